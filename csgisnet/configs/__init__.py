@@ -1,0 +1,1 @@
+"""Network and training configurations (TOML), installed with the package."""

@@ -1,0 +1,1 @@
+"""Dataset recipes (TOML) and id lists, installed as `vocsmooth.manifests`."""
