@@ -1,0 +1,111 @@
+"""What every operator asks of an image, checked in one place: a finite float array in [0, 1]."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatImage = NDArray[np.floating[Any]]
+Number = float | np.floating[Any] | np.integer[Any]
+
+RANGE_TOLERANCE = 1e-6
+"""How far outside [0, 1] a value may lie: the rounding of an earlier float32 computation."""
+
+
+def check_image(image: FloatImage, name: str = "image") -> None:
+    """Refuse anything that is not a ``(H, W)`` or ``(H, W, C)`` image of finite floats in [0, 1].
+
+    Parameters
+    ----------
+    image : ndarray
+        Any strides and either byte order; it is only looked at.
+    name : str
+        What the caller calls this argument, for the message.
+
+    Raises
+    ------
+    TypeError
+        Not an array, or not float32 or float64; the message says how to convert.
+    ValueError
+        Another number of dimensions, no pixels, a NaN or infinity, or values outside [0, 1].
+    """
+    if not isinstance(image, np.ndarray):
+        raise TypeError(
+            f"{name} must be a NumPy array, got {type(image).__name__}: use numpy.asarray."
+        )
+    if image.dtype.newbyteorder("=") not in (np.float32, np.float64):
+        raise TypeError(
+            f"{name} must be float32 or float64 in [0, 1], got {image.dtype}: {_conversion(image)}."
+        )
+    if image.ndim not in (2, 3) or image.size == 0:
+        raise ValueError(
+            f"{name} must have shape (H, W) or (H, W, C) with at least one pixel, "
+            f"got {image.shape}."
+        )
+    _check_values(image, name)
+
+
+def as_channels(image: FloatImage) -> FloatImage:
+    """View an image as ``(H, W, C)``; grey gets one channel."""
+    return image[:, :, np.newaxis] if image.ndim == 2 else image
+
+
+def like(result: FloatImage, image: FloatImage) -> FloatImage:
+    """Give an ``(H, W, C)`` result the shape and dtype of the image that it was computed from."""
+    return result.reshape(image.shape).astype(image.dtype, copy=False)
+
+
+def check_number(
+    name: str, value: Number, *, above: float = -math.inf, at_least: float = -math.inf
+) -> None:
+    """Refuse a parameter that is no finite real number or too small.
+
+    Raises
+    ------
+    TypeError
+        `value` is no real number (a bool is none).
+    ValueError
+        `value` is not finite, not greater than `above`, or less than `at_least`.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        raise TypeError(f"{name} must be a number, got {value!r}.")
+    if not math.isfinite(value):
+        raise ValueError(f"{name} must be finite, got {value!r}.")
+    if value <= above:
+        raise ValueError(f"{name} must be greater than {above:g}, got {value!r}.")
+    if value < at_least:
+        raise ValueError(f"{name} must be at least {at_least:g}, got {value!r}.")
+
+
+def check_count(name: str, value: int | np.integer[Any], *, at_least: int = 1) -> None:
+    """Refuse a parameter that is no whole number (TypeError) or too small (ValueError)."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"{name} must be a whole number, got {value!r}.")
+    check_number(name, int(value), at_least=at_least)
+
+
+def _check_values(image: FloatImage, name: str) -> None:
+    """Refuse NaN, infinity and values outside [0, 1]."""
+    low, high = float(image.min()), float(image.max())  # NaN if any value is
+    if not (math.isfinite(low) and math.isfinite(high)):
+        bad = int(image.size - np.count_nonzero(np.isfinite(image)))
+        raise ValueError(f"{name} has {bad} NaN or infinite values; every value must be in [0, 1].")
+    if low < -RANGE_TOLERANCE or high > 1 + RANGE_TOLERANCE:
+        raise ValueError(
+            f"{name} must lie in [0, 1], got {low:g} to {high:g}: "
+            "scale it, or clip it with numpy.clip(x, 0, 1)."
+        )
+
+
+def _conversion(image: NDArray[Any]) -> str:
+    """Say how an array of another dtype becomes what the operators take."""
+    if image.dtype.kind == "u":
+        return f"use x.astype(numpy.float32) / {np.iinfo(image.dtype).max}"
+    if image.dtype.kind == "i":
+        return "divide by its largest possible value, as x.astype(numpy.float32) / 255"
+    if image.dtype.kind in "bf":
+        return "use x.astype(numpy.float32)"
+    return "give real numbers"
