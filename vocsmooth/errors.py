@@ -1,4 +1,4 @@
-"""The errors that vocsmooth and csgisnet raise for bad data (misuse of the API is ValueError or TypeError).
+"""The errors raised for bad data (misuse of the API is ValueError or TypeError).
 
 VocsmoothError
 ├── InputError         a folder, list, recipe, image or mask that the user gave

@@ -1,4 +1,4 @@
-"""Frozen dataclasses from TOML and back: every key is checked, an unknown one names the nearest legal."""
+"""Frozen dataclasses from TOML and back; an unknown or mistyped key names the nearest legal one."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import hashlib
 import json
+import sys
 import types
 import typing
 from collections.abc import Mapping
@@ -14,9 +15,9 @@ from typing import Any, TypeVar
 
 from vocsmooth.errors import InputError
 
-try:
+if sys.version_info >= (3, 11):
     import tomllib
-except ModuleNotFoundError:  # Python 3.10
+else:
     import tomli as tomllib
 
 T = TypeVar("T")
@@ -80,36 +81,31 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     """Check `value` against a type hint, turning tables into dataclasses and arrays into tuples."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
-        return None if value is None else _convert_union(arguments, value, where)
+        return _convert_optional(arguments, value, where)
+    if origin is tuple:
+        return _convert_tuple(arguments, _expect(value, (list, tuple), "an array", where), where)
+    if origin is typing.Literal:
+        return _expect_one_of(arguments, value, where)
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         return from_dict(hint, _expect(value, Mapping, "a table", where), where)
-    if origin is typing.Literal:
-        if value not in arguments:
-            raise InputError(
-                f"{where} must be one of {', '.join(map(repr, arguments))}, got {value!r}."
-            )
-        return value
-    if origin is tuple:
-        items = _expect(value, (list, tuple), "an array", where)
-        return _convert_tuple(arguments, items, where)
-    if origin in (dict, Mapping) or hint is dict or hint is Any:
-        return value
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+    if origin in (dict, Mapping):
+        return dict(_expect(value, Mapping, "a table", where))
+    return value if hint is Any else _convert_scalar(hint, value, where)
+
+
+def _convert_scalar(hint: type, value: Any, where: str) -> Any:
+    """Take a value of exactly this type; an integer serves as a float, a bool never as a number."""
+    if hint is float and type(value) is int:
         return float(value)
-    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
+    if type(value) is not hint:
         raise InputError(f"{where} must be of type {hint.__name__}, got {value!r}.")
     return value
 
 
-def _convert_union(options: tuple[Any, ...], value: Any, where: str) -> Any:
-    """Take the first option that accepts `value`; the last one's error if none does."""
-    kinds = [option for option in options if option is not type(None)]
-    for option in kinds[:-1]:
-        try:
-            return _convert(option, value, where)
-        except InputError:
-            continue
-    return _convert(kinds[-1], value, where)
+def _convert_optional(options: tuple[Any, ...], value: Any, where: str) -> Any:
+    """Convert for ``X | None``, the only union that settings use."""
+    (hint,) = (option for option in options if option is not type(None))
+    return None if value is None else _convert(hint, value, where)
 
 
 def _convert_tuple(arguments: tuple[Any, ...], items: Any, where: str) -> tuple[Any, ...]:
@@ -128,4 +124,11 @@ def _expect(value: Any, kind: Any, name: str, where: str) -> Any:
     """Return `value` if it is of `kind`."""
     if not isinstance(value, kind):
         raise InputError(f"{where} must be {name}, got {value!r}.")
+    return value
+
+
+def _expect_one_of(legal: tuple[Any, ...], value: Any, where: str) -> Any:
+    """Return `value` if it is one of the legal ones."""
+    if value not in legal:
+        raise InputError(f"{where} must be one of {', '.join(map(repr, legal))}, got {value!r}.")
     return value
