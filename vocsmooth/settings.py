@@ -81,7 +81,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     """Check `value` against a type hint, turning tables into dataclasses and arrays into tuples."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
-        return _convert_optional(arguments, value, where)
+        return _convert_union(arguments, value, where)
     if origin is tuple:
         return _convert_tuple(arguments, _expect(value, (list, tuple), "an array", where), where)
     if origin is typing.Literal:
@@ -97,15 +97,22 @@ def _convert_scalar(hint: type, value: Any, where: str) -> Any:
     """Take a value of exactly this type; an integer serves as a float, a bool never as a number."""
     if hint is float and type(value) is int:
         return float(value)
-    if type(value) is not hint:
+    if type(value) is not hint:  # isinstance would take a bool for an int
         raise InputError(f"{where} must be of type {hint.__name__}, got {value!r}.")
     return value
 
 
-def _convert_optional(options: tuple[Any, ...], value: Any, where: str) -> Any:
-    """Convert for ``X | None``, the only union that settings use."""
-    (hint,) = (option for option in options if option is not type(None))
-    return None if value is None else _convert(hint, value, where)
+def _convert_union(options: tuple[Any, ...], value: Any, where: str) -> Any:
+    """Convert for the first option that accepts the value; the last one's error if none does."""
+    first, *rest = (option for option in options if option is not types.NoneType)
+    if value is None and types.NoneType in options:
+        return None
+    if not rest:
+        return _convert(first, value, where)
+    try:
+        return _convert(first, value, where)
+    except InputError:
+        return _convert_union(tuple(rest), value, where)
 
 
 def _convert_tuple(arguments: tuple[Any, ...], items: Any, where: str) -> tuple[Any, ...]:

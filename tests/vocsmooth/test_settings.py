@@ -31,17 +31,19 @@ class Outer:
     many: tuple[Inner, ...] = ()
     pair: tuple[float, float] = (0.0, 1.0)
     extra: dict[str, Any] = field(default_factory=dict)
+    ids: tuple[str, ...] | str = ()
 
 
 def test_reads_nested_tables_arrays_and_integers_for_floats(tmp_path: Path) -> None:
     path = tmp_path / "a.toml"
     path.write_text(
-        'ratio = 1\npair = [2, 3.5]\nextra = {lam = 0.1}\n[inner]\nkind = "b"\n[[many]]\nsize = 7\n'
+        'ratio = 1\npair = [2, 3.5]\nextra = {lam = 0.1}\nids = "list.txt"\n[inner]\nkind = "b"\n[[many]]\nsize = 7\n'
     )
     assert load_toml(Outer, path) == Outer(
         ratio=1.0,
         pair=(2.0, 3.5),
         extra={"lam": 0.1},
+        ids="list.txt",
         inner=Inner(kind="b"),
         many=(Inner(size=7),),
     )
@@ -51,13 +53,15 @@ def test_reads_nested_tables_arrays_and_integers_for_floats(tmp_path: Path) -> N
     ("content", "message"),
     [
         ({"ratoi": 1.0}, "here: unknown key 'ratoi'. Did you mean 'ratio'?"),
-        ({"zzz": 1}, "here: unknown key 'zzz'. Legal here: extra, flag, inner, many"),
+        ({"zzz": 1}, "here: unknown key 'zzz'. Legal here: extra, flag, ids, inner, many"),
         ({"inner": {"size": "x"}}, "here: inner: size must be of type int, got 'x'."),
         ({"inner": {"size": 0}}, "here: inner: size must be at least 1, got 0."),
         ({"inner": {"kind": "c"}}, "here: inner: kind must be one of 'a', 'b', got 'c'."),
         ({"inner": 3}, "here: inner must be a table, got 3."),
         ({"many": [{"size": True}]}, r"here: many\[0\]: size must be of type int, got True."),
         ({"pair": [1.0]}, "here: pair must have 2 items, got 1."),
+        ({"ids": 5}, "here: ids must be of type str, got 5."),
+        ({"name": 5}, "here: name must be of type str, got 5."),
         ({"flag": 1}, "here: flag must be of type bool, got 1."),
         ({"ratio": float}, "here: ratio must be of type float"),
     ],
