@@ -1,0 +1,189 @@
+"""The smoothing network: shared features, an edge head, a coarse image and a learnt correction.
+
+Module names are those of the authors' released checkpoints, so that their state dicts load as they
+are; the forward pass names what they hold.
+
+References
+----------
+.. [1] J. Wang et al., "Contrastive Semantic-Guided Image Smoothing Network", Computer Graphics
+       Forum 41(7), 2022, section 3.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+_DILATIONS = (1, 2, 3)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NetworkConfig:
+    """Size and variant of a `SmoothingNetwork`; the defaults are the paper's."""
+
+    width: int = 64
+    """Channels of every hidden layer."""
+    blocks: int = 12
+    """Residual blocks in the shared descriptor."""
+    coarse_blocks: int = 3
+    """Residual blocks in the coarse head."""
+    refine_blocks: int = 6
+    """Residual blocks in the refine head."""
+    shuffle: int = 1
+    """Pixel-unshuffle factor: all layers work at 1 / `shuffle` of the resolution."""
+    skip: bool = False
+    """Predict the coarse image as a correction of the input, which starts out close to zero."""
+
+    def __post_init__(self) -> None:
+        for name in ("width", "blocks", "coarse_blocks", "refine_blocks", "shuffle"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
+
+
+FULL = NetworkConfig()
+COMPACT = NetworkConfig(width=32, blocks=4, coarse_blocks=1, refine_blocks=2, shuffle=2, skip=True)
+
+
+class Smoothing(NamedTuple):
+    """What the network predicts for a batch of images; images are not clamped to [0, 1]."""
+
+    result: Tensor
+    """Smoothed image (B, 3, H, W), `coarse` + `residual`."""
+    coarse: Tensor
+    """First estimate of the smoothed image (B, 3, H, W)."""
+    residual: Tensor
+    """Correction of the first estimate (B, 3, H, W)."""
+    edge: Tensor
+    """Edge logits (B, 1, H, W)."""
+
+
+class SmoothingNetwork(nn.Module):
+    """Predict the structure of RGB images in [0, 1], of any size.
+
+    Parameters
+    ----------
+    config : NetworkConfig
+        Size and variant.
+    """
+
+    def __init__(self, config: NetworkConfig = FULL) -> None:
+        super().__init__()
+        self.config = config
+        width, cells = config.width, config.shuffle**2
+        edge, image = cells, 3 * cells
+        self.descriptor = _Descriptor(image, width, config.blocks)
+        self.interpreter1 = nn.Sequential(
+            *_conv_bn_relu(width, width), *_conv_bn_relu(width, width), _conv(width, edge)
+        )
+        self.interpreter2 = nn.Sequential(
+            *_conv_bn_relu(width + edge, width),
+            *(_Block(width) for _ in range(config.coarse_blocks)),
+            *_conv_bn_relu(width, width),
+            _conv(width, image),
+        )
+        self.refine = nn.Sequential(
+            *_conv_bn_relu(width + edge + image, width),
+            *(_Block(width) for _ in range(config.refine_blocks)),
+            _conv(width, image),
+        )
+        if config.skip:
+            _shrink(self.interpreter2[-1])
+            _shrink(self.refine[-1])
+
+    def forward(self, image: Tensor) -> Smoothing:
+        """Smooth a batch `image` of shape (B, 3, H, W)."""
+        height, width = image.shape[-2:]
+        factor = self.config.shuffle
+        x = _unshuffle(image, factor)
+        features = self.descriptor(x)
+        edge = self.interpreter1(features)
+        features = torch.cat([features, edge], dim=1)
+        coarse = self.interpreter2(features)
+        if self.config.skip:
+            coarse = coarse + x
+        residual = self.refine(torch.cat([features, coarse], dim=1))
+        maps = (coarse + residual, coarse, residual, edge)
+        return Smoothing(*(_shuffle(m, factor)[..., :height, :width] for m in maps))
+
+
+def receptive_radius(config: NetworkConfig) -> int:
+    """Return how many pixels away an input pixel can still change a result pixel.
+
+    A tile with a halo this wide gives the same result as the whole image, if the tile (halo
+    included) starts at a multiple of ``config.shuffle``.
+    """
+    block = sum(_DILATIONS)
+    descriptor = 1 + block * config.blocks
+    edge = 3
+    coarse = 3 + block * config.coarse_blocks
+    refine = 2 + block * config.refine_blocks
+    cells = descriptor + edge + coarse + refine
+    return config.shuffle * cells + config.shuffle - 1
+
+
+class _Block(nn.Module):
+    """Residual hybrid dilated convolution (rHDC): three dilations in a row, plus the input."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv_3x3_1 = _conv(width, width, _DILATIONS[0])
+        self.bn_conv_3x3_1 = nn.BatchNorm2d(width)
+        self.conv_3x3_2 = _conv(width, width, _DILATIONS[1])
+        self.bn_conv_3x3_2 = nn.BatchNorm2d(width)
+        self.conv_3x3_3 = _conv(width, width, _DILATIONS[2])
+        self.bn_conv_3x3_3 = nn.BatchNorm2d(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = functional.relu(self.bn_conv_3x3_1(self.conv_3x3_1(x)), inplace=True)
+        y = functional.relu(self.bn_conv_3x3_2(self.conv_3x3_2(y)), inplace=True)
+        y = functional.relu(self.bn_conv_3x3_3(self.conv_3x3_3(y)), inplace=True)
+        return x + y
+
+
+class _Descriptor(nn.Module):
+    """A convolution and a chain of blocks: the features that all heads read."""
+
+    def __init__(self, channels: int, width: int, blocks: int) -> None:
+        super().__init__()
+        self.conv_in = _conv(channels, width)
+        self.res16 = nn.Sequential(*(_Block(width) for _ in range(blocks)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        features: Tensor = self.res16(self.conv_in(x))
+        return features
+
+
+def _conv(channels: int, width: int, dilation: int = 1) -> nn.Conv2d:
+    """Return a 3x3 convolution that keeps the size."""
+    return nn.Conv2d(channels, width, 3, padding=dilation, dilation=dilation)
+
+
+def _conv_bn_relu(channels: int, width: int) -> tuple[nn.Module, ...]:
+    """Return the three layers that begin every head."""
+    return _conv(channels, width), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
+
+
+def _shrink(conv: nn.Module) -> None:
+    """Make a last convolution nearly zero; exactly zero would cut the gradient of all before it."""
+    for parameter in conv.parameters():
+        nn.init.normal_(parameter, std=3e-4)
+
+
+def _unshuffle(image: Tensor, factor: int) -> Tensor:
+    """Move cells of `factor` x `factor` pixels into channels; the border is replicated to fit."""
+    if factor == 1:
+        return image
+    height, width = image.shape[-2:]
+    if height % factor or width % factor:
+        padding = (0, -width % factor, 0, -height % factor)
+        image = functional.pad(image, padding, mode="replicate")
+    return functional.pixel_unshuffle(image, factor)
+
+
+def _shuffle(maps: Tensor, factor: int) -> Tensor:
+    """Undo `_unshuffle`, but for the border."""
+    return maps if factor == 1 else functional.pixel_shuffle(maps, factor)
