@@ -1,0 +1,217 @@
+"""Dataset recipes: everything that decides what a dataset holds, checked when it is read."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import re
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from vocsmooth.errors import InputError
+from vocsmooth.settings import load_toml, nearest
+from vocsmooth.voc import read_ids
+
+Params = dict[str, Any]
+"""Keyword arguments of an operator: numbers or names."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operator:
+    """A smoothing operator with its parameters."""
+
+    operator: str
+    """Name in `vocsmooth.operators.OPERATORS`."""
+    params: Params = field(default_factory=dict)
+    """Its keyword arguments; what is left out takes the operator's default."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """Label candidates of one operator: every combination of the values given."""
+
+    operator: str
+    """Name in `vocsmooth.operators.OPERATORS`."""
+    values: dict[str, Any]
+    """Parameter name to a list of values."""
+
+    def __post_init__(self) -> None:
+        for name, values in self.values.items():
+            if not isinstance(values, (list, tuple)) or not values:
+                raise ValueError(f"values.{name} must be a non-empty array, got {values!r}")
+
+    def expand(self) -> tuple[Operator, ...]:
+        """Return the candidates, the last parameter varying fastest."""
+        combinations = itertools.product(*self.values.values())
+        return tuple(
+            Operator(operator=self.operator, params=dict(zip(self.values, c, strict=True)))
+            for c in combinations
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labels:
+    """How the structure image of a photograph comes about."""
+
+    candidates: tuple[Grid, ...] = ()
+    """Grids to screen; see `vocsmooth.labels`."""
+    fixed: Operator | None = None
+    """One operator for all photographs instead of screening."""
+    fallback: Operator = Operator(operator="rtv", params={"lam": 0.01, "sigma": 3.0})
+    """What takes the place of screening for photographs without a mask."""
+    min_score: float = 0.5
+    """Photographs whose best candidate scores less are left out; scores are in [0, 1]."""
+
+    def __post_init__(self) -> None:
+        if bool(self.candidates) == (self.fixed is not None):
+            raise ValueError("give either candidates or fixed, not both and not neither")
+        _check_range("min_score", self.min_score, 0, 1)
+
+    def expand(self) -> tuple[Operator, ...]:
+        """Return every candidate of every grid, in order."""
+        return tuple(itertools.chain.from_iterable(grid.expand() for grid in self.candidates))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Textures:
+    """Which texture fields are laid over a label, and how."""
+
+    mode: Literal["random", "authors"] = "random"
+    """random: `count` draws per label. authors: every texture once, strength 1, as it is."""
+    count: int = 4
+    """Inputs per photograph in random mode."""
+    strength: tuple[float, float] = (0.5, 1.0)
+    """Range of the factor on the texture's grey values."""
+    scale: tuple[float, float] = (0.5, 1.5)
+    """Range of the magnification."""
+    rotation: float = 180.0
+    """Largest turn to either side, in degrees."""
+    color: float = 0.0
+    """Largest deviation of a channel's strength from the common one; 0 keeps the texture grey."""
+    seamless: bool = True
+    """Blend the borders of photographic tiles so that their copies join without a seam."""
+
+    def __post_init__(self) -> None:
+        _check_range("count", self.count, 1, 10_000)
+        _check_range("rotation", self.rotation, 0, 180)
+        _check_range("color", self.color, 0, 1)
+        _check_pair("strength", self.strength, 0, 10)
+        _check_pair("scale", self.scale, 0.05, 20)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Negative:
+    """A result that the network should stay away from."""
+
+    name: str
+    """Name of its map in the shards: lower case, digits and underscores."""
+    operator: str
+    """Name in `vocsmooth.operators.OPERATORS`."""
+    params: Params = field(default_factory=dict)
+    """The operator's keyword arguments."""
+    of: Literal["photo", "label", "input"] = "photo"
+    """What the operator is applied to; of the input makes one negative per texture."""
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", self.name):
+            raise ValueError(f"name must match [a-z][a-z0-9_]*, got {self.name!r}")
+        if self.name in _MAP_NAMES:
+            raise ValueError(f"name {self.name!r} is taken by one of the maps {_MAP_NAMES}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edges:
+    """Binary edges of the label."""
+
+    threshold: float = 50.0
+    """Gradient above which a pixel is an edge, in grey levels; see `vocsmooth.edges`."""
+
+    def __post_init__(self) -> None:
+        _check_range("threshold", self.threshold, 0, 1020)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shards:
+    """How the dataset is cut into files."""
+
+    images: int = 16
+    """Photographs per shard."""
+
+    def __post_init__(self) -> None:
+        _check_range("images", self.images, 1, 10_000)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A dataset: with the same photographs and version, the same recipe gives the same bytes."""
+
+    labels: Labels
+    """The structure images."""
+    name: str = ""
+    """For people: shown in reports."""
+    seed: int = 0
+    """Start of every random draw, together with the photograph's id and the input's number."""
+    ids: tuple[str, ...] | str = ()
+    """Ids to take, or the name of a list beside the recipe (read by `load_recipe`); empty: all."""
+    val_fraction: float = 0.1
+    """Share of val in a tree without ImageSets."""
+    textures: Textures = Textures()
+    """The texture fields."""
+    negatives: tuple[Negative, ...] = ()
+    """Any number of them."""
+    edges: Edges = Edges()
+    """The edge maps."""
+    shards: Shards = Shards()
+    """The files."""
+
+    def __post_init__(self) -> None:
+        _check_range("seed", self.seed, 0, 2**63 - 1)
+        _check_range("val_fraction", self.val_fraction, 0, 1)
+        names = [negative.name for negative in self.negatives]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two negatives are named {twice[0]!r}")
+
+
+_MAP_NAMES = ("input", "label", "edge", "mask", "texture", "id", "shape", "start", "image")
+
+
+def load_recipe(path_or_name: str | Path) -> Recipe:
+    """Read a recipe from a TOML file, or a bundled one ("voc-smooth", "demo", "paper150") by name.
+
+    Raises
+    ------
+    InputError
+        There is no such file or name, or a key in it is unknown, mistyped or out of range.
+    """
+    path = Path(path_or_name)
+    if path.suffix != ".toml" and not path.is_file():
+        path = _bundled(str(path_or_name))
+    recipe = load_toml(Recipe, path)
+    if isinstance(recipe.ids, str):
+        recipe = dataclasses.replace(recipe, ids=read_ids(path.parent / recipe.ids))
+    return recipe
+
+
+def _bundled(name: str) -> Path:
+    """Return the file of a bundled recipe."""
+    folder = Path(str(resources.files("vocsmooth.manifests")))
+    names = [path.stem for path in folder.glob("*.toml")]
+    if name not in names:
+        raise InputError(f"No recipe {name!r}: no such file and not bundled.{nearest(name, names)}")
+    return folder / f"{name}.toml"
+
+
+def _check_range(name: str, value: float, low: float, high: float) -> None:
+    """Refuse what is outside [low, high], NaN included."""
+    if not low <= value <= high:
+        raise ValueError(f"{name} must be in [{low}, {high}], got {value}")
+
+
+def _check_pair(name: str, pair: tuple[float, float], low: float, high: float) -> None:
+    """Refuse a range that runs backwards or leaves [low, high]."""
+    for value in pair:
+        _check_range(name, value, low, high)
+    if pair[0] > pair[1]:
+        raise ValueError(f"{name} must run from small to large, got {list(pair)}")

@@ -1,0 +1,306 @@
+"""PASCAL VOC segmentation trees: where they lie, which photographs they list, in which split."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vocsmooth.errors import InputError
+
+VOID = 255
+"""Mask value of pixels without a class: object outlines and what was not annotated."""
+
+VOC_CLASSES = (
+    "background",
+    "aeroplane",
+    "bicycle",
+    "bird",
+    "boat",
+    "bottle",
+    "bus",
+    "car",
+    "cat",
+    "chair",
+    "cow",
+    "diningtable",
+    "dog",
+    "horse",
+    "motorbike",
+    "person",
+    "pottedplant",
+    "sheep",
+    "sofa",
+    "train",
+    "tvmonitor",
+)
+"""Names of the classes 0..20."""
+
+MAX_ID_BYTES = 64
+"""Longest photograph id, in UTF-8; the shards store ids in fields of this size."""
+
+_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+_SHOWN = 5
+
+
+def _palette() -> NDArray[np.uint8]:
+    """Return VOC's colour map: the bits of an index dealt out to R, G, B from the top bit down."""
+    index = np.arange(256)
+    colors = np.zeros((256, 3), np.uint8)
+    for bit in range(8):
+        for channel in range(3):
+            colors[:, channel] |= ((index >> (3 * bit + channel) & 1) << (7 - bit)).astype(np.uint8)
+    return colors
+
+
+VOC_PALETTE = _palette()
+"""(256, 3) uint8 RGB colours of the mask values."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VocTree:
+    """The folders of one VOC tree."""
+
+    root: Path
+    """Folder that holds JPEGImages."""
+    mask_folders: tuple[Path, ...]
+    """Those of SegmentationClass and SegmentationClassAug that exist; the first with an id wins."""
+    lists: Path | None
+    """ImageSets/Segmentation, or None."""
+    passed_over: tuple[str, ...] = ()
+    """Other years beside the chosen one."""
+
+    @property
+    def images(self) -> Path:
+        """Folder of the photographs."""
+        return self.root / "JPEGImages"
+
+    def describe(self) -> str:
+        """Return one line for people: which tree was taken and what it has."""
+        masks = " and ".join(folder.name for folder in self.mask_folders) or "none"
+        lists = "ImageSets/Segmentation" if self.lists else "none, split by a hash of the id"
+        others = f" (newest; also there: {', '.join(self.passed_over)})" if self.passed_over else ""
+        return f"{self.root}{others}: masks {masks}; lists {lists}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Photograph:
+    """One photograph of a tree; the files are named here and read later."""
+
+    id: str
+    """File name without suffix."""
+    split: str
+    """The only split it belongs to."""
+    image: Path
+    """The photograph."""
+    mask: Path | None
+    """Its class mask, or None in a tree without masks."""
+
+
+def find_tree(root: Path) -> VocTree:
+    """Find the VOC tree at `root`: a VOCdevkit folder, one of its years, or a bare tree.
+
+    A bare tree is JPEGImages with or without SegmentationClass or SegmentationClassAug and
+    ImageSets/Segmentation. Of several years the newest is taken; `VocTree.describe` says so.
+
+    Raises
+    ------
+    InputError
+        `root` is no folder, or neither it nor a VOC20xx folder in it or in its VOCdevkit holds
+        JPEGImages.
+    """
+    if not root.is_dir():
+        raise InputError(f"--voc-root {root} is not a folder.")
+    if (root / "JPEGImages").is_dir():
+        return _tree_at(root)
+    devkit = root / "VOCdevkit" if (root / "VOCdevkit").is_dir() else root
+    years = sorted(
+        (p for p in devkit.iterdir() if re.fullmatch(r"VOC\d{4}", p.name)), key=lambda p: p.name
+    )
+    usable = [year for year in years if (year / "JPEGImages").is_dir()]
+    if not usable:
+        raise InputError(
+            f"No VOC tree in {root}: looked for JPEGImages/ in it and in VOC20xx/ "
+            f"(found: {_shorten(sorted(p.name for p in root.iterdir()))}). "
+            "Give the folder VOCdevkit, one of its years, or one that holds JPEGImages."
+        )
+    return _tree_at(usable[-1], passed_over=tuple(year.name for year in usable[:-1]))
+
+
+def read_ids(path: Path) -> tuple[str, ...]:
+    """Read an id list: one id a line, in order; blank lines and what follows # do not count.
+
+    Raises
+    ------
+    InputError
+        The file is missing, not text, empty, or holds an id twice or one that is no file name.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except FileNotFoundError:
+        raise InputError(f"No id list {path}.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"Cannot read the id list {path}: {error}.") from None
+    ids = [text for line in lines if (text := line.split("#")[0].strip())]
+    if not ids:
+        raise InputError(f"The id list {path} is empty; expected one id a line.")
+    if bad := [i for i in ids if re.search(r"[\s/\\\0]", i) or len(i.encode()) > MAX_ID_BYTES]:
+        raise InputError(
+            f"{path}: not ids: {_shorten(bad)}. Expected one file name without suffix a line, "
+            f"no blanks or slashes, at most {MAX_ID_BYTES} bytes."
+        )
+    counts = Counter(ids)
+    if twice := [i for i, count in counts.items() if count > 1]:
+        raise InputError(f"{path}: ids given twice: {_shorten(twice)}.")
+    return tuple(ids)
+
+
+def list_photographs(
+    tree: VocTree,
+    splits: Sequence[str] = ("train", "val"),
+    ids_file: Path | None = None,
+    val_fraction: float = 0.1,
+    *,
+    ids: Sequence[str] = (),
+) -> tuple[Photograph, ...]:
+    """List the photographs of `splits`, ordered by split and id; each is in one split only.
+
+    Splits are the lists ImageSets/Segmentation/NAME.txt. Without that folder every photograph
+    (with a mask, if the tree has masks) falls into train or val by a hash of its id, so that it
+    stays where it is when others come or go. Ids from `ids_file` or `ids` restrict the result;
+    those that are in no list at all are split by the hash, too.
+
+    Parameters
+    ----------
+    tree : VocTree
+        From `find_tree`.
+    splits : sequence of str
+        Names of the splits to list.
+    ids_file : Path, optional
+        Id list, see `read_ids`; stands before `ids`.
+    val_fraction : float
+        Share of the hash values that is val, in [0, 1].
+    ids : sequence of str
+        The ids themselves; empty takes all.
+
+    Raises
+    ------
+    InputError
+        A list is missing or empty, two lists share a photograph, an id has no image or no mask, or
+        nothing is left.
+    """
+    if not tree.lists and (unknown := sorted(set(splits) - {"train", "val"})):
+        raise InputError(
+            f"No list {unknown[0]}.txt: {tree.root} has no ImageSets/Segmentation; "
+            "without lists the splits are train and val."
+        )
+    wanted = read_ids(ids_file) if ids_file else tuple(ids)
+    images = _by_stem(tree.images, _IMAGE_SUFFIXES)
+    masks: dict[str, Path] = {}
+    for folder in reversed(tree.mask_folders):
+        masks |= _by_stem(folder, (".png",))
+    split_of = _read_splits(tree.lists, splits) if tree.lists else {}
+    if wanted:
+        listed = _all_listed(tree.lists)
+        unlisted = [i for i in wanted if i not in listed]
+        split_of = {i: split_of[i] for i in wanted if i in split_of}
+    else:
+        unlisted = [] if tree.lists else list(masks if tree.mask_folders else images)
+    split_of |= _hash_splits(unlisted, splits, val_fraction)
+    source = str(ids_file) if ids_file else str(tree.lists or tree.root)
+    _check_files(split_of, images, masks if tree.mask_folders else None, source)
+    photographs = (
+        Photograph(id=i, split=split, image=images[i], mask=masks.get(i))
+        for i, split in split_of.items()
+    )
+    order = {name: position for position, name in enumerate(splits)}
+    result = tuple(sorted(photographs, key=lambda p: (order[p.split], p.id)))
+    if not result:
+        raise InputError(
+            f"No photographs for the splits {', '.join(splits)} in {tree.describe()}"
+            + (f"; none of the {len(wanted)} ids given is in them." if wanted else ".")
+        )
+    return result
+
+
+def _tree_at(root: Path, passed_over: tuple[str, ...] = ()) -> VocTree:
+    """Describe the tree whose JPEGImages is known to exist."""
+    names = ("SegmentationClass", "SegmentationClassAug")
+    lists = root / "ImageSets" / "Segmentation"
+    return VocTree(
+        root=root,
+        mask_folders=tuple(root / name for name in names if (root / name).is_dir()),
+        lists=lists if lists.is_dir() else None,
+        passed_over=passed_over,
+    )
+
+
+def _read_splits(lists: Path, splits: Sequence[str]) -> dict[str, str]:
+    """Read the lists of `splits`; a photograph in two of them is an error."""
+    split_of: dict[str, str] = {}
+    for split in splits:
+        path = lists / f"{split}.txt"
+        if not path.is_file():
+            there = _shorten(sorted(p.stem for p in lists.glob("*.txt")))
+            raise InputError(f"No list {path}; splits present: {there}.")
+        ids = read_ids(path)
+        if shared := [i for i in ids if i in split_of]:
+            raise InputError(
+                f"{path}: {len(shared)} photographs are in the split {split_of[shared[0]]!r}, too: "
+                f"{_shorten(shared)}. A photograph may be in one split only."
+            )
+        split_of |= dict.fromkeys(ids, split)
+    return split_of
+
+
+def _all_listed(lists: Path | None) -> set[str]:
+    """Return the ids of every list in the folder."""
+    return {i for path in lists.glob("*.txt") for i in read_ids(path)} if lists else set()
+
+
+def _hash_splits(ids: Iterable[str], splits: Sequence[str], val_fraction: float) -> dict[str, str]:
+    """Put each id into train or val by its hash alone; those of a split not asked for drop out."""
+    split_of = {}
+    for image_id in ids:
+        number = int.from_bytes(hashlib.sha256(image_id.encode()).digest()[:8], "big")
+        split_of[image_id] = "val" if number < val_fraction * 2**64 else "train"
+    return {i: split for i, split in split_of.items() if split in splits}
+
+
+def _by_stem(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
+    """Map file names without suffix to paths; of several suffixes the first wins."""
+    files = [p for p in sorted(folder.iterdir()) if p.suffix.lower() in suffixes]
+    files.sort(key=lambda p: -suffixes.index(p.suffix.lower()))
+    return {path.stem: path for path in files}
+
+
+def _check_files(
+    ids: Iterable[str], images: Mapping[str, Path], masks: Mapping[str, Path] | None, source: str
+) -> None:
+    """Name all ids without an image or a mask in one error."""
+    bare = sorted(i for i in ids if i not in images)
+    blind = sorted(i for i in ids if i in images and masks is not None and i not in masks)
+    problems = [
+        f"{len(missing)} ids without {what}: {_shorten(missing)}"
+        for missing, what in (
+            (bare, "an image in JPEGImages"),
+            (blind, "a mask in SegmentationClass"),
+        )
+        if missing
+    ]
+    if problems:
+        raise InputError(
+            f"{source}: {'; '.join(problems)}. Add the files or take the ids off the list."
+        )
+
+
+def _shorten(names: Sequence[str]) -> str:
+    """Join names for a message, at most five."""
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return (", ".join(names[:_SHOWN]) or "nothing") + more
