@@ -1,0 +1,141 @@
+"""Contrastive terms: the result shall look like the label, and not like the negatives.
+
+As published, both forms also reward a result that runs away from the negatives in any direction.
+Here a negative counts as far away once it is as far as it is from the label, so that the label
+itself is the best result there is.
+
+References
+----------
+.. [1] J. Wang et al., "Contrastive Semantic-Guided Image Smoothing Network", Computer Graphics
+       Forum 41(7), 2022, section 3.
+.. [2] H. Wu et al., "Contrastive Learning for Compact Single Image Dehazing", CVPR 2021, eq. 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+Features: TypeAlias = Callable[[Tensor], tuple[Tensor, ...]]
+"""Feature maps, from shallow to deep, of a batch of images."""
+
+
+def contrast_ratio(
+    result: Tensor,
+    label: Tensor,
+    negatives: Tensor,
+    features: Features,
+    *,
+    layers: tuple[float, ...] = (1 / 16, 1 / 8, 1 / 4, 1.0),
+    eps: float = 0.01,
+) -> Tensor:
+    """Weighted sum over feature layers of d(result, label) / (mean d(result, negative) + eps).
+
+    d is the mean absolute difference of the layer's features [2]_; d(result, negative) counts up
+    to d(label, negative).
+
+    Parameters
+    ----------
+    result, label : Tensor
+        Images (B, 3, H, W).
+    negatives : Tensor
+        N >= 1 negatives a sample, (B, N, 3, H, W).
+    features : callable
+        Gives one map a layer, from shallow to deep.
+    layers : tuple of float
+        Weight of each layer.
+    eps : float
+        Bounds the ratio where the negatives equal the label.
+
+    Raises
+    ------
+    ValueError
+        No negative, or not one weight for each layer.
+    """
+    maps = _reference_maps(result, label, negatives, features)
+    if len(maps) != len(layers):
+        raise ValueError(f"{len(layers)} layer weights for {len(maps)} layers of features.")
+    total = result.new_zeros(())
+    for weight, (mine, references) in zip(layers, maps, strict=True):
+        positive, negative, bound = _distances(mine, references, _mean_absolute)
+        ratio = positive / (torch.minimum(negative, bound).mean(dim=1) + eps)
+        total = total + weight * ratio.mean()
+    return total
+
+
+def contrast_triplet(
+    result: Tensor,
+    label: Tensor,
+    negatives: Tensor,
+    features: Features,
+    *,
+    image_margin: float = 0.3,
+    gram_margin: float = 0.04,
+) -> Tensor:
+    """Hinges max(0, d(result, label) - d(result, negative) + margin) on images and on textures.
+
+    d is the mean absolute difference of pixels, and the squared Frobenius distance of the Gram
+    matrices summed over feature layers. A margin counts up to d(label, negative).
+
+    Parameters are those of `contrast_ratio`, and the two margins.
+    """
+    maps = _reference_maps(result, label, negatives, features)
+    pixels = torch.cat([label[:, None], negatives], dim=1)
+    on_images = _hinge(*_distances(result[:, None], pixels, _mean_absolute), image_margin)
+    by_layer = [_distances(_gram(a), _gram(b), _squared) for a, b in maps]
+    positive, negative, bound = (torch.stack(d).sum(dim=0) for d in zip(*by_layer, strict=True))
+    return on_images + _hinge(positive, negative, bound, gram_margin)
+
+
+def _reference_maps(
+    result: Tensor, label: Tensor, negatives: Tensor, features: Features
+) -> list[tuple[Tensor, Tensor]]:
+    """Return each layer's maps of results (B, 1, ...) and of labels and negatives (B, 1 + N, ...)."""
+    if negatives.shape[1] == 0:
+        raise ValueError("The contrast term needs at least one negative, got none.")
+    references = torch.cat([label[:, None], negatives], dim=1)
+    with torch.no_grad():
+        theirs = features(references.flatten(0, 1))
+    shape = references.shape[:2]
+    pairs = zip(features(result), theirs, strict=True)
+    return [(_widen(a)[:, None], _widen(b).reshape(*shape, *b.shape[1:])) for a, b in pairs]
+
+
+def _widen(maps: Tensor) -> Tensor:
+    """Give maps of a feature extractor that ran in half precision at least float32."""
+    return maps.to(torch.promote_types(maps.dtype, torch.float32))
+
+
+def _distances(
+    mine: Tensor, references: Tensor, distance: Callable[[Tensor], Tensor]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return d(result, label) (B,), d(result, negatives) and d(label, negatives) (B, N)."""
+    apart = distance(mine - references)
+    bound = distance(references[:, :1] - references[:, 1:])
+    return apart[:, 0], apart[:, 1:], bound
+
+
+def _hinge(positive: Tensor, negative: Tensor, bound: Tensor, margin: float) -> Tensor:
+    """Mean over samples and negatives of the hinge with a margin of at most `bound`."""
+    return functional.relu(positive[:, None] - negative + bound.clamp(max=margin)).mean()
+
+
+def _mean_absolute(difference: Tensor) -> Tensor:
+    """Mean absolute value of maps (B, N, C, H, W) -> (B, N)."""
+    return difference.abs().mean(dim=(2, 3, 4))
+
+
+def _squared(difference: Tensor) -> Tensor:
+    """Squared Frobenius norm of matrices (B, N, C, C) -> (B, N)."""
+    return difference.square().sum(dim=(2, 3))
+
+
+def _gram(maps: Tensor) -> Tensor:
+    """Gram matrices (B, N, C, C) of maps (B, N, C, H, W), divided by C H W."""
+    flat = maps.flatten(3)
+    with torch.autocast(maps.device.type, enabled=False):
+        return flat @ flat.transpose(2, 3) / (flat.shape[2] * flat.shape[3])

@@ -1,0 +1,205 @@
+"""The training objective: one pure function a term, each a mean over per-sample losses.
+
+Every term is therefore independent of the batch size, and every term moves the network's weights.
+
+References
+----------
+.. [1] J. Wang et al., "Contrastive Semantic-Guided Image Smoothing Network", Computer Graphics
+       Forum 41(7), 2022, section 3.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from csgisnet.contrast import contrast_ratio, contrast_triplet
+from csgisnet.errors import ConfigError
+from csgisnet.network import Smoothing
+from csgisnet.ssim import structure_loss
+
+VOID = 255
+"""Mask value of pixels that belong to no class and count in no loss."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LossConfig:
+    """Weights and forms of the terms; a weight of 0 leaves a term out."""
+
+    l1: float = 1.0
+    """Mean absolute error of coarse and result."""
+    structure: float = 0.1
+    """SSIM over four scales, of coarse and result."""
+    structure_pool: Literal["max", "average"] = "max"
+    """How the scales are made; the paper's code takes the maximum."""
+    edge: float = 131.072
+    """Balanced cross-entropy of the edges; the authors' 0.001 x sum over 8 patches of 128 x 128."""
+    contrast: float = 0.1
+    """Closeness to the label against closeness to the negatives."""
+    contrast_form: Literal["ratio", "triplet"] = "ratio"
+    """Ratio of distances of deep features, or hinges on images and Gram matrices."""
+    contrast_layers: tuple[float, ...] = (1 / 16, 1 / 8, 1 / 4, 1.0)
+    """Weight of each feature layer in the ratio, from shallow to deep."""
+    contrast_eps: float = 0.01
+    """Feature distance below which a negative counts as the label itself, in the ratio."""
+    image_margin: float = 0.3
+    """Largest margin of the triplet on images."""
+    gram_margin: float = 0.04
+    """Largest margin of the triplet on Gram matrices."""
+    semantic: float = 0.01
+    """Cross-entropy of a frozen segmenter fed the result."""
+    tv: float = 0.0
+    """Total variation of the result away from edges."""
+
+    def __post_init__(self) -> None:
+        weights = [getattr(self, term) for term in TERMS]
+        if min(weights) < 0 or max(weights) == 0:
+            raise ValueError(f"the weights {', '.join(TERMS)} must be >= 0, and one of them > 0.")
+        if not self.contrast_eps > 0:
+            raise ValueError(f"contrast_eps must be greater than 0, got {self.contrast_eps}.")
+
+
+TERMS = ("l1", "structure", "edge", "contrast", "semantic", "tv")
+"""Names of the terms: the weights in `LossConfig`, and what `total_loss` logs."""
+
+
+class Batch(NamedTuple):
+    """Aligned maps of B training patches."""
+
+    input: Tensor
+    """Textured image (B, 3, H, W) in [0, 1]."""
+    label: Tensor
+    """Structure image (B, 3, H, W) in [0, 1]."""
+    edge: Tensor
+    """Edges of the label (B, 1, H, W), 0.0 or 1.0."""
+    mask: Tensor
+    """Class indices (B, H, W) int64, `VOID` where unknown."""
+    negatives: Tensor
+    """Images that the result must not look like (B, N, 3, H, W) in [0, 1]."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Teachers:
+    """Frozen networks that judge results; making one puts them into eval mode without gradients."""
+
+    segmenter: nn.Module | None = None
+    """Class logits (B, K, H, W) of images in [0, 1]."""
+    features: nn.Module | None = None
+    """Tuple of feature maps, from shallow to deep, of images in [0, 1]."""
+
+    def __post_init__(self) -> None:
+        for teacher in (self.segmenter, self.features):
+            if teacher is not None:
+                teacher.eval().requires_grad_(False)
+
+    def to(self, device: torch.device | str) -> Teachers:
+        """Move both networks to `device`."""
+        for teacher in (self.segmenter, self.features):
+            if teacher is not None:
+                teacher.to(device)
+        return self
+
+
+def total_loss(
+    smoothing: Smoothing, batch: Batch, teachers: Teachers, config: LossConfig
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return the weighted sum of the terms, and each term unweighted and detached.
+
+    Pixel terms are computed in float32 whatever the precision of the network; under autocast the
+    teachers run in its precision.
+
+    Raises
+    ------
+    ConfigError
+        A term with a weight needs a teacher that `teachers` lacks.
+    """
+    smoothing = Smoothing(*(m.float() for m in smoothing))
+    result = smoothing.result
+    terms: dict[str, Callable[[], Tensor]] = {
+        "l1": lambda: l1_loss(smoothing.coarse, batch.label) + l1_loss(result, batch.label),
+        "structure": lambda: _structure(smoothing, batch.label, config),
+        "edge": lambda: edge_loss(smoothing.edge, batch.edge),
+        "contrast": lambda: _contrast(result, batch, teachers, config),
+        "semantic": lambda: _semantic(result, batch.mask, teachers),
+        "tv": lambda: distinctive_tv(result, batch.edge),
+    }
+    values = {name: term() for name, term in terms.items() if getattr(config, name) > 0}
+    total = torch.stack([getattr(config, name) * value for name, value in values.items()]).sum()
+    return total, {name: value.detach() for name, value in values.items()}
+
+
+def l1_loss(image: Tensor, label: Tensor) -> Tensor:
+    """Mean absolute difference of two batches of images (B, 3, H, W)."""
+    return (image - label).abs().mean()
+
+
+def edge_loss(logits: Tensor, edge: Tensor, min_share: float = 0.01) -> Tensor:
+    """Cross-entropy of edges (B, 1, H, W), balanced by each sample's share of edge pixels.
+
+    An edge pixel weighs the share of the other pixels, and the other way round. Neither weight
+    falls below `min_share`, so that false edges cost something in patches without an edge too.
+    """
+    share = edge.mean(dim=(1, 2, 3), keepdim=True).clamp(min_share, 1 - min_share)
+    weight = torch.where(edge > 0.5, 1 - share, share)
+    return functional.binary_cross_entropy_with_logits(logits, edge, weight)
+
+
+def semantic_loss(logits: Tensor, mask: Tensor) -> Tensor:
+    """Cross-entropy of class logits (B, K, H, W) and a mask (B, H, W) over its known pixels.
+
+    A sample whose mask is all void counts as 0.
+    """
+    loss = functional.cross_entropy(logits, mask, ignore_index=VOID, reduction="none")
+    known = (mask != VOID).sum(dim=(1, 2)).clamp(min=1)
+    return (loss.sum(dim=(1, 2)) / known).mean()
+
+
+def distinctive_tv(image: Tensor, edge: Tensor) -> Tensor:
+    """Mean absolute difference of neighbours (B, 3, H, W) of which neither is an edge (B, 1, H, W).
+
+    Only neighbours inside the image count; there is no wrap at its borders.
+    """
+    flat = 1 - edge
+    rows, columns = flat[..., 1:, :] * flat[..., :-1, :], flat[..., 1:] * flat[..., :-1]
+    change = (rows * image.diff(dim=-2).abs()).mean(dim=1).sum(dim=(1, 2))
+    change = change + (columns * image.diff(dim=-1).abs()).mean(dim=1).sum(dim=(1, 2))
+    pairs = rows.sum(dim=(1, 2, 3)) + columns.sum(dim=(1, 2, 3))
+    return (change / pairs.clamp(min=1)).mean()
+
+
+def _structure(smoothing: Smoothing, label: Tensor, config: LossConfig) -> Tensor:
+    """Structure term of both images."""
+    pool = config.structure_pool
+    return structure_loss(smoothing.coarse, label, pool) + structure_loss(
+        smoothing.result, label, pool
+    )
+
+
+def _contrast(result: Tensor, batch: Batch, teachers: Teachers, config: LossConfig) -> Tensor:
+    """Contrast term in the form that `config` names."""
+    if teachers.features is None:
+        raise ConfigError(
+            "The contrast term needs a feature extractor: give VGG-16 weights or a segmenter "
+            "(--features, --segmenter), or set losses.contrast to 0."
+        )
+    images = (result, batch.label, batch.negatives, teachers.features)
+    if config.contrast_form == "triplet":
+        return contrast_triplet(
+            *images, image_margin=config.image_margin, gram_margin=config.gram_margin
+        )
+    return contrast_ratio(*images, layers=config.contrast_layers, eps=config.contrast_eps)
+
+
+def _semantic(result: Tensor, mask: Tensor, teachers: Teachers) -> Tensor:
+    """Semantic term: the segmenter is fed the result, so the gradient reaches the network."""
+    if teachers.segmenter is None:
+        raise ConfigError(
+            "The semantic term needs a segmenter: train one with `csgisnet train-segmenter`, give "
+            "a public DeepLabV3+ MobileNet checkpoint (--segmenter), or set losses.semantic to 0."
+        )
+    return semantic_loss(teachers.segmenter(result).float(), mask)
