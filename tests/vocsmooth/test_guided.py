@@ -1,4 +1,4 @@
-"""The guided filter against its definition, the authors' outputs and window-by-window regression."""
+"""The guided filter against its definition, the authors' outputs and regressions of windows."""
 
 from pathlib import Path
 
