@@ -37,7 +37,8 @@ class Outer:
 def test_reads_nested_tables_arrays_and_integers_for_floats(tmp_path: Path) -> None:
     path = tmp_path / "a.toml"
     path.write_text(
-        'ratio = 1\npair = [2, 3.5]\nextra = {lam = 0.1}\nids = "list.txt"\n[inner]\nkind = "b"\n[[many]]\nsize = 7\n'
+        'ratio = 1\npair = [2, 3.5]\nextra = {lam = 0.1}\nids = "list.txt"\n'
+        '[inner]\nkind = "b"\n[[many]]\nsize = 7\n'
     )
     assert load_toml(Outer, path) == Outer(
         ratio=1.0,
