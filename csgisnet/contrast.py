@@ -94,7 +94,7 @@ def contrast_triplet(
 def _reference_maps(
     result: Tensor, label: Tensor, negatives: Tensor, features: Features
 ) -> list[tuple[Tensor, Tensor]]:
-    """Return each layer's maps of results (B, 1, ...) and of labels and negatives (B, 1 + N, ...)."""
+    """Return each layer's maps of result (B, 1, ...) and of label and negatives (B, 1 + N, ...)."""
     if negatives.shape[1] == 0:
         raise ValueError("The contrast term needs at least one negative, got none.")
     references = torch.cat([label[:, None], negatives], dim=1)

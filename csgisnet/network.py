@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 _DILATIONS = (1, 2, 3)
+_LARGEST = 1024
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,8 +41,8 @@ class NetworkConfig:
 
     def __post_init__(self) -> None:
         for name in ("width", "blocks", "coarse_blocks", "refine_blocks", "shuffle"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
+            if not 1 <= getattr(self, name) <= _LARGEST:
+                raise ValueError(f"{name} must be 1 to {_LARGEST}, got {getattr(self, name)}.")
 
 
 FULL = NetworkConfig()

@@ -1,0 +1,258 @@
+"""Checkpoints: networks to share, and training states from which a run resumes exactly."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from csgisnet.errors import CheckpointError
+from csgisnet.network import NetworkConfig, SmoothingNetwork
+from csgisnet.weights import (
+    Weights,
+    is_safetensors,
+    load_into,
+    load_weights,
+    missing,
+    read_pickled,
+    save_weights,
+)
+from vocsmooth import settings
+from vocsmooth.files import write_atomically
+
+_STATE_HEADER = re.compile(rb"csgisnet-state 1 ([0-9a-f]{64})\n")
+_STATE_HEADER_BYTES = 82
+_BEST_NAME = re.compile(r"best-(-?\d+\.\d+)-step(\d+)\.safetensors")
+
+
+class Latest(NamedTuple):
+    """The newest whole training state of a run."""
+
+    state: dict[str, Any]
+    path: Path
+    refused: tuple[str, ...]
+    """Why newer states were passed over, a message each; the caller says so aloud."""
+
+
+def save_network(
+    path: Path, network: SmoothingNetwork, metadata: Mapping[str, Any] | None = None
+) -> None:
+    """Write a network's weights and configuration, with what else `metadata` (JSON) records."""
+    weights = Weights(
+        kind="network",
+        config=settings.to_dict(network.config),
+        metadata=dict(metadata or {}),
+        tensors=network.state_dict(),
+    )
+    save_weights(path, weights)
+
+
+def load_network(path: Path, channel_order: Literal["rgb", "bgr"] = "rgb") -> SmoothingNetwork:
+    """Read a network that we saved, or a `.pth` released by the paper's authors.
+
+    Parameters
+    ----------
+    path : Path
+        Safetensors file of `save_network`, or a pickled state dict, bare or under the key "net".
+    channel_order : {"rgb", "bgr"}
+        Channels that a pickled network was trained on: "bgr" turns its first and last layers
+        round, so that the network takes and gives RGB like any other. The authors' training reads
+        RGB, and their predecessor's BGR; their test script feeds BGR to both.
+
+    Returns
+    -------
+    SmoothingNetwork
+        In eval mode on the CPU.
+
+    Raises
+    ------
+    CheckpointError
+        The file is missing, damaged, or of something else.
+    """
+    if is_safetensors(path):
+        weights = load_weights(path, "network")
+        return _build(weights.config_as(NetworkConfig, path), weights.tensors, path)
+    tensors = read_pickled(path, "net")
+    network = _build(_config_of(tensors, path), tensors, path)
+    if channel_order == "bgr":
+        network.load_state_dict(_turn_channels(network.state_dict()))
+    return network
+
+
+def save_state(path: Path, state: Mapping[str, Any]) -> None:
+    """Write a training state (dicts, lists, tensors, plain values) with a digest, atomically.
+
+    Raises
+    ------
+    TypeError
+        The state holds an object that `load_state` would refuse.
+    """
+    _check_plain(state, "state")
+    buffer = io.BytesIO()
+    torch.save(dict(state), buffer)
+    data = buffer.getvalue()
+    digest = hashlib.sha256(data).hexdigest()
+    write_atomically(path, f"csgisnet-state 1 {digest}\n".encode() + data)
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """Read a file of `save_state`; tensors come to the CPU.
+
+    Raises
+    ------
+    CheckpointError
+        The file is missing, damaged, or no training state.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise missing(path) from None
+    header = _STATE_HEADER.fullmatch(data[:_STATE_HEADER_BYTES])
+    if header is None:
+        raise CheckpointError(
+            f"{path} is no training state. Give a state that `csgisnet train` wrote; weights alone "
+            "cannot be resumed from."
+        )
+    content = memoryview(data)[_STATE_HEADER_BYTES:]
+    if hashlib.sha256(content).hexdigest().encode() != header[1]:
+        raise CheckpointError(
+            f"{path} is damaged: its content does not match its digest. Use an earlier state."
+        )
+    state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    return state
+
+
+def save_latest(folder: Path, step: int, state: Mapping[str, Any], keep: int = 2) -> Path:
+    """Write the state of a run after `step` steps, and remove all but the newest `keep` states."""
+    path = folder / f"state-{step:09d}.pt"
+    save_state(path, state)
+    for old in _states(folder)[keep:]:
+        old.unlink()
+    return path
+
+
+def load_latest(folder: Path) -> Latest | None:
+    """Read the newest whole state of a run; None if it has none yet.
+
+    Raises
+    ------
+    CheckpointError
+        There are states, and all of them are damaged.
+    """
+    refused: list[str] = []
+    for path in _states(folder):
+        try:
+            return Latest(load_state(path), path, tuple(refused))
+        except CheckpointError as error:  # noqa: PERF203
+            refused.append(str(error))
+    if refused:
+        raise CheckpointError(f"No state in {folder} can be resumed from. {' '.join(refused)}")
+    return None
+
+
+def save_best(
+    folder: Path,
+    score: float,
+    step: int,
+    network: SmoothingNetwork,
+    *,
+    metadata: Mapping[str, Any] | None = None,
+    keep: int = 3,
+) -> Path | None:
+    """Write `network` if its score (higher is better) is among the run's `keep` best.
+
+    Returns its path, or None; the weights that fall out of the best are removed. On equal scores
+    the earlier step is better.
+    """
+    path = folder / f"best-{score:.6f}-step{step:09d}.safetensors"
+    best = list_best(folder)
+    if len(best) >= keep and _rank(path) >= _rank(best[keep - 1]):
+        return None
+    save_network(path, network, metadata)
+    for old in list_best(folder)[keep:]:
+        old.unlink()
+    return path
+
+
+def list_best(folder: Path) -> list[Path]:
+    """Return the files of `save_best` in a run's folder, the best first."""
+    return sorted((p for p in folder.iterdir() if _BEST_NAME.fullmatch(p.name)), key=_rank)
+
+
+def _rank(path: Path) -> tuple[float, int]:
+    """Return the sort key of a file of `save_best`."""
+    match = _BEST_NAME.fullmatch(path.name)
+    if match is None:
+        raise ValueError(f"{path.name!r} is not the name of a best checkpoint.")
+    return -float(match[1]), int(match[2])
+
+
+def _states(folder: Path) -> list[Path]:
+    """Return the states of a run, the newest first."""
+    return sorted(folder.glob("state-*.pt"), reverse=True)
+
+
+def _build(config: NetworkConfig, tensors: Mapping[str, Any], path: Path) -> SmoothingNetwork:
+    """Return a network with these weights, in eval mode."""
+    with torch.device("meta"):
+        network = SmoothingNetwork(config)
+    load_into(network, tensors, path)
+    return network.eval()
+
+
+def _config_of(tensors: Mapping[str, Any], path: Path) -> NetworkConfig:
+    """Read width and numbers of blocks off the names and shapes of a state dict."""
+    first = tensors.get("descriptor.conv_in.weight")
+    if not isinstance(first, Tensor) or first.dim() != 4:
+        raise CheckpointError(
+            f"{path} holds no smoothing network: it lacks 'descriptor.conv_in.weight'. Give a "
+            "file of `csgisnet train`, or a .pth that the paper's authors released."
+        )
+    blocks = {
+        part: sum(
+            re.fullmatch(rf"{part}\.\d+\.conv_3x3_1\.weight", name) is not None for name in tensors
+        )
+        for part in ("descriptor.res16", "interpreter2", "refine")
+    }
+    try:
+        return NetworkConfig(
+            width=first.shape[0],
+            blocks=blocks["descriptor.res16"],
+            coarse_blocks=blocks["interpreter2"],
+            refine_blocks=blocks["refine"],
+        )
+    except ValueError as error:
+        raise CheckpointError(f"{path} holds no smoothing network of ours: {error}") from None
+
+
+def _turn_channels(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Reverse the image channels of every layer that reads or writes an image."""
+    turned = dict(tensors)
+    for last in ("interpreter2", "refine"):
+        number = max(int(name.split(".")[1]) for name in tensors if name.startswith(f"{last}."))
+        for kind in ("weight", "bias"):
+            turned[f"{last}.{number}.{kind}"] = tensors[f"{last}.{number}.{kind}"].flip(0)
+    turned["descriptor.conv_in.weight"] = tensors["descriptor.conv_in.weight"].flip(1)
+    features, coarse = tensors["refine.0.weight"].tensor_split([-3], dim=1)
+    turned["refine.0.weight"] = torch.cat([features, coarse.flip(1)], dim=1)
+    return turned
+
+
+def _check_plain(value: object, where: str) -> None:
+    """Raise TypeError unless `value` is made of what a weights-only load accepts."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            _check_plain(item, f"{where}[{key!r}]")
+    elif isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            _check_plain(item, f"{where}[{index}]")
+    elif type(value) not in (bool, int, float, str, bytes, type(None)) and not isinstance(
+        value, Tensor
+    ):
+        raise TypeError(f"{where} must be plain values or tensors, got {type(value).__name__}.")
