@@ -1,0 +1,247 @@
+"""One random view of each sample, the same for all of its maps: crop, turns, scale and colour.
+
+A view is a pure function of (seed, epoch, index): neither the number of workers nor the number of
+processes changes it. Without rotation and scale nothing is resampled, and what holds between the
+maps of a sample (the input is the label plus the texture) holds bit for bit between their views.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+_NEAREST = frozenset({"edge", "mask"})
+_LUMINANCE = (0.299, 0.587, 0.114)
+_NUM_RANDOM = 12
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AugmentConfig:
+    """How far views may differ from the photograph; the defaults resample nothing."""
+
+    turns: bool = True
+    """Mirror and turn by multiples of 90 degrees."""
+    max_angle: float = 0.0
+    """Largest rotation besides, in degrees, 0 to 45."""
+    scale: tuple[float, float] = (1.0, 1.0)
+    """Smallest and largest magnification."""
+    brightness: float = 0.0
+    """Largest shift of all channels, as a share of the range."""
+    contrast: float = 0.0
+    """Largest relative change of the contrast, around mid-grey."""
+    saturation: float = 0.0
+    """Largest relative change of the saturation."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.max_angle <= 45:
+            raise ValueError(f"max_angle must be from 0 to 45 degrees, got {self.max_angle}.")
+        if not 0 < self.scale[0] <= self.scale[1]:
+            raise ValueError(f"scale must be two rising numbers above 0, got {self.scale}.")
+        for name in ("brightness", "contrast", "saturation"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)}.")
+
+    @property
+    def resamples(self) -> bool:
+        """Whether views interpolate between pixels."""
+        return self.max_angle > 0 or self.scale != (1.0, 1.0)
+
+    @property
+    def recolours(self) -> bool:
+        """Whether views change colours."""
+        return max(self.brightness, self.contrast, self.saturation) > 0
+
+    def window(self, patch: int) -> int:
+        """Side of the square of the photograph that the largest view of `patch` pixels spans."""
+        if not self.resamples:
+            return patch
+        return math.ceil((patch - 1) * _span(math.radians(self.max_angle)) / self.scale[0]) + 1
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Views:
+    """The views of B samples; an array of length B in each field."""
+
+    tops: NDArray[np.int64]
+    """First row of each window in its photograph."""
+    lefts: NDArray[np.int64]
+    """First column of each window in its photograph."""
+    turns: NDArray[np.bool_]
+    """Whether to mirror rows, mirror columns and transpose, (B, 3)."""
+    affine: NDArray[np.float64]
+    """Where patch pixels lie in the window: (B, 2, 3), rows (x, y), offsets from its corner."""
+    colour: NDArray[np.float64]
+    """RGB to RGB, (B, 3, 4); the last column is added."""
+
+
+def draw_views(
+    config: AugmentConfig,
+    patch: int,
+    keys: NDArray[np.uint64],
+    shapes: NDArray[np.int64],
+) -> Views:
+    """Draw one view a sample.
+
+    Parameters
+    ----------
+    config : AugmentConfig
+        How far views may go.
+    patch : int
+        Side of a view in pixels.
+    keys : (B, 2) uint64
+        What the draws depend on, from `sample_keys`.
+    shapes : (B, 2) int64
+        Height and width of each photograph.
+    """
+    u = _uniform(keys)
+    window = config.window(patch)
+    slack = np.maximum(shapes - window, 0)
+    corners = (u[:, 0:2] * (slack + 1)).astype(np.int64)
+    return Views(
+        tops=corners[:, 0],
+        lefts=corners[:, 1],
+        turns=(u[:, 2:5] < 0.5) & config.turns,
+        affine=_affine(config, patch, np.minimum(shapes, window), u[:, 5:9]),
+        colour=_colour(config, u[:, 9:12]),
+    )
+
+
+def sample_keys(
+    seed: int, epochs: NDArray[np.int64], indices: NDArray[np.int64]
+) -> NDArray[np.uint64]:
+    """Return Philox keys (B, 2) of samples `indices` as seen in `epochs`."""
+    high = np.uint64(seed & 0xFFFFFFFF) << np.uint64(32)
+    return np.stack([high | epochs.astype(np.uint64), indices.astype(np.uint64)], axis=1)
+
+
+def cut_views(
+    maps: Mapping[str, Tensor], views: Views, config: AugmentConfig, patch: int
+) -> dict[str, Tensor]:
+    """Turn windows into patches, the same way for all maps of a sample.
+
+    Parameters
+    ----------
+    maps : mapping of str to Tensor
+        Windows (B, S, S, ...) by name. "edge" and "mask" take the nearest pixel, the others
+        interpolate.
+    views : Views
+        One view a sample.
+    config : AugmentConfig
+        What the views were drawn with.
+    patch : int
+        Side of a patch.
+
+    Returns
+    -------
+    dict of str to Tensor
+        Patches (B, patch, patch, ...) of the dtypes given, or of float32 where pixels were
+        interpolated.
+    """
+    if config.resamples:
+        maps = _resample(maps, views, patch)
+    if not config.turns:
+        return dict(maps)
+    first = next(iter(maps.values()))
+    flags = torch.from_numpy(views.turns).to(first.device)
+    return {name: _turn(pixels, flags) for name, pixels in maps.items()}
+
+
+def recolour(images: Tensor, views: Views) -> Tensor:
+    """Change the colours of images (B, M, 3, H, W) in [0, 1], alike within each sample."""
+    colour = torch.from_numpy(views.colour).to(images.device, images.dtype)
+    changed = torch.einsum("bij,bmjhw->bmihw", colour[..., :3], images)
+    return (changed + colour[:, None, :, 3, None, None]).clamp_(0, 1)
+
+
+def _uniform(keys: NDArray[np.uint64]) -> NDArray[np.float64]:
+    """Return numbers in [0, 1), (B, _NUM_RANDOM), each row a function of its key."""
+    rows = [np.random.Generator(np.random.Philox(key=key)).random(_NUM_RANDOM) for key in keys]
+    return np.stack(rows)
+
+
+def _affine(
+    config: AugmentConfig, patch: int, extent: NDArray[np.int64], u: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Rotate and scale about a random centre; magnify more where a view would leave its photograph.
+
+    `extent` is the height and width of the window that the photograph fills.
+    """
+    angle = np.radians(config.max_angle) * (2 * u[:, 0] - 1)
+    low, high = np.log(config.scale)
+    reach = (patch - 1) / 2 * _span(angle)
+    room = (extent - 1) / 2
+    scale = np.maximum(np.exp(low + (high - low) * u[:, 1]), reach / room.min(axis=1).clip(0.5))
+    centre = room + (room - (reach / scale)[:, None]) * (2 * u[:, 2:4] - 1)
+    cos, sin = np.cos(angle) / scale, np.sin(angle) / scale
+    rows = np.stack([cos, -sin, centre[:, 1], sin, cos, centre[:, 0]], axis=1)
+    return rows.reshape(-1, 2, 3)
+
+
+def _span(angle: float | NDArray[np.float64]) -> NDArray[np.float64]:
+    """Side of the box around a unit square turned by `angle`, in radians."""
+    return np.asarray(np.abs(np.cos(angle)) + np.abs(np.sin(angle)))
+
+
+def _colour(config: AugmentConfig, u: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return saturation about luminance, contrast about mid-grey and brightness as (B, 3, 4)."""
+    shift, contrast, saturation = (
+        np.array([config.brightness, config.contrast, config.saturation]) * (2 * u - 1)
+    ).T[..., None, None]
+    grey = np.broadcast_to(np.array(_LUMINANCE), (3, 3))
+    mix = (1 + contrast) * ((1 + saturation) * np.eye(3) - saturation * grey)
+    offset = np.broadcast_to(shift - contrast / 2, (len(u), 3, 1))
+    return np.concatenate([mix, offset], axis=2)
+
+
+def _resample(maps: Mapping[str, Tensor], views: Views, patch: int) -> dict[str, Tensor]:
+    """Interpolate images, and take the nearest pixel of what counts or names."""
+    names = {"nearest": [n for n in maps if n in _NEAREST]}
+    names["bilinear"] = [n for n in maps if n not in _NEAREST]
+    grid = _grid(views, patch, next(iter(maps.values())))
+    resampled: dict[str, Tensor] = {}
+    for mode, chosen in names.items():
+        if chosen:
+            planes = [_planes(maps[name]) for name in chosen]
+            stack = functional.grid_sample(
+                torch.cat(planes, dim=1), grid, mode, padding_mode="border", align_corners=False
+            )
+            parts = torch.split(stack, [p.shape[1] for p in planes], dim=1)
+            resampled |= {n: _like(part, maps[n]) for n, part in zip(chosen, parts, strict=True)}
+    return resampled
+
+
+def _planes(pixels: Tensor) -> Tensor:
+    """Return maps (B, S, S[, C]) as float32 (B, C, S, S)."""
+    pixels = pixels[..., None] if pixels.ndim == 3 else pixels
+    return pixels.permute(0, 3, 1, 2).float()
+
+
+def _like(planes: Tensor, pixels: Tensor) -> Tensor:
+    """Undo `_planes`: images stay float32, maps of one channel take their dtype back."""
+    return planes.permute(0, 2, 3, 1) if pixels.ndim == 4 else planes[:, 0].to(pixels.dtype)
+
+
+def _grid(views: Views, patch: int, pixels: Tensor) -> Tensor:
+    """Return the positions (B, patch, patch, 2) of patch pixels in [-1, 1] of the window."""
+    window = pixels.shape[1]
+    affine = torch.from_numpy(views.affine).to(pixels.device, torch.float32)
+    axis = torch.arange(patch, device=pixels.device) - (patch - 1) / 2
+    y, x = torch.meshgrid(axis, axis, indexing="ij")
+    points = torch.stack([x, y, torch.ones_like(x)], dim=-1)
+    position = torch.einsum("bij,hwj->bhwi", affine, points)
+    return (2 * position + 1) / window - 1
+
+
+def _turn(pixels: Tensor, flags: Tensor) -> Tensor:
+    """Mirror rows, mirror columns and transpose where flagged: all eight symmetries of a square."""
+    flags = flags.reshape(*flags.shape, *(1,) * (pixels.ndim - 1))
+    pixels = torch.where(flags[:, 0], pixels.flip(1), pixels)
+    pixels = torch.where(flags[:, 1], pixels.flip(2), pixels)
+    return torch.where(flags[:, 2], pixels.transpose(1, 2), pixels)
