@@ -1,0 +1,91 @@
+"""Feature extractors for the contrastive term: VGG-16, or the backbone of a segmenter.
+
+References
+----------
+.. [1] K. Simonyan, A. Zisserman, "Very Deep Convolutional Networks for Large-Scale Image
+       Recognition", ICLR 2015, table 1, column D.
+.. [2] J. Johnson, A. Alahi, L. Fei-Fei, "Perceptual Losses for Real-Time Style Transfer and
+       Super-Resolution", ECCV 2016 (the four layers).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from csgisnet.segmenter import Segmenter, load_segmenter, normalise
+from csgisnet.weights import is_safetensors, load_into, read_pickled
+
+# Channels of the convolutions between poolings, up to relu4_3.
+_VGG16 = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512))
+
+
+class VggFeatures(nn.Module):
+    """Maps relu1_2, relu2_2, relu3_3 and relu4_3 of VGG-16, named as in torchvision."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        self._taps: set[int] = set()
+        channels = 3
+        for group in _VGG16:
+            if layers:
+                layers.append(nn.MaxPool2d(2))
+            for width in group:
+                layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(inplace=True)]
+                channels = width
+            self._taps.add(len(layers) - 1)
+        self.features = nn.Sequential(*layers)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Return the four maps of RGB images (B, 3, H, W) in [0, 1], normalised inside."""
+        x, maps = normalise(image), []
+        for number, layer in enumerate(self.features):
+            x = layer(x)
+            if number in self._taps:
+                maps.append(x)
+        return tuple(maps)
+
+
+class SegmenterFeatures(nn.Module):
+    """Maps of a segmenter's backbone at stride 2, 4, 8 and 16."""
+
+    def __init__(self, segmenter: Segmenter) -> None:
+        super().__init__()
+        self.segmenter = segmenter
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Return the four maps of RGB images (B, 3, H, W) in [0, 1]."""
+        return self.segmenter.levels(image)[:4]
+
+
+def load_features(path: Path) -> VggFeatures | SegmenterFeatures:
+    """Read torchvision's VGG-16 state dict, or any file that `load_segmenter` reads.
+
+    Returns
+    -------
+    VggFeatures or SegmenterFeatures
+        In eval mode on the CPU.
+
+    Raises
+    ------
+    CheckpointError
+        The file is missing, damaged, or of something else.
+    """
+    if not is_safetensors(path):
+        tensors = read_pickled(path)
+        if "features.0.weight" in tensors:
+            return _build_vgg(tensors, path)
+    return SegmenterFeatures(load_segmenter(path)).eval()
+
+
+def _build_vgg(tensors: Mapping[str, Any], path: Path) -> VggFeatures:
+    """Return VGG-16 features with these weights; deeper layers and the classifier are left out."""
+    with torch.device("meta"):
+        vgg = VggFeatures()
+    load_into(vgg, {name: tensors[name] for name in vgg.state_dict() if name in tensors}, path)
+    return vgg.eval()
