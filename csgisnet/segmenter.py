@@ -190,7 +190,7 @@ class _Backbone(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         levels = []
-        layers = chain(self.low_level_features, self.high_level_features)
+        layers = chain(self.low_level_features.children(), self.high_level_features.children())
         for number, layer in enumerate(layers):
             x = layer(x)
             if number in _LEVELS:
