@@ -1,0 +1,97 @@
+"""Optimizer, learning rate as a function of the step, and the moving average of the weights."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+from typing import Literal, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+Net = TypeVar("Net", bound=nn.Module)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    """AdamW and what surrounds its steps."""
+
+    lr: float = 1e-3
+    """Learning rate at the top of the schedule."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Decay of the two moments."""
+    weight_decay: float = 0.0
+    """Decoupled decay of convolution weights; biases and normalisation have none."""
+    clip_norm: float = 1.0
+    """Largest norm of the whole gradient."""
+    ema_decay: float = 0.999
+    """Decay of the averaged weights, which validation and checkpoints use; 0 takes the last."""
+
+    def __post_init__(self) -> None:
+        for name in ("lr", "clip_norm"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}.")
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError(f"ema_decay must be in [0, 1), got {self.ema_decay}.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ScheduleConfig:
+    """The learning rate's course over a run."""
+
+    kind: Literal["cosine", "multistep"] = "cosine"
+    """Fall along half a cosine, or in steps."""
+    warmup: int = 500
+    """Steps of linear rise at the start."""
+    floor: float = 0.01
+    """Where the cosine ends, as a share of the top."""
+    milestones: tuple[float, ...] = (40 / 218, 80 / 218, 120 / 218, 150 / 218, 190 / 218)
+    """Shares of the run after which each step falls; the default is the authors'."""
+    factor: float = 0.5
+    """What each step multiplies by."""
+
+    def share(self, step: int, steps: int) -> float:
+        """Return the learning rate of `step` (from 0) of `steps`, as a share of the top."""
+        rise = min(1.0, (step + 1) / (self.warmup + 1))
+        if self.kind == "multistep":
+            return rise * self.factor ** sum(step >= m * steps for m in self.milestones)
+        progress = max(0, step - self.warmup) / max(1, steps - self.warmup)
+        return rise * (self.floor + (1 - self.floor) * (1 + math.cos(math.pi * progress)) / 2)
+
+
+def make_optimizer(network: nn.Module, config: OptimizerConfig) -> torch.optim.AdamW:
+    """Return AdamW, fused into one kernel; one-dimensional parameters do not decay."""
+    parameters = list(network.parameters())
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=True)
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """Give every group this learning rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+
+
+def averaged_copy(network: Net) -> Net:
+    """Return the copy that `update_average` moves, for evaluation."""
+    return copy.deepcopy(network).eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, network: nn.Module, step: int, decay: float) -> None:
+    """Move `average` towards `network`, batch statistics too; early steps count for more.
+
+    `step` counts from 0. Integer buffers are copied.
+    """
+    weight = 1 - min(decay, (1 + step) / (10 + step))
+    averages, currents = average.state_dict().values(), network.state_dict().values()
+    pairs = list(zip(averages, currents, strict=True))
+    floating: list[tuple[Tensor, Tensor]] = [(a, c) for a, c in pairs if a.is_floating_point()]
+    torch._foreach_lerp_([a for a, _ in floating], [c for _, c in floating], weight)
+    for kept, current in pairs:
+        if not kept.is_floating_point():
+            kept.copy_(current)
