@@ -1,0 +1,338 @@
+"""Strict reading: what is kept, what is refused, and that damage never ends in anything else."""
+
+import io
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from vocsmooth.errors import InputError
+from vocsmooth.image_writing import write_picture
+from vocsmooth.images import (
+    Picture,
+    read_mask,
+    read_picture,
+    read_rgb,
+    to_8_bit,
+    to_float,
+    to_uint,
+)
+from vocsmooth.voc import VOC_PALETTE
+
+RGB_PROFILE = b"\0" * 16 + b"RGB " + b"\0" * 120
+
+
+def noise(*shape: int, dtype: type = np.uint8) -> NDArray[Any]:
+    return np.random.default_rng(1).integers(0, np.iinfo(dtype).max, shape, dtype, endpoint=True)
+
+
+def save(path: Path, array: NDArray[Any], **options: Any) -> Path:
+    Image.fromarray(array).save(path, **options)
+    return path
+
+
+@pytest.mark.parametrize("ending", [".png", ".tif", ".webp", ".bmp"])
+def test_reads_what_was_stored(tmp_path: Path, ending: str) -> None:
+    options = {"lossless": True} if ending == ".webp" else {}
+    path = save(tmp_path / f"a{ending}", noise(5, 7, 3), **options)
+    picture = read_picture(path)
+    np.testing.assert_array_equal(picture.pixels, noise(5, 7, 3))
+    assert picture.alpha is None
+    assert picture.icc is None
+
+
+def test_grey_stays_grey_and_one_bit_becomes_black_and_white(tmp_path: Path) -> None:
+    grey = read_picture(save(tmp_path / "g.jpg", noise(9, 9)))
+    assert grey.pixels.shape == (9, 9)
+    one_bit = read_picture(save(tmp_path / "b.png", noise(4, 9) > 99))
+    np.testing.assert_array_equal(one_bit.pixels, np.where(noise(4, 9) > 99, 255, 0))
+
+
+@pytest.mark.parametrize("ending", [".png", ".tif"])
+def test_16_bit_colour_is_not_cut(tmp_path: Path, ending: str) -> None:
+    rgba = noise(6, 5, 4, dtype=np.uint16)
+    path = tmp_path / f"a{ending}"
+    cv2.imwrite(str(path), rgba[:, :, [2, 1, 0, 3]])
+    picture = read_picture(path)
+    assert picture.alpha is not None
+    np.testing.assert_array_equal(picture.pixels, rgba[:, :, :3])
+    np.testing.assert_array_equal(picture.alpha, rgba[:, :, 3])
+    cv2.imwrite(str(path), rgba[:, :, 2::-1])
+    np.testing.assert_array_equal(read_picture(path).pixels, rgba[:, :, :3])
+
+
+def test_16_bit_colour_in_ppm_is_not_cut(tmp_path: Path) -> None:
+    rgb = noise(6, 5, 3, dtype=np.uint16)
+    path = tmp_path / "a.ppm"
+    path.write_bytes(b"P6\n5 6\n65535\n" + rgb.astype(">u2").tobytes())
+    np.testing.assert_array_equal(read_picture(path).pixels, rgb)
+    path.write_bytes(b"P6\n5 6\n255\n" + noise(6, 5, 3).tobytes())
+    np.testing.assert_array_equal(read_picture(path).pixels, noise(6, 5, 3))
+
+
+def test_16_bit_grey_with_a_transparent_value(tmp_path: Path) -> None:
+    grey = noise(6, 5, dtype=np.uint16)
+    path = save(tmp_path / "a.png", grey, transparency=int(grey[2, 3]))
+    picture = read_picture(path)
+    assert picture.alpha is not None
+    np.testing.assert_array_equal(picture.pixels, grey)
+    assert (picture.alpha[2, 3], picture.alpha[0, 0]) == (0, 65535)
+
+
+def test_palettes_become_rgb_and_their_transparency_alpha(tmp_path: Path) -> None:
+    image = Image.fromarray(noise(4, 4) % 3).convert("P")
+    image.putpalette([10, 20, 30, 40, 50, 60, 70, 80, 90])
+    image.save(tmp_path / "a.png", transparency=1)
+    picture = read_picture(tmp_path / "a.png")
+    indices = noise(4, 4) % 3
+    table = np.array([[10, 20, 30], [40, 50, 60], [70, 80, 90]])
+    assert picture.alpha is not None
+    np.testing.assert_array_equal(picture.pixels, table[indices])
+    np.testing.assert_array_equal(picture.alpha, np.where(indices == 1, 0, 255))
+
+
+def test_cmyk_becomes_rgb_without_the_profile(tmp_path: Path) -> None:
+    image = Image.fromarray(noise(8, 8, 4), mode=None).convert("RGB").convert("CMYK")
+    image.save(tmp_path / "a.tif", icc_profile=RGB_PROFILE.replace(b"RGB ", b"CMYK"))
+    picture = read_picture(tmp_path / "a.tif")
+    np.testing.assert_array_equal(picture.pixels, np.asarray(image.convert("RGB")))
+    assert picture.icc is None
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp", "a.tif", "deep.png", "deep.tif"])
+def test_orientation_is_applied(tmp_path: Path, name: str, orientation: int) -> None:
+    """A mark in each corner; where the corners go is the definition of the eight orientations."""
+    corners = np.zeros((32, 48), np.uint8)
+    corners[:16, :16], corners[:16, -16:], corners[-16:, :16], corners[-16:, -16:] = (
+        40,
+        90,
+        150,
+        220,
+    )
+    path = tmp_path / name
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    if name.startswith("deep"):
+        deep = np.repeat(corners[:, :, np.newaxis].astype(np.uint16) * 257, 3, axis=2)
+        if name.endswith("png"):
+            write_picture(path, Picture(pixels=deep))
+            chunk = b"eXIf" + exif.tobytes()[6:]
+            data = path.read_bytes()
+            framed = (
+                struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+            )
+            path.write_bytes(data[:33] + framed + data[33:])
+        else:
+            import tifffile
+
+            tags = [(0x0112, 3, 1, orientation, True)]
+            tifffile.imwrite(path, deep, photometric="rgb", extratags=tags)
+    else:
+        save(path, np.repeat(corners[:, :, np.newaxis], 3, axis=2), exif=exif)
+    pixels = read_rgb(path)[:, :, 0]
+    found = [pixels[4, 4], pixels[4, -4], pixels[-4, 4], pixels[-4, -4]]
+    names = "".join(
+        "abcd"[int(np.abs(np.array([40, 90, 150, 220]) - int(v)).argmin())] for v in found
+    )
+    turned = ["abcd", "badc", "dcba", "cdab", "acbd", "cadb", "dbca", "bdac"]
+    assert names == turned[orientation - 1]
+    assert pixels.shape == ((32, 48) if orientation < 5 else (48, 32))
+
+
+def test_truncated_files_are_refused(tmp_path: Path) -> None:
+    whole = tmp_path / "whole.jpg"
+    save(whole, noise(64, 64, 3), quality=95)
+    cut = tmp_path / "cut.jpg"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    with pytest.raises(InputError, match=r"cut\.jpg: cannot be read as an image: .*truncated"):
+        read_picture(cut)
+
+
+def test_too_many_pixels_are_refused_until_the_limit_is_raised(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.png", np.zeros((30, 40), np.uint8))
+    with pytest.raises(
+        InputError, match="40 x 30 pixels exceed the limit of 1199; raise the limit"
+    ):
+        read_picture(path, max_pixels=1199)
+    assert read_picture(path, max_pixels=1200).pixels.shape == (30, 40)
+
+
+def test_the_limit_replaces_pillows_own_and_leaves_it_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = save(tmp_path / "a.png", np.zeros((30, 40), np.uint8))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    assert read_picture(path).pixels.shape == (30, 40)
+    assert Image.MAX_IMAGE_PIXELS == 100
+
+
+def test_what_is_no_image_is_named(tmp_path: Path) -> None:
+    (tmp_path / "empty.jpg").touch()
+    (tmp_path / "text.jpg").write_text("not an image")
+    (tmp_path / "folder.jpg").mkdir()
+    (tmp_path / "link.jpg").symlink_to("nowhere")
+    for name, reason in {
+        "empty.jpg": "the file is empty",
+        "text.jpg": "is not an image, or damaged in its first bytes",
+        "folder.jpg": "is a folder; an image file was expected",
+        "link.jpg": "no such file",
+        "missing.jpg": "no such file",
+        "x" * 300: "cannot be read: .*too long|no such file",
+        "zero\0byte": "no such file|embedded null",
+    }.items():
+        with pytest.raises(InputError, match=reason) as caught:
+            read_picture(tmp_path / name)
+        assert str(caught.value).startswith(str(tmp_path / name))
+
+
+def test_several_frames_and_floats_are_refused(tmp_path: Path) -> None:
+    frames = [Image.fromarray(noise(4, 4) // (i + 1)) for i in range(2)]
+    for name in ("a.gif", "a.tif", "a.webp"):
+        frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
+        with pytest.raises(InputError, match="several pages or frames"):
+            read_picture(tmp_path / name)
+    path = save(tmp_path / "f.tif", noise(4, 4).astype(np.float32))
+    with pytest.raises(InputError, match="floating-point values; convert it"):
+        read_picture(path)
+
+
+def test_read_rgb_repeats_grey_and_refuses_transparency(tmp_path: Path) -> None:
+    grey = save(tmp_path / "g.png", noise(3, 4))
+    np.testing.assert_array_equal(read_rgb(grey), np.repeat(noise(3, 4)[:, :, None], 3, 2))
+    rgba = noise(3, 4, 4)
+    rgba[:, :, 3] = 255
+    opaque = read_rgb(save(tmp_path / "o.png", rgba))
+    np.testing.assert_array_equal(opaque, rgba[:, :, :3])
+    rgba[0, 0, 3] = 254
+    with pytest.raises(InputError, match="partly transparent"):
+        read_rgb(save(tmp_path / "t.png", rgba))
+
+
+def test_conversions_round_and_return(tmp_path: Path) -> None:
+    for dtype in (np.uint8, np.uint16):
+        values: NDArray[Any] = np.arange(np.iinfo(dtype).max + 1).reshape(16, -1).astype(dtype)
+        floats = to_float(values)
+        assert floats.dtype == np.float32
+        assert (floats.min(), floats.max()) == (0, 1)
+        np.testing.assert_array_equal(to_uint(floats, dtype), values)
+    deep = np.arange(65536, dtype=np.uint16)
+    np.testing.assert_array_equal(to_8_bit(deep), np.rint(deep / 257))
+    floats64 = np.array([[-0.2, 0.4999 / 255, 0.5001 / 255, 254.5001 / 255, 1.3]])
+    np.testing.assert_array_equal(to_uint(floats64, np.uint8), [[0, 0, 1, 255, 255]])
+    with pytest.raises(ValueError, match="NaN"):
+        to_uint(np.array([[np.nan]]), np.uint8)
+
+
+INDICES = np.array([[0, 1, 20], [255, 15, 7]], np.uint8)
+
+
+def test_masks_as_palette_index_and_rgb_images(tmp_path: Path) -> None:
+    palette = Image.fromarray(INDICES)
+    palette = palette.convert("P")
+    palette.putpalette(VOC_PALETTE.ravel().tolist())
+    palette.save(tmp_path / "p.png")
+    save(tmp_path / "l.png", INDICES)
+    save(tmp_path / "rgb.png", VOC_PALETTE[INDICES])
+    for name in ("p.png", "l.png", "rgb.png"):
+        mask = read_mask(tmp_path / name)
+        assert mask.dtype == np.uint8
+        np.testing.assert_array_equal(mask, INDICES, name)
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_masks_of_fewer_bits_are_not_stretched(tmp_path: Path, bits: int) -> None:
+    path = tmp_path / "m.png"
+    header = struct.pack(">IIBBBBB", 4, 1, bits, 0, 0, 0, 0)
+    rows = b"\0" + (b"\x1b" if bits == 2 else b"\x01\x23")  # the values 0 1 2 3
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + b"".join(
+            struct.pack(">I", len(d)) + n + d + struct.pack(">I", zlib.crc32(n + d))
+            for n, d in chunks
+        )
+    )
+    np.testing.assert_array_equal(read_mask(path), [[0, 1, 2, 3]])
+
+
+def test_bad_masks_are_refused_with_value_and_count(tmp_path: Path) -> None:
+    mask = np.zeros((4, 4), np.uint8)
+    mask[1, :3], mask[0, 0] = 200, 21
+    expected = r"m\.png: mask value 21 in 1 pixels \(and 1 more such values\) is no VOC class"
+    with pytest.raises(InputError, match=expected):
+        read_mask(save(tmp_path / "m.png", mask))
+    colors = np.zeros((4, 4, 3), np.uint8)
+    colors[2, 2] = 1, 2, 3
+    with pytest.raises(InputError, match=r"colour \(1, 2, 3\), which is no VOC class \(1 pixels"):
+        read_mask(save(tmp_path / "c.png", colors))
+    with pytest.raises(InputError, match="must not be a JPEG"):
+        read_mask(save(tmp_path / "m.jpg", mask))
+    with pytest.raises(InputError, match="got mode RGBA"):
+        read_mask(save(tmp_path / "a.png", noise(2, 2, 4)))
+
+
+def samples() -> dict[str, bytes]:
+    """One small file of every kind that goes another way through the reader."""
+    files = {}
+    kinds: list[tuple[str, NDArray[Any], dict[str, Any]]] = [
+        (
+            "rgb.jpg",
+            noise(24, 20, 3),
+            {"exif": b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\6\0\0\0\0\0\0"},
+        ),
+        ("grey.jpg", noise(24, 20), {}),
+        ("rgba.png", noise(12, 10, 4), {"icc_profile": RGB_PROFILE}),
+        ("deep.png", noise(12, 10, dtype=np.uint16), {}),
+        ("rgb.tif", noise(12, 10, 3), {"compression": "tiff_lzw"}),
+        ("rgb.webp", noise(12, 10, 3), {}),
+        ("rgb.bmp", noise(12, 10, 3), {}),
+        ("grey.gif", noise(12, 10), {}),
+        ("rgb.ppm", noise(12, 10, 3), {}),
+    ]
+    for name, array, options in kinds:
+        buffer = io.BytesIO()
+        Image.fromarray(array).save(
+            buffer, Image.registered_extensions()[Path(name).suffix], **options
+        )
+        files[name] = buffer.getvalue()
+    for name in ("deep_rgb.png", "deep_rgb.tif"):
+        deep = noise(12, 10, 3, dtype=np.uint16)
+        files[name] = cv2.imencode(Path(name).suffix, deep)[1].tobytes()
+    return files
+
+
+def error_of(read: Callable[[Path, int], object], path: Path) -> str | None:
+    """Return the one kind of error that reading may end in, as text; None for a picture."""
+    try:
+        read(path, 10_000)
+    except InputError as error:
+        return str(error)
+    return None
+
+
+@pytest.mark.parametrize("name", samples())
+def test_damage_ends_in_a_picture_or_in_one_error(tmp_path: Path, name: str) -> None:
+    whole = samples()[name]
+    rng = np.random.default_rng(zlib.crc32(name.encode()))
+    path = tmp_path / name
+    refused = 0
+    for trial in range(120):
+        data = np.frombuffer(whole, np.uint8).copy()
+        if trial % 3 == 0:
+            data = data[: rng.integers(0, len(data))]
+        else:  # one flip anywhere, or several in the header
+            places = rng.integers(0, len(data) if trial % 3 == 1 else 64, 1 + trial % 4)
+            data[places % len(data)] ^= np.uint8(1) << rng.integers(0, 8, len(places), np.uint8)
+        path.write_bytes(data.tobytes())
+        errors = [error_of(read, path) for read in (read_picture, read_rgb, read_mask)]
+        assert all(error is None or error.startswith(str(path)) for error in errors)
+        refused += sum(error is not None for error in errors)
+    assert refused >= 40

@@ -1,0 +1,356 @@
+"""Reading images strictly: a picture as the file holds it, or one clear error, never a guess.
+
+Pillow reads, since it refuses truncated files and oversized ones where OpenCV returns wrong pixels
+or decodes them. It would cut 16-bit colour to 8 bits without a word, so those files are decoded by
+OpenCV too, and the two have to agree. Writing is in `image_writing`.
+
+=======================================  =========================================================
+in the file                              in the `Picture`
+=======================================  =========================================================
+grey, 8 or 16 bit; 1 bit                 grey; 1 bit becomes 0 and 255
+RGB, 8 or 16 bit                         the same
+palette                                  RGB
+CMYK, YCbCr, HSV                         RGB by Pillow's formulas, the profile left out
+alpha, transparent colour or palette     colour as stored, and alpha
+EXIF orientation                         applied; no other EXIF data is kept
+Lab, 32-bit integers, floats             refused
+several pages or frames                  refused (except the previews in a camera's JPEG)
+=======================================  =========================================================
+"""
+
+from __future__ import annotations
+
+import struct
+import threading
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from vocsmooth.errors import InputError
+from vocsmooth.voc import VOC_CLASSES, VOC_PALETTE, VOID
+
+Pixels = NDArray[np.unsignedinteger[Any]]
+"""uint8 or uint16."""
+
+MAX_PIXELS = 200_000_000
+"""Default limit on width times height: a 200-megapixel picture is 2.4 GB as float32 RGB."""
+
+READABLE_FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "PPM", "AVIF", "JPEG2000")
+"""Formats that Pillow is allowed to try; AVIF is read at 8 bits a channel."""
+
+DECODER_ERRORS = (
+    OSError,
+    ValueError,
+    ArithmeticError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+    SyntaxError,  # Pillow's word for a broken header
+    EOFError,
+    MemoryError,
+    Warning,  # where the caller's filters turn Pillow's warnings into errors
+    struct.error,
+    zlib.error,
+    cv2.error,
+    Image.DecompressionBombError,
+)
+"""What decoders raise when a damaged file feeds them nonsense."""
+
+_ORIENTATION = 0x0112
+_TIFF_BITS_PER_SAMPLE = 258
+_PNG_GREY_ALPHA = 4
+_PILLOW_LIMIT = threading.Lock()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """Pixels, transparency and colour profile of an image file, turned upright."""
+
+    pixels: Pixels
+    """``(H, W)`` grey or ``(H, W, 3)`` RGB, uint8 or uint16."""
+    alpha: Pixels | None = None
+    """``(H, W)``, dtype of `pixels`; 0 is transparent."""
+    icc: bytes | None = None
+    """Embedded ICC profile, for the pixels' own colour space."""
+
+
+def read_picture(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
+    """Read an image file whole, keeping grey grey, 16 bits 16 bits, alpha and ICC profile.
+
+    Parameters
+    ----------
+    path : Path
+        JPEG, PNG, TIFF, WebP, BMP, GIF, PPM, AVIF or JPEG 2000; the content decides, not the name.
+    max_pixels : int
+        Refuse files that declare more pixels than this before decoding anything.
+
+    Raises
+    ------
+    InputError
+        The file is missing, empty, damaged, cut short, too large or of an unsupported kind.
+    """
+    with _opened(path, max_pixels) as image:
+        if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
+            raise InputError(f"{path}: holds several pages or frames; save the one to use alone.")
+        bits = _bits_per_channel(path, image)
+        icc = image.info.get("icc_profile")
+        image.load()
+        # Pillow turns TIFFs on loading and then forgets the tag; others are turned here.
+        turn = int(image.getexif().get(_ORIENTATION, 1))
+        pixels, alpha = _split(path, image)
+        if bits > 8 and pixels.dtype == np.uint8:
+            pixels, alpha = _decode_deep(path, pixels, alpha)
+    upright = np.ascontiguousarray(_turned(pixels, turn))
+    return Picture(
+        pixels=upright,
+        alpha=None if alpha is None else np.ascontiguousarray(_turned(alpha, turn)),
+        icc=icc if icc and _is_profile_for(upright, icc) else None,
+    )
+
+
+def read_rgb(path: Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+    """Read a photograph as ``(H, W, 3)`` uint8 RGB; 16 bits are rounded to 8, grey is repeated.
+
+    Raises
+    ------
+    InputError
+        As `read_picture`, or some of the picture is transparent.
+    """
+    picture = read_picture(path, max_pixels)
+    if picture.alpha is not None and picture.alpha.min() < np.iinfo(picture.alpha.dtype).max:
+        raise InputError(f"{path}: is partly transparent; put it on a background first.")
+    pixels = to_8_bit(picture.pixels)
+    return pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, np.newaxis], 3, axis=2)
+
+
+def read_mask(path: Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+    """Read a segmentation mask as ``(H, W)`` uint8 class indices, 0 to 20 or 255 (void).
+
+    Palette images give their indices, grey ones their values, whatever colours the palette shows.
+    RGB masks drawn in VOC's colours are turned back into indices.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, is a JPEG (which changes values), or holds a value or colour that
+        is no VOC class.
+    """
+    with _opened(path, max_pixels) as image:
+        if image.format in ("JPEG", "MPO"):
+            raise InputError(f"{path}: a mask must not be a JPEG, which changes values; use PNG.")
+        bits = _bits_per_channel(path, image)
+        image.load()
+        if image.mode == "RGB":
+            return _indices_of_colors(path, np.asarray(image))
+        if image.mode not in ("P", "L"):
+            raise InputError(
+                f"{path}: a mask must be a palette or 8-bit grey image of class indices, "
+                f"got mode {image.mode}."
+            )
+        mask = np.array(image)
+        if image.mode == "L" and bits < 8:
+            mask //= 255 // (2**bits - 1)  # Pillow stretches 2 and 4 bits to 0..255
+    _check_classes(path, mask)
+    return mask
+
+
+def to_float(pixels: Pixels) -> NDArray[np.float32]:
+    """Map uint8 or uint16 to float32 in [0, 1]; `to_uint` brings every value back exactly."""
+    return np.divide(pixels, np.iinfo(pixels.dtype).max, dtype=np.float32)
+
+
+def to_uint(image: NDArray[np.floating[Any]], dtype: np.dtype[Any] | type) -> Pixels:
+    """Clip to [0, 1], scale to the range of uint8 or uint16, and round to the nearest.
+
+    Raises
+    ------
+    ValueError
+        A value is NaN or infinite.
+    """
+    if not np.isfinite(image).all():
+        raise ValueError("an image with NaN or infinite values cannot be stored as integers.")
+    scaled = np.clip(image, 0, 1) * image.dtype.type(np.iinfo(dtype).max)
+    rounded: Pixels = np.rint(scaled, out=scaled).astype(dtype)
+    return rounded
+
+
+def to_8_bit(pixels: Pixels) -> NDArray[np.uint8]:
+    """Round uint16 to uint8 (65535 is 255); uint8 is returned as it is."""
+    if pixels.dtype == np.uint8:
+        return pixels.astype(np.uint8, copy=False)
+    return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
+@contextmanager
+def _opened(path: Path, max_pixels: int) -> Iterator[Image.Image]:
+    """Open a file with Pillow; any way of failing, then or while decoding, is an InputError."""
+    _check_file(path)
+    try:
+        with _open_header(path) as image:
+            if image.width * image.height > max_pixels:
+                raise InputError(
+                    f"{path}: {image.width} x {image.height} pixels exceed the limit of "
+                    f"{max_pixels}; raise the limit if the file is to be trusted."
+                )
+            yield image
+    except InputError:
+        raise
+    except UnidentifiedImageError:
+        raise InputError(f"{path}: is not an image, or damaged in its first bytes.") from None
+    except DECODER_ERRORS as error:
+        reason = str(error) or type(error).__name__
+        raise InputError(f"{path}: cannot be read as an image: {reason}.") from None
+
+
+def _check_file(path: Path) -> None:
+    """Refuse what is no regular file with something in it (a pipe would block for ever)."""
+    try:
+        if not path.is_file():
+            what = "is a folder" if path.is_dir() else "no such file"
+            raise InputError(f"{path}: {what}; an image file was expected.")
+        if path.stat().st_size == 0:
+            raise InputError(f"{path}: the file is empty.")
+    except (OSError, ValueError) as error:  # a name too long, or with a zero byte
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: cannot be read: {error}.") from None
+
+
+def _open_header(path: Path) -> Image.Image:
+    """Read the header only, without Pillow's own limit on the size, which the caller replaces."""
+    with _PILLOW_LIMIT:
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            return Image.open(path, formats=READABLE_FORMATS)
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+
+
+def _bits_per_channel(path: Path, image: Image.Image) -> int:
+    """Bits that the file declares for a channel, or the most that its format allows."""
+    if image.format == "PNG":
+        return _png_kind(path)[0]
+    if image.format == "TIFF":
+        tags: Any = image
+        return int(max(tags.tag_v2.get(_TIFF_BITS_PER_SAMPLE, (1,))))
+    return 16 if image.format in ("PPM", "JPEG2000") else 8
+
+
+def _png_kind(path: Path) -> tuple[int, int]:
+    """Bit depth and colour type, which stand behind signature, chunk head and size in a PNG."""
+    with path.open("rb") as file:
+        header = file.read(26)
+    return header[24], header[25]
+
+
+def _split(path: Path, image: Image.Image) -> tuple[Pixels, Pixels | None]:
+    """Pixels and alpha of an image that Pillow has decoded, in the two kinds that we keep."""
+    mode = image.mode
+    if mode.startswith("I"):
+        return _deep_grey(path, image)
+    if mode == "F":
+        raise InputError(f"{path}: holds floating-point values; convert it to 8 or 16 bits.")
+    grey = mode in ("1", "L", "LA", "La")
+    if image.format == "PNG" and _png_kind(path)[1] == _PNG_GREY_ALPHA:
+        grey = True  # Pillow turns its 16-bit form into RGBA
+    has_alpha = mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info
+    kind = ("L" if grey else "RGB") + ("A" if has_alpha else "")
+    array = np.asarray(image if mode == kind else image.convert(kind))
+    if not has_alpha:
+        return array, None
+    return array[:, :, 0] if grey else array[:, :, :3], array[:, :, -1]
+
+
+def _deep_grey(path: Path, image: Image.Image) -> tuple[Pixels, Pixels | None]:
+    """16-bit grey, which some formats deliver in 32-bit integers; a transparent value is alpha."""
+    values = np.asarray(image)
+    if values.min() < 0 or values.max() > 65535:
+        raise InputError(f"{path}: holds 32-bit integers; convert it to 8 or 16 bits.")
+    pixels = values.astype(np.uint16)
+    transparent = image.info.get("transparency")
+    if transparent is None:
+        return pixels, None
+    return pixels, np.where(pixels == transparent, 0, 65535).astype(np.uint16)
+
+
+def _decode_deep(path: Path, pixels: Pixels, alpha: Pixels | None) -> tuple[Pixels, Pixels | None]:
+    """Decode colour of up to 16 bits with OpenCV, given what Pillow made of it at 8 bits."""
+    decoded = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    if decoded is not None and decoded.dtype == np.uint8:
+        return pixels, alpha
+    if decoded is None or decoded.dtype != np.uint16:
+        raise InputError(f"{path}: this kind of 16-bit image cannot be read; save it as RGB PNG.")
+    channels = np.asarray(decoded, np.uint16).reshape(*decoded.shape[:2], -1)  # B, G, R, alpha
+    deep = channels[:, :, 2::-1] if pixels.ndim == 3 else channels[:, :, 0]
+    deep_alpha = None if alpha is None else channels[:, :, -1]
+    agree = _agrees(deep, pixels)
+    if alpha is not None and deep_alpha is not None:
+        agree = agree and _agrees(deep_alpha, alpha)
+    if not agree:
+        raise InputError(f"{path}: two decoders disagree on its 16-bit pixels; save it as RGB PNG.")
+    return deep, deep_alpha
+
+
+def _agrees(deep: Pixels, shallow: Pixels) -> bool:
+    """Whether 16-bit values are the 8-bit ones but for rounding, whether cut or rounded."""
+    if deep.shape != shallow.shape:
+        return False
+    return bool(np.abs((deep >> 8).astype(np.int16) - shallow).max() <= 1)
+
+
+def _turned(array: Pixels, orientation: int) -> Pixels:
+    """Apply an EXIF orientation (1 to 8; anything else is no orientation)."""
+    if orientation in (5, 6, 7, 8):
+        array = array.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        array = array[::-1]
+    if orientation in (2, 3, 6, 7):
+        array = array[:, ::-1]
+    return array
+
+
+def _is_profile_for(pixels: Pixels, icc: bytes) -> bool:
+    """Whether an ICC profile is for the colour space of the pixels (bytes 16 to 19 name it)."""
+    return icc[16:20] == (b"RGB " if pixels.ndim == 3 else b"GRAY")
+
+
+def _indices_of_colors(path: Path, colors: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Turn a mask drawn in VOC's colours into class indices."""
+    legal = np.array([*range(len(VOC_CLASSES)), VOID], np.uint8)
+    weights = np.array([1 << 16, 1 << 8, 1], np.uint32)
+    keys = VOC_PALETTE[legal].astype(np.uint32) @ weights
+    order = np.argsort(keys)
+    values = colors.astype(np.uint32) @ weights
+    place = np.searchsorted(keys, values, sorter=order).clip(max=len(keys) - 1)
+    found = keys[order][place] == values
+    if not found.all():
+        color = tuple(int(v) for v in colors[~found][0])
+        raise InputError(
+            f"{path}: RGB mask with the colour {color}, which is no VOC class "
+            f"({np.count_nonzero(~found)} pixels with such colours); "
+            "save it as a palette or grey PNG of class indices."
+        )
+    indices: NDArray[np.uint8] = legal[order][place]
+    return indices
+
+
+def _check_classes(path: Path, mask: NDArray[np.uint8]) -> None:
+    """Refuse a mask with a value that is neither a class nor void."""
+    counts = np.bincount(mask.ravel(), minlength=256)
+    counts[[*range(len(VOC_CLASSES)), VOID]] = 0
+    wrong = np.flatnonzero(counts)
+    if len(wrong):
+        more = f" (and {len(wrong) - 1} more such values)" if len(wrong) > 1 else ""
+        raise InputError(
+            f"{path}: mask value {wrong[0]} in {counts[wrong[0]]} pixels{more} is no VOC class; "
+            f"expected 0 to {len(VOC_CLASSES) - 1}, or {VOID} for void."
+        )
