@@ -1,0 +1,173 @@
+"""The JSON files of a dataset: one sidecar beside each shard, the index written last."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from vocsmooth.errors import DatasetError, InputError
+from vocsmooth.settings import from_dict
+from vocsmooth.shard_schema import FORMAT, TABLES, VERSION
+
+T = TypeVar("T")
+
+INDEX_NAME = "index.json"
+"""Its presence means that the dataset is complete."""
+
+_SHARD_NAME = re.compile(r"[\w-]+-\d{5,}\.h5")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardEntry:
+    """One shard of the dataset."""
+
+    name: str
+    """File name, SPLIT-00000.h5."""
+    split: str
+    """The split of all its photographs."""
+    bytes: int
+    """Length of the file."""
+    sha256: str
+    """SHA-256 of the file, hexadecimal."""
+    images: int
+    """Photographs in it."""
+    samples: int
+    """Inputs in it."""
+
+    def __post_init__(self) -> None:
+        # A name with a slash in it would lead out of the dataset's folder.
+        if not _SHARD_NAME.fullmatch(self.name):
+            raise ValueError(f"{self.name!r} is no shard name")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageEntry:
+    """One photograph of the dataset."""
+
+    id: str
+    """The photograph's id."""
+    split: str
+    """Its split."""
+    shard: str
+    """File name of its shard."""
+    height: int
+    width: int
+    samples: int
+    """Inputs made of it."""
+    provenance: dict[str, Any]
+    """Source files, operator, scores, textures."""
+
+    def __post_init__(self) -> None:
+        if min(self.height, self.width) < 1 or self.samples < 0:
+            raise ValueError(f"image {self.id!r} has impossible sizes")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeftOutEntry:
+    """One photograph that is not in the dataset."""
+
+    id: str
+    split: str
+    kind: str
+    """rejected: no label was good enough. error: its files could not be used."""
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sidecar:
+    """What is known of one shard, written beside it after it; with it the shard is finished."""
+
+    format: str = FORMAT
+    version: int = VERSION
+    digest: str
+    """Digest of the plan that the shard is part of."""
+    versions: dict[str, str]
+    """Of the packages that made the shard."""
+    shard: ShardEntry
+    images: tuple[ImageEntry, ...]
+    left_out: tuple[LeftOutEntry, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Index:
+    """What a dataset holds and where."""
+
+    format: str = FORMAT
+    version: int = VERSION
+    digest: str
+    """Digest of the plan, also in every shard."""
+    recipe: dict[str, Any]
+    """The resolved recipe."""
+    versions: dict[str, str]
+    """Of the packages that made it."""
+    maps: dict[str, Any]
+    """Channels of each map by name, in the groups "images" and "samples"."""
+    splits: tuple[str, ...]
+    """Names of the splits; one may be without images."""
+    totals: dict[str, int] = field(default_factory=dict)
+    """Counts of images, samples, rejected, errors and bytes."""
+    shards: tuple[ShardEntry, ...]
+    images: tuple[ImageEntry, ...]
+    left_out: tuple[LeftOutEntry, ...]
+
+
+def read_index(root: Path) -> Index:
+    """Read the index of the dataset in the folder `root`.
+
+    Raises
+    ------
+    DatasetError
+        There is none (no dataset, or a build that has not ended), or it is damaged or of another
+        version.
+    """
+    path = root / INDEX_NAME
+    if not path.is_file():
+        raise DatasetError(
+            f"{root} holds no {INDEX_NAME}: no dataset, or one whose build has not ended. "
+            "Run `vocsmooth build` with the same arguments again to finish it."
+        )
+    index = parse(Index, read_object(path), str(path))
+    _check_maps(index.maps, str(path))
+    return index
+
+
+def read_sidecar(path: Path) -> Sidecar:
+    """Read the JSON file beside a shard; DatasetError if it is missing or damaged."""
+    return parse(Sidecar, read_object(path), str(path))
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Read a JSON object of this format; DatasetError says what is wrong with the file."""
+    try:
+        content = json.loads(path.read_bytes())
+    except OSError as error:
+        raise DatasetError(f"Cannot read {path}: {error.strerror}.") from None
+    except (ValueError, RecursionError) as error:
+        raise DatasetError(f"{path} is damaged: {error}.") from None
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise DatasetError(f"{path} is no {FORMAT} file.")
+    if content.get("version") != VERSION:
+        raise DatasetError(
+            f"{path} has version {content.get('version')!r}; this package reads {VERSION}."
+        )
+    return content
+
+
+def parse(cls: type[T], content: Mapping[str, Any], where: str) -> T:
+    """Build a dataclass of this module from JSON; DatasetError if a key or type is wrong."""
+    try:
+        return from_dict(cls, content, where)
+    except (InputError, TypeError) as error:
+        raise DatasetError(f"{error}") from None
+
+
+def _check_maps(maps: Any, where: str) -> None:
+    """Check that the map table has its two groups and 1 or 3 channels per map."""
+    groups = maps.values() if isinstance(maps, dict) and set(maps) == set(TABLES) else [None]
+    for group in groups:
+        if not isinstance(group, dict) or not all(count in (1, 3) for count in group.values()):
+            raise DatasetError(f"{where}: maps must give 1 or 3 channels per map in two groups.")

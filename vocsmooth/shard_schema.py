@@ -1,0 +1,260 @@
+"""What a shard holds, and the checks that a file passes before any of its offsets is trusted.
+
+A shard is an HDF5 file without links, filters, chunks or variable-length types:
+
+/                 attributes format, version, digest, recipe (JSON), all of fixed length
+/images           one entry per photograph: id S64, shape int32 (N, 2), start int64 (N + 1)
+/images/label     uint8 (P, 3), likewise edge and mask uint8 (P,), image-level negatives (P, 3)
+/samples          one entry per input: image int32 (M), start int64 (M + 1)
+/samples/input    uint8 (Q, 3), texture int16 (Q,) or (Q, 3), input-level negatives (Q, 3)
+
+The pixels of all images follow each other, row by row: image ``i`` is
+``label[start[i]:start[i + 1]].reshape(*shape[i], 3)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from vocsmooth.errors import DatasetError
+
+FORMAT = "voc-smooth"
+"""Value of the key or attribute `format` of everything in a dataset folder."""
+VERSION = 1
+"""Version of the layout described above and of the JSON files beside the shards."""
+ALIGNMENT = 4096
+"""Datasets of at least this many bytes start at multiples of it: one page."""
+ID_DTYPE = np.dtype("S64")
+"""Ids are UTF-8, padded with zero bytes."""
+
+Maps = Mapping[str, Mapping[str, int]]
+"""Channels of each map by name, in the groups "images" and "samples"."""
+
+TABLES: dict[str, dict[str, np.dtype[Any]]] = {
+    "images": {"id": ID_DTYPE, "shape": np.dtype("<i4"), "start": np.dtype("<i8")},
+    "samples": {"image": np.dtype("<i4"), "start": np.dtype("<i8")},
+}
+"""Types of the tables that say which pixels are whose."""
+_MAX_ATTRIBUTE_BYTES = 1 << 24
+
+
+@dataclass(frozen=True, kw_only=True)
+class Located:
+    """Where the bytes of one dataset lie in the file; the range is known to be inside."""
+
+    offset: int
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """The tables of a shard and the places of its maps, all checked."""
+
+    bytes: int
+    """Length of the file."""
+    digest: str
+    """Digest of the plan that the shard belongs to."""
+    recipe: str
+    """The recipe as JSON."""
+    ids: tuple[str, ...]
+    """Photograph ids."""
+    shapes: NDArray[np.int64]
+    """(N, 2) height and width of each photograph."""
+    image_start: NDArray[np.int64]
+    """(N + 1,) first pixel of each photograph in the maps of /images."""
+    sample_image: NDArray[np.int64]
+    """(M,) photograph of each sample."""
+    sample_start: NDArray[np.int64]
+    """(M + 1,) first pixel of each sample in the maps of /samples."""
+    maps: Mapping[str, Located]
+    """Every map by name."""
+
+
+def map_dtype(name: str) -> np.dtype[Any]:
+    """Return the type of a map's values: int16 for the texture field, uint8 for all others."""
+    return np.dtype("<i2") if name == "texture" else np.dtype("u1")
+
+
+def read_layout(path: Path, maps: Maps) -> Layout:
+    """Read the tables of a shard and locate its maps, without touching a pixel.
+
+    Parameters
+    ----------
+    path : Path
+        The shard.
+    maps : mapping
+        The maps that it must hold, from the dataset's index.
+
+    Raises
+    ------
+    DatasetError
+        The file is missing, no shard of this version, or does not keep to the schema: a dataset
+        that is absent, linked, virtual, external, chunked, filtered, mistyped, misaligned or
+        beyond the end of the file, or tables that contradict each other.
+    """
+    try:
+        size = path.stat().st_size
+        with h5py.File(path, "r", locking=False) as file:
+            return _read(file, size, maps, str(path))
+    except FileNotFoundError:
+        raise DatasetError(f"The shard {path} is missing.") from None
+    except DatasetError:
+        raise
+    # What h5py raises on a damaged file depends on where the damage lies.
+    except (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:
+        raise DatasetError(f"{path} cannot be read as HDF5: {error}.") from None
+    except (MemoryError, OverflowError) as error:
+        raise DatasetError(f"{path} declares sizes that cannot be: {error}.") from None
+
+
+def _read(file: h5py.File, size: int, maps: Maps, where: str) -> Layout:
+    """Check the open file from the outside in: file, attributes, tables, maps."""
+    if file.userblock_size:
+        raise DatasetError(f"{where}: has a user block, which shifts every offset.")
+    _check_version(file, where)
+    tables: dict[str, NDArray[Any]] = {}
+    located: dict[str, Located] = {}
+    for group, columns in TABLES.items():
+        for name, dtype in columns.items():
+            dataset = _dataset(file, group, name, where)
+            _expect(locate(dataset, size, where).dtype == dtype, dataset, f"type {dtype}", where)
+            tables[f"{group}/{name}"] = dataset[()]
+        for name, channels in maps[group].items():
+            dataset = _dataset(file, group, name, where)
+            found = locate(dataset, size, where)
+            _expect(found.dtype == map_dtype(name), dataset, f"type {map_dtype(name)}", where)
+            tail = (channels,) if channels > 1 else ()
+            _expect(found.shape[1:] == tail, dataset, f"shape (pixels, *{tail})", where)
+            located[name] = found
+    layout = _assemble(tables, located, size, file, where)
+    _check_tables(layout, maps, where)
+    return layout
+
+
+def _assemble(
+    tables: Mapping[str, NDArray[Any]],
+    located: Mapping[str, Located],
+    size: int,
+    file: h5py.File,
+    where: str,
+) -> Layout:
+    """Turn the tables into a `Layout`, after their dimensions are known to be right."""
+    for name, array in tables.items():
+        if array.ndim != (2 if name == "images/shape" else 1):
+            raise DatasetError(f"{where}: {name} has shape {array.shape}.")
+    return Layout(
+        bytes=size,
+        digest=read_text(file, "digest", where),
+        recipe=read_text(file, "recipe", where),
+        ids=tuple(identifier.decode() for identifier in tables["images/id"].tolist()),
+        shapes=tables["images/shape"].astype(np.int64),
+        image_start=tables["images/start"].astype(np.int64),
+        sample_image=tables["samples/image"].astype(np.int64),
+        sample_start=tables["samples/start"].astype(np.int64),
+        maps=located,
+    )
+
+
+def _check_version(file: h5py.File, where: str) -> None:
+    """Refuse files of another kind or version."""
+    kind, version = read_text(file, "format", where), read_text(file, "version", where)
+    if (kind, version) != (FORMAT, str(VERSION)):
+        raise DatasetError(
+            f"{where}: format {kind!r} version {version!r}; this package reads "
+            f"{FORMAT!r} version {str(VERSION)!r}."
+        )
+
+
+def read_text(file: h5py.File, name: str, where: str) -> str:
+    """Read a root attribute if it is a short string of fixed length.
+
+    Variable-length strings lie in a heap without checksums: damage there makes HDF5 crash or hang.
+    """
+    kind = h5py.h5a.open(file.id, name.encode()).get_type()
+    if not isinstance(kind, h5py.h5t.TypeStringID) or kind.is_variable_str():
+        raise DatasetError(f"{where}: attribute {name} is no string of fixed length.")
+    if kind.get_size() > _MAX_ATTRIBUTE_BYTES:
+        raise DatasetError(f"{where}: attribute {name} declares {kind.get_size()} bytes.")
+    value = file.attrs[name]
+    if not isinstance(value, bytes):
+        raise DatasetError(f"{where}: attribute {name} is no single string.")
+    return value.decode()
+
+
+def _dataset(file: h5py.File, group: str, name: str, where: str) -> h5py.Dataset:
+    """Open a dataset that the schema names; links may lead anywhere, so only hard ones pass."""
+    node: Any = file
+    for part in (group, name):
+        if not isinstance(node, h5py.Group) or part not in node.keys():  # noqa: SIM118
+            raise DatasetError(f"{where}: {group}/{name} is missing.")
+        if not isinstance(node.get(part, getlink=True), h5py.HardLink):
+            raise DatasetError(f"{where}: {group}/{name} is a soft or external link.")
+        node = node[part]
+    if not isinstance(node, h5py.Dataset):
+        raise DatasetError(f"{where}: {group}/{name} is no dataset.")
+    return node
+
+
+def locate(dataset: h5py.Dataset, size: int, where: str) -> Located:
+    """Return where a dataset's bytes lie in a file of `size` bytes, if they may be read from there.
+
+    Raises
+    ------
+    DatasetError
+        It is virtual, external, chunked or filtered, or its bytes are misaligned or not in the
+        file.
+    """
+    plist = dataset.id.get_create_plist()
+    _expect(not dataset.is_virtual, dataset, "no virtual dataset", where)
+    _expect(plist.get_external_count() == 0, dataset, "no external storage", where)
+    _expect(plist.get_layout() == h5py.h5d.CONTIGUOUS, dataset, "contiguous storage", where)
+    _expect(plist.get_nfilters() == 0, dataset, "no filters", where)
+    _expect(dataset.dtype.kind in "uiS", dataset, "integers or fixed-length strings", where)
+    found = Located(offset=0, dtype=dataset.dtype, shape=tuple(map(int, dataset.shape or ())))
+    length = int(dataset.size or 0) * found.dtype.itemsize
+    if length == 0:
+        return found
+    offset = dataset.id.get_offset()
+    _expect(offset is not None, dataset, "stored values", where)
+    _expect(0 <= offset <= size - length, dataset, f"{length} bytes within the file", where)
+    _expect(length < ALIGNMENT or offset % ALIGNMENT == 0, dataset, "alignment to pages", where)
+    return Located(offset=int(offset), dtype=found.dtype, shape=found.shape)
+
+
+def _expect(holds: bool, dataset: h5py.Dataset, expected: str, where: str) -> None:
+    """Raise DatasetError with what was expected of a dataset."""
+    if not holds:
+        raise DatasetError(
+            f"{where}: {dataset.name} (type {dataset.dtype}, shape {dataset.shape}) breaks the "
+            f"schema: expected {expected}."
+        )
+
+
+def _check_tables(layout: Layout, maps: Maps, where: str) -> None:
+    """Check that the tables agree with each other and with the length of every map."""
+    count, samples = len(layout.ids), len(layout.sample_image)
+    if layout.shapes.shape != (count, 2) or (layout.shapes < 1).any():
+        raise DatasetError(f"{where}: images/shape is not {count} rows of two positive sizes.")
+    if samples and not 0 <= layout.sample_image.min() <= layout.sample_image.max() < count:
+        raise DatasetError(f"{where}: samples/image points outside its {count} images.")
+    pixels = layout.shapes.prod(axis=1)
+    for group, start, lengths in (
+        ("images", layout.image_start, pixels),
+        ("samples", layout.sample_start, pixels[layout.sample_image]),
+    ):
+        if not np.array_equal(start, np.concatenate(([0], np.cumsum(lengths)))):
+            raise DatasetError(f"{where}: {group}/start does not follow from the images' sizes.")
+        for name in maps[group]:
+            if layout.maps[name].shape[0] != start[-1]:
+                raise DatasetError(
+                    f"{where}: {group}/{name} holds {layout.maps[name].shape[0]} pixels, "
+                    f"expected {start[-1]}."
+                )

@@ -1,0 +1,126 @@
+"""The bytes of a shard, as a pure function of the maps in it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from vocsmooth.recipe import Recipe
+from vocsmooth.samples import ImageMaps
+from vocsmooth.shard_schema import ALIGNMENT, FORMAT, ID_DTYPE, VERSION, Maps, map_dtype
+
+
+def maps_of(recipe: Recipe) -> dict[str, dict[str, int]]:
+    """Return the channels of every map that `recipe` asks for, by group and name."""
+    images = {"label": 3, "edge": 1, "mask": 1}
+    samples = {"input": 3, "texture": 3 if recipe.textures.color else 1}
+    for negative in recipe.negatives:
+        group = samples if negative.of == "input" else images
+        group[negative.name] = 3
+    return {"images": images, "samples": samples}
+
+
+def encode_shard(images: Sequence[ImageMaps], maps: Maps, recipe: str, digest: str) -> memoryview:
+    """Return the HDF5 file that holds `images`, see `vocsmooth.shard_schema`.
+
+    The file is made in memory: HDF5 leaves broken files and a crash at exit when its own writing
+    meets a full disk.
+
+    Parameters
+    ----------
+    images : sequence of ImageMaps
+        Any number, also none.
+    maps : mapping
+        Every map that the shard has, from `maps_of`.
+    recipe, digest : str
+        The recipe as JSON and the digest of the plan, kept as attributes.
+
+    Raises
+    ------
+    ValueError
+        An image lacks a map, or has one of another type or shape than `maps` and its label say.
+    """
+    buffer = io.BytesIO()
+    with h5py.File(
+        buffer,
+        "w",
+        libver=("v110", "v110"),
+        alignment_threshold=ALIGNMENT,
+        alignment_interval=ALIGNMENT,
+    ) as file:
+        for name, text in {
+            "format": FORMAT,
+            "version": str(VERSION),
+            "digest": digest,
+            "recipe": recipe,
+        }.items():
+            file.attrs[name] = np.bytes_(text.encode())
+        _write_tables(file, images)
+        for group, names in maps.items():
+            for name, channels in names.items():
+                _write_map(file[group], name, channels, images)
+    return buffer.getbuffer()
+
+
+def _write_tables(file: h5py.File, images: Sequence[ImageMaps]) -> None:
+    """Write which pixels belong to which image and sample."""
+    shapes = np.array([image.label.shape[:2] for image in images], "<i4").reshape(-1, 2)
+    counts = [len(image.inputs) for image in images]
+    pixels = shapes.astype("<i8").prod(axis=1)
+    tables: dict[str, NDArray[np.generic]] = {
+        "images/id": np.array([image.id.encode() for image in images], ID_DTYPE),
+        "images/shape": shapes,
+        "images/start": _starts(pixels),
+        "samples/image": np.repeat(np.arange(len(images), dtype="<i4"), counts),
+        "samples/start": _starts(np.repeat(pixels, counts)),
+    }
+    for name, table in tables.items():
+        file.create_dataset(name, data=table, track_times=False)
+
+
+def _starts(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return 0 and the running sums: where each item starts and, last, where all end."""
+    return np.concatenate((np.zeros(1, "<i8"), np.cumsum(lengths, dtype="<i8")))
+
+
+def _write_map(group: h5py.Group, name: str, channels: int, images: Sequence[ImageMaps]) -> None:
+    """Write one map of all images, one after the other."""
+    tail = (channels,) if channels > 1 else ()
+    arrays = [_pixels(image, name, tail) for image in images]
+    shape = (sum(map(len, arrays)), *tail)
+    dataset = group.create_dataset(name, shape=shape, dtype=map_dtype(name), track_times=False)
+    start = 0
+    for array in arrays:
+        dataset[start : start + len(array)] = array
+        start += len(array)
+
+
+def _pixels(image: ImageMaps, name: str, tail: tuple[int, ...]) -> NDArray[np.generic]:
+    """Return a map of one image as a row of pixels, all its samples in order."""
+    stack = _stack(image, name)
+    expected = (*image.label.shape[:2], *tail)
+    if stack.dtype != map_dtype(name) or stack.shape[1:] != expected:
+        raise ValueError(
+            f"map {name!r} of {image.id!r}: expected {map_dtype(name)} {expected}, "
+            f"got {stack.dtype} {stack.shape[1:]}"
+        )
+    return np.ascontiguousarray(stack).reshape(-1, *tail)
+
+
+def _stack(image: ImageMaps, name: str) -> NDArray[np.generic]:
+    """Return a map with a leading axis: 1 for the image's maps, K for those of its inputs."""
+    per_image = {"label": image.label, "edge": image.edge, "mask": image.mask}
+    per_input: dict[str, NDArray[np.generic]] = {"input": image.inputs, "texture": image.textures}
+    per_image.update(image.image_negatives)
+    per_input.update(image.input_negatives)
+    if name in per_image:
+        return per_image[name][np.newaxis]
+    if name not in per_input:
+        raise ValueError(f"image {image.id!r} has no map {name!r}")
+    if len(per_input[name]) != len(image.inputs):
+        raise ValueError(f"map {name!r} of {image.id!r} has not one entry per input")
+    return per_input[name]
