@@ -1,0 +1,63 @@
+"""All smoothing operators by name, for recipes and commands."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from vocsmooth.arrays import FloatImage
+from vocsmooth.guided import guided_filter
+from vocsmooth.l0 import l0_smooth
+from vocsmooth.rtv import rtv_smooth
+from vocsmooth.settings import nearest
+
+OPERATORS: dict[str, Callable[..., FloatImage]] = {
+    "l0": l0_smooth,
+    "rtv": rtv_smooth,
+    "guided": guided_filter,
+}
+"""Name to function; each takes the image and keyword arguments."""
+
+
+def smooth(image: FloatImage, operator: str, **params: Any) -> FloatImage:
+    """Smooth `image` by the operator of that name.
+
+    Parameters
+    ----------
+    image : (H, W) or (H, W, C) float32 or float64 in [0, 1]
+        Left as it is.
+    operator : str
+        A key of `OPERATORS`.
+    **params
+        The operator's own keyword arguments.
+
+    Returns
+    -------
+    Shape and dtype of `image`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Unknown operator or parameter (the message names the nearest), or what the operator raises.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> smooth(np.full((2, 3), 0.5), "guided", radius=1, eps=0.1).tolist()
+    [[0.5, 0.5, 0.5], [0.5, 0.5, 0.5]]
+    """
+    check_params(operator, params)
+    return OPERATORS[operator](image, **params)
+
+
+def check_params(operator: str, params: dict[str, Any]) -> None:
+    """Refuse an unknown operator (ValueError) or parameter name (TypeError) before any work."""
+    if operator not in OPERATORS:
+        raise ValueError(f"No operator {operator!r}.{nearest(operator, OPERATORS)}")
+    legal = list(inspect.signature(OPERATORS[operator]).parameters)[1:]
+    for name in params:
+        if name not in legal:
+            raise TypeError(
+                f"Operator {operator!r} has no parameter {name!r}.{nearest(name, legal)}"
+            )
