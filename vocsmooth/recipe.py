@@ -17,6 +17,22 @@ from vocsmooth.voc import read_ids
 Params = dict[str, Any]
 """Keyword arguments of an operator: numbers or names."""
 
+_MAP_NAMES = ("input", "label", "edge", "mask", "texture", "id", "shape", "start", "image")
+
+
+def _check_range(name: str, value: float, low: float, high: float) -> None:
+    """Refuse what is outside [low, high], NaN included."""
+    if not low <= value <= high:
+        raise ValueError(f"{name} must be in [{low}, {high}], got {value}")
+
+
+def _check_pair(name: str, pair: tuple[float, float], low: float, high: float) -> None:
+    """Refuse a range that runs backwards or leaves [low, high]."""
+    for value in pair:
+        _check_range(name, value, low, high)
+    if pair[0] > pair[1]:
+        raise ValueError(f"{name} must run from small to large, got {list(pair)}")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Operator:
@@ -113,6 +129,9 @@ class Negative:
     """The operator's keyword arguments."""
     of: Literal["photo", "label", "input"] = "photo"
     """What the operator is applied to; of the input makes one negative per texture."""
+    worse: Literal["boundaries", "inside", "unchecked"] = "unchecked"
+    """Where it must be worse than the label: it keeps less of the class boundaries, or leaves more
+    texture inside regions. The outcome is recorded for every photograph."""
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z][a-z0-9_]*", self.name):
@@ -174,9 +193,6 @@ class Recipe:
             raise ValueError(f"two negatives are named {twice[0]!r}")
 
 
-_MAP_NAMES = ("input", "label", "edge", "mask", "texture", "id", "shape", "start", "image")
-
-
 def load_recipe(path_or_name: str | Path) -> Recipe:
     """Read a recipe from a TOML file, or a bundled one ("voc-smooth", "demo", "paper150") by name.
 
@@ -201,17 +217,3 @@ def _bundled(name: str) -> Path:
     if name not in names:
         raise InputError(f"No recipe {name!r}: no such file and not bundled.{nearest(name, names)}")
     return folder / f"{name}.toml"
-
-
-def _check_range(name: str, value: float, low: float, high: float) -> None:
-    """Refuse what is outside [low, high], NaN included."""
-    if not low <= value <= high:
-        raise ValueError(f"{name} must be in [{low}, {high}], got {value}")
-
-
-def _check_pair(name: str, pair: tuple[float, float], low: float, high: float) -> None:
-    """Refuse a range that runs backwards or leaves [low, high]."""
-    for value in pair:
-        _check_range(name, value, low, high)
-    if pair[0] > pair[1]:
-        raise ValueError(f"{name} must run from small to large, got {list(pair)}")

@@ -1,0 +1,51 @@
+"""Luminance, its gradient, and the binary edges of a label."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+LUMA_WEIGHTS = (0.299, 0.587, 0.114)
+"""Rec. 601 weights of R, G and B."""
+
+
+def luminance(image: NDArray[Any]) -> NDArray[np.float32]:
+    """Return the Rec. 601 luma of an ``(H, W, 3)`` RGB image, in the image's own units."""
+    return image.astype(np.float32) @ np.array(LUMA_WEIGHTS, np.float32)
+
+
+def sobel(plane: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return half |Sobel x| plus half |Sobel y| of a plane, borders mirrored.
+
+    The 3 x 3 kernels are not normalised: a vertical step of height h gives 2 h on the two columns
+    beside it.
+    """
+    right = cv2.Sobel(plane, cv2.CV_32F, 1, 0, ksize=3)
+    down = cv2.Sobel(plane, cv2.CV_32F, 0, 1, ksize=3)
+    return np.asarray((np.abs(right) + np.abs(down)) / 2, np.float32)
+
+
+def find_edges(label: NDArray[np.uint8], threshold: float = 50.0) -> NDArray[np.uint8]:
+    """Return 1 where the gradient of a label's luminance is above `threshold`, else 0.
+
+    Parameters
+    ----------
+    label : ndarray, (H, W, 3) uint8
+        A smooth structure image, RGB.
+    threshold : float
+        In grey levels of 0..255, on the scale of `sobel`.
+
+    Returns
+    -------
+    ndarray, (H, W) uint8
+        0 or 1.
+
+    References
+    ----------
+    J. Wang et al., "Contrastive Semantic-Guided Image Smoothing Network", Computer Graphics Forum
+    41(7), 2022: the edge maps of its dataset, here of the luminance instead of one channel.
+    """
+    return (sobel(luminance(label)) > threshold).astype(np.uint8)
