@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vocsmooth.operators import smooth
 from vocsmooth.recipe import Labels, Operator
 from vocsmooth.voc import VOID
 
@@ -180,8 +181,6 @@ def _screen(photo: Image, structure: Structure, operators: Sequence[Operator]) -
 
 def _apply(photo: Image, operator: Operator) -> Image:
     """Smooth with a recipe's operator."""
-    from vocsmooth.operators import smooth
-
     return np.asarray(smooth(photo, operator.operator, **operator.params), np.float32)
 
 

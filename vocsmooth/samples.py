@@ -22,6 +22,7 @@ from vocsmooth.labels import (
     energy_left,
     find_structure,
 )
+from vocsmooth.operators import smooth
 from vocsmooth.recipe import Negative, Recipe
 from vocsmooth.settings import to_dict
 from vocsmooth.textures import TextureSource, draw_fields
@@ -197,8 +198,6 @@ def _add(label: Pixels, texture: NDArray[np.int16]) -> Pixels:
 
 def _make_negative(negative: Negative, photo: Pixels, label: Pixels, inputs: Pixels) -> Pixels:
     """Smooth what the negative is of: one image, or all inputs; always (N, H, W, 3)."""
-    from vocsmooth.operators import smooth
-
     sources = {"photo": photo[None], "label": label[None], "input": inputs}[negative.of]
     results = (smooth(to_float(s), negative.operator, **negative.params) for s in sources)
     return np.stack([to_uint(result, np.uint8) for result in results])
