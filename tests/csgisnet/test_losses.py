@@ -1,0 +1,222 @@
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from csgisnet.errors import ConfigError
+from csgisnet.features import SegmenterFeatures
+from csgisnet.losses import (
+    TERMS,
+    VOID,
+    Batch,
+    LossConfig,
+    Teachers,
+    distinctive_tv,
+    edge_loss,
+    l1_loss,
+    semantic_loss,
+    total_loss,
+)
+from csgisnet.network import COMPACT, NetworkConfig, Smoothing, SmoothingNetwork
+from csgisnet.segmenter import Segmenter, SegmenterConfig
+
+OFF = dict.fromkeys(TERMS, 0.0)
+SMALL = NetworkConfig(width=8, blocks=1, coarse_blocks=1, refine_blocks=1)
+
+
+def draw_batch(size: int = 2, side: int = 32) -> Batch:
+    generator = torch.Generator().manual_seed(5)
+
+    def rand(*shape: int) -> Tensor:
+        return torch.rand(shape, generator=generator)
+
+    mask = torch.randint(0, 21, (size, side, side), generator=generator)
+    mask[:, :3] = VOID
+    edge = (rand(size, 1, side, side) > 0.9).float()
+    image = (size, 3, side, side)
+    return Batch(rand(*image), rand(*image), edge, mask, rand(size, 2, 3, side, side))
+
+
+@pytest.fixture(scope="module")
+def teachers() -> Teachers:
+    torch.manual_seed(0)
+    segmenter = Segmenter(SegmenterConfig(width=0.25, head_width=16))
+    return Teachers(segmenter=segmenter, features=SegmenterFeatures(segmenter))
+
+
+def only(term: str, **settings: object) -> LossConfig:
+    return LossConfig(**{**OFF, term: 1.0, **settings})  # type: ignore[arg-type]
+
+
+def test_l1_value() -> None:
+    a, b = torch.zeros(2, 3, 2, 2), torch.full((2, 3, 2, 2), 0.25)
+    b[1] = -0.75
+    assert l1_loss(a, b).item() == pytest.approx(0.5)
+
+
+def test_edge_value_of_a_quarter_edges() -> None:
+    edge = torch.tensor([[1.0, 0.0], [0.0, 0.0]]).reshape(1, 1, 2, 2)
+    logits = torch.tensor([[2.0, -1.0], [0.0, 3.0]]).reshape(1, 1, 2, 2)
+
+    def softplus(x: float) -> float:
+        return math.log1p(math.exp(x))
+
+    expected = 0.75 * softplus(-2) + 0.25 * (softplus(-1) + softplus(0) + softplus(3))
+    assert edge_loss(logits, edge).item() == pytest.approx(expected / 4)
+
+
+def test_default_edge_weight_is_the_authors_sum_over_eight_patches() -> None:
+    edge = (torch.rand(8, 1, 128, 128) > 0.8).float()
+    logits = torch.randn(8, 1, 128, 128)
+    share = edge.mean(dim=(1, 2, 3), keepdim=True)
+    cost = -(1 - share) * edge * logits.sigmoid().log()
+    cost = cost - share * (1 - edge) * (1 - logits.sigmoid()).log()
+    weighted = LossConfig().edge * edge_loss(logits, edge)
+    assert weighted.item() == pytest.approx(0.001 * cost.sum().item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_edge_gradient_never_vanishes_on_a_patch_of_one_kind(value: float) -> None:
+    logits = torch.zeros(2, 1, 4, 4, requires_grad=True)
+    torch.autograd.backward(edge_loss(logits, torch.full((2, 1, 4, 4), value)))
+    assert logits.grad is not None
+    assert (logits.grad * (0.5 - value) > 0).all()
+
+
+def test_semantic_value_ignores_void_per_sample() -> None:
+    logits = torch.zeros(3, 4, 2, 2)
+    logits[1, 2] = 5.0
+    mask = torch.full((3, 2, 2), VOID)
+    mask[0, 0, 0] = 1  # log 4
+    mask[1] = 2
+    sure = math.log(1 + 3 * math.exp(-5))
+    expected = (math.log(4) + sure + 0) / 3
+    assert semantic_loss(logits, mask).item() == pytest.approx(expected)
+
+
+def test_tv_of_a_step_with_and_without_its_edge() -> None:
+    image = torch.zeros(1, 3, 4, 6)
+    image[..., 3:] = 1.0
+    edge = torch.zeros(1, 1, 4, 6)
+    # 4 of 4 x 5 + 3 x 6 pairs differ; nothing wraps round from the last column to the first
+    assert distinctive_tv(image, edge).item() == pytest.approx(4 / 38)
+    edge[..., 3] = 1.0
+    assert distinctive_tv(image, edge).item() == 0
+    assert distinctive_tv(image, torch.ones_like(edge)).item() == 0
+
+
+def test_gradients_by_finite_differences() -> None:
+    generator = torch.Generator().manual_seed(2)
+    image = torch.rand(2, 3, 4, 5, dtype=torch.float64, generator=generator).requires_grad_()
+    label = torch.rand(2, 3, 4, 5, dtype=torch.float64, generator=generator)
+    logits = torch.randn(2, 1, 4, 5, dtype=torch.float64, generator=generator).requires_grad_()
+    edge = (torch.rand(2, 1, 4, 5, generator=generator) > 0.7).double()
+    mask = torch.tensor([0, 1, 2, VOID]).repeat(10).reshape(2, 4, 5)
+    check = torch.autograd.gradcheck
+    assert check(lambda x: l1_loss(x, label), image)
+    assert check(lambda x: distinctive_tv(x, edge), image)
+    assert check(lambda x: edge_loss(x, edge), logits)
+    assert check(lambda x: semantic_loss(x, mask), image)
+
+
+@pytest.mark.parametrize("form", ["ratio", "triplet"])
+@pytest.mark.parametrize("term", TERMS)
+def test_total_is_independent_of_batch_size(term: str, form: str, teachers: Teachers) -> None:
+    batch, config = draw_batch(4), only(term, contrast_form=form)
+    network = SmoothingNetwork(COMPACT).eval()
+    with torch.no_grad():
+        whole = total_loss(network(batch.input), batch, teachers, config)[0]
+        parts = []
+        for i in range(4):
+            one = Batch(*(m[i : i + 1] for m in batch))
+            parts.append(total_loss(network(one.input), one, teachers, config)[0])
+    torch.testing.assert_close(whole, torch.stack(parts).mean(), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("form", ["ratio", "triplet"])
+@pytest.mark.parametrize("term", TERMS)
+def test_every_term_moves_the_network(term: str, form: str, teachers: Teachers) -> None:
+    torch.manual_seed(1)
+    network, batch = SmoothingNetwork(SMALL), draw_batch()
+    config = only(term, contrast_form=form)
+    torch.autograd.backward(total_loss(network(batch.input), batch, teachers, config)[0])
+    reached = ("descriptor", "interpreter1") if term == "edge" else ("",)
+    for name, parameter in network.named_parameters():
+        if parameter.dim() == 4 and name.startswith(reached):
+            assert parameter.grad is not None, name
+            assert parameter.grad.abs().max() > 0, name
+
+
+def test_total_is_the_weighted_sum_of_the_logged_terms(teachers: Teachers) -> None:
+    batch, network = draw_batch(), SmoothingNetwork(COMPACT)
+    config = LossConfig(tv=0.5)
+    total, terms = total_loss(network(batch.input), batch, teachers, config)
+    assert tuple(terms) == TERMS
+    expected = sum(getattr(config, name) * value.item() for name, value in terms.items())
+    assert total.item() == pytest.approx(expected, rel=1e-5)
+    assert not any(value.requires_grad for value in terms.values())
+
+
+def test_terms_without_weight_are_left_out_and_need_no_teacher() -> None:
+    batch, network = draw_batch(), SmoothingNetwork(COMPACT)
+    config = LossConfig(contrast=0, semantic=0)
+    _, terms = total_loss(network(batch.input), batch, Teachers(), config)
+    assert tuple(terms) == ("l1", "structure", "edge")
+
+
+def test_perfect_smoothing_costs_nothing_but_edges(teachers: Teachers) -> None:
+    batch = draw_batch()
+    perfect = Smoothing(batch.label, batch.label, batch.label * 0, 60 * batch.edge - 30)
+    _, terms = total_loss(perfect, batch, teachers, LossConfig())
+    for name in ("l1", "structure", "edge", "contrast"):
+        assert terms[name].item() == pytest.approx(0, abs=1e-5)
+
+
+@pytest.mark.parametrize("term", ["contrast", "semantic"])
+def test_missing_teacher_is_named_with_what_to_do(term: str) -> None:
+    batch = draw_batch()
+    smoothing = SmoothingNetwork(COMPACT)(batch.input)
+    with pytest.raises(ConfigError, match=f"--segmenter.*or set losses.{term} to 0"):
+        total_loss(smoothing, batch, Teachers(), only(term))
+
+
+def test_autocast_network_gets_float32_losses(teachers: Teachers) -> None:
+    batch, network = draw_batch(), SmoothingNetwork(COMPACT)
+    with torch.autocast("cpu", torch.bfloat16):
+        total, terms = total_loss(network(batch.input), batch, teachers, LossConfig(tv=1.0))
+    assert total.dtype == torch.float32
+    assert all(value.dtype == torch.float32 for value in terms.values())
+
+
+def test_teachers_are_frozen_in_eval_mode() -> None:
+    segmenter = Segmenter(SegmenterConfig(width=0.25, head_width=16)).train()
+    Teachers(segmenter=segmenter)
+    assert not any(module.training for module in segmenter.modules())
+    assert not any(parameter.requires_grad for parameter in segmenter.parameters())
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"l1": -1.0}, "must be >= 0"),
+        (OFF, "one of them > 0"),
+        ({"contrast_eps": 0.0}, "contrast_eps must be greater than 0"),
+    ],
+)
+def test_bad_settings_are_refused(settings: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        LossConfig(**settings)  # type: ignore[arg-type]
+
+
+def test_teacher_may_be_any_module() -> None:
+    class Doubling(nn.Module):
+        def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+            return (2 * image,)
+
+    batch = draw_batch()
+    smoothing: Callable[[Tensor], Smoothing] = SmoothingNetwork(COMPACT)
+    config = only("contrast", contrast_layers=(1.0,))
+    total, _ = total_loss(smoothing(batch.input), batch, Teachers(features=Doubling()), config)
+    assert total.isfinite()
