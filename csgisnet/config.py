@@ -1,0 +1,135 @@
+"""Everything that decides a training run, from one TOML file; each part lies beside its owner."""
+
+from __future__ import annotations
+
+import dataclasses
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from csgisnet.augment import AugmentConfig
+from csgisnet.data import DataConfig
+from csgisnet.device import Precision
+from csgisnet.losses import TERMS, LossConfig
+from csgisnet.network import NetworkConfig
+from csgisnet.optimise import OptimizerConfig, ScheduleConfig
+from csgisnet.segmenter import SegmenterConfig
+from vocsmooth import settings
+from vocsmooth.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """Length of a run, and what happens along it."""
+
+    steps: int = 100_000
+    """Optimizer steps."""
+    accumulate: int = 1
+    """Batches whose gradients are averaged into one step."""
+    precision: Precision = "auto"
+    """Of the networks' forward passes; losses and weights stay float32."""
+    compile: bool = False
+    """Compile the network (torch.compile): minutes at the start, faster steps after."""
+    log_every: int = 100
+    """Steps between two lines of the log."""
+    validate_every: int = 5_000
+    """Steps between two validations."""
+    validate_samples: int = 0
+    """Validation samples taken, spread evenly; 0 takes all."""
+    checkpoint_every: int = 1_000
+    """Steps between two training states on disk."""
+    keep_states: int = 2
+    """Training states kept."""
+    keep_best: int = 3
+    """Best networks kept."""
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value, least = getattr(self, field.name), int(field.name != "validate_samples")
+            if isinstance(value, int) and not isinstance(value, bool) and value < least:
+                raise ValueError(f"{field.name} must be at least {least}, got {value}.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SegmenterRun:
+    """Training of a segmenter on the masks of a dataset."""
+
+    network: SegmenterConfig = dataclasses.field(default_factory=SegmenterConfig)
+    """Size."""
+    steps: int = 20_000
+    """Optimizer steps."""
+    batch_size: int = 16
+    """Patches a step."""
+    patch: int = 256
+    """Side of a patch in pixels."""
+    lr: float = 2e-3
+    """Learning rate at the top of the schedule."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """All settings of a run."""
+
+    seed: int = 1
+    """Of weights, order and views; 0 to 2^32 - 1."""
+    network: NetworkConfig = dataclasses.field(default_factory=NetworkConfig)
+    losses: LossConfig = dataclasses.field(default_factory=LossConfig)
+    data: DataConfig = dataclasses.field(default_factory=DataConfig)
+    augment: AugmentConfig = dataclasses.field(default_factory=AugmentConfig)
+    optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
+    schedule: ScheduleConfig = dataclasses.field(default_factory=ScheduleConfig)
+    run: RunConfig = dataclasses.field(default_factory=RunConfig)
+    segmenter: SegmenterRun = dataclasses.field(default_factory=SegmenterRun)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"seed must be 0 to 2^32 - 1, got {self.seed}.")
+
+
+def load_config(source: str | Path) -> Config:
+    """Read a TOML file, or one of the configurations that come with the package.
+
+    Parameters
+    ----------
+    source : str or Path
+        "full" (the paper's network), "compact" (for CPUs), "demo" (minutes on two CPU cores), or
+        the path of a TOML file. What a file leaves out keeps its default.
+
+    Raises
+    ------
+    InputError
+        No such file, or a key in it is unknown, of the wrong type or out of range.
+    """
+    folder = resources.files("csgisnet.configs")
+    bundled = sorted(
+        f.name.removesuffix(".toml") for f in folder.iterdir() if f.name[-5:] == ".toml"
+    )
+    if str(source) in bundled:
+        with resources.as_file(folder / f"{source}.toml") as path:
+            return settings.load_toml(Config, path)
+    path = Path(source)
+    if not path.is_file():
+        raise InputError(
+            f"No configuration {str(source)!r}: give the path of a TOML file, or one of "
+            f"{', '.join(bundled)}."
+        )
+    return settings.load_toml(Config, path)
+
+
+def without_terms(config: Config, terms: tuple[str, ...]) -> Config:
+    """Return the configuration with these loss terms off, for ablations.
+
+    Raises
+    ------
+    InputError
+        A name is no term, or no term would be left.
+    """
+    for term in terms:
+        if term not in TERMS:
+            raise InputError(f"Unknown loss term {term!r}.{settings.nearest(term, TERMS)}")
+    weights: dict[str, Any] = dict.fromkeys(terms, 0.0)
+    try:
+        losses = dataclasses.replace(config.losses, **weights)
+    except ValueError as error:
+        raise InputError(f"Without {', '.join(terms)} nothing is left to learn: {error}") from None
+    return dataclasses.replace(config, losses=losses)

@@ -1,0 +1,225 @@
+"""Training batches as a pure function of the step.
+
+Samples come in epochs, each a permutation of its own, one after the other without a gap: a batch
+may begin in one epoch and end in the next, so every batch is full, and every process of a
+distributed run takes equally many steps whatever the number of samples.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Generator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from csgisnet.augment import (
+    AugmentConfig,
+    Views,
+    cut_views,
+    draw_views,
+    recolour,
+    sample_keys,
+)
+from csgisnet.errors import ConfigError
+from csgisnet.losses import VOID, Batch
+from vocsmooth.errors import DatasetError
+from vocsmooth.settings import nearest
+from vocsmooth.shards import Dataset, Split
+
+_ORDER = 2**64 - 1
+"""Stands in a Philox key where a sample's index would."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """What a batch holds."""
+
+    patch: int = 128
+    """Side of a patch in pixels."""
+    batch_size: int = 8
+    """Patches a batch, over all processes of a distributed run."""
+    negatives: tuple[str, ...] = ("over", "under", "input")
+    """Negatives of each patch; "input" is the patch itself, unsmoothed."""
+
+    def __post_init__(self) -> None:
+        for name in ("patch", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
+        if not self.negatives:
+            raise ValueError("negatives must name at least one.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Windows:
+    """Parts of photographs as read from the shards, and the views to take of them."""
+
+    maps: dict[str, Tensor]
+    """Windows (B, S, S[, 3]) by name, uint8."""
+    views: Views
+
+
+class BatchSource:
+    """The batches of one process.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Its split "train" is what to draw from.
+    data, augment : DataConfig, AugmentConfig
+        What to make of them.
+    seed : int
+        Of order and views.
+    device : torch.device
+        Where the views are cut and the batches lie.
+    rank, world : int
+        This process and their number; each takes its equal part of every batch.
+
+    Raises
+    ------
+    ConfigError
+        The dataset lacks a negative, or the batch does not divide among the processes.
+    DatasetError
+        The dataset has no samples to train on.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        data: DataConfig,
+        augment: AugmentConfig,
+        *,
+        seed: int,
+        device: torch.device,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        legal = {"input", *dataset.negatives}
+        for name in data.negatives:
+            if name not in legal:
+                raise ConfigError(f"data.negatives: no negative {name!r}.{nearest(name, legal)}")
+        if data.batch_size % world:
+            raise ConfigError(
+                f"data.batch_size {data.batch_size} does not divide among {world} processes."
+            )
+        self._split, self._data, self._augment = filled(dataset, "train"), data, augment
+        self._seed, self._device = seed, device
+        self._rank, self._world = rank, world
+        self._names = tuple(dict.fromkeys(("input", "label", "edge", "mask", *data.negatives)))
+
+    def batches(self, start: int, stop: int) -> Generator[Batch, None, None]:
+        """Yield batches number `start` to `stop` - 1; the next is read while one is in use."""
+        with contextlib.closing(_ahead(self, start, stop)) as windows:
+            for item in windows:
+                yield self.assemble(item)
+
+    def read(self, number: int) -> Windows:
+        """Read what this process needs for batch `number`."""
+        share = self._data.batch_size // self._world
+        first = number * self._data.batch_size + self._rank * share
+        epochs, indices = sample_stream(self._seed, len(self._split), first, first + share)
+        keys = sample_keys(self._seed, epochs, indices)
+        views = draw_views(self._augment, self._data.patch, keys, self._split.shapes[indices])
+        side = self._augment.window(self._data.patch)
+        maps = read_windows(self._split, indices, views, side, self._names)
+        tensors = {name: torch.from_numpy(pixels) for name, pixels in maps.items()}
+        if self._device.type == "cuda":
+            tensors = {name: pixels.pin_memory() for name, pixels in tensors.items()}
+        return Windows(maps=tensors, views=views)
+
+    def assemble(self, windows: Windows) -> Batch:
+        """Cut the views and scale them to [0, 1], on the device."""
+        maps = {n: m.to(self._device, non_blocking=True) for n, m in windows.maps.items()}
+        maps = cut_views(maps, windows.views, self._augment, self._data.patch)
+        images = torch.stack([maps[n] for n in ("input", "label", *self._data.negatives)], dim=1)
+        # (B, M, H, W, 3) seen as (B, M, 3, H, W) lies in memory as channels_last wants it.
+        images = (images.float() / 255).permute(0, 1, 4, 2, 3)
+        if self._augment.recolours:
+            images = recolour(images, windows.views)
+        return Batch(
+            input=images[:, 0],
+            label=images[:, 1],
+            edge=maps["edge"][:, None].float(),
+            mask=maps["mask"].long(),
+            negatives=images[:, 2:],
+        )
+
+
+def filled(dataset: Dataset, name: str) -> Split:
+    """Return a split that has samples; DatasetError if it has none."""
+    split = dataset.split(name)
+    if len(split) == 0:
+        raise DatasetError(f"The split {name!r} is empty. Build the dataset with both splits.")
+    return split
+
+
+def sample_stream(
+    seed: int, count: int, start: int, stop: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return epoch and sample of positions `start` to `stop` - 1 of the endless stream of samples.
+
+    Each epoch visits all `count` samples once, in an order that depends on the seed and the epoch.
+    """
+    epochs, places = np.divmod(np.arange(start, stop), count)
+    orders = {epoch: _order(seed, int(epoch), count) for epoch in np.unique(epochs)}
+    samples = [orders[epoch][place] for epoch, place in zip(epochs, places, strict=True)]
+    return epochs, np.array(samples, dtype=np.int64)
+
+
+def read_windows(
+    split: Split, indices: NDArray[np.int64], views: Views, side: int, names: tuple[str, ...]
+) -> Mapping[str, NDArray[np.uint8]]:
+    """Read windows of `side` pixels; a photograph that is smaller is reflected to fill its window.
+
+    What is reflected counts as void in the mask.
+    """
+    large = (split.shapes[indices] >= side).all(axis=1)
+    if large.all():
+        return split.crop(indices, views.tops, views.lefts, side, names)
+    windows = {
+        name: np.empty((len(indices), side, side, *tail), np.uint8)
+        for name, tail in ((n, () if n in ("edge", "mask") else (3,)) for n in names)
+    }
+    if large.any():
+        crops = split.crop(indices[large], views.tops[large], views.lefts[large], side, names)
+        for name, crop in crops.items():
+            windows[name][large] = crop
+    for place in np.flatnonzero(~large):
+        corner = (int(views.tops[place]), int(views.lefts[place]))
+        whole = split.read(int(indices[place]), names)
+        for name, pixels in whole.items():
+            windows[name][place] = _reflected(pixels, corner, side, void=name == "mask")
+    return windows
+
+
+def _ahead(source: BatchSource, start: int, stop: int) -> Generator[Windows, None, None]:
+    """Yield what `source` reads, one batch ahead in a thread."""
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(source.read, start)
+        for number in range(start + 1, stop + 1):
+            windows = waiting.result()
+            if number < stop:
+                waiting = pool.submit(source.read, number)
+            yield windows
+
+
+def _order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
+    """Return the permutation of one epoch."""
+    key = sample_keys(seed, np.array([epoch]), np.array([_ORDER], dtype=np.uint64))[0]
+    return np.random.Generator(np.random.Philox(key=key)).permutation(count)
+
+
+def _reflected(
+    pixels: NDArray[np.uint8], corner: tuple[int, int], side: int, *, void: bool
+) -> NDArray[np.uint8]:
+    """Cut a window at `corner` out of a map, filled up at the bottom and right."""
+    top, left = corner
+    part = pixels[top : top + side, left : left + side]
+    missing = [(0, side - part.shape[0]), (0, side - part.shape[1]), (0, 0)][: part.ndim]
+    if void:
+        return np.pad(part, missing, constant_values=VOID)
+    return np.pad(part, missing, mode="symmetric")

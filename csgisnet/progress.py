@@ -1,0 +1,93 @@
+"""What a run says while it goes: lines, a JSON Lines file, and TensorBoard."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+
+from csgisnet.validate import Scores
+from vocsmooth.files import write_atomically
+
+METRICS = "metrics.jsonl"
+
+
+def to_stderr(line: str) -> None:
+    """Print a line where logs belong."""
+    print(line, file=sys.stderr, flush=True)
+
+
+class RunLog:
+    """Records of one run; those after `step`, which a resumed run makes again, are dropped.
+
+    Parameters
+    ----------
+    folder : Path
+        The run's folder.
+    step : int
+        Steps done so far.
+    steps : int
+        Steps of the whole run.
+    """
+
+    def __init__(self, folder: Path, step: int, steps: int) -> None:
+        self._steps = steps
+        self._path = folder / METRICS
+        _keep_until(self._path, step)
+        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
+        self._mark = (time.monotonic(), step)
+
+    def train(self, step: int, values: Mapping[str, float], batch_size: int) -> str:
+        """Record means over the last steps; return the line that says so, with speed and ETA."""
+        then, before = self._mark
+        seconds = (time.monotonic() - then) / max(1, step - before)
+        self.restart_clock(step)
+        speed = batch_size / seconds
+        self._record("train", step, {**values, "images_per_second": speed})
+        left = timedelta(seconds=round(seconds * (self._steps - step)))
+        terms = " ".join(f"{name} {value:.4g}" for name, value in values.items())
+        width = len(str(self._steps))
+        return f"step {step:{width}}/{self._steps}  {terms}  {speed:.1f} images/s  ETA {left}"
+
+    def validation(self, step: int, scores: Scores, panel: Tensor) -> str:
+        """Record scores and a picture (3, H, W); return the line that says so."""
+        self._record("validation", step, dataclasses.asdict(scores))
+        self._board.add_image("validation", panel, step)
+        self._board.flush()
+        return (
+            f"step {step}  validation on {scores.samples} whole images: "
+            f"PSNR {scores.psnr_input:.2f} -> {scores.psnr_result:.2f} dB, "
+            f"SSIM {scores.ssim_input:.4f} -> {scores.ssim_result:.4f}"
+        )
+
+    def restart_clock(self, step: int) -> None:
+        """Measure speed from here, so that validation does not count."""
+        self._mark = (time.monotonic(), step)
+
+    def close(self) -> None:
+        """Finish the TensorBoard file."""
+        self._board.close()
+
+    def _record(self, kind: str, step: int, values: Mapping[str, float]) -> None:
+        """Append a line of JSON, and the same as scalars."""
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
+        for name, value in values.items():
+            self._board.add_scalar(f"{kind}/{name}", value, step)
+
+
+def _keep_until(path: Path, step: int) -> None:
+    """Drop records of later steps, and a last line that was cut off."""
+    if not path.exists():
+        return
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    whole = [line for line in lines if line.endswith("\n")]
+    kept = [line for line in whole if json.loads(line)["step"] <= step]
+    write_atomically(path, "".join(kept).encode())

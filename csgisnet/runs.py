@@ -1,0 +1,98 @@
+"""The folder of a run: what is in it, when it may be used, and which settings it belongs to."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from csgisnet.config import Config, load_config
+from csgisnet.errors import ConfigError
+from vocsmooth import settings
+from vocsmooth.errors import InputError
+from vocsmooth.files import write_json
+
+RUN_FILE = "run.json"
+
+
+def open_run(
+    folder: Path, config: Config | None, *, dataset: str, resume: bool, write: bool = True
+) -> Config:
+    """Begin a run in `folder`, or take up the one that is there.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if it does not exist.
+    config : Config or None
+        Settings; None takes those of the run to resume, or else "compact".
+    dataset : str
+        Digest of the dataset's recipe.
+    resume : bool
+        Take up the run in `folder`.
+    write : bool
+        Whether this process may write; of several, one does.
+
+    Returns
+    -------
+    Config
+        The run's settings.
+
+    Raises
+    ------
+    InputError
+        The folder holds a run and `resume` is off, or it is on and there is none.
+    ConfigError
+        The settings or the dataset are not those that the run began with.
+    """
+    path = folder / RUN_FILE
+    if resume:
+        return _resumed(path, config, dataset)
+    chosen = config or load_config("compact")
+    if write:
+        if folder.is_dir() and any(folder.iterdir()):
+            raise InputError(
+                f"{folder} is not empty. Give a new folder for the run, or --resume to go on with "
+                "the run in it."
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(path, {"dataset": dataset, "config": settings.to_dict(chosen)})
+    return chosen
+
+
+def _resumed(path: Path, config: Config | None, dataset: str) -> Config:
+    """Return the settings of an earlier run, checked against those given now."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        began = settings.from_dict(Config, content["config"], str(path))
+        its_dataset = content["dataset"]
+    except FileNotFoundError:
+        raise InputError(f"{path.parent} holds no run to resume. Leave out --resume.") from None
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is no record of a run: {error!r}.") from None
+    if its_dataset != dataset:
+        raise ConfigError(
+            f"The run in {path.parent} began on another dataset (recipe digest {its_dataset}, "
+            f"given {dataset}). Give that dataset, or begin a new run."
+        )
+    changes = (
+        [] if config is None else _differences(settings.to_dict(began), settings.to_dict(config))
+    )
+    if changes:
+        raise ConfigError(
+            f"The run in {path.parent} began with other settings: {'; '.join(changes)}. Leave "
+            "the settings out to go on with its own, or begin a new run."
+        )
+    return began
+
+
+def _differences(began: dict[str, Any], given: dict[str, Any], prefix: str = "") -> list[str]:
+    """Return the keys that differ, with both values."""
+    found = []
+    for key, value in began.items():
+        other = given.get(key)
+        if isinstance(value, dict) and isinstance(other, dict):
+            found += _differences(value, other, f"{prefix}{key}.")
+        elif value != other:
+            found.append(f"{prefix}{key} was {value!r}, given {other!r}")
+    return found

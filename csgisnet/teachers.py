@@ -1,0 +1,51 @@
+"""The teachers that a run's loss terms need, from files; never fetched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from csgisnet.errors import ConfigError
+from csgisnet.features import SegmenterFeatures, load_features
+from csgisnet.losses import LossConfig, Teachers
+from csgisnet.segmenter import load_segmenter
+
+_SEGMENTER_WAYS = (
+    "train one with `csgisnet train-segmenter`, or give a public DeepLabV3+ MobileNet checkpoint "
+    "for VOC; pass either with --segmenter"
+)
+
+
+def load_teachers(losses: LossConfig, segmenter: Path | None, features: Path | None) -> Teachers:
+    """Load what the terms with a weight need; a segmenter serves as the feature extractor too.
+
+    Parameters
+    ----------
+    losses : LossConfig
+        The weights.
+    segmenter : Path or None
+        File for `csgisnet.segmenter.load_segmenter`.
+    features : Path or None
+        File for `csgisnet.features.load_features`.
+
+    Raises
+    ------
+    ConfigError
+        A term's teacher is not given.
+    CheckpointError
+        A file is missing, damaged, or of something else.
+    """
+    if losses.semantic > 0 and segmenter is None:
+        raise ConfigError(
+            f"The semantic term (weight {losses.semantic}) needs a segmenter: {_SEGMENTER_WAYS}. "
+            "Or leave the term out with --ablate semantic."
+        )
+    if losses.contrast > 0 and segmenter is None and features is None:
+        raise ConfigError(
+            f"The contrast term (weight {losses.contrast}) needs a feature extractor: give "
+            f"torchvision's VGG-16 weights with --features, or a segmenter: {_SEGMENTER_WAYS}. "
+            "Or leave the term out with --ablate contrast."
+        )
+    judge = None if segmenter is None else load_segmenter(segmenter)
+    if features is not None:
+        return Teachers(segmenter=judge, features=load_features(features))
+    return Teachers(segmenter=judge, features=None if judge is None else SegmenterFeatures(judge))

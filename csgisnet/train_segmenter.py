@@ -1,0 +1,168 @@
+"""Train the semantic teacher on the masks that a dataset carries."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from csgisnet.config import Config, load_config
+from csgisnet.data import BatchSource, DataConfig, filled
+from csgisnet.device import autocast, pick_device, place
+from csgisnet.errors import TrainingError
+from csgisnet.losses import VOID, Batch
+from csgisnet.optimise import make_optimizer, set_learning_rate
+from csgisnet.progress import to_stderr
+from csgisnet.segmenter import Segmenter, save_segmenter
+from vocsmooth import settings
+from vocsmooth.errors import InputError
+from vocsmooth.shards import Split, open_dataset
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SegmenterSummary:
+    """What training came to."""
+
+    steps: int
+    seconds: float
+    mean_iou: float
+    """Mean intersection over union of the classes in the validation masks, on whole labels."""
+    path: Path
+    """The weights."""
+
+
+def train_segmenter(
+    data_dir: Path,
+    out_file: Path,
+    config: Config | None = None,
+    *,
+    device: str = "auto",
+    report: Callable[[str], None] = to_stderr,
+) -> SegmenterSummary:
+    """Train a DeepLabV3+ on inputs and labels of the split "train" and save its weights.
+
+    Parameters
+    ----------
+    data_dir : Path
+        Dataset of `vocsmooth build`, made from a tree with masks.
+    out_file : Path
+        Safetensors file for `csgisnet.segmenter.load_segmenter`; must not exist.
+    config : Config, optional
+        ``config.segmenter`` counts, besides seed, optimizer, schedule and augmentation;
+        "compact" without it.
+    device : {"auto", "cpu", "cuda", "mps"}
+        Where to train.
+    report : callable
+        Takes each line of the log.
+
+    Raises
+    ------
+    InputError, DatasetError
+        Something given cannot be used; nothing has been trained.
+    TrainingError
+        The loss is no longer a number.
+    """
+    began, config = time.monotonic(), config or load_config("compact")
+    if out_file.exists():
+        raise InputError(f"{out_file} exists. Give a new name, or remove it.")
+    out_file.parent.mkdir(parents=True, exist_ok=True)
+    dataset, place_of_work = open_dataset(data_dir), pick_device(device)
+    data = DataConfig(
+        patch=config.segmenter.patch, batch_size=config.segmenter.batch_size, negatives=("input",)
+    )
+    source = BatchSource(dataset, data, config.augment, seed=config.seed, device=place_of_work)
+    validation = filled(dataset, "val")
+    with torch.random.fork_rng():
+        torch.manual_seed(config.seed)
+        segmenter = place(Segmenter(config.segmenter.network), place_of_work)
+        _fit(segmenter, source, config, place_of_work, report)
+    iou = mean_iou(segmenter, validation, place_of_work)
+    report(f"validation on whole labels: mean IoU {iou:.3f}")
+    record = {"config": settings.to_dict(config), "mean_iou": iou}
+    save_segmenter(out_file, segmenter, record)
+    return SegmenterSummary(
+        steps=config.segmenter.steps,
+        seconds=time.monotonic() - began,
+        mean_iou=iou,
+        path=out_file,
+    )
+
+
+def mean_iou(segmenter: Segmenter, split: Split, device: torch.device) -> float:
+    """Return the mean intersection over union of a split's labels, over the classes in its masks.
+
+    NaN if the masks name no class.
+    """
+    classes = segmenter.config.num_classes
+    counts = torch.zeros(classes, classes, dtype=torch.int64)
+    segmenter.eval()
+    for index in _first_of_each(split):
+        maps = split.read(index, ("label", "mask"))
+        image = torch.from_numpy(maps["label"]).to(device).permute(2, 0, 1)[None].float() / 255
+        with torch.inference_mode():
+            guess = segmenter(image)[0].argmax(dim=0).cpu()
+        mask = torch.from_numpy(maps["mask"]).long()
+        known = mask != VOID
+        pairs = mask[known] * classes + guess[known]
+        counts += torch.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+    there = counts.sum(dim=1) > 0
+    both = counts.diagonal()
+    union = counts.sum(dim=0) + counts.sum(dim=1) - both
+    return (both[there] / union[there]).mean().item()
+
+
+def _fit(
+    segmenter: Segmenter,
+    source: BatchSource,
+    config: Config,
+    device: torch.device,
+    report: Callable[[str], None],
+) -> None:
+    """Take the optimizer's steps."""
+    steps = config.segmenter.steps
+    optimizer = make_optimizer(segmenter.train(), config.optimizer)
+    losses: list[Tensor] = []
+    with contextlib.closing(source.batches(0, steps)) as batches:
+        for step, batch in enumerate(batches):
+            share = config.schedule.share(step, steps)
+            set_learning_rate(optimizer, config.segmenter.lr * share)
+            image = _alternate(batch)
+            with autocast(device, config.run.precision):
+                logits = segmenter(image)
+            loss = functional.cross_entropy(logits.float(), batch.mask, ignore_index=VOID)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            losses.append(loss.detach())
+            if (step + 1) % config.run.log_every == 0 or step + 1 == steps:
+                mean = torch.stack(losses).mean().item()
+                _check_finite(mean, step + 1)
+                report(f"segmenter step {step + 1}/{steps}  cross-entropy {mean:.4f}")
+                losses.clear()
+
+
+def _alternate(batch: Batch) -> Tensor:
+    """Return inputs and labels by turns: the teacher is to judge smoothed and textured images."""
+    image = batch.input.clone()
+    image[1::2] = batch.label[1::2]
+    return image
+
+
+def _check_finite(loss: float, step: int) -> None:
+    """Raise TrainingError unless the loss is a number."""
+    if not loss < float("inf"):
+        raise TrainingError(
+            f"The segmenter's loss is {loss} at step {step}. Lower segmenter.lr; if all masks are "
+            "void, build the dataset from a tree with masks."
+        )
+
+
+def _first_of_each(split: Split) -> list[int]:
+    """Return one sample of each photograph."""
+    return sorted({image: index for index, image in reversed(list(enumerate(split.ids)))}.values())

@@ -1,0 +1,102 @@
+"""What changes from step to step: weights, their average, and the optimizer's moments."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from csgisnet.config import Config
+from csgisnet.device import autocast, place
+from csgisnet.distributed import Processes, distribute, synchronise
+from csgisnet.losses import Batch, Teachers, total_loss
+from csgisnet.network import SmoothingNetwork
+from csgisnet.optimise import averaged_copy, make_optimizer, set_learning_rate, update_average
+
+
+class Training:
+    """A network in training.
+
+    Parameters
+    ----------
+    config : Config
+        Settings of the run.
+    teachers : Teachers
+        Judges of the results, on the device.
+    processes : Processes
+        Who else trains, and on which device.
+    """
+
+    def __init__(self, config: Config, teachers: Teachers, processes: Processes) -> None:
+        self.step = 0
+        self._config, self._teachers, self._device = config, teachers, processes.device
+        network = place(new_network(config), processes.device)
+        self.average = averaged_copy(network)
+        """The network to validate and to keep: a moving average of the trained one."""
+        self._network = synchronise(network, processes).train()
+        self._optimizer = make_optimizer(self._network, config.optimizer)
+        if config.run.compile:
+            self._network.compile()
+        self._forward = distribute(self._network, processes)
+
+    def advance(self, batches: Iterator[Batch]) -> dict[str, Tensor]:
+        """Take one optimizer step; return the loss, its terms and the gradient's norm.
+
+        Nothing here waits for the device.
+        """
+        optimizer = self._config.optimizer
+        count = self._config.run.accumulate
+        parts = [self._backward(next(batches), last=i + 1 == count) for i in range(count)]
+        norm = nn.utils.clip_grad_norm_(self._network.parameters(), optimizer.clip_norm)
+        set_learning_rate(self._optimizer, self.learning_rate)
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+        update_average(self.average, self._network, self.step, optimizer.ema_decay)
+        self.step += 1
+        means = {name: torch.stack([part[name] for part in parts]).mean() for name in parts[0]}
+        return {**means, "grad_norm": norm.detach()}
+
+    @property
+    def learning_rate(self) -> float:
+        """Learning rate of the next step."""
+        share = self._config.schedule.share(self.step, self._config.run.steps)
+        return self._config.optimizer.lr * share
+
+    def state(self) -> dict[str, Any]:
+        """Return all that a run needs to go on exactly; data and schedule follow from the step."""
+        return {
+            "step": self.step,
+            "network": self._network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on where `state` was taken."""
+        self.step = state["step"]
+        self._network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self._optimizer.load_state_dict(state["optimizer"])
+
+    def _backward(self, batch: Batch, *, last: bool) -> dict[str, Tensor]:
+        """Add a batch's share of the gradient; processes exchange theirs after the last one."""
+        run = self._config.run
+        with contextlib.ExitStack() as stack:
+            if isinstance(self._forward, DistributedDataParallel) and not last:
+                stack.enter_context(self._forward.no_sync())
+            with autocast(self._device, run.precision):
+                smoothing = self._forward(batch.input)
+                loss, terms = total_loss(smoothing, batch, self._teachers, self._config.losses)
+            (loss / run.accumulate).backward()  # type: ignore[no-untyped-call]
+        return {"loss": loss.detach(), **terms}
+
+
+def new_network(config: Config) -> SmoothingNetwork:
+    """Return a fresh network whose weights depend on the seed alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return SmoothingNetwork(config.network)
