@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +17,8 @@ T = TypeVar("T")
 
 INDEX_NAME = "index.json"
 """Its presence means that the dataset is complete."""
+PLAN_NAME = "plan.json"
+"""Written first: what the dataset will be."""
 
 _SHARD_NAME = re.compile(r"[\w-]+-\d{5,}\.h5")
 
@@ -39,9 +41,7 @@ class ShardEntry:
     """Inputs in it."""
 
     def __post_init__(self) -> None:
-        # A name with a slash in it would lead out of the dataset's folder.
-        if not _SHARD_NAME.fullmatch(self.name):
-            raise ValueError(f"{self.name!r} is no shard name")
+        _check_name(self.name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +75,44 @@ class LeftOutEntry:
     kind: str
     """rejected: no label was good enough. error: its files could not be used."""
     reason: str
+    provenance: dict[str, Any]
+    """Of a rejected photograph: source files and the scores of all candidates."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedShard:
+    """The photographs that one shard is made of."""
+
+    name: str
+    """File name, SPLIT-00000.h5."""
+    split: str
+    """Their split."""
+    ids: tuple[str, ...]
+    """Their ids, in order; those left out later stay in this list."""
+
+    def __post_init__(self) -> None:
+        _check_name(self.name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """All that decides a dataset's bytes, written before its first shard."""
+
+    format: str = FORMAT
+    version: int = VERSION
+    package: str
+    """Version of vocsmooth."""
+    digest: str
+    """Digest of all else in the plan."""
+    recipe: dict[str, Any]
+    """The resolved recipe."""
+    textures: dict[str, Any]
+    """Names and hashes of the textures."""
+    maps: dict[str, Any]
+    """Channels of each map by name, in the groups "images" and "samples"."""
+    splits: tuple[str, ...]
+    """Names of the splits, in order."""
+    shards: tuple[PlannedShard, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +178,46 @@ def read_sidecar(path: Path) -> Sidecar:
     return parse(Sidecar, read_object(path), str(path))
 
 
+def read_plan(path: Path) -> Plan:
+    """Read a plan; DatasetError if it is missing or damaged."""
+    return parse(Plan, read_object(path), str(path))
+
+
+def assemble_index(plan: Plan, sidecars: Sequence[Sidecar]) -> Index:
+    """Return the index of a finished dataset: it follows from the plan and all sidecars, in order.
+
+    Raises
+    ------
+    DatasetError
+        The shards were made by different versions of the packages.
+    """
+    versions = [sidecar.versions for sidecar in sidecars]
+    if any(other != versions[0] for other in versions):
+        raise DatasetError(
+            "The shards of the dataset were made by different versions of the packages."
+        )
+    shards = tuple(sidecar.shard for sidecar in sidecars)
+    left_out = tuple(entry for sidecar in sidecars for entry in sidecar.left_out)
+    kinds = [entry.kind for entry in left_out]
+    return Index(
+        digest=plan.digest,
+        recipe=plan.recipe,
+        versions=versions[0] if versions else {},
+        maps=plan.maps,
+        splits=plan.splits,
+        totals={
+            "images": sum(shard.images for shard in shards),
+            "samples": sum(shard.samples for shard in shards),
+            "rejected": kinds.count("rejected"),
+            "errors": kinds.count("error"),
+            "bytes": sum(shard.bytes for shard in shards),
+        },
+        shards=shards,
+        images=tuple(image for sidecar in sidecars for image in sidecar.images),
+        left_out=left_out,
+    )
+
+
 def read_object(path: Path) -> dict[str, Any]:
     """Read a JSON object of this format; DatasetError says what is wrong with the file."""
     try:
@@ -157,12 +235,23 @@ def read_object(path: Path) -> dict[str, Any]:
     return content
 
 
+def sidecar_path(shard: Path) -> Path:
+    """Return the JSON file that belongs to a shard."""
+    return shard.with_suffix(".json")
+
+
 def parse(cls: type[T], content: Mapping[str, Any], where: str) -> T:
     """Build a dataclass of this module from JSON; DatasetError if a key or type is wrong."""
     try:
         return from_dict(cls, content, where)
     except (InputError, TypeError) as error:
         raise DatasetError(f"{error}") from None
+
+
+def _check_name(name: str) -> None:
+    """Refuse shard names that lead out of the dataset's folder."""
+    if not _SHARD_NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is no shard name")
 
 
 def _check_maps(maps: Any, where: str) -> None:

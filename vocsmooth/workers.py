@@ -1,4 +1,7 @@
-"""Worker processes that use one core each and never outlive the process that started them."""
+"""Tasks in worker processes of one core each, which neither hang nor outlive their parent.
+
+loky instead of multiprocessing, which waits for ever for a worker that was killed.
+"""
 
 from __future__ import annotations
 
@@ -6,57 +9,129 @@ import ctypes
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from typing import Literal, TypeVar
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import cv2
-from joblib import Parallel, delayed, parallel_config
+from joblib.externals.loky import ProcessPoolExecutor
 
-Item = TypeVar("Item")
+Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 _PR_SET_PDEATHSIG = 1
+_ONE_THREAD = dict.fromkeys(
+    (
+        "OMP_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "BLIS_NUM_THREADS",
+        "VECLIB_MAXIMUM_THREADS",
+        "NUMEXPR_NUM_THREADS",
+    ),
+    "1",
+)
 
 
-def unordered(
-    function: Callable[[Item], Result],
-    items: Iterable[Item],
-    jobs: int,
-    kind: Literal["processes", "threads"] = "processes",
-) -> Iterator[Result]:
-    """Yield ``function(item)`` for every item, as each is done.
+@dataclass(frozen=True)
+class WorkerDied:
+    """In place of a result: the task ended its worker process, also when it ran alone."""
+
+
+def run_tasks(
+    function: Callable[[Task], Result], tasks: Sequence[Task], jobs: int
+) -> Generator[tuple[Task, Result | WorkerDied], None, None]:
+    """Run `function` on every task in `jobs` processes of one thread each; yield as they end.
+
+    A worker that dies costs nothing but time: what was running then is run again, one task at a
+    time, and a task that ends its worker once more yields `WorkerDied`. Whatever ends the
+    iteration early (an exception of `function`, which is raised here, closing the generator, an
+    interrupt) kills the workers at once; so does the death of this process.
 
     Parameters
     ----------
-    function
-        Picklable for processes. What it raises ends the iteration, so catch in it what is expected.
-    items
-        Taken lazily, at most two for each worker ahead.
-    jobs
-        Workers at a time; 1 runs in this process.
-    kind
-        Processes for work that holds the interpreter lock, threads for work that waits.
-
-    Raises
-    ------
-    joblib.externals.loky.process_executor.TerminatedWorkerError
-        A worker process was killed or crashed.
+    function : callable
+        At the top level of a module.
+    tasks : sequence
+        Its arguments; they and the results are pickled.
+    jobs : int
+        Number of processes, at least 1; also a single one is a process of its own.
     """
-    options: dict[str, object] = {"backend": "threading"}
-    if kind == "processes":
-        options = {
-            "backend": "loky",
-            "inner_max_num_threads": 1,
-            "initializer": _prepare_worker,
-            "initargs": (os.getpid(),),
-        }
-    with parallel_config(**options):
-        parallel = Parallel(n_jobs=jobs, batch_size=1, return_as="generator_unordered")
-    yield from parallel(delayed(function)(item) for item in items)
+    queue = deque(tasks)
+    while queue:
+        suspects = yield from _run_pool(function, queue, min(jobs, len(queue)))
+        for task in suspects:
+            if (yield from _run_pool(function, deque([task]), 1)):
+                yield task, WorkerDied()
+
+
+def available_cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+@contextmanager
+def sigterm_interrupts() -> Iterator[None]:
+    """Let SIGTERM raise KeyboardInterrupt in the block, so that it ends as tidily as by Ctrl-C."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _run_pool(
+    function: Callable[[Task], Result], queue: deque[Task], workers: int
+) -> Generator[tuple[Task, Result | WorkerDied], None, list[Task]]:
+    """Work off `queue` until it is empty or a worker dies; return the tasks it may have died of."""
+    pool = ProcessPoolExecutor(
+        workers, initializer=_prepare_worker, initargs=(os.getpid(),), env=_ONE_THREAD
+    )
+    running: dict[Future[Result], Task] = {}
+    try:
+        while queue or running:
+            while queue and len(running) < workers:
+                with _interrupts_held():
+                    future = pool.submit(function, queue[0])
+                running[future] = queue.popleft()
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in sorted(done, key=_is_broken):
+                result = future.result()
+                yield running.pop(future), result
+    except BrokenExecutor:
+        return list(running.values())
+    finally:
+        pool.shutdown(kill_workers=True)
+    return []
+
+
+def _is_broken(future: Future[Any]) -> bool:
+    """Return whether a finished task has lost its worker."""
+    return isinstance(future.exception(), BrokenExecutor)
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Hold Ctrl-C back while workers are started: they inherit that and leave it to the parent."""
+    if sys.platform == "win32" or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _prepare_worker(parent: int) -> None:
-    """Limit OpenCV's threads (loky does not) and tie this process' life to its parent's."""
+    """Limit OpenCV's threads (loky does not) and tie this process' life to that of `parent`."""
     cv2.setNumThreads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     if sys.platform == "linux":

@@ -1,0 +1,164 @@
+"""Which photographs go into which shard, decided before the first of them is read."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from PIL import Image
+
+import vocsmooth
+from vocsmooth.errors import DatasetError, InputError
+from vocsmooth.index import PLAN_NAME, Plan, PlannedShard, read_plan
+from vocsmooth.recipe import Recipe
+from vocsmooth.settings import digest, to_dict
+from vocsmooth.shard_schema import map_dtype
+from vocsmooth.shard_writer import maps_of
+from vocsmooth.textures import TextureSource
+from vocsmooth.voc import Photograph
+
+_SAMPLED_SIZES = 500
+_TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp")
+
+
+def make_plan(
+    photographs: Sequence[Photograph],
+    recipe: Recipe,
+    textures: TextureSource,
+    splits: Sequence[str],
+) -> Plan:
+    """Cut the photographs of each split, in order, into shards of ``recipe.shards.images``.
+
+    Parameters
+    ----------
+    photographs : sequence of Photograph
+        In the order in which they shall stand; every one in one of `splits`.
+    recipe : Recipe
+        The recipe.
+    textures : TextureSource
+        The textures; names and hashes go into the digest, folders do not.
+    splits : sequence of str
+        Names of the splits, in order; one without photographs gets no shard.
+    """
+    size = recipe.shards.images
+    shards = []
+    for split in splits:
+        ids = [photograph.id for photograph in photographs if photograph.split == split]
+        for number, start in enumerate(range(0, len(ids), size)):
+            name = f"{split}-{number:05d}.h5"
+            shards.append(
+                PlannedShard(name=name, split=split, ids=tuple(ids[start : start + size]))
+            )
+    sources = {"photographs": textures.photographs, "families": textures.families}
+    plan = Plan(
+        package=vocsmooth.__version__,
+        digest="",
+        recipe=to_dict(recipe),
+        textures=sources,
+        maps=maps_of(recipe),
+        splits=tuple(splits),
+        shards=tuple(shards),
+    )
+    return replace(plan, digest=digest(to_dict(plan)))
+
+
+def check_folder(out: Path, plan: Plan) -> None:
+    """Check that `out` is new, empty, or holds a dataset of the same plan, finished or not.
+
+    Raises
+    ------
+    InputError
+        It is no folder, holds another dataset, or other files.
+    """
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise InputError(f"--out {out} is a file; give a folder.")
+    others = sorted(path.name for path in out.iterdir() if not is_temporary(path))
+    if not others:
+        return
+    if PLAN_NAME not in others:
+        raise InputError(
+            f"--out {out} holds other files ({', '.join(others[:3])}) and no {PLAN_NAME}; "
+            "give a new or empty folder."
+        )
+    try:
+        there = read_plan(out / PLAN_NAME)
+    except DatasetError as error:
+        raise InputError(f"--out cannot be continued: {error} Give another folder.") from None
+    if there.digest != plan.digest:
+        raise InputError(
+            f"--out {out} holds another dataset: {_difference(there, plan)}. "
+            "Give another folder, or the same arguments to go on with this one."
+        )
+
+
+def is_temporary(path: Path) -> bool:
+    """Return whether a file is what `vocsmooth.files.write_atomically` leaves when it is killed."""
+    return _TEMPORARY.fullmatch(path.name) is not None
+
+
+def remove_leftovers(out: Path) -> None:
+    """Remove temporary files of processes that are no longer there."""
+    for path in out.iterdir():
+        found = _TEMPORARY.fullmatch(path.name)
+        if found and not _is_running(int(found[1])):
+            path.unlink(missing_ok=True)
+
+
+def needed_bytes(photographs: Sequence[Photograph], recipe: Recipe, textures: TextureSource) -> int:
+    """Estimate the size of the dataset if no photograph is left out, from the images' headers.
+
+    Of many photographs an even sample is looked at; files that cannot be read count nothing.
+    """
+    inputs = recipe.textures.count if recipe.textures.mode == "random" else len(textures.names)
+    weight = {"images": 1, "samples": inputs}
+    per_pixel = sum(
+        weight[group] * channels * map_dtype(name).itemsize
+        for group, names in maps_of(recipe).items()
+        for name, channels in names.items()
+    )
+    step = -(-len(photographs) // _SAMPLED_SIZES) or 1
+    pixels = [_pixels(photograph.image) for photograph in photographs[::step]]
+    return round(per_pixel * sum(pixels) / max(len(pixels), 1) * len(photographs))
+
+
+def free_bytes(folder: Path) -> int:
+    """Return the space left on the disk that holds `folder` or, before it exists, its parent."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.absolute().parent
+    return shutil.disk_usage(folder).free
+
+
+def _is_running(process: int) -> bool:
+    """Return whether there is a process of this id."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _pixels(path: Path) -> int:
+    """Return height times width from an image's header, 0 if it has none."""
+    try:
+        with Image.open(path) as image:
+            return image.width * image.height
+    except (OSError, ValueError, Image.DecompressionBombError):
+        return 0
+
+
+def _difference(there: Plan, wanted: Plan) -> str:
+    """Say in which respect two plans differ, the most telling first."""
+    if there.package != wanted.package:
+        return f"made by vocsmooth {there.package}, this is {wanted.package}"
+    for key in ("recipe", "textures", "splits"):
+        if to_dict(there)[key] != to_dict(wanted)[key]:
+            return f"its {key} differ" if key.endswith("s") else f"its {key} differs"
+    return "its photographs differ"

@@ -1,0 +1,162 @@
+"""Making one shard, as a task for a worker process."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+
+import cv2
+import h5py
+
+import vocsmooth
+from vocsmooth.files import write_atomically, write_json
+from vocsmooth.index import (
+    ImageEntry,
+    LeftOutEntry,
+    PlannedShard,
+    ShardEntry,
+    Sidecar,
+    sidecar_path,
+)
+from vocsmooth.recipe import Recipe
+from vocsmooth.samples import ImageMaps, LeftOut, make_maps
+from vocsmooth.settings import to_dict
+from vocsmooth.shard_writer import encode_shard, maps_of
+from vocsmooth.textures import TextureSource
+from vocsmooth.voc import Photograph
+
+# Whatever one photograph may set off in the operators or their libraries; it must not end a build
+# of thousands, and the reason is recorded with the name of the error.
+_FAILURES = (
+    ArithmeticError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    cv2.error,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardTask:
+    """All that a worker needs to make one shard."""
+
+    planned: PlannedShard
+    """Its name, split and ids."""
+    photographs: tuple[Photograph, ...]
+    """The files of these ids."""
+    digest: str
+    """Digest of the plan."""
+    recipe: Recipe
+    textures: TextureSource
+    out: Path
+    """Folder of the dataset."""
+    strict: bool = False
+    """Raise for a photograph that cannot be used."""
+    fatal: dict[str, str] = field(default_factory=dict)
+    """Photographs that end the process that makes them, with the reason to record."""
+
+
+def build_shard(task: ShardTask) -> Sidecar:
+    """Write one shard and its sidecar: a pure function of the task and the files that it names.
+
+    Raises
+    ------
+    OSError
+        A file could not be written; it is not there then, or as it was.
+    InputError, ConvergenceError
+        With ``task.strict`` only: a photograph cannot be used.
+    """
+    made = make_images(task)
+    images = [one for one in made if isinstance(one, ImageMaps)]
+    left_out = [one for one in made if isinstance(one, LeftOut)]
+    recipe = json.dumps(to_dict(task.recipe), sort_keys=True)
+    data = encode_shard(images, maps_of(task.recipe), recipe, task.digest)
+    path = task.out / task.planned.name
+    sidecar = Sidecar(
+        digest=task.digest,
+        versions=package_versions(),
+        shard=ShardEntry(
+            name=path.name,
+            split=task.planned.split,
+            bytes=len(data),
+            sha256=hashlib.sha256(data).hexdigest(),
+            images=len(images),
+            samples=sum(len(image.inputs) for image in images),
+        ),
+        images=tuple(_describe(image, path.name) for image in images),
+        left_out=tuple(LeftOutEntry(**vars(entry)) for entry in left_out),
+    )
+    with explained_writing():
+        write_atomically(path, data)
+        write_json(sidecar_path(path), to_dict(sidecar))
+    return sidecar
+
+
+def make_images(task: ShardTask) -> list[ImageMaps | LeftOut]:
+    """Make the maps of every photograph of a shard, in order, and write nothing."""
+    return [_make_one(photograph, task) for photograph in task.photographs]
+
+
+def make_nothing(task: ShardTask) -> None:
+    """Make the maps and drop them: shows whether a process survives that."""
+    make_images(task)
+
+
+def package_versions() -> dict[str, str]:
+    """Return the versions of all that takes part in making a shard's bytes."""
+    names = ("h5py", "numpy", "opencv-contrib-python", "pillow", "scikit-image", "scipy")
+    return {
+        "vocsmooth": vocsmooth.__version__,
+        "python": ".".join(platform.python_version_tuple()[:2]),
+        "hdf5": h5py.version.hdf5_version,
+        **{name: metadata.version(name) for name in names},
+    }
+
+
+@contextmanager
+def explained_writing() -> Iterator[None]:
+    """Add to an error of the system while writing what becomes of the work done so far."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"{error.strerror}; nothing is half-written, and the same command goes on from here",
+            error.filename,
+        ) from error
+
+
+def _make_one(photograph: Photograph, task: ShardTask) -> ImageMaps | LeftOut:
+    """Make the maps of one photograph; without `strict` nothing about it raises."""
+    reason = task.fatal.get(photograph.id)
+    if reason is None:
+        try:
+            return make_maps(photograph, task.recipe, task.textures, strict=task.strict)
+        except _FAILURES as error:
+            if task.strict:
+                raise
+            reason = f"{photograph.image}: {type(error).__name__}: {error}"
+    return LeftOut(id=photograph.id, split=photograph.split, kind="error", reason=reason)
+
+
+def _describe(image: ImageMaps, shard: str) -> ImageEntry:
+    """Return what the index says about an image."""
+    height, width = image.label.shape[:2]
+    return ImageEntry(
+        id=image.id,
+        split=image.split,
+        shard=shard,
+        height=height,
+        width=width,
+        samples=len(image.inputs),
+        provenance=image.provenance,
+    )
