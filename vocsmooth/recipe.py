@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vocsmooth.errors import InputError
+from vocsmooth.operators import check_params
 from vocsmooth.settings import load_toml, nearest
 from vocsmooth.voc import read_ids
 
@@ -43,6 +44,9 @@ class Operator:
     params: Params = field(default_factory=dict)
     """Its keyword arguments; what is left out takes the operator's default."""
 
+    def __post_init__(self) -> None:
+        check_params(self.operator, self.params)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Grid:
@@ -54,6 +58,7 @@ class Grid:
     """Parameter name to a list of values."""
 
     def __post_init__(self) -> None:
+        check_params(self.operator, self.values)
         for name, values in self.values.items():
             if not isinstance(values, (list, tuple)) or not values:
                 raise ValueError(f"values.{name} must be a non-empty array, got {values!r}")
@@ -134,6 +139,7 @@ class Negative:
     texture inside regions. The outcome is recorded for every photograph."""
 
     def __post_init__(self) -> None:
+        check_params(self.operator, self.params)
         if not re.fullmatch(r"[a-z][a-z0-9_]*", self.name):
             raise ValueError(f"name must match [a-z][a-z0-9_]*, got {self.name!r}")
         if self.name in _MAP_NAMES:

@@ -48,7 +48,7 @@ class TextureSource:
         """Return a tile in grey levels: a photograph as it is, or a fresh one of a family."""
         if name in self.families:
             return draw_tile(name, rng)
-        return _read_tile((self.folder or _bundled_folder()) / name)
+        return _read_tile((self.folder or bundled_folder()) / name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +74,7 @@ def open_textures(folder: Path | None = None) -> TextureSource:
         The folder is missing or has no images, or one of them cannot be read.
     """
     if folder is None:
-        hashes = ((name, sha256_file(_bundled_folder() / name)) for name in BUNDLED)
+        hashes = ((name, sha256_file(bundled_folder() / name)) for name in BUNDLED)
         return TextureSource(folder=None, photographs=tuple(hashes), families=tuple(FAMILIES))
     if not folder.is_dir():
         raise InputError(f"--textures {folder} is not a folder.")
@@ -222,6 +222,6 @@ def _read_tile(path: Path) -> NDArray[np.float32]:
     return tile
 
 
-def _bundled_folder() -> Path:
-    """Return the folder of scikit-image's photographs."""
+def bundled_folder() -> Path:
+    """Return the folder of the photographs in the installed scikit-image."""
     return Path(str(resources.files("skimage"))) / "data"

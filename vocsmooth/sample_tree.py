@@ -1,0 +1,163 @@
+"""A small VOC tree made from the photographs that scikit-image bundles: nothing to download."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from vocsmooth.errors import InputError
+from vocsmooth.files import write_atomically
+from vocsmooth.images import read_rgb
+from vocsmooth.sample_masks import make_mask
+from vocsmooth.textures import bundled_folder
+from vocsmooth.voc import VOC_PALETTE, VOID
+
+Pixels = NDArray[np.uint8]
+
+_RIM = 5  # window of the void rim around objects: it comes out four pixels wide, about as VOC's
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Picture:
+    """One photograph of the tree: a part of a source file, scaled down."""
+
+    id: str
+    split: str
+    source: str
+    """File in scikit-image's data folder; all parts of one photograph are in one split."""
+    box: tuple[int, int, int, int] | None = None
+    """Left, top, right, bottom; None for all of it."""
+    long_side: int = 400
+    """Longer side that it is scaled down to, at most."""
+
+
+_PICTURES = (
+    _Picture(id="astronaut", split="train", source="astronaut.png", long_side=352),
+    _Picture(
+        id="astronaut_portrait", split="train", source="astronaut.png", box=(120, 0, 376, 320)
+    ),
+    _Picture(id="astronaut_shuttle", split="train", source="astronaut.png", box=(312, 0, 512, 300)),
+    _Picture(id="cat", split="train", source="chelsea.png", long_side=384),
+    _Picture(id="cat_eyes", split="train", source="chelsea.png", box=(40, 30, 400, 240)),
+    _Picture(id="coins", split="train", source="coins.png", long_side=320),
+    _Picture(
+        id="motorbike_engine", split="train", source="motorcycle_left.png", box=(90, 130, 410, 410)
+    ),
+    _Picture(id="motorbike_left", split="train", source="motorcycle_left.png"),
+    _Picture(id="motorbike_right", split="train", source="motorcycle_right.png"),
+    _Picture(
+        id="motorbike_wheel", split="train", source="motorcycle_right.png", box=(420, 80, 680, 470)
+    ),
+    _Picture(id="cameraman", split="val", source="camera.png", long_side=320),
+    _Picture(id="coffee", split="val", source="coffee.png", long_side=384),
+    _Picture(id="coffee_spoon", split="val", source="coffee.png", box=(280, 60, 580, 340)),
+    _Picture(id="rocket", split="val", source="rocket.jpg", long_side=360),
+)
+
+_SOURCES = """\
+A small tree in the layout of PASCAL VOC 2012, written by `vocsmooth sample` from photographs that
+scikit-image carries (masks: this project, CC0):
+
+astronaut*   NASA, public domain
+cameraman    Lav Varshney, CC0
+cat*         Stefan van der Walt, CC0
+coffee*      Rachel Michetti, CC0
+coins        Brooklyn Museum, no known restrictions
+motorbike*   Middlebury stereo data 2014 (D. Scharstein et al., "High-resolution stereo datasets
+             with subpixel-accurate ground truth", GCPR 2014); masks from its disparities
+rocket       SpaceX, public domain
+"""
+
+
+def write_sample_tree(root: Path) -> tuple[str, ...]:
+    """Write a VOC tree of 14 photographs with masks; the same versions give the same bytes.
+
+    Parameters
+    ----------
+    root : Path
+        Is made if missing; gets JPEGImages, SegmentationClass and ImageSets/Segmentation. A tree
+        written before is completed or replaced.
+
+    Returns
+    -------
+    tuple of str
+        The ids, train before val.
+
+    Raises
+    ------
+    InputError
+        `root` is a file, or holds files that are not of such a tree.
+    """
+    lists = {split: [p.id for p in _PICTURES if p.split == split] for split in ("train", "val")}
+    lists["trainval"] = sorted(picture.id for picture in _PICTURES)
+    _check_target(root, lists)
+    for folder in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    for picture in _PICTURES:
+        image, mask = _make(picture)
+        write_atomically(root / f"JPEGImages/{picture.id}.jpg", _encode_jpeg(image))
+        write_atomically(root / f"SegmentationClass/{picture.id}.png", _encode_mask(mask))
+    write_atomically(root / "SOURCES.txt", _SOURCES.encode())
+    for name, ids in lists.items():
+        text = "".join(f"{i}\n" for i in ids)
+        write_atomically(root / f"ImageSets/Segmentation/{name}.txt", text.encode())
+    return tuple(lists["train"] + lists["val"])
+
+
+def _check_target(root: Path, lists: dict[str, list[str]]) -> None:
+    """Refuse a folder with files that are not ours: a real VOC tree must not be written over."""
+    if root.exists() and not root.is_dir():
+        raise InputError(f"{root} is a file; the sample needs a folder.")
+    ours = {"SOURCES.txt"} | {f"ImageSets/Segmentation/{name}.txt" for name in lists}
+    for image_id in lists["trainval"]:
+        ours |= {f"JPEGImages/{image_id}.jpg", f"SegmentationClass/{image_id}.png"}
+    files = (p.relative_to(root).as_posix() for p in root.rglob("*") if not p.is_dir())
+    if foreign := sorted(set(files) - ours):
+        raise InputError(
+            f"{root} holds {len(foreign)} files that are not of the sample tree, such as "
+            f"{foreign[0]}; give a new or empty folder."
+        )
+
+
+def _make(picture: _Picture) -> tuple[Pixels, Pixels]:
+    """Cut a picture and its mask out, scale both down and draw the void rim."""
+    source = read_rgb(bundled_folder() / picture.source)
+    image, mask = Image.fromarray(source), Image.fromarray(make_mask(picture.source, source))
+    if picture.box:
+        image, mask = image.crop(picture.box), mask.crop(picture.box)
+    scale = min(1.0, picture.long_side / max(image.size))
+    size = (round(image.width * scale), round(image.height * scale))
+    if size != image.size:
+        image = image.resize(size, Image.Resampling.LANCZOS)
+        mask = mask.resize(size, Image.Resampling.NEAREST)
+    return np.array(image), _draw_rim(np.array(mask))
+
+
+def _draw_rim(mask: Pixels) -> Pixels:
+    """Set the pixels around changes of class to void."""
+    window = np.ones((_RIM, _RIM), np.uint8)
+    changes = cv2.erode(mask, window) != cv2.dilate(mask, window)
+    return np.where(changes, np.uint8(VOID), mask)
+
+
+def _encode_jpeg(image: Pixels) -> bytes:
+    """Encode a photograph."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG", quality=95)
+    return buffer.getvalue()
+
+
+def _encode_mask(mask: Pixels) -> bytes:
+    """Encode a mask as PNG with VOC's palette."""
+    buffer = io.BytesIO()
+    indexed = Image.fromarray(mask).convert("P")
+    indexed.putdata(mask.ravel())
+    indexed.putpalette(VOC_PALETTE.ravel().tolist())
+    indexed.save(buffer, "PNG")
+    return buffer.getvalue()
