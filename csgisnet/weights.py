@@ -29,6 +29,7 @@ T = TypeVar("T")
 
 FORMAT = "csgisnet-weights"
 VERSION = 1
+_HEADER_KEYS = {"version", "kind", "config", "metadata"}
 
 # What damaged or foreign bytes make torch.load raise, besides its own UnpicklingError.
 _DAMAGE = (
@@ -208,13 +209,14 @@ def _parse_header(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
     """Return our JSON header, checked for format and version."""
     try:
         header = json.loads(metadata["csgisnet"])
-        if header["format"] != FORMAT or not {"kind", "config", "metadata"} <= header.keys():
-            raise KeyError(FORMAT)
+        ours = header["format"] == FORMAT and header.keys() >= _HEADER_KEYS
     except (KeyError, TypeError, ValueError):
+        ours = False
+    if not ours:
         raise CheckpointError(
             f"{path} is a safetensors file without csgisnet's header: another project's. Give a "
             "file that csgisnet wrote, or a .pth of the authors."
-        ) from None
+        )
     if header["version"] != VERSION:
         raise CheckpointError(
             f"{path} has format version {header['version']}, expected {VERSION}. Use the version "
