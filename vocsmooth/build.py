@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vocsmooth.errors import DatasetError, InputError
-from vocsmooth.files import sha256_file, write_json
+from vocsmooth.files import sha256_file
 from vocsmooth.index import (
     INDEX_NAME,
     PLAN_NAME,
@@ -21,10 +21,10 @@ from vocsmooth.index import (
     read_index,
     read_sidecar,
     sidecar_path,
+    write_object,
 )
 from vocsmooth.plan import check_folder, make_plan, remove_leftovers
 from vocsmooth.recipe import Recipe
-from vocsmooth.settings import to_dict
 from vocsmooth.shard_task import (
     ShardTask,
     build_shard,
@@ -180,7 +180,7 @@ def _build(
         remove_leftovers(out)
         # While shards may change, no index must vouch for them.
         (out / INDEX_NAME).unlink(missing_ok=True)
-        write_json(out / PLAN_NAME, to_dict(plan))
+        write_object(out / PLAN_NAME, plan)
     total = sum(len(task.photographs) for task in tasks)
     progress(Progress(done=0, total=total, shard=None))
     sidecars: dict[str, Sidecar] = {}
@@ -195,7 +195,7 @@ def _build(
             )
     index = assemble_index(plan, [sidecars[shard.name] for shard in plan.shards])
     with explained_writing():
-        write_json(out / INDEX_NAME, to_dict(index))
+        write_object(out / INDEX_NAME, index)
     return index
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from vocsmooth.errors import DatasetError, InputError
-from vocsmooth.settings import from_dict
+from vocsmooth.files import write_atomically
+from vocsmooth.settings import from_dict, to_dict
 from vocsmooth.shard_schema import FORMAT, TABLES, VERSION
 
 T = TypeVar("T")
@@ -233,6 +234,16 @@ def read_object(path: Path) -> dict[str, Any]:
             f"{path} has version {content.get('version')!r}; this package reads {VERSION}."
         )
     return content
+
+
+def to_bytes(content: dict[str, Any]) -> bytes:
+    """Spell a JSON object the one way in which the files of a dataset are written."""
+    return (json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def write_object(path: Path, settings: Plan | Sidecar | Index) -> None:
+    """Write one of the JSON files, whole or not at all."""
+    write_atomically(path, to_bytes(to_dict(settings)))
 
 
 def sidecar_path(shard: Path) -> Path:

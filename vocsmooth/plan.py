@@ -63,7 +63,12 @@ def make_plan(
         splits=tuple(splits),
         shards=tuple(shards),
     )
-    return replace(plan, digest=digest(to_dict(plan)))
+    return replace(plan, digest=plan_digest(plan))
+
+
+def plan_digest(plan: Plan) -> str:
+    """Return the digest of all of a plan but its digest."""
+    return digest(to_dict(replace(plan, digest="")))
 
 
 def check_folder(out: Path, plan: Plan) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ import cv2
 import h5py
 
 import vocsmooth
-from vocsmooth.files import write_atomically, write_json
+from vocsmooth.files import write_atomically
 from vocsmooth.index import (
     ImageEntry,
     LeftOutEntry,
@@ -23,11 +22,12 @@ from vocsmooth.index import (
     ShardEntry,
     Sidecar,
     sidecar_path,
+    write_object,
 )
 from vocsmooth.recipe import Recipe
 from vocsmooth.samples import ImageMaps, LeftOut, make_maps
 from vocsmooth.settings import to_dict
-from vocsmooth.shard_writer import encode_shard, maps_of
+from vocsmooth.shard_writer import encode_shard, maps_of, recipe_text
 from vocsmooth.textures import TextureSource
 from vocsmooth.voc import Photograph
 
@@ -78,7 +78,7 @@ def build_shard(task: ShardTask) -> Sidecar:
     made = make_images(task)
     images = [one for one in made if isinstance(one, ImageMaps)]
     left_out = [one for one in made if isinstance(one, LeftOut)]
-    recipe = json.dumps(to_dict(task.recipe), sort_keys=True)
+    recipe = recipe_text(to_dict(task.recipe))
     data = encode_shard(images, maps_of(task.recipe), recipe, task.digest)
     path = task.out / task.planned.name
     sidecar = Sidecar(
@@ -97,7 +97,7 @@ def build_shard(task: ShardTask) -> Sidecar:
     )
     with explained_writing():
         write_atomically(path, data)
-        write_json(sidecar_path(path), to_dict(sidecar))
+        write_object(sidecar_path(path), sidecar)
     return sidecar
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Sequence
+from typing import Any
 
 import h5py
 import numpy as np
@@ -22,6 +24,11 @@ def maps_of(recipe: Recipe) -> dict[str, dict[str, int]]:
         group = samples if negative.of == "input" else images
         group[negative.name] = 3
     return {"images": images, "samples": samples}
+
+
+def recipe_text(recipe: dict[str, Any]) -> str:
+    """Spell a resolved recipe the one way in which it stands in shards."""
+    return json.dumps(recipe, sort_keys=True)
 
 
 def encode_shard(images: Sequence[ImageMaps], maps: Maps, recipe: str, digest: str) -> memoryview:

@@ -1,0 +1,149 @@
+"""Checking one shard byte for byte, as a task for a worker process."""
+
+from __future__ import annotations
+
+import hashlib
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vocsmooth.errors import DatasetError
+from vocsmooth.mapped_shard import Part
+from vocsmooth.shard_schema import Layout, Maps, read_layout
+from vocsmooth.voc import VOC_CLASSES, VOID
+
+_SECONDS = 60
+_BYTES_PER_SECOND = 20_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """One thing that is wrong with a dataset."""
+
+    shard: str | None
+    """File name of the shard, None if it is not about one."""
+    image: str | None
+    """Photograph id, None if it is not about one."""
+    field: str
+    """Which file, table or map."""
+    message: str
+    """What is wrong: expected and found."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckTask:
+    """A shard and all that is promised about it."""
+
+    root: Path
+    part: Part
+    digest: str
+    recipe: str
+    """The recipe as JSON, as the shard must hold it."""
+    maps: Maps
+
+
+def check_shard(task: CheckTask) -> list[Problem]:
+    """Compare a shard with the index, then its content with the schema.
+
+    The file is read once, hashed, and looked into where its length is right. Damaged files may
+    end or hang HDF5: a time limit ends this process then, so call it in one that may die.
+    """
+    entry = task.part.entry
+    path = task.root / entry.name
+    try:
+        size = path.stat().st_size
+        if size != entry.bytes:
+            found = f"{size} bytes, expected {entry.bytes}; not looked into"
+            return [_problem(task, "size", found)]
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return [_problem(task, "file", "is missing")]
+    except (OSError, MemoryError) as error:
+        return [_problem(task, "file", f"cannot be read: {error}")]
+    problems = []
+    if (found := hashlib.sha256(data).hexdigest()) != entry.sha256:
+        problems.append(_problem(task, "sha256", f"{found}, expected {entry.sha256}"))
+    with _time_limit(_SECONDS + len(data) // _BYTES_PER_SECOND):
+        problems.extend(_check_content(task, path, data))
+    return problems
+
+
+def _check_content(task: CheckTask, path: Path, data: bytes) -> Iterator[Problem]:
+    """Check the structure, and the values of every image if the structure is sound."""
+    try:
+        layout = read_layout(path, task.maps)
+    except DatasetError as error:
+        yield _problem(task, "schema", str(error))
+        return
+    if layout.digest != task.digest:
+        yield _problem(task, "digest", f"{layout.digest!r}, expected {task.digest!r}")
+    if layout.recipe != task.recipe:
+        yield _problem(task, "recipe", "is not the recipe of the index")
+    if not task.part.matches(layout):
+        yield _problem(task, "images", "ids, sizes or numbers of inputs differ from the index")
+        return
+    maps = {
+        name: np.frombuffer(data, place.dtype, int(np.prod(place.shape)), place.offset).reshape(
+            place.shape
+        )
+        for name, place in layout.maps.items()
+    }
+    yield from _check_values(task, layout, maps)
+
+
+def _check_values(
+    task: CheckTask, layout: Layout, maps: dict[str, NDArray[Any]]
+) -> Iterator[Problem]:
+    """Check the values of every map of every image and input."""
+    spans = zip(layout.ids, layout.image_start[:-1], layout.image_start[1:], strict=True)
+    for image, start, stop in spans:
+        if (worst := maps["edge"][start:stop].max()) > 1:
+            yield _problem(task, "edge", f"holds {worst}, expected 0 and 1 only", image)
+        mask = maps["mask"][start:stop]
+        if (strange := (mask >= len(VOC_CLASSES)) & (mask != VOID)).any():
+            found = mask[strange.argmax()]
+            yield _problem(task, "mask", f"holds {found}, expected 0..20 or 255", image)
+    for number, of in enumerate(layout.sample_image.tolist()):
+        label = maps["label"][layout.image_start[of] : layout.image_start[of + 1]]
+        span = slice(layout.sample_start[number], layout.sample_start[number + 1])
+        wrong = _count_wrong(maps["input"][span], label, maps["texture"][span])
+        if wrong:
+            first = int(np.searchsorted(layout.sample_image, of))
+            message = f"of input {number - first} is not label + texture in {wrong} values"
+            yield _problem(task, "input", message, layout.ids[of])
+
+
+def _count_wrong(
+    image: NDArray[np.uint8], label: NDArray[np.uint8], texture: NDArray[np.int16]
+) -> int:
+    """Count the values of `image` that are not clip(label + texture, 0, 255)."""
+    field = texture if texture.ndim == 2 else cv2.merge([texture] * 3).reshape(-1, 3)
+    expected = cv2.add(label, field, dtype=cv2.CV_8U)  # saturates, three times NumPy's speed
+    return 0 if np.array_equal(expected, image) else int(np.count_nonzero(expected != image))
+
+
+def _problem(task: CheckTask, field: str, message: str, image: str | None = None) -> Problem:
+    """Return a problem of the task's shard."""
+    return Problem(shard=task.part.entry.name, image=image, field=field, message=message)
+
+
+@contextmanager
+def _time_limit(seconds: int) -> Iterator[None]:
+    """End this process if the block takes longer: nothing else gets out of a loop inside HDF5."""
+    if sys.platform == "win32":
+        yield
+        return
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)

@@ -1,0 +1,240 @@
+"""Checking a dataset against everything that its index promises."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from vocsmooth.errors import DatasetError, InputError
+from vocsmooth.index import (
+    INDEX_NAME,
+    PLAN_NAME,
+    Index,
+    Plan,
+    Sidecar,
+    assemble_index,
+    read_index,
+    read_plan,
+    read_sidecar,
+    sidecar_path,
+    to_bytes,
+)
+from vocsmooth.mapped_shard import parts_of
+from vocsmooth.plan import plan_digest
+from vocsmooth.settings import to_dict
+from vocsmooth.shard_check import CheckTask, Problem, check_shard
+from vocsmooth.shard_writer import recipe_text
+from vocsmooth.workers import WorkerDied, available_cores, run_tasks, sigterm_interrupts
+
+_OTHER_FILES = ("README.md",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verification:
+    """What was checked and what is wrong."""
+
+    problems: tuple[Problem, ...]
+    """Empty if the dataset is sound; in the order of the index."""
+    shards: int
+    """Shards that the index lists; likewise images, samples and bytes."""
+    images: int
+    samples: int
+    bytes: int
+    seconds: float
+    """Wall-clock time."""
+
+
+def verify_dataset(
+    root: Path, *, jobs: int | None = None, progress: Callable[[int, int], None] = lambda *_: None
+) -> Verification:
+    """Check every file of a dataset; whatever is wrong becomes a `Problem`, never an exception.
+
+    Every shard is read once and compared with the index (presence, length, SHA-256), then its
+    schema, tables and values: edges 0 or 1, masks 0..20 or 255, inputs equal to label plus texture.
+    Plan, sidecars and index are compared with each other. Files that end or hang the HDF5 library
+    only end a worker process.
+
+    Parameters
+    ----------
+    root : Path
+        The dataset's folder.
+    jobs : int, optional
+        Worker processes; one per core if not given.
+    progress : callable
+        Called with the number of shards that are done and of all.
+
+    Raises
+    ------
+    InputError
+        `root` is no folder, or nothing in it belongs to a dataset.
+    """
+    started = time.monotonic()
+    if not root.is_dir():
+        raise InputError(f"No folder {root}.")
+    if not any((root / name).is_file() for name in (INDEX_NAME, PLAN_NAME)):
+        raise InputError(f"{root} holds no dataset: neither {INDEX_NAME} nor {PLAN_NAME}.")
+    problems: list[Problem] = []
+    index = _read_index(root, problems)
+    if index is None:
+        return Verification(
+            problems=tuple(problems),
+            shards=0,
+            images=0,
+            samples=0,
+            bytes=0,
+            seconds=time.monotonic() - started,
+        )
+    problems.extend(_check_ids(index))
+    problems.extend(_check_files(root, index))
+    problems.extend(_check_consistency(root, index))
+    with sigterm_interrupts():
+        problems.extend(_check_shards(root, index, jobs or available_cores(), progress))
+    return Verification(
+        problems=tuple(problems),
+        shards=len(index.shards),
+        images=len(index.images),
+        samples=sum(shard.samples for shard in index.shards),
+        bytes=sum(shard.bytes for shard in index.shards),
+        seconds=time.monotonic() - started,
+    )
+
+
+def _read_index(root: Path, problems: list[Problem]) -> Index | None:
+    """Return the index, or None with the problem."""
+    try:
+        index = read_index(root)
+        for split in index.splits:
+            parts_of(index, split)
+    except DatasetError as error:
+        problems.append(_file_problem(INDEX_NAME, str(error)))
+        return None
+    return index
+
+
+def _check_ids(index: Index) -> Iterator[Problem]:
+    """Every photograph and every shard stands once in the index, in a split that there is."""
+    for image, count in Counter(image.id for image in index.images).items():
+        if count > 1:
+            splits = sorted({other.split for other in index.images if other.id == image})
+            message = f"stands {count} times in the index, in {' and '.join(splits)}"
+            yield Problem(shard=None, image=image, field="id", message=message)
+    split_of = {shard.name: shard.split for shard in index.shards}
+    for entry in index.images:
+        if entry.split != split_of[entry.shard]:
+            message = f"{entry.split!r}, but its shard's is {split_of[entry.shard]!r}"
+            yield Problem(shard=entry.shard, image=entry.id, field="split", message=message)
+    for name, count in Counter(shard.name for shard in index.shards).items():
+        if count > 1:
+            yield _file_problem(name, f"stands {count} times in the index")
+    for shard in index.shards:
+        if shard.split not in index.splits:
+            yield _file_problem(shard.name, f"is of the split {shard.split!r}, which there is not")
+
+
+def _check_files(root: Path, index: Index) -> Iterator[Problem]:
+    """Nothing but the dataset's own files lies in its folder."""
+    shards = [Path(shard.name) for shard in index.shards]
+    known = {INDEX_NAME, PLAN_NAME, *_OTHER_FILES}
+    known |= {str(path) for shard in shards for path in (shard, sidecar_path(shard))}
+    for path in sorted(root.iterdir()):
+        if path.name not in known:
+            yield _file_problem(path.name, "does not belong to the dataset")
+
+
+def _check_consistency(root: Path, index: Index) -> Iterator[Problem]:
+    """The index follows from the plan and the sidecars, so damage to any of them shows."""
+    plan = None
+    sidecars = []
+    try:
+        plan = read_plan(root / PLAN_NAME)
+    except DatasetError as error:
+        yield _file_problem(PLAN_NAME, str(error))
+    for shard in index.shards:
+        path = sidecar_path(root / shard.name)
+        try:
+            sidecars.append(read_sidecar(path))
+        except DatasetError as error:
+            yield _file_problem(path.name, str(error))
+    if plan is not None:
+        yield from _check_plan(plan, index)
+    if plan is not None and len(sidecars) == len(index.shards):
+        yield from _check_index(plan, sidecars, index)
+    names = [PLAN_NAME, INDEX_NAME, *(sidecar_path(Path(s.name)).name for s in index.shards)]
+    for name in names:
+        yield from _check_spelling(root / name)
+
+
+def _check_plan(plan: Plan, index: Index) -> Iterator[Problem]:
+    """The plan's digest fits its content, and its shards are those of the index."""
+    if plan_digest(plan) != plan.digest:
+        yield _file_problem(PLAN_NAME, "was changed: its digest does not fit its content")
+    planned = [(shard.name, shard.split) for shard in plan.shards]
+    if planned != [(shard.name, shard.split) for shard in index.shards]:
+        yield _file_problem(INDEX_NAME, f"lists other shards than {PLAN_NAME}")
+    dealt_with = Counter(image.id for image in index.images)
+    dealt_with.update(entry.id for entry in index.left_out)
+    if dealt_with != Counter(i for shard in plan.shards for i in shard.ids):
+        yield _file_problem(INDEX_NAME, f"lists other photographs than {PLAN_NAME}")
+
+
+def _check_index(plan: Plan, sidecars: Sequence[Sidecar], index: Index) -> Iterator[Problem]:
+    """Every part of the index is what the plan and the sidecars give."""
+    for sidecar in sidecars:
+        if sidecar.digest != plan.digest:
+            yield _file_problem(sidecar.shard.name, "its sidecar belongs to another dataset")
+    try:
+        expected, found = to_dict(assemble_index(plan, sidecars)), to_dict(index)
+    except DatasetError as error:
+        yield _file_problem(INDEX_NAME, str(error))
+        return
+    for key, value in expected.items():
+        if found[key] != value:
+            message = f"{key} differ from what {PLAN_NAME} and the shards' sidecars say"
+            yield _file_problem(INDEX_NAME, message)
+
+
+def _check_spelling(path: Path) -> Iterator[Problem]:
+    """A JSON file is written as this package writes it: not a byte of it was touched since."""
+    try:
+        data = path.read_bytes()
+        if data != to_bytes(json.loads(data)):
+            yield _file_problem(path.name, "was changed after it was written")
+    except (OSError, ValueError, RecursionError):
+        return  # reported where its content is read
+
+
+def _check_shards(
+    root: Path, index: Index, jobs: int, progress: Callable[[int, int], None]
+) -> list[Problem]:
+    """Check all shards in worker processes; return the problems in the order of the index."""
+    tasks = [
+        CheckTask(
+            root=root,
+            part=part,
+            digest=index.digest,
+            recipe=recipe_text(index.recipe),
+            maps=index.maps,
+        )
+        for split in index.splits
+        for part in parts_of(index, split)
+    ]
+    found: dict[str, list[Problem]] = {}
+    progress(0, len(tasks))
+    with closing(run_tasks(check_shard, tasks, jobs)) as results:
+        for done, (task, result) in enumerate(results, 1):
+            name = task.part.entry.name
+            died = [_file_problem(name, "ends or hangs the process that reads it")]
+            found[name] = died if isinstance(result, WorkerDied) else result
+            progress(done, len(tasks))
+    return [problem for shard in index.shards for problem in found.get(shard.name, [])]
+
+
+def _file_problem(name: str, message: str) -> Problem:
+    """Return a problem of a file as a whole."""
+    shard = name if name.endswith(".h5") else None
+    return Problem(shard=shard, image=None, field=name, message=message)
