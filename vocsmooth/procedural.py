@@ -113,7 +113,8 @@ def _stripes(rng: np.random.Generator) -> Tile:
 def _checks(rng: np.random.Generator) -> Tile:
     """A chessboard."""
     cycles = _whole(rng, 8, 24)
-    return _square(np.sin(_phase(cycles, 0)) * np.sin(_phase(0, cycles)))
+    fields = np.sin(_phase(cycles, 0)) * np.sin(_phase(0, cycles))
+    return _square(fields, rng.uniform(1, 8))
 
 
 def _zigzag(rng: np.random.Generator) -> Tile:
@@ -149,8 +150,8 @@ def _canvas(rng: np.random.Generator) -> Tile:
 def _twill(rng: np.random.Generator) -> Tile:
     """Diagonal ribs made of short threads."""
     cycles = _whole(rng, 8, 20)
-    ribs = _square(np.sin(_phase(cycles, cycles)), 2)
-    return ribs + 0.7 * np.abs(np.sin(_phase(0, 2 * cycles))) * (ribs > 0)
+    ribs = _square(np.sin(_phase(cycles, cycles)), rng.uniform(1, 4))
+    return ribs + rng.uniform(0.3, 1) * np.abs(np.sin(_phase(0, 2 * cycles))) * (ribs > 0)
 
 
 def _dots(rng: np.random.Generator) -> Tile:

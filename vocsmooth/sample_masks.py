@@ -159,7 +159,7 @@ def _motorbike(disparity: NDArray[np.float32]) -> Pixels:
     near = np.isfinite(disparity) & (disparity > np.maximum(floor + 1.7, 34))
     near[450:] = False
     contact = _fill(disparity.shape, _WHEEL_ON_FLOOR) | _fill(disparity.shape, _STAND)
-    return near.astype(np.uint8) | contact
+    return np.asarray(near | (contact > 0), np.uint8)
 
 
 def _tidy(mask: Pixels) -> Pixels:

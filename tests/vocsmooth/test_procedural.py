@@ -1,0 +1,39 @@
+"""Procedural tiles: seamless, normalised, different for every generator."""
+
+import numpy as np
+import pytest
+
+from vocsmooth.procedural import CONTRAST, FAMILIES, SIZE, draw_tile
+
+
+def test_there_are_enough_families() -> None:
+    assert len(FAMILIES) >= 12
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_tile(family: str, seed: int) -> None:
+    tile = draw_tile(family, np.random.default_rng(seed))
+    assert tile.shape == (SIZE, SIZE)
+    assert tile.dtype == np.float32
+    assert abs(tile.mean()) < 1
+    assert tile.std() == pytest.approx(CONTRAST, rel=0.1)
+    assert np.abs(tile).max() <= 4 * CONTRAST
+    np.testing.assert_array_equal(tile, draw_tile(family, np.random.default_rng(seed)))
+    assert not np.array_equal(tile, draw_tile(family, np.random.default_rng(seed + 2)))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_tiles_join_without_a_seam(family: str) -> None:
+    tile = draw_tile(family, np.random.default_rng(3))
+    for axis in (0, 1):
+        steps = np.abs(tile - np.roll(tile, 1, axis)).mean(1 - axis)
+        # The step across the seam is no larger than the largest inside.
+        assert steps[0] <= 1.01 * steps[1:].max()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_no_broad_shading(family: str) -> None:
+    tile = draw_tile(family, np.random.default_rng(4))
+    blocks = tile.reshape(4, SIZE // 4, 4, SIZE // 4).mean((1, 3))
+    assert blocks.std() < 0.15 * CONTRAST
