@@ -84,12 +84,12 @@ class SmoothingNetwork(nn.Module):
             *_conv_bn_relu(width + edge, width),
             *(_Block(width) for _ in range(config.coarse_blocks)),
             *_conv_bn_relu(width, width),
-            _conv(width, image),
+            _ImageConv(width, image),
         )
         self.refine = nn.Sequential(
             *_conv_bn_relu(width + edge + image, width),
             *(_Block(width) for _ in range(config.refine_blocks)),
-            _conv(width, image),
+            _ImageConv(width, image),
         )
         if config.skip:
             _shrink(self.interpreter2[-1])
@@ -106,7 +106,7 @@ class SmoothingNetwork(nn.Module):
         coarse = self.interpreter2(features)
         if self.config.skip:
             coarse = coarse + x
-        residual = self.refine(torch.cat([features, coarse], dim=1))
+        residual = self.refine(torch.cat([features, coarse.to(features.dtype)], dim=1))
         maps = (coarse + residual, coarse, residual, edge)
         return Smoothing(*(_shuffle(m, factor)[..., :height, :width] for m in maps))
 
@@ -143,6 +143,17 @@ class _Block(nn.Module):
         y = functional.relu(self.bn_conv_3x3_2(self.conv_3x3_2(y)), inplace=True)
         y = functional.relu(self.bn_conv_3x3_3(self.conv_3x3_3(y)), inplace=True)
         return x + y
+
+
+class _ImageConv(nn.Conv2d):
+    """Last convolution of an image, never under autocast: bfloat16 would round it to 8 bits."""
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__(channels, width, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            return super().forward(x.to(self.weight.dtype))
 
 
 class _Descriptor(nn.Module):

@@ -227,7 +227,7 @@ def _parse_header(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
 
 def _digest(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
     """Return the SHA-256 of the header and of every tensor's name, type, shape and bytes."""
-    digest = hashlib.sha256(json.dumps(header, sort_keys=True, allow_nan=False).encode())
+    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())

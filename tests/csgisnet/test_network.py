@@ -164,6 +164,19 @@ def test_channels_last_gives_the_same() -> None:
     torch.testing.assert_close(result, expected, atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("config", [SMALL, COMPACT])
+def test_autocast_rounds_features_but_not_images(config: NetworkConfig) -> None:
+    torch.manual_seed(0)
+    network, image = SmoothingNetwork(config).eval(), torch.rand(1, 3, 32, 32)
+    with torch.no_grad():
+        expected = network(image)
+        with torch.autocast("cpu", torch.bfloat16):
+            smoothing = network(image)
+    assert smoothing.result.dtype == smoothing.coarse.dtype == torch.float32
+    difference = (smoothing.result - expected.result).abs()
+    assert 0 < difference.mean() < 0.5 / 255
+
+
 @pytest.mark.parametrize("field", ["width", "blocks", "coarse_blocks", "refine_blocks", "shuffle"])
 @pytest.mark.parametrize("value", [0, 100_000])
 def test_sizes_out_of_range_are_refused(field: str, value: int) -> None:
