@@ -19,12 +19,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from csgisnet.contrast import contrast_ratio, contrast_triplet
-from csgisnet.errors import ConfigError
 from csgisnet.network import Smoothing
 from csgisnet.ssim import structure_loss
 
 VOID = 255
 """Mask value of pixels that belong to no class and count in no loss."""
+
+TERMS = ("l1", "structure", "edge", "contrast", "semantic", "tv")
+"""Names of the terms: the weights in `LossConfig`, and what `total_loss` logs."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -62,10 +64,6 @@ class LossConfig:
             raise ValueError(f"the weights {', '.join(TERMS)} must be >= 0, and one of them > 0.")
         if not self.contrast_eps > 0:
             raise ValueError(f"contrast_eps must be greater than 0, got {self.contrast_eps}.")
-
-
-TERMS = ("l1", "structure", "edge", "contrast", "semantic", "tv")
-"""Names of the terms: the weights in `LossConfig`, and what `total_loss` logs."""
 
 
 class Batch(NamedTuple):
@@ -115,7 +113,7 @@ def total_loss(
 
     Raises
     ------
-    ConfigError
+    ValueError
         A term with a weight needs a teacher that `teachers` lacks.
     """
     smoothing = Smoothing(*(m.float() for m in smoothing))
@@ -183,10 +181,7 @@ def _structure(smoothing: Smoothing, label: Tensor, config: LossConfig) -> Tenso
 def _contrast(result: Tensor, batch: Batch, teachers: Teachers, config: LossConfig) -> Tensor:
     """Contrast term in the form that `config` names."""
     if teachers.features is None:
-        raise ConfigError(
-            "The contrast term needs a feature extractor: give VGG-16 weights or a segmenter "
-            "(--features, --segmenter), or set losses.contrast to 0."
-        )
+        raise ValueError("The contrast term has a weight, and the teachers have no features.")
     images = (result, batch.label, batch.negatives, teachers.features)
     if config.contrast_form == "triplet":
         return contrast_triplet(
@@ -198,8 +193,5 @@ def _contrast(result: Tensor, batch: Batch, teachers: Teachers, config: LossConf
 def _semantic(result: Tensor, mask: Tensor, teachers: Teachers) -> Tensor:
     """Semantic term: the segmenter is fed the result, so the gradient reaches the network."""
     if teachers.segmenter is None:
-        raise ConfigError(
-            "The semantic term needs a segmenter: train one with `csgisnet train-segmenter`, give "
-            "a public DeepLabV3+ MobileNet checkpoint (--segmenter), or set losses.semantic to 0."
-        )
+        raise ValueError("The semantic term has a weight, and the teachers have no segmenter.")
     return semantic_loss(teachers.segmenter(result).float(), mask)

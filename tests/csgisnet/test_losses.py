@@ -5,7 +5,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from csgisnet.errors import ConfigError
 from csgisnet.features import SegmenterFeatures
 from csgisnet.losses import (
     TERMS,
@@ -174,11 +173,11 @@ def test_perfect_smoothing_costs_nothing_but_edges(teachers: Teachers) -> None:
         assert terms[name].item() == pytest.approx(0, abs=1e-5)
 
 
-@pytest.mark.parametrize("term", ["contrast", "semantic"])
-def test_missing_teacher_is_named_with_what_to_do(term: str) -> None:
+@pytest.mark.parametrize(("term", "teacher"), [("contrast", "features"), ("semantic", "segmenter")])
+def test_missing_teacher_is_named(term: str, teacher: str) -> None:
     batch = draw_batch()
     smoothing = SmoothingNetwork(COMPACT)(batch.input)
-    with pytest.raises(ConfigError, match=f"--segmenter.*or set losses.{term} to 0"):
+    with pytest.raises(ValueError, match=f"{term} term has a weight.* no {teacher}"):
         total_loss(smoothing, batch, Teachers(), only(term))
 
 
