@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import scipy.ndimage
-import scipy.sparse
-import scipy.sparse.linalg
 from numpy.typing import NDArray
 
+from vocsmooth import kernels, multigrid
 from vocsmooth.arrays import (
     FloatImage,
     as_channels,
@@ -16,6 +17,10 @@ from vocsmooth.arrays import (
     check_number,
     like,
 )
+from vocsmooth.kernels import Couplings, Planes
+
+TOLERANCE = 0.25 / 255
+"""Largest error of a pixel in each linear system; half of what the result is promised to."""
 
 WINDOWED_FLOOR = 1e-3
 """Least windowed variation that the weights divide by (the authors' epsilon)."""
@@ -52,6 +57,8 @@ def rtv_smooth(
     ------
     TypeError, ValueError
         The image or a parameter is not as described.
+    ConvergenceError
+        A linear system was not solved to its tolerance.
 
     References
     ----------
@@ -63,63 +70,65 @@ def rtv_smooth(
     check_number("sigma", sigma, above=0)
     check_number("sharpness", sharpness, above=0)
     check_count("num_iter", num_iter)
-    planes = np.moveaxis(as_channels(image).astype(np.float64), 2, 0)
+    planes = np.ascontiguousarray(np.moveaxis(as_channels(image), 2, 0), np.float64)
+    solve = multigrid.solver(planes.shape)
     smooth = planes
     for _ in range(num_iter):
-        east, south = rtv_weights(smooth, lam / 2, sigma, sharpness)
-        smooth = _solve(east, south, planes)
+        east, south = _weights(smooth, lam / 2, sigma, sharpness)
+        smooth = solve(east, south, planes, smooth, TOLERANCE)
         sigma = max(sigma / 2, 0.5)
     return like(np.moveaxis(smooth, 0, 2), image)
 
 
-def rtv_weights(
-    planes: NDArray[np.float64], lam: float, sigma: float, sharpness: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the couplings (H, W) of each pixel to its right and its lower neighbour.
+def _weights(
+    planes: Planes, lam: float, sigma: float, sharpness: float
+) -> tuple[Couplings, Couplings]:
+    """Compute the couplings by the fastest means there is."""
+    if kernels.library is None:
+        return rtv_weights(planes, lam, sigma, sharpness)
+    kernel = half_gaussian(sigma)
+    return kernels.rtv_weights(
+        planes, kernel, lam=lam, sharpness=sharpness, windowed_floor=WINDOWED_FLOOR
+    )
 
-    Equations (8) to (11): lam over the windowed variation of the blurred image, in its direction,
-    and over the gradient's length; both are means over the channels.
+
+def rtv_weights(
+    planes: Planes, lam: float, sigma: float, sharpness: float
+) -> tuple[Couplings, Couplings]:
+    """Return the couplings (H, W) of each pixel to its right and its lower neighbour, in NumPy.
+
+    Equations (8) to (11): lam over the gradient's length and over the variation of the blurred
+    image in the coupling's direction; both are means over the channels.
     """
     across, down = _forward_differences(planes)
-    gradient = np.maximum(np.hypot(across, down).mean(axis=0), sharpness)
-    across, down = _forward_differences(_blur(planes, sigma))
+    gradient = np.maximum(np.sqrt(across**2 + down**2).mean(axis=0), sharpness)
+    across, down = _forward_differences(_blur(planes, half_gaussian(sigma)))
     east = lam / (gradient * np.maximum(np.abs(across).mean(axis=0), WINDOWED_FLOOR))
     south = lam / (gradient * np.maximum(np.abs(down).mean(axis=0), WINDOWED_FLOOR))
     east[:, -1] = 0
     south[-1, :] = 0
-    return east, south
+    return east.astype(np.float32), south.astype(np.float32)
 
 
-def _forward_differences(
-    planes: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def half_gaussian(sigma: float) -> NDArray[np.float32]:
+    """Centre and right half of the authors' kernel: round(5 sigma) taps, made odd, of sum 1."""
+    radius = (int(5 * sigma + 0.5) | 1) // 2
+    half = np.exp(-(np.arange(radius + 1) ** 2) / (2 * sigma**2))
+    kernel: NDArray[np.float32] = (half / (2 * half.sum() - 1)).astype(np.float32)
+    return kernel
+
+
+def _forward_differences(planes: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Right neighbour minus pixel and lower neighbour minus pixel, 0 at the last column and row."""
     across = np.diff(planes, axis=2, append=planes[:, :, -1:])
     down = np.diff(planes, axis=1, append=planes[:, -1:, :])
     return across, down
 
 
-def _blur(planes: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
-    """Blur by a Gaussian of round(5 sigma) taps, made odd, with zeros outside the image."""
-    radius = (int(5 * sigma + 0.5) | 1) // 2
+def _blur(planes: Planes, kernel: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Blur along columns and rows with zeros outside the image."""
+    symmetric = np.concatenate([kernel[:0:-1], kernel])
+    blurred = planes.astype(np.float32)
     for axis in (1, 2):
-        planes = scipy.ndimage.gaussian_filter1d(
-            planes, sigma, axis=axis, mode="constant", radius=radius
-        )
-    return planes
-
-
-def _solve(
-    east: NDArray[np.float64], south: NDArray[np.float64], planes: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Solve (1 + L) x = plane for each plane; L is the graph Laplacian of the couplings."""
-    index = np.arange(east.size).reshape(east.shape)
-    first = np.concatenate([index[:, :-1].ravel(), index[:-1].ravel()])
-    second = np.concatenate([index[:, 1:].ravel(), index[1:].ravel()])
-    coupling = np.concatenate([east[:, :-1].ravel(), south[:-1].ravel()])
-    shape = (east.size, east.size)
-    graph = scipy.sparse.coo_array((coupling, (first, second)), shape).tocsc()
-    graph = graph + graph.T
-    system = scipy.sparse.diags_array(1 + graph.sum(axis=0)) - graph
-    factors = scipy.sparse.linalg.splu(system.tocsc(), permc_spec="MMD_AT_PLUS_A")
-    return np.stack([factors.solve(plane.ravel()).reshape(plane.shape) for plane in planes])
+        blurred = scipy.ndimage.correlate1d(blurred, symmetric, axis=axis, mode="constant")
+    return blurred

@@ -1,0 +1,185 @@
+"""The compiled kernels: found, typed and called; `library` is None where they were not built.
+
+Why C: numba's packages take 150 MB and its first call 45 to 120 s of compiling; LAPACK and
+scipy.fft alone are several times slower. C takes seconds to compile, once, at installation; the
+first call costs nothing, workers compile nothing, and a call releases the interpreter's lock.
+Without a compiler the package installs all the same and NumPy runs the same algorithms.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Planes = NDArray[np.float64]
+"""An image as the kernels take it: (C, H, W), C-contiguous."""
+
+Couplings = NDArray[np.float32]
+"""(H, W), C-contiguous."""
+
+_int, _float, _double, _pointer = ctypes.c_int, ctypes.c_float, ctypes.c_double, ctypes.c_void_p
+
+
+class _Problem(ctypes.Structure):
+    """``Problem`` of _multigrid.c."""
+
+    _fields_ = (
+        ("height", _int),
+        ("width", _int),
+        ("channels", _int),
+        ("max_cycles", _int),
+        ("tolerance", _double),
+        ("east", _pointer),
+        ("south", _pointer),
+        ("image", _pointer),
+        ("solution", _pointer),
+        ("residual", _double),
+    )
+
+
+class _Weights(ctypes.Structure):
+    """``Weights`` of _rtv.c."""
+
+    _fields_ = (
+        ("height", _int),
+        ("width", _int),
+        ("channels", _int),
+        ("radius", _int),
+        ("lam", _float),
+        ("sharpness", _float),
+        ("windowed_floor", _float),
+        ("kernel", _pointer),
+        ("image", _pointer),
+        ("blurred", _pointer),
+        ("rows", _pointer),
+        ("east", _pointer),
+        ("south", _pointer),
+    )
+
+
+def _load() -> ctypes.CDLL | None:
+    """Load the library beside this file, if it was built and fits this machine."""
+    spec = importlib.util.find_spec("vocsmooth._kernels")
+    if spec is None or spec.origin is None:
+        return None
+    try:
+        library = ctypes.CDLL(spec.origin)
+    except OSError:
+        return None
+    library.workspace_floats.restype = ctypes.c_size_t
+    library.workspace_floats.argtypes = (_int, _int, _int)
+    library.rtv_scratch_floats.restype = ctypes.c_size_t
+    library.rtv_scratch_floats.argtypes = (_int, _int, _int)
+    library.rtv_weights.restype = None
+    library.rtv_weights.argtypes = (ctypes.POINTER(_Weights),)
+    library.solve_screened.restype = _int
+    library.solve_screened.argtypes = (ctypes.POINTER(_Problem), _pointer)
+    return library
+
+
+library = _load()
+
+
+def describe() -> str:
+    """Say in a line which kernels run here, for ``vocsmooth info``."""
+    if library is None:
+        return "NumPy (no compiled kernels; install with a C compiler for about 5 times the speed)"
+    return f"C ({Path(library._name).name})"
+
+
+class Solved(NamedTuple):
+    """What solve_screened returns: x, the cycles used, and the largest pixel of b - A x."""
+
+    solution: Planes
+    cycles: int
+    residual: float
+
+
+def screened_workspace(shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Memory for solve_screened on images (C, H, W); zeroed, and it may be used again."""
+    channels, height, width = shape
+    return np.zeros(_required().workspace_floats(height, width, channels), np.float32)
+
+
+def solve_screened(
+    east: Couplings,
+    south: Couplings,
+    image: Planes,
+    guess: Planes,
+    *,
+    tolerance: float,
+    max_cycles: int,
+    workspace: NDArray[np.float32],
+) -> Solved:
+    """Solve (1 + L) x = image; see vocsmooth/multigrid.py. `residual` tells whether it did."""
+    channels, height, width = image.shape
+    east, south = _contiguous(east, np.float32), _contiguous(south, np.float32)
+    image, solution = _contiguous(image, np.float64), guess.astype(np.float64, order="C")
+    problem = _Problem(
+        height=height,
+        width=width,
+        channels=channels,
+        max_cycles=max_cycles,
+        tolerance=tolerance,
+        east=east.ctypes.data,
+        south=south.ctypes.data,
+        image=image.ctypes.data,
+        solution=solution.ctypes.data,
+        residual=np.inf,
+    )
+    cycles = _required().solve_screened(ctypes.byref(problem), workspace.ctypes.data)
+    return Solved(solution, cycles, problem.residual)
+
+
+def rtv_weights(
+    image: Planes,
+    kernel: NDArray[np.float32],
+    *,
+    lam: float,
+    sharpness: float,
+    windowed_floor: float,
+) -> tuple[Couplings, Couplings]:
+    """Couplings to the right and lower neighbours; see rtv_weights of vocsmooth/rtv.py.
+
+    `kernel` is the centre and right half of the Gaussian.
+    """
+    channels, height, width = image.shape
+    radius = len(kernel) - 1
+    image = _contiguous(image, np.float64)
+    blurred = np.zeros((channels, height + 2 * radius, width), np.float32)
+    rows = np.empty(_required().rtv_scratch_floats(width, channels, radius), np.float32)
+    east, south = np.empty((2, height, width), np.float32)
+    weights = _Weights(
+        height=height,
+        width=width,
+        channels=channels,
+        radius=radius,
+        lam=lam,
+        sharpness=sharpness,
+        windowed_floor=windowed_floor,
+        kernel=kernel.ctypes.data,
+        image=image.ctypes.data,
+        blurred=blurred.ctypes.data,
+        rows=rows.ctypes.data,
+        east=east.ctypes.data,
+        south=south.ctypes.data,
+    )
+    _required().rtv_weights(ctypes.byref(weights))
+    return east, south
+
+
+def _required() -> ctypes.CDLL:
+    """Return the library, for what only it can do."""
+    if library is None:
+        raise RuntimeError("The compiled kernels were not built.")
+    return library
+
+
+def _contiguous(array: NDArray[Any], dtype: type[np.floating[Any]]) -> NDArray[Any]:
+    """Return the array as C code can walk it; a copy only where it must be."""
+    return np.ascontiguousarray(array, dtype)

@@ -1,0 +1,165 @@
+"""A solver for (1 + L) x = b, where L is the Laplacian of an image's coupled neighbouring pixels.
+
+System. Each pixel is held to its value b by 1 and to its four neighbours by couplings w >= 0:
+x_i + sum_j w_ij (x_i - x_j) = b_i. Couplings range over several decades and follow no axis.
+
+Method. Conjugate gradients, preconditioned by one V-cycle of black-box multigrid:
+
+- Grids. The next grid is every second row and column, until a grid is a single line. Weights of
+  interpolation follow the couplings (a point takes from a coarse neighbour in proportion to the
+  coupling on that side); the coarse operator is P'LP, a nine-point Laplacian, with the mass P'M
+  lumped. P'LP has negative couplings: they stay in the operator, but count as zero in the weights.
+- Cycle, from x = 0. On the way down zebra sweeps along rows (all even rows at once, then all odd
+  ones), on the way up zebra sweeps along columns, each line solved exactly. After the sweep along
+  rows the residual is zero on odd rows; before the sweep along columns even columns count for
+  nothing. Restriction and interpolation leave out what is so known.
+- Gradients. The cycle is not symmetric, so they are the flexible kind: each direction is made
+  conjugate to the last one with the present preconditioned residual. Without them hard systems
+  (lam 0.05, sharpness 0.005) gain a factor of 1.2 a cycle, with them at least 2.5, easy ones 10.
+
+Stop rule. A = 1 + L has row sums 1 and no positive off-diagonal, so A^-1 >= 0 with row sums 1 and
+max |x - A^-1 b| <= max |b - A x|: the largest pixel of the residual bounds the error of every
+pixel. The residual is that of the double-precision x in double precision; cycles and gradients are
+in single precision and solve for the correction.
+
+The C kernels run the same algorithm (vocsmooth/_multigrid.c); here and in boxmg.py and galerkin.py
+it is in NumPy, with LAPACK's pttrf and pttrs for the lines.
+
+References
+----------
+J. E. Dendy: Black Box Multigrid, J. Comput. Phys. 48, 1982. R. E. Alcouffe, A. Brandt, J. E. Dendy,
+J. W. Painter: The Multi-Grid Method for the Diffusion Equation with Strongly Discontinuous
+Coefficients, SIAM J. Sci. Stat. Comput. 2, 1981. Y. Notay: Flexible Conjugate Gradients, SIAM J.
+Sci. Comput. 22, 2000.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vocsmooth import boxmg, kernels
+from vocsmooth.errors import ConvergenceError
+from vocsmooth.kernels import Couplings, Planes
+
+MAX_CYCLES = 200
+SINGLE_PRECISION_GAIN = 1e-5
+"""How far gradients in single precision reduce a residual before it is found anew."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _System:
+    """The matrix and the grids that precondition it."""
+
+    east: Couplings
+    south: Couplings
+    grids: list[boxmg.Grid]
+
+
+Solver = Callable[[Couplings, Couplings, Planes, Planes, float], Planes]
+
+
+def solver(shape: tuple[int, int, int]) -> Solver:
+    """Return the fastest solver there is for images of a shape (C, H, W), with its memory.
+
+    It takes ``(east, south, image, guess, tolerance)``: couplings (H, W) to the right and lower
+    neighbour, zero in the last column and row; b; a first guess; and the largest error allowed. It
+    returns x, and raises ConvergenceError if the residual stays above the tolerance.
+    """
+    if kernels.library is None:
+        return solve_screened
+    workspace = kernels.screened_workspace(shape)
+
+    def solve_compiled(
+        east: Couplings, south: Couplings, image: Planes, guess: Planes, tolerance: float
+    ) -> Planes:
+        solved = kernels.solve_screened(
+            east,
+            south,
+            image,
+            guess,
+            tolerance=tolerance,
+            max_cycles=MAX_CYCLES,
+            workspace=workspace,
+        )
+        if not solved.residual <= tolerance:
+            raise _not_converged(solved.residual, tolerance)
+        return solved.solution
+
+    return solve_compiled
+
+
+def solve_screened(
+    east: Couplings, south: Couplings, image: Planes, guess: Planes, tolerance: float
+) -> Planes:
+    """Solve (1 + L) x = image in NumPy; see `solver`."""
+    system = _System(east=east, south=south, grids=boxmg.build_grids(east, south))
+    x = guess.copy()
+    cycles = 0
+    while True:
+        residual = image - apply_system(east, south, x)
+        worst = float(np.abs(residual).max())
+        if worst <= tolerance:
+            return x
+        if cycles >= MAX_CYCLES or not np.isfinite(worst):
+            raise _not_converged(worst, tolerance)
+        enough = max(0.9 * tolerance, SINGLE_PRECISION_GAIN * worst)
+        correction, used = _gradients(system, residual, enough, MAX_CYCLES - cycles)
+        x += correction
+        cycles += used
+
+
+def apply_system(east: Couplings, south: Couplings, x: NDArray[Any]) -> NDArray[Any]:
+    """Return (1 + L) x, from differences so that strong couplings cost no digits."""
+    across = east[:, :-1] * np.diff(x, axis=2)
+    down = south[:-1] * np.diff(x, axis=1)
+    result = x.copy()
+    result[:, :, :-1] -= across
+    result[:, :, 1:] += across
+    result[:, :-1] -= down
+    result[:, 1:] += down
+    return result
+
+
+def _not_converged(residual: float, tolerance: float) -> ConvergenceError:
+    """What to say when the cycles ran out."""
+    return ConvergenceError(
+        f"The multigrid solver stopped at a residual of {residual:.3g}, above {tolerance:.3g}: "
+        "the smoothing is too strong for it. Use a smaller lam or a larger sharpness."
+    )
+
+
+def _gradients(
+    system: _System, residual: Planes, enough: float, max_cycles: int
+) -> tuple[NDArray[np.float32], int]:
+    """Find a correction by flexible conjugate gradients; return it and the cycles."""
+    left = residual.astype(np.float32)
+    correction = np.zeros_like(left)
+    direction = image = np.zeros_like(left)
+    energy = np.zeros(len(left))
+    used = 0
+    while used < max_cycles and np.abs(left).max() > enough:
+        step = boxmg.cycle(system.grids, boxmg.bordered(left))[:, 1:-1, 1:-1]
+        direction = step - _ratio(_dot(step, image), energy) * direction
+        image = apply_system(system.east, system.south, direction)
+        energy = _dot(direction, image)
+        length = _ratio(_dot(direction, left), energy)
+        correction += length * direction
+        left -= length * image
+        used += 1
+    return correction, used
+
+
+def _dot(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Scalar product of each channel."""
+    return np.array([np.vdot(p, q) for p, q in zip(a, b, strict=True)], np.float64)
+
+
+def _ratio(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Quotient for each channel, 0 where `b` is, shaped to scale a field."""
+    quotient = np.divide(a, b, out=np.zeros_like(a), where=b > 0)
+    return quotient.astype(np.float32)[:, np.newaxis, np.newaxis]
