@@ -63,16 +63,24 @@ def test_ratio_weighs_layers() -> None:
     assert value.item() == pytest.approx(0.25 * 0.1 / 0.2 + 0.2 / 0.4, rel=1e-4)
 
 
-def test_triplet_of_flat_images() -> None:
-    # images: 0.1 - 0.2 + min(0.3, 0.3); Gram of three equal channels v: entries v^2 / 3
-    result, label, negative = 0.5, 0.6, 0.3
+@pytest.mark.parametrize(
+    ("result", "label", "negative"),
+    [(0.5, 0.6, 0.3), (0.5, 0.9, 0.3), (0.62, 0.6, 0.5)],
+    ids=["margin is the label's distance", "margin is the largest", "small margins"],
+)
+def test_triplet_of_flat_images(result: float, label: float, negative: float) -> None:
+    def pixels(a: float, b: float) -> float:
+        return abs(a - b)
+
+    def texture(a: float, b: float) -> float:
+        return 9 * ((a**2 - b**2) / 3) ** 2  # Gram matrix of three equal channels v: 9 x v^2 / 3
+
+    expected = 0.0
+    for distance, margin in ((pixels, 0.3), (texture, 0.04)):
+        apart = distance(result, label) - distance(result, negative)
+        expected += max(0.0, apart + min(margin, distance(label, negative)))
     value = triplet(flat(result), flat(label), flat(negative)[:, None])
-
-    def gram(a: float, b: float) -> float:
-        return float(9 * ((a**2 - b**2) / 3) ** 2)
-
-    texture = gram(result, label) - gram(result, negative) + min(0.04, gram(label, negative))
-    assert value.item() == pytest.approx(0.2 + max(0.0, texture))
+    assert value.item() == pytest.approx(expected, abs=1e-6)
 
 
 @FORMS
