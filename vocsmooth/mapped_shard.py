@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import mmap
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 from vocsmooth.errors import DatasetError
 from vocsmooth.index import ImageEntry, Index, ShardEntry
 from vocsmooth.shard_schema import Layout, Maps, read_layout
+
+_ANNOUNCED_BATCHES = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +99,7 @@ class MappedShard:
             )
         with path.open("rb") as file:
             self._mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self._mapping.madvise(mmap.MADV_RANDOM)  # else each fault reads megabytes around it
         self.layout = layout
         self._path = path
         self.check()
@@ -114,3 +121,35 @@ class MappedShard:
                 f"{self._path} changed its length from {self.layout.bytes} to {length} bytes while "
                 "it was in use. Run `vocsmooth verify` on the folder."
             )
+
+    def will_need(self, name: str, first: int, count: int) -> None:
+        """Let the system start to read `count` pixels of a map from the disk."""
+        place = self.layout.maps[name]
+        pixel = place.dtype.itemsize * math.prod(place.shape[1:])
+        start = place.offset + first * pixel
+        page = start - start % mmap.PAGESIZE
+        self._mapping.madvise(mmap.MADV_WILLNEED, page, start + count * pixel - page)
+
+
+class DiskWatch:
+    """Notices whether a process waits for the disk when it touches mapped pages.
+
+    To announce every span before it is touched makes a cold disk nine times as fast, but costs a
+    quarter of the speed where all is in memory already. So announce only for some time after a
+    batch that had to wait.
+    """
+
+    def __init__(self) -> None:
+        self._announce = 0
+
+    @contextmanager
+    def watched(self) -> Iterator[bool]:
+        """Watch the block, which reads a batch; yield whether it should announce its spans."""
+        if self._announce:
+            self._announce -= 1
+            yield True
+            return
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_majflt
+        yield False
+        if resource.getrusage(resource.RUSAGE_SELF).ru_majflt > before:
+            self._announce = _ANNOUNCED_BATCHES

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from vocsmooth.errors import DatasetError
 from vocsmooth.index import Index, read_index
-from vocsmooth.mapped_shard import MappedShard, parts_of
+from vocsmooth.mapped_shard import DiskWatch, MappedShard, parts_of
 from vocsmooth.shard_schema import Maps, map_dtype
 
 _BASE_MAPS = ("label", "edge", "mask", "input", "texture")
+_LINE = 64
+"""Bytes of a cache line, to which the arrays of a batch are aligned."""
 _MAX_OPEN = 256
 """Shards that a process keeps mapped; each takes a file descriptor."""
 
@@ -82,6 +85,7 @@ class Split:
         self._group = {name: group for group, names in index.maps.items() for name in names}
         self._parts = parts_of(index, name)
         self._open: dict[int, MappedShard] = {}
+        self._disk = DiskWatch()
         counts = [sum(part.samples) for part in self._parts]
         self._part_of = np.repeat(np.arange(len(self._parts)), counts)
         self.ids = tuple(i for part in self._parts for i in part.per_sample(part.ids).tolist())
@@ -120,7 +124,12 @@ class Split:
         self._check_maps(maps)
         shard = self._shard(int(self._part_of[index]))
         height, width = self.shapes[index].tolist()
-        return {name: self._view(shard, name, index, height, width).copy() for name in maps}
+        result = {}
+        for name in maps:
+            first = int(self._starts[self._group[name]][index])
+            pixels = shard.arrays[name][first : first + height * width]
+            result[name] = pixels.reshape(height, width, *self._tail(name)).copy()
+        return result
 
     def crop(
         self,
@@ -144,7 +153,7 @@ class Split:
         Returns
         -------
         dict
-            (B, size, size) or (B, size, size, 3) by map.
+            (B, size, size) or (B, size, size, 3) by map; the arrays share one block of memory.
 
         Raises
         ------
@@ -157,28 +166,59 @@ class Split:
         self._check_indices(chosen)
         self._check_maps(maps)
         self._check_windows(chosen, top, left, size)
-        batch = {name: self._empty(name, len(chosen), size) for name in maps}
-        corners = zip(chosen.tolist(), top.tolist(), left.tolist(), strict=True)
-        sizes, shards = self.shapes[chosen].tolist(), self._part_of[chosen].tolist()
-        for row, (i, y, x) in enumerate(corners):
-            shard = self._shard(shards[row])
-            for name, out in batch.items():
-                out[row] = self._view(shard, name, i, *sizes[row])[y : y + size, x : x + size]
+        bands = self._bands(chosen, top)
+        batch = self._allocate(maps, len(chosen), size)
+        with self._disk.watched() as cold:
+            if cold:
+                for name in maps:
+                    for shard, first, width in bands[self._group[name]]:
+                        shard.will_need(name, first, size * width)
+            columns = left.tolist()
+            for name, windows in batch.items():
+                tail = windows.shape[3:]
+                for i, (shard, first, width) in enumerate(bands[self._group[name]]):
+                    band = shard.arrays[name][first : first + size * width]
+                    x = columns[i]
+                    windows[i] = band.reshape(size, width, *tail)[:, x : x + size]
         return batch
 
-    def _view(
-        self, shard: MappedShard, name: str, index: int, height: int, width: int
-    ) -> NDArray[Any]:
-        """Return one map of a sample as a view of the mapping."""
-        start = self._starts[self._group[name]][index]
-        array = shard.arrays[name]
-        return array[start : start + height * width].reshape(height, width, *array.shape[1:])
+    def _bands(
+        self, indices: NDArray[np.int64], tops: NDArray[np.int64]
+    ) -> dict[str, list[tuple[MappedShard, int, int]]]:
+        """Return shard, first pixel and width of the band of rows of each window, by group."""
+        widths = self.shapes[indices, 1]
+        shards = [self._shard(number) for number in self._part_of[indices].tolist()]
+        return {
+            group: list(
+                zip(
+                    shards,
+                    (starts[indices] + tops * widths).tolist(),
+                    widths.tolist(),
+                    strict=True,
+                )
+            )
+            for group, starts in self._starts.items()
+        }
 
-    def _empty(self, name: str, count: int, size: int) -> NDArray[Any]:
-        """Return an array for `count` windows of a map."""
+    def _allocate(self, maps: Sequence[str], count: int, size: int) -> dict[str, NDArray[Any]]:
+        """Return arrays for a batch of windows, all in one block of memory.
+
+        In several blocks the C library gives some back after every batch, and to get them again
+        costs as much as the copying.
+        """
+        shapes = {name: (count, size, size, *self._tail(name)) for name in maps}
+        sizes = [math.prod(shape) * map_dtype(name).itemsize for name, shape in shapes.items()]
+        ends = np.cumsum([-(-length // _LINE) * _LINE for length in sizes]).tolist()
+        block = np.empty(ends[-1] if ends else 0, np.uint8)
+        return {
+            name: np.ndarray(shape, map_dtype(name), block, offset)
+            for (name, shape), offset in zip(shapes.items(), [0, *ends], strict=False)
+        }
+
+    def _tail(self, name: str) -> tuple[int, ...]:
+        """Return the shape of one pixel of a map."""
         channels = self._maps[self._group[name]][name]
-        tail = (channels,) if channels > 1 else ()
-        return np.empty((count, size, size, *tail), map_dtype(name))
+        return (channels,) if channels > 1 else ()
 
     def _shard(self, number: int) -> MappedShard:
         """Return a mapped shard whose file is known to be whole at this moment."""

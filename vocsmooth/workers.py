@@ -120,7 +120,7 @@ def _is_broken(future: Future[Any]) -> bool:
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
     """Hold Ctrl-C back while workers are started: they inherit that and leave it to the parent."""
-    if sys.platform == "win32" or threading.current_thread() is not threading.main_thread():
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
