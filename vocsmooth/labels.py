@@ -17,11 +17,16 @@ from vocsmooth.voc import VOID
 Image = NDArray[np.float32]
 Flags = NDArray[np.bool_]
 
-REACH = 5
-"""How far from a pixel the sides of a class boundary are looked for; VOC's void rims are 5 wide."""
+REACH = 3
+"""How far from a pixel the sides of a class boundary are looked for: just across VOC's void rims of
+five pixels, so that a blurred boundary counts as partly lost."""
 
 MARGIN = 4
 """How far from other classes and void a pixel must lie to count as inside a region."""
+
+BOUNDARY_WEIGHT = 1.5
+"""How many times as much a kept boundary counts as removed texture: with 1 the winners wash out
+faces and soft outlines to the eye, with 2 they keep coarse texture."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,9 +160,23 @@ def energy_left(structure: Structure, image: Image) -> float:
 
 
 def score(kept: float, left: float) -> float:
-    """Return the harmonic mean of the boundaries kept and of the texture removed, in [0, 1]."""
+    """Weigh boundaries kept against texture removed: their F-measure, 0 if either is 0.
+
+    With r = max(0, 1 - left) and b = `BOUNDARY_WEIGHT` it is (1 + b^2) kept r / (b^2 r + kept),
+    the harmonic mean for b = 1.
+
+    Returns
+    -------
+    float
+        In [0, 1].
+
+    References
+    ----------
+    C. J. van Rijsbergen, "Information Retrieval", 2nd ed., 1979, chapter 7 (the measure).
+    """
     removed = max(0.0, 1 - left)
-    return 2 * kept * removed / max(kept + removed, 1e-6)
+    weight = BOUNDARY_WEIGHT**2
+    return (1 + weight) * kept * removed / max(weight * removed + kept, 1e-6)
 
 
 def _screen(photo: Image, structure: Structure, operators: Sequence[Operator]) -> Choice:
