@@ -20,6 +20,7 @@ from vocsmooth.files import sha256_file
 from vocsmooth.images import read_rgb
 from vocsmooth.procedural import FAMILIES, draw_tile
 from vocsmooth.recipe import Textures
+from vocsmooth.settings import to_dict
 
 BUNDLED = ("brick.png", "grass.png", "gravel.png")
 """Photographs that scikit-image carries in its wheel (all three CC0)."""
@@ -137,7 +138,7 @@ def draw_fields(
             tile = source.tile(name, rng)
             if settings.seamless and name not in source.families:
                 tile = make_seamless(tile)
-        yield lay(tile, shape, placement), {"texture": name, **vars(placement)}
+        yield lay(tile, shape, placement), {"texture": name, **to_dict(placement)}
 
 
 def lay(
