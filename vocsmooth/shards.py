@@ -251,12 +251,14 @@ class Split:
         size: int,
     ) -> None:
         """Refuse windows that reach beyond their image."""
+        if size < 1:
+            raise ValueError(f"size must be at least 1, got {size}")
         corner = np.stack([tops, lefts], axis=-1)
         shapes = self.shapes[indices]
         outside = ((corner < 0) | (corner + size > shapes)).any(axis=-1)
-        if size < 1 or outside.any():
+        if outside.any():
             row = int(outside.argmax())
-            height, width = shapes[row] if len(shapes) else (0, 0)
+            height, width = shapes[row]
             raise ValueError(
                 f"a window of {size} pixels at row {tops[row]}, column {lefts[row]} does not lie "
                 f"within {self.ids[indices[row]]!r} of {height} x {width} pixels; "
