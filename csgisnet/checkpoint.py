@@ -172,7 +172,7 @@ def save_best(
     """
     path = folder / f"best-{score:.6f}-step{step:09d}.safetensors"
     best = list_best(folder)
-    if len(best) >= keep and _rank(path) >= _rank(best[keep - 1]):
+    if len(best) >= keep and _rank(path) > _rank(best[keep - 1]):
         return None
     save_network(path, network, metadata)
     for old in list_best(folder)[keep:]:

@@ -185,3 +185,6 @@ def test_best_are_kept_in_order(tmp_path: Path) -> None:
         "best-0.500000-step000000004.safetensors",
     ]
     assert load_network(list_best(tmp_path)[0]).config == network.config
+    again = save_best(tmp_path, 0.5, 4, network, keep=3)  # a resumed run repeats its last steps
+    assert again == written[3]
+    assert len(list_best(tmp_path)) == 3

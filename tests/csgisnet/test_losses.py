@@ -95,13 +95,16 @@ def test_semantic_value_ignores_void_per_sample() -> None:
     assert semantic_loss(logits, mask).item() == pytest.approx(expected)
 
 
-def test_tv_of_a_step_with_and_without_its_edge() -> None:
-    image = torch.zeros(1, 3, 4, 6)
+@pytest.mark.parametrize("edge_column", [2, 3])
+@pytest.mark.parametrize("turned", [False, True])
+def test_tv_of_a_step_with_and_without_its_edge(turned: bool, edge_column: int) -> None:
+    image, edge = torch.zeros(1, 3, 4, 6), torch.zeros(1, 1, 4, 6)
     image[..., 3:] = 1.0
-    edge = torch.zeros(1, 1, 4, 6)
+    if turned:
+        image, edge = image.mT, edge.mT
     # 4 of 4 x 5 + 3 x 6 pairs differ; nothing wraps round from the last column to the first
     assert distinctive_tv(image, edge).item() == pytest.approx(4 / 38)
-    edge[..., 3] = 1.0
+    (edge.mT if turned else edge)[..., edge_column] = 1.0
     assert distinctive_tv(image, edge).item() == 0
     assert distinctive_tv(image, torch.ones_like(edge)).item() == 0
 

@@ -81,6 +81,17 @@ def test_texture_residual_of_known_images() -> None:
     assert math.isnan(texture_residual(ripple, label, boundary))
 
 
+def test_texture_near_a_boundary_does_not_count() -> None:
+    image = np.zeros((9, 20))
+    image[:, 6] = 1.0  # its gradient lies on columns 5 and 7
+    boundary = np.zeros((9, 20), np.bool_)
+    boundary[:, 9] = True
+    assert texture_residual(image, image, boundary) == 1
+    boundary[:, 3] = True
+    assert math.isnan(texture_residual(image, image, boundary))
+    assert texture_residual(image, image, boundary, margin=1) == 1
+
+
 def test_colour_counts_as_the_root_mean_square_of_channels() -> None:
     ramp = np.zeros((5, 6, 3))
     ramp[..., 0] = 0.3 * np.arange(6)

@@ -165,6 +165,12 @@ def test_levels_have_their_strides(output_stride: Literal[8, 16], sides: list[in
     assert [level.shape[-1] for level in levels[:0:-1]] == [sides[0], *sides]
 
 
+def test_levels_are_the_last_layers_of_their_size() -> None:
+    with torch.device("meta"):
+        levels = Segmenter().eval().levels(torch.rand(1, 3, 64, 64))
+    assert [level.shape[1] for level in levels] == [16, 24, 32, 96, 320]
+
+
 def test_learns_to_tell_colours() -> None:
     torch.manual_seed(0)
     segmenter = Segmenter(SegmenterConfig(width=0.25, head_width=16, num_classes=2)).train()
