@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
-from torch.distributed.nn import functional as reductions
+from torch.autograd.function import FunctionCtx
 from torch.nn.parallel import DistributedDataParallel
 
 Net = TypeVar("Net", bound=nn.Module)
@@ -132,5 +132,21 @@ class SyncedBatchNorm2d(nn.BatchNorm2d):
 def _mean(x: Tensor) -> Tensor:
     """Mean (1, C, 1, 1) over the batches of all processes; gradients flow back to all of them."""
     mean = x.mean(dim=(0, 2, 3), keepdim=True)
-    total: Tensor = reductions.all_reduce(mean)  # type: ignore[no-untyped-call]
+    total: Tensor = _SumOverProcesses.apply(mean)  # type: ignore[no-untyped-call]
     return total / distributed.get_world_size()
+
+
+class _SumOverProcesses(torch.autograd.Function):
+    """A sum that all processes receive; its gradient is the sum of what all send back."""
+
+    @staticmethod
+    def forward(_: FunctionCtx, *inputs: Tensor) -> Tensor:
+        total = inputs[0].clone()
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(_: FunctionCtx, *gradients: Tensor) -> Tensor:
+        total = gradients[0].clone()
+        distributed.all_reduce(total)
+        return total

@@ -15,28 +15,19 @@ from vocsmooth.files import write_json
 RUN_FILE = "run.json"
 
 
-def open_run(
-    folder: Path, config: Config | None, *, dataset: str, resume: bool, write: bool = True
-) -> Config:
-    """Begin a run in `folder`, or take up the one that is there.
+def settle_config(folder: Path, config: Config | None, *, dataset: str, resume: bool) -> Config:
+    """Check that a run may begin in `folder` or be taken up there; return its settings.
 
     Parameters
     ----------
     folder : Path
-        Made if it does not exist.
+        Of the run; nothing is written.
     config : Config or None
         Settings; None takes those of the run to resume, or else "compact".
     dataset : str
         Digest of the dataset's recipe.
     resume : bool
         Take up the run in `folder`.
-    write : bool
-        Whether this process may write; of several, one does.
-
-    Returns
-    -------
-    Config
-        The run's settings.
 
     Raises
     ------
@@ -45,19 +36,20 @@ def open_run(
     ConfigError
         The settings or the dataset are not those that the run began with.
     """
-    path = folder / RUN_FILE
     if resume:
-        return _resumed(path, config, dataset)
-    chosen = config or load_config("compact")
-    if write:
-        if folder.is_dir() and any(folder.iterdir()):
-            raise InputError(
-                f"{folder} is not empty. Give a new folder for the run, or --resume to go on with "
-                "the run in it."
-            )
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(path, {"dataset": dataset, "config": settings.to_dict(chosen)})
-    return chosen
+        return _resumed(folder / RUN_FILE, config, dataset)
+    if folder.is_dir() and any(folder.iterdir()):
+        raise InputError(
+            f"{folder} is not empty. Give a new folder for the run, or --resume to go on with the "
+            "run in it."
+        )
+    return config or load_config("compact")
+
+
+def begin_run(folder: Path, config: Config, *, dataset: str) -> None:
+    """Make the folder of a new run and note what it belongs to."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / RUN_FILE, {"dataset": dataset, "config": settings.to_dict(config)})
 
 
 def _resumed(path: Path, config: Config | None, dataset: str) -> Config:

@@ -23,7 +23,7 @@ from csgisnet.errors import TrainingError
 from csgisnet.panel import draw_panel
 from csgisnet.predict import Smoother
 from csgisnet.progress import RunLog, to_stderr
-from csgisnet.runs import open_run
+from csgisnet.runs import begin_run, settle_config
 from csgisnet.teachers import load_teachers
 from csgisnet.training import Training
 from csgisnet.validate import Scores, choose_samples, score
@@ -96,8 +96,7 @@ def train(
     with join_processes(pick_device(device)) as processes, _stop_signals() as stopped:
         dataset = open_dataset(data_dir)
         digest = settings.digest(dataset.recipe)
-        leads = processes.leads
-        config = open_run(run_dir, config, dataset=digest, resume=resume, write=leads)
+        config = settle_config(run_dir, config, dataset=digest, resume=resume)
         teachers = load_teachers(config.losses, segmenter, features).to(processes.device)
         training = Training(config, teachers, processes)
         run = _Run(
@@ -106,9 +105,13 @@ def train(
             config,
             training=training,
             processes=processes,
-            report=report if leads else _silence,
+            report=report if processes.leads else _silence,
         )
-        run.resume()
+        processes.wait()
+        if resume:
+            run.resume()
+        elif processes.leads:
+            begin_run(run_dir, config, dataset=digest)
         return run.go(stopped)
 
 

@@ -1,0 +1,127 @@
+"""Batches: a pure function of their number, whole whatever the number of samples and processes."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from csgisnet.augment import AugmentConfig, draw_views, sample_keys
+from csgisnet.config import Config
+from csgisnet.data import BatchSource, DataConfig, filled, read_windows, sample_stream
+from csgisnet.errors import ConfigError
+from csgisnet.losses import VOID, Batch
+from vocsmooth.errors import DatasetError
+from vocsmooth.shards import open_dataset
+
+CPU = torch.device("cpu")
+
+
+def source_of(
+    data_dir: Path, config: Config, rank: int = 0, world: int = 1, **changes: object
+) -> BatchSource:
+    data = dataclasses.replace(config.data, **changes)  # type: ignore[arg-type]
+    dataset = open_dataset(data_dir)
+    return BatchSource(
+        dataset, data, config.augment, seed=config.seed, device=CPU, rank=rank, world=world
+    )
+
+
+def test_every_epoch_visits_every_sample_once_and_in_another_order() -> None:
+    epochs, samples = sample_stream(5, 7, 0, 21)
+    assert epochs.tolist() == [0] * 7 + [1] * 7 + [2] * 7
+    orders = [tuple(samples[i : i + 7]) for i in (0, 7, 14)]
+    assert all(sorted(order) == list(range(7)) for order in orders)
+    assert len(set(orders)) == 3
+    np.testing.assert_array_equal(sample_stream(5, 7, 4, 12)[1], samples[4:12])
+    assert not np.array_equal(sample_stream(6, 7, 0, 21)[1], samples)
+
+
+def test_a_batch_holds_aligned_maps_in_their_ranges(data_dir: Path, config: Config) -> None:
+    batch = source_of(data_dir, config).assemble(source_of(data_dir, config).read(0))
+    assert batch.input.shape == batch.label.shape == (4, 3, 32, 32)
+    assert batch.negatives.shape == (4, 3, 3, 32, 32)
+    assert torch.equal(batch.negatives[:, 2], batch.input)
+    assert (batch.edge.shape, batch.mask.shape) == ((4, 1, 32, 32), (4, 32, 32))
+    assert (batch.edge.dtype, batch.mask.dtype) == (torch.float32, torch.int64)
+    assert set(batch.edge.flatten().tolist()) <= {0.0, 1.0}
+    assert set(batch.mask.flatten().tolist()) <= {*range(21), VOID}
+    assert 0 <= batch.input.min() < batch.input.max() <= 1
+    texture = (batch.input - batch.label) * 255
+    inside = (batch.input > 0) & (batch.input < 1)
+    spread = (texture - texture.mean(dim=1, keepdim=True)).abs()
+    assert spread[inside.all(dim=1, keepdim=True).expand_as(spread)].max() < 1e-3  # grey texture
+
+
+@pytest.mark.parametrize("augment", [AugmentConfig(), AugmentConfig(max_angle=15.0)])
+def test_processes_share_the_batches_of_one(
+    data_dir: Path, config: Config, augment: AugmentConfig
+) -> None:
+    config = dataclasses.replace(config, augment=augment)
+    alone = list(source_of(data_dir, config).batches(0, 5))
+    shares = [list(source_of(data_dir, config, rank, 2).batches(0, 5)) for rank in (0, 1)]
+    for whole, *parts in zip(alone, *shares, strict=True):
+        joined = Batch(*(torch.cat(maps) for maps in zip(*parts, strict=True)))
+        assert all(torch.equal(a, b) for a, b in zip(whole, joined, strict=True))
+
+
+def test_a_batch_depends_on_its_number_only(data_dir: Path, config: Config) -> None:
+    first = list(source_of(data_dir, config).batches(0, 6))
+    later = list(source_of(data_dir, config).batches(4, 6))
+    for a, b in zip(first[4:], later, strict=True):
+        assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+    assert not torch.equal(first[0].input, first[2].input)
+
+
+def test_a_small_photograph_is_reflected_and_its_filling_is_void(data_dir: Path) -> None:
+    split = open_dataset(data_dir).split("train")
+    small = split.ids.index("p2")
+    indices = np.array([small, 0])
+    views = draw_views(
+        AugmentConfig(), 32, sample_keys(1, np.zeros(2, int), indices), split.shapes[indices]
+    )
+    windows = read_windows(split, indices, views, 32, ("label", "mask"))
+    whole, left = split.read(small, ("label", "mask")), views.lefts[0]
+    np.testing.assert_array_equal(windows["label"][0, :20], whole["label"][:, left : left + 32])
+    np.testing.assert_array_equal(windows["label"][0, 20:], windows["label"][0, 8:20][::-1])
+    assert (windows["mask"][0, 20:] == VOID).all()
+    np.testing.assert_array_equal(windows["mask"][0, :20], whole["mask"][:, left : left + 32])
+    crop = split.crop([0], views.tops[1:], views.lefts[1:], 32, ("label",))
+    np.testing.assert_array_equal(windows["label"][1:], crop["label"])
+
+
+def test_an_unknown_negative_is_an_error_that_names_the_nearest(
+    data_dir: Path, config: Config
+) -> None:
+    with pytest.raises(ConfigError, match=r"'ovr'.*mean 'over'"):
+        source_of(data_dir, config, negatives=("ovr",))
+
+
+def test_a_batch_that_does_not_divide_is_an_error(data_dir: Path, config: Config) -> None:
+    with pytest.raises(ConfigError, match="4 does not divide among 3"):
+        source_of(data_dir, config, world=3)
+
+
+def test_a_missing_split_is_an_error(data_dir: Path) -> None:
+    with pytest.raises(DatasetError, match="test"):
+        filled(open_dataset(data_dir), "test")
+
+
+def test_an_error_while_reading_ahead_reaches_the_caller(
+    data_dir: Path, config: Config, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(data_dir, tmp_path / "copy")
+    source = source_of(copy, config)
+    for path in copy.glob("train-*.h5"):
+        path.unlink()
+    with pytest.raises(DatasetError, match=r"train-\d+"):
+        next(source.batches(0, 3))
+
+
+def test_settings_out_of_range_are_refused() -> None:
+    with pytest.raises(ValueError, match="patch must be at least 1"):
+        DataConfig(patch=0)

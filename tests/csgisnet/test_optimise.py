@@ -1,0 +1,62 @@
+"""Learning rates and averages, against their definitions."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+from torch import nn
+
+from csgisnet.optimise import (
+    OptimizerConfig,
+    ScheduleConfig,
+    averaged_copy,
+    make_optimizer,
+    update_average,
+)
+
+
+def test_cosine_rises_peaks_and_ends_at_its_floor() -> None:
+    schedule = ScheduleConfig(warmup=9, floor=0.1)
+    shares = [schedule.share(step, 1009) for step in range(1009)]
+    assert shares[:9] == pytest.approx([(i + 1) / 10 for i in range(9)])
+    assert shares[9] == 1.0
+    assert shares[509] == pytest.approx(0.55)
+    assert shares[-1] == pytest.approx(0.1, abs=1e-4)
+    assert all(a >= b for a, b in itertools.pairwise(shares[9:]))
+
+
+def test_multistep_falls_at_its_milestones() -> None:
+    schedule = ScheduleConfig(kind="multistep", warmup=0, milestones=(0.5, 0.75), factor=0.5)
+    assert [schedule.share(step, 8) for step in range(8)] == [1, 1, 1, 1, 0.5, 0.5, 0.25, 0.25]
+
+
+def test_only_weights_of_convolutions_decay() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+    decayed, kept = make_optimizer(network, OptimizerConfig(weight_decay=0.1)).param_groups
+    assert (decayed["weight_decay"], kept["weight_decay"]) == (0.1, 0.0)
+    assert [p.ndim for p in decayed["params"]] == [4]
+    assert len(kept["params"]) == 3
+
+
+def test_the_average_moves_weights_and_statistics_and_copies_counters() -> None:
+    network = nn.BatchNorm2d(2)
+    average = averaged_copy(network)
+    with torch.no_grad():
+        network.weight.fill_(3.0)
+    network.running_mean = torch.full((2,), 10.0)
+    network.num_batches_tracked = torch.tensor(7)
+    update_average(average, network, step=10**6, decay=0.9)
+    assert average.weight.tolist() == pytest.approx([1.2, 1.2])
+    assert average.running_mean is not None
+    assert average.running_mean.tolist() == pytest.approx([1.0, 1.0])
+    assert average.num_batches_tracked == 7
+    update_average(average, network, step=0, decay=0.9)  # at the start a tenth of the past is kept
+    assert average.weight.tolist() == pytest.approx([2.82, 2.82])
+
+
+@pytest.mark.parametrize(("field", "value"), [("lr", 0.0), ("clip_norm", -1.0), ("ema_decay", 1.0)])
+def test_settings_out_of_range_are_refused(field: str, value: float) -> None:
+    with pytest.raises(ValueError, match=field):
+        OptimizerConfig(**{field: value})  # type: ignore[arg-type]
