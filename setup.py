@@ -2,16 +2,14 @@
 
 from setuptools import Extension, setup
 
+SOURCES = ("module", "rtv", "multigrid", "boxmg", "galerkin")
+
 setup(
     ext_modules=[
         Extension(
             "vocsmooth._kernels",
-            sources=[
-                "vocsmooth/_kernels.c",
-                "vocsmooth/_rtv.c",
-                "vocsmooth/_multigrid.c",
-            ],
-            depends=["vocsmooth/_kernels.h"],
+            sources=[f"vocsmooth/csrc/{name}.c" for name in SOURCES],
+            depends=[f"vocsmooth/csrc/{name}.h" for name in ("kernels", "grid")],
             # No -ffast-math and no -march=native: the same bits on every machine.
             extra_compile_args=[
                 "-O3",

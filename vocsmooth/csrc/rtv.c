@@ -1,5 +1,5 @@
 /* The weights of relative total variation: rtv_weights of vocsmooth/rtv.py, a row at a time. */
-#include "_kernels.h"
+#include "kernels.h"
 
 enum { BLOCK = 64 };
 
@@ -21,20 +21,22 @@ EXPORT size_t rtv_scratch_floats(int width, int channels, int radius)
     return (size_t)(2 * channels + 4) * (width + 2 * radius + BLOCK);
 }
 
-/* out[k] = sum of kernel[|d|] in[k + d * step], in blocks that stay in registers. */
-INLINE void convolve(float *out, const float *in, ptrdiff_t step, const float *kernel, int radius,
-                     int length)
+/* out[k] = sum of kernel[|d|] in[k + d * step], for BLOCK neighbouring k at a time. */
+INLINE void convolve(float *restrict out, const float *in, ptrdiff_t step, const float *kernel,
+                     int radius, int length)
 {
     int k = 0;
     for (; k + BLOCK <= length; k += BLOCK) {
-        float sum[BLOCK];
-        for (int l = 0; l < BLOCK; l++)
-            sum[l] = kernel[0] * in[k + l];
+        Lanes sum[BLOCK / LANES];
+        for (int l = 0; l < BLOCK / LANES; l++)
+            sum[l] = kernel[0] * *(const Lanes *)(in + k + l * LANES);
         for (int d = 1; d <= radius; d++)
-            for (int l = 0; l < BLOCK; l++)
-                sum[l] += kernel[d] * (in[k + l - d * step] + in[k + l + d * step]);
-        for (int l = 0; l < BLOCK; l++)
-            out[k + l] = sum[l];
+            for (int l = 0; l < BLOCK / LANES; l++) {
+                const float *at = in + k + l * LANES;
+                sum[l] += kernel[d] * (*(const Lanes *)(at - d * step) + *(const Lanes *)(at + d * step));
+            }
+        for (int l = 0; l < BLOCK / LANES; l++)
+            *(Lanes *)(out + k + l * LANES) = sum[l];
     }
     for (; k < length; k++) {
         float sum = kernel[0] * in[k];
