@@ -31,8 +31,30 @@ class Commands(click.Group):
             raise click.ClickException(_sentence(error)) from error
 
 
+class Bar:
+    """A progress bar, and lines that are printed above it."""
+
+    def __init__(self, progress: Progress, description: str, total: int | None) -> None:
+        self._progress, self._description = progress, description
+        self._task = progress.add_task(description, total=total)
+
+    def advance(self) -> None:
+        """Move on by one."""
+        self._progress.advance(self._task)
+
+    def update(self, done: int, total: int) -> None:
+        """Move to `done` of `total`; a log instead of a terminal gets a line."""
+        self._progress.update(self._task, completed=done, total=total)
+        if self._progress.disable:
+            self.print(f"{self._description}: {done} of {total}")
+
+    def print(self, line: str) -> None:
+        """Print a line on stderr without breaking the bar."""
+        self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
 @contextmanager
-def progress_bar(description: str, total: int) -> Iterator[_Bar]:
+def progress_bar(description: str, total: int | None = None) -> Iterator[Bar]:
     """Show a bar on stderr while the block runs; nothing is drawn where stderr is no terminal."""
     console = Console(stderr=True)
     columns = (
@@ -42,18 +64,7 @@ def progress_bar(description: str, total: int) -> Iterator[_Bar]:
         TimeRemainingColumn(elapsed_when_finished=True),
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        yield _Bar(progress, progress.add_task(description, total=total))
-
-
-class _Bar:
-    """A handle on one bar."""
-
-    def __init__(self, progress: Progress, task: Any) -> None:
-        self._progress, self._task = progress, task
-
-    def advance(self, steps: int = 1) -> None:
-        """Move the bar on."""
-        self._progress.advance(self._task, steps)
+        yield Bar(progress, description, total)
 
 
 def _sentence(error: OSError) -> str:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from vocsmooth.files import write_atomically
+from vocsmooth.shards import Dataset, Split
 from vocsmooth.voc import VOC_CLASSES, VOC_PALETTE, VOID
 
-Pixels = NDArray[np.uint8]
+Pixels: TypeAlias = NDArray[np.uint8]
+Smoother: TypeAlias = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 _GAP = 8
 _CAPTION_HEIGHT = 24
@@ -25,6 +30,39 @@ class Panel:
 
     caption: str
     pixels: Pixels
+
+
+def write_sheet(
+    path: Path, dataset: Dataset, split: str, *, rows: int = 4, smooth: Smoother | None = None
+) -> tuple[str, ...]:
+    """Write a PNG with one sample of each of the first photographs of a split.
+
+    Parameters
+    ----------
+    path : Path
+        The PNG.
+    dataset : Dataset
+        Opened by `vocsmooth.shards.open_dataset`.
+    split : str
+        "train" or "val".
+    rows : int
+        Photographs to show; one row each.
+    smooth : callable, optional
+        From (H, W, 3) float32 in [0, 1] to the same; its result is shown beside the input.
+
+    Returns
+    -------
+    tuple of str
+        Ids of the photographs shown.
+    """
+    samples = dataset.split(split)
+    chosen = _one_per_photograph(samples)[:rows]
+    names = ("input", "label", "edge", "mask", *dataset.negatives)
+    panels = [sample_row(samples.read(i, names), dataset.negatives, smooth) for i in chosen]
+    buffer = io.BytesIO()
+    Image.fromarray(compose_sheet(panels)).save(buffer, "PNG")
+    write_atomically(path, buffer.getvalue())
+    return tuple(samples.ids[i] for i in chosen)
 
 
 def compose_sheet(rows: Sequence[Sequence[Panel]], *, height: int = 240) -> Pixels:
@@ -58,7 +96,7 @@ def compose_sheet(rows: Sequence[Sequence[Panel]], *, height: int = 240) -> Pixe
 def sample_row(
     maps: Mapping[str, NDArray[Any]],
     negatives: Sequence[str],
-    smooth: Callable[[NDArray[np.float32]], NDArray[Any]] | None = None,
+    smooth: Smoother | None = None,
 ) -> list[Panel]:
     """Return the panels of one sample.
 
@@ -74,21 +112,31 @@ def sample_row(
     image, label = maps["input"], maps["label"]
     panels = [Panel(caption=f"input, {_decibels(image, label)}", pixels=image)]
     if smooth is not None:
-        result = _to_uint8(smooth(image.astype(np.float32) / 255))
+        result = _to_uint8(smooth((image / 255).astype(np.float32)))
         panels.append(Panel(caption=f"result, {_decibels(result, label)}", pixels=result))
     panels.append(Panel(caption="label", pixels=label))
     panels += [Panel(caption=f"negative: {name}", pixels=maps[name]) for name in negatives]
     panels.append(Panel(caption="edges", pixels=_gray(255 - 255 * maps["edge"])))
-    panels.append(Panel(caption=_mask_caption(maps["mask"]), pixels=overlay_mask(label, maps["mask"])))
+    panels.append(
+        Panel(caption=_mask_caption(maps["mask"]), pixels=overlay_mask(label, maps["mask"]))
+    )
     return panels
 
 
 def overlay_mask(image: Pixels, mask: Pixels) -> Pixels:
     """Blend a mask's VOC colours over an image; background stays as it is, void turns white."""
-    colours = VOC_PALETTE[mask]
+    colours: Pixels = VOC_PALETTE[mask]
     colours[mask == VOID] = 255
     opacity = np.where(mask == 0, 0.0, _MASK_OPACITY)[..., None]
     return _to_uint8((image * (1 - opacity) + colours * opacity) / 255)
+
+
+def _one_per_photograph(samples: Split) -> list[int]:
+    """Return the first sample of every photograph."""
+    first: dict[str, int] = {}
+    for index, photograph in enumerate(samples.ids):
+        first.setdefault(photograph, index)
+    return list(first.values())
 
 
 def _strip(panels: Sequence[Panel], height: int) -> Image.Image:
@@ -132,4 +180,5 @@ def _gray(plane: NDArray[Any]) -> Pixels:
 
 def _to_uint8(image: NDArray[Any]) -> Pixels:
     """Round [0, 1] to 0..255."""
-    return np.clip(np.rint(image * 255), 0, 255).astype(np.uint8)
+    rounded: Pixels = np.clip(np.rint(image * 255), 0, 255).astype(np.uint8)
+    return rounded

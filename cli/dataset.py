@@ -1,0 +1,192 @@
+"""The command `vocsmooth`: sample, build, verify, smooth, info."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+import vocsmooth
+
+from . import options
+from .group import CONTEXT, Commands, progress_bar
+
+
+@click.group(cls=Commands, context_settings=CONTEXT)
+@click.version_option(vocsmooth.__version__)
+def main() -> None:
+    """Structure-preserving smoothing, and the VOC-smooth dataset."""
+
+
+@main.command()
+@click.argument("folder", type=options.FOLDER)
+def sample(folder: Path) -> None:
+    """Write a small VOC2012 tree to FOLDER, from photographs that scikit-image carries.
+
+    \b
+    Example: vocsmooth sample demo/voc
+    """
+    from vocsmooth.sample_tree import write_sample_tree
+
+    ids = write_sample_tree(folder)
+    click.echo(f"{len(ids)} photographs with masks in {folder}")
+
+
+@main.command()
+@click.option("--voc-root", type=options.FOLDER, required=True, help="VOCdevkit or one VOC tree.")
+@click.option("--out", type=options.FOLDER, required=True, help="Folder of the dataset.")
+@click.option("--manifest", default="voc-smooth", help="Recipe: a TOML file or a bundled name.")
+@click.option("--textures", type=options.FOLDER, help="Textures instead of the bundled ones.")
+@click.option("--split", "splits", multiple=True, default=("train", "val"), help="Can be repeated.")
+@click.option("--ids", type=options.FILE, help="Only the photographs in this list.")
+@click.option("--strict", is_flag=True, help="Stop at the first photograph that cannot be used.")
+@options.JOBS
+def build(
+    voc_root: Path,
+    out: Path,
+    manifest: str,
+    textures: Path | None,
+    splits: tuple[str, ...],
+    ids: Path | None,
+    strict: bool,
+    jobs: int | None,
+) -> None:
+    """Build a dataset from a VOC tree, or go on with one that was interrupted.
+
+    \b
+    Example: vocsmooth build --voc-root VOCdevkit --out voc-smooth --jobs 8
+    """
+    from vocsmooth.build import Progress, build_dataset
+    from vocsmooth.recipe import load_recipe
+    from vocsmooth.voc import find_tree
+
+    tree = find_tree(voc_root)
+    click.echo(f"From {tree.describe()}", err=True)
+    with progress_bar("photographs") as bar:
+
+        def show(progress: Progress) -> None:
+            bar.update(progress.done, progress.total)
+            for entry in progress.left_out:
+                bar.print(f"{entry.kind}: {entry.reason}")
+
+        summary = build_dataset(
+            voc_root,
+            out,
+            load_recipe(manifest),
+            textures_dir=textures,
+            splits=splits,
+            ids_file=ids,
+            jobs=jobs,
+            strict=strict,
+            progress=show,
+        )
+    if summary.complete_before:
+        click.echo(f"{out} was complete before.", err=True)
+    click.echo(
+        f"{out}: {summary.images} photographs, {summary.samples} samples, "
+        f"{summary.rejected} rejected, {summary.errors} unusable, "
+        f"{summary.bytes / 1e6:.1f} MB, {summary.seconds:.1f} s"
+    )
+    if summary.errors:
+        click.echo("The unusable ones are named above and in index.json.", err=True)
+        sys.exit(1)
+
+
+@main.command()
+@click.argument("folder", type=options.FOLDER)
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@options.JOBS
+def verify(folder: Path, as_json: bool, jobs: int | None) -> None:
+    """Prove that the dataset in FOLDER is whole; the exit code is 0 only then.
+
+    \b
+    Example: vocsmooth verify voc-smooth
+    """
+    from vocsmooth.settings import to_dict
+    from vocsmooth.verify import verify_dataset
+
+    with progress_bar("shards") as bar:
+        report = verify_dataset(folder, jobs=jobs, progress=bar.update)
+    if as_json:
+        click.echo(json.dumps(to_dict(report), indent=1))
+    else:
+        for problem in report.problems:
+            places = (problem.shard, problem.image, problem.field)
+            click.echo(": ".join(filter(None, (*places, problem.message))))
+        click.echo(
+            f"{folder}: {report.shards} shards, {report.images} photographs, "
+            f"{report.samples} samples, {report.bytes / 1e6:.1f} MB, {report.seconds:.1f} s: "
+            + (f"{len(report.problems)} problems" if report.problems else "whole")
+        )
+    sys.exit(1 if report.problems else 0)
+
+
+PARAMETERS = {
+    "lam": (float, "l0, rtv, ils, sd: strength"),
+    "kappa": (float, "l0: growth of its penalty, above 1"),
+    "sigma": (float, "rtv: largest size of texture, in pixels"),
+    "sharpness": (float, "rtv: smaller keeps edges sharper"),
+    "num_iter": (int, "rtv, rolling, ils, sd: iterations"),
+    "radius": (int, "guided: of its window, in pixels"),
+    "eps": (float, "guided: variance that counts as texture; ils: of its penalty"),
+    "sigma_space": (float, "rolling: size of texture, in pixels"),
+    "sigma_range": (float, "rolling: contrast that counts as an edge"),
+    "gamma": (float, "ils: contrast that counts as an edge"),
+    "penalty": (str, "ils: welsch or charbonnier"),
+    "p": (float, "ils: exponent of the charbonnier penalty"),
+    "mu": (float, "sd: sharpness of the static guidance"),
+    "nu": (float, "sd: sharpness of the dynamic guidance"),
+}
+"""Parameters of the operators, as options of `vocsmooth smooth`."""
+
+
+def _operator_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command an option for each of `PARAMETERS`; None means the operator's default."""
+    for name, (kind, text) in reversed(PARAMETERS.items()):
+        command = click.option(f"--{name.replace('_', '-')}", name, type=kind, help=text)(command)
+    return command
+
+
+@main.command()
+@options.INPUTS
+@click.option("--operator", required=True, help="l0, rtv, guided, rolling, ils or sd.")
+@_operator_options
+@options.OUT
+@options.file_options
+@options.JOBS
+def smooth(
+    inputs: tuple[Path, ...], operator: str, out: Path, jobs: int | None, **given: Any
+) -> None:
+    """Smooth images, or all images in folders, with a classical operator.
+
+    \b
+    Example: vocsmooth smooth photos --operator rtv --lam 0.015 --out smoothed
+    """
+    import numpy as np
+
+    from vocsmooth.operators import smooth as smooth_array
+    from vocsmooth.workers import available_cores
+
+    parameters = {name: value for name in PARAMETERS if (value := given.pop(name)) is not None}
+    function: Callable[..., Any] = functools.partial(smooth_array, operator=operator, **parameters)
+    try:
+        function(np.zeros((1, 1), np.float32))  # refuses bad parameters before any file is read
+    except (TypeError, ValueError) as error:
+        raise click.UsageError(str(error)) from error
+    options.smooth_files(
+        inputs, out, function, jobs=jobs or available_cores(), workers="processes", **given
+    )
+
+
+@main.command()
+def info() -> None:
+    """Print the version, and which kernels the operators run on."""
+    from vocsmooth.kernels import describe
+
+    click.echo(f"vocsmooth {vocsmooth.__version__}")
+    click.echo(f"kernels: {describe()}")

@@ -1,0 +1,150 @@
+"""The command `csgisnet`: train-segmenter, train, predict, sheet."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+import csgisnet
+
+from . import options
+from .group import CONTEXT, Commands
+
+
+@click.group(cls=Commands, context_settings=CONTEXT)
+@click.version_option(csgisnet.__version__)
+def main() -> None:
+    """CSGIS-Net: contrastive semantic-guided image smoothing."""
+
+
+@main.command()
+@options.DATA
+@click.option("--out", type=options.FILE, required=True, help="File for the weights, new.")
+@options.CONFIG
+@options.DEVICE
+def train_segmenter(data: Path, out: Path, config: str | None, device: str) -> None:
+    """Train the segmenter that guides the network, on the masks of a dataset.
+
+    \b
+    Example: csgisnet train-segmenter --data voc-smooth --out segmenter.safetensors
+    """
+    from csgisnet.config import load_config
+    from csgisnet.train_segmenter import train_segmenter as run
+
+    summary = run(data, out, load_config(config) if config else None, device=device)
+    click.echo(
+        f"{summary.path}: {summary.steps} steps, {summary.seconds:.0f} s, "
+        f"validation mIoU {summary.mean_iou:.3f}"
+    )
+
+
+@main.command()
+@options.DATA
+@click.option("--out", type=options.FOLDER, required=True, help="Folder of the run.")
+@options.CONFIG
+@options.DEVICE
+@click.option("--resume", is_flag=True, help="Go on with the run in --out.")
+@click.option("--segmenter", type=options.FILE, help="Weights of the segmenter.")
+@click.option("--features", type=options.FILE, help="VGG-16 weights instead of its features.")
+@click.option("--ablate", default="", help="Loss terms to leave out, as in: contrast,semantic")
+def train(
+    data: Path,
+    out: Path,
+    config: str | None,
+    device: str,
+    resume: bool,
+    segmenter: Path | None,
+    features: Path | None,
+    ablate: str,
+) -> None:
+    """Train the smoothing network; under torchrun, on several GPUs.
+
+    \b
+    Example: csgisnet train --data voc-smooth --out runs/a --segmenter segmenter.safetensors
+    """
+    from csgisnet.config import load_config, without_terms
+    from csgisnet.train import EXIT_STOPPED
+    from csgisnet.train import train as run
+
+    chosen = load_config(config) if config else None
+    if ablate:
+        terms = tuple(term.strip() for term in ablate.split(","))
+        chosen = without_terms(chosen or load_config("compact"), terms)
+    summary = run(
+        data,
+        out,
+        chosen,
+        device=device,
+        resume=resume,
+        segmenter=segmenter,
+        features=features,
+    )
+    click.echo(f"{out}: {summary.steps} steps, {summary.seconds:.0f} s")
+    if (scores := summary.scores) is not None:
+        click.echo(
+            f"{summary.best}: PSNR {scores.psnr_input:.2f} -> {scores.psnr_result:.2f} dB, "
+            f"SSIM {scores.ssim_input:.3f} -> {scores.ssim_result:.3f} "
+            f"on {scores.samples} whole validation images"
+        )
+    if not summary.finished:
+        click.echo("Stopped by a signal; the same command with --resume goes on.", err=True)
+        sys.exit(EXIT_STOPPED)
+
+
+@main.command()
+@options.INPUTS
+@options.CHECKPOINT
+@options.OUT
+@click.option("--strength", type=float, default=1.0, help="0 keeps the image, above 1 exaggerates.")
+@options.DEVICE
+@click.option("--precision", type=click.Choice(["float32", "bfloat16", "auto"]), default="float32")
+@click.option("--memory", type=click.IntRange(min=64), default=1024, help="MB for a tile.")
+@options.file_options
+@click.option("--jobs", type=click.IntRange(min=1), default=2, help="Files in work at a time.")
+def predict(
+    inputs: tuple[Path, ...],
+    checkpoint: Path,
+    out: Path,
+    strength: float,
+    device: str,
+    precision: Any,
+    memory: int,
+    jobs: int,
+    **given: Any,
+) -> None:
+    """Smooth images, or all images in folders, with a trained network.
+
+    \b
+    Example: csgisnet predict photos --checkpoint runs/a --out smoothed
+    """
+    from csgisnet.predict import load
+
+    smoother = load(checkpoint, device=device, precision=precision, memory=memory * 1_000_000)
+    function = functools.partial(smoother.smooth, strength=strength)
+    options.smooth_files(inputs, out, function, jobs=jobs, workers="threads", **given)
+
+
+@main.command()
+@options.DATA
+@options.CHECKPOINT
+@click.option("--out", type=options.FILE, required=True, help="PNG to write.")
+@click.option("--split", default="val", help="Split to take the samples from.")
+@click.option("--rows", type=click.IntRange(min=1), default=4, help="Photographs to show.")
+@options.DEVICE
+def sheet(data: Path, checkpoint: Path, out: Path, split: str, rows: int, device: str) -> None:
+    """Show a network's results on a dataset beside all maps, in one picture.
+
+    \b
+    Example: csgisnet sheet --data voc-smooth --checkpoint runs/a --out before_after.png
+    """
+    from csgisnet.predict import load
+    from vocsmooth.shards import open_dataset
+    from vocsmooth.sheet import write_sheet
+
+    smoother = load(checkpoint, device=device)
+    shown = write_sheet(out, open_dataset(data), split, rows=rows, smooth=smoother.smooth)
+    click.echo(f"{out}: {', '.join(shown)}")
