@@ -101,25 +101,25 @@ def _octaves(rng: np.random.Generator) -> Tile:
 
 def _ripples(rng: np.random.Generator) -> Tile:
     """Noise in a narrow band: winding ridges of one width."""
-    low = rng.uniform(12, 30)
+    low = rng.uniform(15, 40)
     return _noise(rng, low, 1.2 * low)
 
 
 def _stripes(rng: np.random.Generator) -> Tile:
     """Parallel bars in any direction."""
-    return _square(np.sin(_phase(*_direction(rng, 12, 40))), rng.uniform(0.5, 4))
+    return _square(np.sin(_phase(*_direction(rng, 12, 32))), rng.uniform(0.5, 4))
 
 
 def _checks(rng: np.random.Generator) -> Tile:
     """A chessboard."""
-    cycles = _whole(rng, 8, 24)
+    cycles = _whole(rng, 10, 32)
     fields = np.sin(_phase(cycles, 0)) * np.sin(_phase(0, cycles))
     return _square(fields, rng.uniform(1, 8))
 
 
 def _zigzag(rng: np.random.Generator) -> Tile:
     """Chevrons: bars shifted by a triangle wave."""
-    cycles, bends = _whole(rng, 12, 32), _whole(rng, 4, 12)
+    cycles, bends = _whole(rng, 14, 36), _whole(rng, 6, 16)
     triangle = np.arcsin(np.sin(_phase(bends, 0)))
     return _square(np.sin(_phase(0, cycles) + rng.uniform(1, 2.5) * triangle), 2)
 
@@ -136,7 +136,7 @@ def _crosshatch(rng: np.random.Generator) -> Tile:
 
 def _weave(rng: np.random.Generator) -> Tile:
     """Plain weave: threads that pass over and under each other."""
-    cycles = _whole(rng, 10, 32)
+    cycles = _whole(rng, 10, 24)
     x, y = _phase(cycles, 0), _phase(0, cycles)
     over = np.sin(x) * np.sin(y) > 0
     return np.where(over, np.abs(np.sin(x)), np.abs(np.sin(y)) - rng.uniform(0, 0.5))
@@ -169,14 +169,14 @@ def _halftone(rng: np.random.Generator) -> Tile:
 
 def _cells(rng: np.random.Generator) -> Tile:
     """Voronoi cells, each of its own grey, with dark joints."""
-    distances, numbers = _scattered(rng, count := _whole(rng, 150, 800), nearest=2)
+    distances, numbers = _scattered(rng, count := _whole(rng, 250, 1000), nearest=2)
     joints = np.exp(-(distances[..., 1] - distances[..., 0]))
     return rng.uniform(0, 1, count)[numbers] - rng.uniform(0.5, 1.5) * joints
 
 
 def _pebbles(rng: np.random.Generator) -> Tile:
     """Rounded stones lit from one side."""
-    distances, _ = _scattered(rng, _whole(rng, 150, 500))
+    distances, _ = _scattered(rng, _whole(rng, 400, 1000))
     height = _blur(-distances[..., 0], 1)
     return np.roll(height, 1, 0) - np.roll(height, -1, 0) + np.roll(height, 1, 1) + 0.2 * height
 

@@ -80,7 +80,7 @@ class Labels:
     """Grids to screen; see `vocsmooth.labels`."""
     fixed: Operator | None = None
     """One operator for all photographs instead of screening."""
-    fallback: Operator = Operator(operator="rtv", params={"lam": 0.01, "sigma": 3.0})
+    fallback: Operator = Operator(operator="rtv", params={"lam": 0.005, "sigma": 3.0})
     """What takes the place of screening for photographs without a mask."""
     min_score: float = 0.5
     """Photographs whose best candidate scores less are left out; scores are in [0, 1]."""
@@ -105,7 +105,7 @@ class Textures:
     """Inputs per photograph in random mode."""
     strength: tuple[float, float] = (0.5, 1.0)
     """Range of the factor on the texture's grey values."""
-    scale: tuple[float, float] = (0.5, 1.5)
+    scale: tuple[float, float] = (0.5, 1.25)
     """Range of the magnification."""
     rotation: float = 180.0
     """Largest turn to either side, in degrees."""

@@ -102,7 +102,9 @@ def make_maps(
     except (InputError, ConvergenceError) as error:
         if strict:
             raise
-        return LeftOut(id=photo.id, split=photo.split, kind="error", reason=str(error))
+        # An operator does not know which file its image came from.
+        where = f"{photo.image}: " if isinstance(error, ConvergenceError) else ""
+        return LeftOut(id=photo.id, split=photo.split, kind="error", reason=f"{where}{error}")
 
 
 def _make_maps(photo: Photograph, recipe: Recipe, textures: TextureSource) -> ImageMaps | LeftOut:
