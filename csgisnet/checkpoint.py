@@ -18,6 +18,7 @@ from csgisnet.weights import (
     Weights,
     is_safetensors,
     load_into,
+    load_plain,
     load_weights,
     missing,
     read_pickled,
@@ -113,6 +114,8 @@ def load_state(path: Path) -> dict[str, Any]:
         data = path.read_bytes()
     except FileNotFoundError:
         raise missing(path) from None
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error}.") from None
     header = _STATE_HEADER.fullmatch(data[:_STATE_HEADER_BYTES])
     if header is None:
         raise CheckpointError(
@@ -124,16 +127,21 @@ def load_state(path: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{path} is damaged: its content does not match its digest. Use an earlier state."
         )
-    state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    state: dict[str, Any] = load_plain(io.BytesIO(content), path)
     return state
 
 
 def save_latest(folder: Path, step: int, state: Mapping[str, Any], keep: int = 2) -> Path:
-    """Write the state of a run after `step` steps, and remove all but the newest `keep` states."""
+    """Write the state of a run after `step` steps, and keep it and the `keep` - 1 before it.
+
+    States of later steps go too: the run was resumed from before them.
+    """
     path = folder / f"state-{step:09d}.pt"
     save_state(path, state)
-    for old in _states(folder)[keep:]:
-        old.unlink()
+    states = _states(folder)
+    newest = states.index(path)
+    for other in states[:newest] + states[newest + keep :]:
+        other.unlink()
     return path
 
 

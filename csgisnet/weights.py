@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import io
 import json
 import pickle
 import struct
@@ -143,9 +144,19 @@ def read_pickled(path: Path, key: str | None = None) -> dict[str, Any]:
     CheckpointError
         The file is missing, damaged, or holds more than tensors and plain values.
     """
+    content = load_plain(path, path)
+    if isinstance(content, dict) and key is not None:
+        content = content.get(key, content)
+    if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
+        raise CheckpointError(f"{path} holds a {type(content).__name__}, expected a state dict.")
+    return content
+
+
+def load_plain(source: Path | io.BytesIO, path: Path) -> Any:
+    """Return what torch.save wrote to `source`: tensors and plain values; errors name `path`."""
     try:
         with torch.serialization.safe_globals(_HARMLESS):
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(source, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise missing(path) from None
     except (OSError, *_DAMAGE) as error:
@@ -154,11 +165,6 @@ def read_pickled(path: Path, key: str | None = None) -> dict[str, Any]:
             f"{path} cannot be read as weights ({type(error).__name__}: {reason}). It is damaged, "
             "or holds objects that only running its code would make; such files are refused."
         ) from None
-    if isinstance(content, dict) and key is not None:
-        content = content.get(key, content)
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path} holds a {type(content).__name__}, expected a state dict.")
-    return content
 
 
 def load_into(module: nn.Module, tensors: Mapping[str, Any], path: Path) -> None:

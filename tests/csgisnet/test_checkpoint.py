@@ -138,6 +138,8 @@ def test_state_that_would_not_load_is_not_saved(tmp_path: Path) -> None:
 def test_missing_state_is_named(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"No checkpoint .*absent"):
         load_state(tmp_path / "absent")
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        load_state(tmp_path)
     save_network(tmp_path / "n", make_network())
     with pytest.raises(CheckpointError, match="weights alone cannot be resumed"):
         load_state(tmp_path / "n")
@@ -153,6 +155,21 @@ def test_newest_states_are_kept(tmp_path: Path) -> None:
     latest = load_latest(tmp_path)
     assert latest is not None
     assert (latest.state, latest.refused) == ({"step": 2000}, ())
+
+
+def test_states_after_the_one_resumed_from_go(tmp_path: Path) -> None:
+    for step in (1, 2, 3):
+        save_latest(tmp_path, step, {"step": step}, keep=3)
+    for damaged in (2, 3):
+        (tmp_path / f"state-00000000{damaged}.pt").write_bytes(b"")
+    latest = load_latest(tmp_path)
+    assert latest is not None
+    assert len(latest.refused) == 2
+    save_latest(tmp_path, 2, {"step": 2})
+    assert len(list(tmp_path.iterdir())) == 2
+    latest = load_latest(tmp_path)
+    assert latest is not None
+    assert (latest.state, latest.refused) == ({"step": 2}, ())
 
 
 def test_damaged_state_is_passed_over_aloud(tmp_path: Path) -> None:
