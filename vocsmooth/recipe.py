@@ -82,7 +82,7 @@ class Labels:
     """One operator for all photographs instead of screening."""
     fallback: Operator = Operator(operator="rtv", params={"lam": 0.005, "sigma": 3.0})
     """What takes the place of screening for photographs without a mask."""
-    min_score: float = 0.5
+    min_score: float = 0.65
     """Photographs whose best candidate scores less are left out; scores are in [0, 1]."""
 
     def __post_init__(self) -> None:
