@@ -24,6 +24,8 @@ five pixels, so that a blurred boundary counts as partly lost."""
 MARGIN = 4
 """How far from other classes and void a pixel must lie to count as inside a region."""
 
+_WINDOW = (2 * REACH + 1, 2 * REACH + 1)
+
 BOUNDARY_WEIGHT = 1.5
 """How many times as much a kept boundary counts as removed texture: with 1 the winners wash out
 faces and soft outlines to the eye, with 2 they keep coarse texture."""
@@ -31,24 +33,28 @@ faces and soft outlines to the eye, with 2 they keep coarse texture."""
 
 @dataclass(frozen=True, kw_only=True)
 class Boundary:
-    """Where a class meets others, and the photograph's contrast there."""
+    """Where a class meets others."""
 
     own: Flags
     """(H, W), pixels of the class."""
-    other: Flags
-    """(H, W), pixels of any other class."""
     where: Flags
-    """(H, W), pixels within `REACH` of both."""
-    contrast: NDArray[np.float32]
-    """(N, 3), for the N pixels of `where`: mean of the one side minus mean of the other."""
+    """(H, W), the N pixels within `REACH` of the class and of another one."""
+    own_share: NDArray[np.float32]
+    """(N, 1), share of the class in the window around each of them."""
+    other_share: NDArray[np.float32]
+    """(N, 1), share of all other classes, void not counted."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Structure:
     """What a mask says about a photograph: where its structure is and where there is none."""
 
+    valid: Flags
+    """(H, W), pixels that are not void."""
     boundaries: tuple[Boundary, ...]
     """One a class."""
+    contrasts: tuple[NDArray[np.float32], ...]
+    """(N, 3) for each boundary: the photograph's mean over the class minus that over the others."""
     inside: Flags
     """(H, W), pixels well inside a region."""
     energy: float
@@ -113,14 +119,20 @@ def choose_label(photo: Image, structure: Structure | None, labels: Labels) -> C
 
 def find_structure(photo: Image, mask: NDArray[np.uint8]) -> Structure | None:
     """Locate class boundaries and regions; None if the mask lacks the one or the other."""
-    classes = [c for c in np.unique(mask) if c != VOID]
-    boundaries = [_find_boundary(photo, mask == c, (mask != c) & (mask != VOID)) for c in classes]
-    boundaries = [boundary for boundary in boundaries if boundary.where.any()]
-    inside = _find_inside(mask)
+    valid, inside = mask != VOID, _find_inside(mask)
+    shares = _window_sum(None, valid)
+    found = [_find_boundary(mask == c, shares) for c in np.unique(mask[valid])]
+    boundaries = tuple(boundary for boundary in found if boundary.where.any())
     if not boundaries or not inside.any():
         return None
-    energy = float(_gradient(photo)[inside].mean())
-    return Structure(boundaries=tuple(boundaries), inside=inside, energy=energy)
+    total = _window_sum(photo, valid)
+    return Structure(
+        valid=valid,
+        boundaries=boundaries,
+        contrasts=tuple(_contrast(photo, boundary, total) for boundary in boundaries),
+        inside=inside,
+        energy=float(_gradient(photo)[inside].mean()),
+    )
 
 
 def boundary_kept(structure: Structure, image: Image) -> float:
@@ -135,14 +147,15 @@ def boundary_kept(structure: Structure, image: Image) -> float:
     float
         In [0, 1].
     """
-    kept = total = 0.0
-    for boundary in structure.boundaries:
-        contrast = _contrast(image, boundary.own, boundary.other, boundary.where)
-        strength = np.linalg.norm(boundary.contrast, axis=1)
-        along = (contrast * boundary.contrast).sum(1) / np.maximum(strength, 1e-6)
+    kept = there = 0.0
+    total = _window_sum(image, structure.valid)
+    for boundary, reference in zip(structure.boundaries, structure.contrasts, strict=True):
+        strength = np.linalg.norm(reference, axis=1)
+        product = (_contrast(image, boundary, total) * reference).sum(1)
+        along = product / np.maximum(strength, 1e-6)
         kept += float(np.clip(along, 0, strength).sum())
-        total += float(strength.sum())
-    return kept / max(total, 1e-6)
+        there += float(strength.sum())
+    return kept / max(there, 1e-6)
 
 
 def energy_left(structure: Structure, image: Image) -> float:
@@ -203,27 +216,34 @@ def _apply(photo: Image, operator: Operator) -> Image:
     return np.asarray(smooth(photo, operator.operator, **operator.params), np.float32)
 
 
-def _find_boundary(photo: Image, own: Flags, other: Flags) -> Boundary:
-    """Find where a class meets others and measure the photograph there."""
-    window = np.ones((2 * REACH + 1, 2 * REACH + 1), np.uint8)
-    near = [cv2.dilate(side.astype(np.uint8), window) > 0 for side in (own, other)]
-    where = near[0] & near[1]
-    contrast = _contrast(photo, own, other, where)
-    return Boundary(own=own, other=other, where=where, contrast=contrast)
+def _find_boundary(own: Flags, shares: Image) -> Boundary:
+    """Find where a class meets others; `shares` is the share of all classes in each window."""
+    own_share = _window_sum(None, own)
+    other_share = shares - own_share
+    least = 0.5 / _WINDOW[0] ** 2  # half a pixel: more than rounding
+    where = (own_share > least) & (other_share > least)
+    return Boundary(
+        own=own,
+        where=where,
+        own_share=own_share[where][:, None],
+        other_share=other_share[where][:, None],
+    )
 
 
-def _contrast(image: Image, own: Flags, other: Flags, where: Flags) -> NDArray[np.float32]:
-    """Return the difference of the two sides' mean colours at the pixels of `where`, (N, 3)."""
-    return _side_mean(image, own)[where] - _side_mean(image, other)[where]
+def _contrast(image: Image, boundary: Boundary, total: Image) -> NDArray[np.float32]:
+    """Return the class' mean minus the others' mean around each boundary pixel, (N, 3)."""
+    own = _window_sum(image, boundary.own)[boundary.where]
+    others = total[boundary.where] - own
+    return np.asarray(own / boundary.own_share - others / boundary.other_share, np.float32)
 
 
-def _side_mean(image: Image, side: Flags) -> NDArray[np.float32]:
-    """Return the mean of an image over the pixels of one side within `REACH`."""
+def _window_sum(image: Image | None, side: Flags) -> Image:
+    """Sum an image (or the pixels' number, without one) over one side within `REACH`.
+
+    In units of the window's pixel number; what lies outside the image counts as mirrored.
+    """
     weight = side.astype(np.float32)
-    size = (2 * REACH + 1, 2 * REACH + 1)
-    total = cv2.blur(image * weight[..., None], size)
-    share = cv2.blur(weight, size)
-    return np.asarray(total / np.maximum(share, 1e-6)[..., None], np.float32)
+    return np.asarray(cv2.blur(weight if image is None else image * weight[..., None], _WINDOW))
 
 
 def _find_inside(mask: NDArray[np.uint8]) -> Flags:
