@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from vocsmooth.errors import DatasetError, InputError
 from vocsmooth.files import write_atomically
 from vocsmooth.settings import from_dict, to_dict
-from vocsmooth.shard_schema import FORMAT, TABLES, VERSION
+from vocsmooth.shard_schema import BASE_MAPS, FORMAT, TABLES, VERSION
 
 T = TypeVar("T")
 
@@ -266,8 +266,16 @@ def _check_name(name: str) -> None:
 
 
 def _check_maps(maps: Any, where: str) -> None:
-    """Check that the map table has its two groups and 1 or 3 channels per map."""
-    groups = maps.values() if isinstance(maps, dict) and set(maps) == set(TABLES) else [None]
-    for group in groups:
-        if not isinstance(group, dict) or not all(count in (1, 3) for count in group.values()):
-            raise DatasetError(f"{where}: maps must give 1 or 3 channels per map in two groups.")
+    """Check that every map that all datasets have is there, and the channels of all."""
+    try:
+        extra = {
+            (group, name): channels
+            for group in TABLES
+            for name, channels in maps[group].items()
+            if BASE_MAPS[group].get(name) != channels
+        }
+        missing = [n for group, names in BASE_MAPS.items() for n in names if n not in maps[group]]
+    except (AttributeError, LookupError, TypeError):
+        raise DatasetError(f"{where}: maps is no table of channels by group and name.") from None
+    if missing or any(channels != 3 for channels in extra.values()):
+        raise DatasetError(f"{where}: maps lacks {missing} or gives other numbers of channels.")

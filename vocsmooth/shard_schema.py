@@ -34,6 +34,12 @@ ALIGNMENT = 4096
 ID_DTYPE = np.dtype("S64")
 """Ids are UTF-8, padded with zero bytes."""
 
+BASE_MAPS = {
+    "images": {"label": 3, "edge": 1, "mask": 1},
+    "samples": {"input": 3, "texture": 1},
+}
+"""Channels of the maps of every dataset; a texture may also have 3. Negatives have 3."""
+
 Maps = Mapping[str, Mapping[str, int]]
 """Channels of each map by name, in the groups "images" and "samples"."""
 

@@ -13,17 +13,17 @@ from numpy.typing import NDArray
 
 from vocsmooth.recipe import Recipe
 from vocsmooth.samples import ImageMaps
-from vocsmooth.shard_schema import ALIGNMENT, FORMAT, ID_DTYPE, VERSION, Maps, map_dtype
+from vocsmooth.shard_schema import ALIGNMENT, BASE_MAPS, FORMAT, ID_DTYPE, VERSION, Maps, map_dtype
 
 
 def maps_of(recipe: Recipe) -> dict[str, dict[str, int]]:
     """Return the channels of every map that `recipe` asks for, by group and name."""
-    images = {"label": 3, "edge": 1, "mask": 1}
-    samples = {"input": 3, "texture": 3 if recipe.textures.color else 1}
+    maps = {group: dict(names) for group, names in BASE_MAPS.items()}
+    if recipe.textures.color:
+        maps["samples"]["texture"] = 3
     for negative in recipe.negatives:
-        group = samples if negative.of == "input" else images
-        group[negative.name] = 3
-    return {"images": images, "samples": samples}
+        maps["samples" if negative.of == "input" else "images"][negative.name] = 3
+    return maps
 
 
 def recipe_text(recipe: dict[str, Any]) -> str:

@@ -13,9 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from vocsmooth.errors import DatasetError
 from vocsmooth.index import Index, read_index
 from vocsmooth.mapped_shard import DiskWatch, MappedShard, parts_of
-from vocsmooth.shard_schema import Maps, map_dtype
+from vocsmooth.shard_schema import BASE_MAPS, Maps, map_dtype
 
-_BASE_MAPS = ("label", "edge", "mask", "input", "texture")
 _LINE = 64
 """Bytes of a cache line, to which the arrays of a batch are aligned."""
 _MAX_OPEN = 256
@@ -52,8 +51,12 @@ class Dataset:
             _check_length(root / entry.name, entry.bytes)
         self.recipe = index.recipe
         self.splits = index.splits
-        names = [name for group in index.maps.values() for name in group]
-        self.negatives = tuple(name for name in names if name not in _BASE_MAPS)
+        self.negatives = tuple(
+            name
+            for group, names in index.maps.items()
+            for name in names
+            if name not in BASE_MAPS[group]
+        )
         self._root = root
         self._index = index
 

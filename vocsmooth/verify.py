@@ -148,25 +148,25 @@ def _check_files(root: Path, index: Index) -> Iterator[Problem]:
 
 def _check_consistency(root: Path, index: Index) -> Iterator[Problem]:
     """The index follows from the plan and the sidecars, so damage to any of them shows."""
+    yield from _check_spelling(root / INDEX_NAME)
     plan = None
     sidecars = []
     try:
         plan = read_plan(root / PLAN_NAME)
+        yield from _check_spelling(root / PLAN_NAME)
     except DatasetError as error:
         yield _file_problem(PLAN_NAME, str(error))
     for shard in index.shards:
         path = sidecar_path(root / shard.name)
         try:
             sidecars.append(read_sidecar(path))
+            yield from _check_spelling(path)
         except DatasetError as error:
             yield _file_problem(path.name, str(error))
     if plan is not None:
         yield from _check_plan(plan, index)
-    if plan is not None and len(sidecars) == len(index.shards):
-        yield from _check_index(plan, sidecars, index)
-    names = [PLAN_NAME, INDEX_NAME, *(sidecar_path(Path(s.name)).name for s in index.shards)]
-    for name in names:
-        yield from _check_spelling(root / name)
+        if len(sidecars) == len(index.shards):
+            yield from _check_index(plan, sidecars, index)
 
 
 def _check_plan(plan: Plan, index: Index) -> Iterator[Problem]:
@@ -199,13 +199,10 @@ def _check_index(plan: Plan, sidecars: Sequence[Sidecar], index: Index) -> Itera
 
 
 def _check_spelling(path: Path) -> Iterator[Problem]:
-    """A JSON file is written as this package writes it: not a byte of it was touched since."""
-    try:
-        data = path.read_bytes()
-        if data != to_bytes(json.loads(data)):
-            yield _file_problem(path.name, "was changed after it was written")
-    except (OSError, ValueError, RecursionError):
-        return  # reported where its content is read
+    """A JSON file that can be read is spelled as this package does: not a byte was touched."""
+    data = path.read_bytes()
+    if data != to_bytes(json.loads(data)):
+        yield _file_problem(path.name, "was changed after it was written")
 
 
 def _check_shards(

@@ -1,0 +1,204 @@
+"""Everything that may be wrong with a dataset is reported, with its place."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from vocsmooth.errors import InputError
+from vocsmooth.index import to_bytes
+from vocsmooth.shard_check import Problem
+from vocsmooth.verify import verify_dataset
+
+
+def problems_of(root: Path) -> list[tuple[str | None, str | None, str]]:
+    """Return shard, image and field of every problem."""
+    return [(p.shard, p.image, p.field) for p in verify_dataset(root, jobs=1).problems]
+
+
+def edit(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change a JSON file and write it as the package would."""
+    content = json.loads(path.read_bytes())
+    change(content)
+    path.write_bytes(to_bytes(content))
+
+
+def resign(root: Path, shard: str) -> None:
+    """Give sidecar and index the hash of a shard that was changed: now only its content tells."""
+    data = (root / shard).read_bytes()
+    promise = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+    def in_index(index: dict[str, Any]) -> None:
+        next(e for e in index["shards"] if e["name"] == shard).update(promise)
+        index["totals"]["bytes"] = sum(entry["bytes"] for entry in index["shards"])
+
+    edit(root / "index.json", in_index)
+    edit((root / shard).with_suffix(".json"), lambda sidecar: sidecar["shard"].update(promise))
+
+
+def test_sound_dataset_has_no_problems(pristine_dataset: Path) -> None:
+    report = verify_dataset(pristine_dataset, jobs=2)
+    assert report.problems == ()
+    assert (report.shards, report.images, report.samples) == (4, 7, 14)
+    assert report.bytes == sum(p.stat().st_size for p in pristine_dataset.glob("*.h5"))
+
+
+class TestShards:
+    def test_missing_truncated_extended_swapped(self, dataset: Path) -> None:
+        (dataset / "train-00000.h5").unlink()
+        os.truncate(dataset / "train-00001.h5", 5000)
+        with (dataset / "train-00002.h5").open("ab") as file:
+            file.write(b"\0")
+        shutil.copy(dataset / "train-00002.h5", dataset / "val-00000.h5")
+        assert problems_of(dataset) == [
+            ("train-00000.h5", None, "file"),
+            ("train-00001.h5", None, "size"),
+            ("train-00002.h5", None, "size"),
+            ("val-00000.h5", None, "size"),
+        ]
+
+    @pytest.mark.parametrize(
+        ("name", "value", "problem"),
+        [
+            ("images/edge", 2, "holds 2, expected 0 and 1 only"),
+            ("images/mask", 21, "holds 21, expected 0..20 or 255"),
+            ("images/mask", 254, "holds 254, expected 0..20 or 255"),
+        ],
+    )
+    def test_values_out_of_range(self, dataset: Path, name: str, value: int, problem: str) -> None:
+        with h5py.File(dataset / "train-00001.h5", "r+") as file:
+            file[name][file["images/start"][1] + 3] = value
+        resign(dataset, "train-00001.h5")
+        assert verify_dataset(dataset, jobs=1).problems == (
+            Problem(shard="train-00001.h5", image="d_4", field=name.split("/")[1], message=problem),
+        )
+
+    def test_input_that_is_not_label_plus_texture(self, dataset: Path) -> None:
+        with h5py.File(dataset / "val-00000.h5", "r+") as file:
+            file["samples/input"][-1] = file["samples/input"][-1] ^ np.array([1, 0, 1], np.uint8)
+        resign(dataset, "val-00000.h5")
+        assert verify_dataset(dataset, jobs=1).problems == (
+            Problem(
+                shard="val-00000.h5",
+                image="w_2",
+                field="input",
+                message="of input 1 is not label + texture in 2 values",
+            ),
+        )
+
+    def test_damaged_values_are_located_beside_the_hash(self, dataset: Path) -> None:
+        with h5py.File(dataset / "val-00000.h5", "r+") as file:
+            file["images/mask"][0] = 99
+        assert problems_of(dataset) == [
+            ("val-00000.h5", None, "sha256"),
+            ("val-00000.h5", "v_1", "mask"),
+        ]
+
+    def test_content_of_another_dataset(self, dataset: Path) -> None:
+        with h5py.File(dataset / "val-00000.h5", "r+") as file:
+            file.attrs["digest"] = np.bytes_(b"0" * 64)
+            file.attrs["recipe"] = np.bytes_(b"{}")
+            file["images/id"][0] = b"other"
+        resign(dataset, "val-00000.h5")
+        assert problems_of(dataset) == [
+            ("val-00000.h5", None, "digest"),
+            ("val-00000.h5", None, "recipe"),
+            ("val-00000.h5", None, "images"),
+        ]
+
+    def test_no_hdf5_at_all(self, dataset: Path) -> None:
+        path = dataset / "val-00000.h5"
+        path.write_bytes(b"x" * path.stat().st_size)
+        resign(dataset, "val-00000.h5")
+        assert problems_of(dataset) == [("val-00000.h5", None, "schema")]
+
+    def test_pipe_that_would_never_end(self, dataset: Path) -> None:
+        path = dataset / "val-00000.h5"
+        path.unlink()
+        os.mkfifo(path)
+        assert problems_of(dataset) == [("val-00000.h5", None, "size")]
+
+
+class TestFiles:
+    def test_extra_files(self, dataset: Path) -> None:
+        (dataset / "train-00009.h5").write_bytes(b"x")
+        (dataset / ".index.json.1.tmp").write_bytes(b"x")
+        (dataset / "README.md").write_text("a card")
+        assert problems_of(dataset) == [
+            (None, None, ".index.json.1.tmp"),
+            ("train-00009.h5", None, "train-00009.h5"),
+        ]
+
+    def test_missing_sidecar_and_plan(self, dataset: Path) -> None:
+        (dataset / "train-00000.json").unlink()
+        (dataset / "plan.json").unlink()
+        assert problems_of(dataset) == [
+            (None, None, "plan.json"),
+            (None, None, "train-00000.json"),
+        ]
+
+    @pytest.mark.parametrize("content", [b"", b"[]", b"{", b"\xff", b"[" * 100_000])
+    def test_damaged_json(self, dataset: Path, content: bytes) -> None:
+        (dataset / "train-00000.json").write_bytes(content)
+        assert problems_of(dataset) == [(None, None, "train-00000.json")]
+        (dataset / "index.json").write_bytes(content)
+        assert problems_of(dataset) == [(None, None, "index.json")]
+
+    def test_no_index_yet(self, dataset: Path) -> None:
+        (dataset / "index.json").unlink()
+        (problem,) = verify_dataset(dataset, jobs=1).problems
+        assert "has not ended" in problem.message
+
+    def test_no_dataset(self, tmp_path: Path) -> None:
+        with pytest.raises(InputError, match="holds no dataset"):
+            verify_dataset(tmp_path)
+        with pytest.raises(InputError, match="No folder"):
+            verify_dataset(tmp_path / "missing")
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda c: c["images"][0]["provenance"].update(label="by eye"),
+            lambda c: c["recipe"].update(seed=7),
+            lambda c: c["versions"].update(numpy="1.0"),
+            lambda c: c["totals"].update(images=8),
+            lambda c: c["images"].pop(),
+            lambda c: c["shards"].pop(),
+            lambda c: c["shards"][0].update(split="val"),
+            lambda c: c["images"].append(c["images"][0]),
+            lambda c: c["images"][0].update(split="val"),
+            lambda c: c["images"][0].update(height=1),
+            lambda c: c["images"][0].update(shard="nowhere-00000.h5"),
+            lambda c: c["shards"][0].update(name="../../etc/passwd"),
+            lambda c: c.update(splits=["train"]),
+            lambda c: c.update(maps={}),
+            lambda c: c.update(maps=[1]),
+            lambda c: c["maps"]["images"].update(edge=2**40),
+            lambda c: c["maps"]["images"].pop("edge"),
+            lambda c: c.update(version=2),
+            lambda c: c.update(digest="0" * 64),
+        ],
+    )
+    def test_changed_index(self, dataset: Path, change: Callable[[dict[str, Any]], object]) -> None:
+        edit(dataset / "index.json", change)
+        assert verify_dataset(dataset, jobs=1).problems
+
+    def test_photograph_in_two_splits(self, dataset: Path) -> None:
+        def move(index: dict[str, Any]) -> None:
+            index["images"][-1]["id"] = "a_1"
+
+        edit(dataset / "index.json", move)
+        first = verify_dataset(dataset, jobs=1).problems[0]
+        assert first == Problem(
+            shard=None,
+            image="a_1",
+            field="id",
+            message="stands 2 times in the index, in train and val",
+        )
