@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import threading
 from pathlib import Path
 from typing import Literal
 
@@ -50,13 +51,14 @@ class Smoother:
         self.device = pick_device(device)
         self.precision = precision
         self._network = place(fold_batch_norm(network), self.device)
+        self._lock = threading.Lock()
         self._halo = receptive_radius(network.config)
         self._multiple = network.config.shuffle
         self.tile = tile_side(memory, _bytes_per_pixel(network), self._halo, self._multiple)
         """Largest side of a tile, halo not counted; halves when the device runs out of memory."""
 
     def smooth(self, image: NDArray[np.float32], strength: float = 1.0) -> NDArray[np.float32]:
-        """Smooth one image.
+        """Smooth one image; several threads may call, and wait for each other.
 
         Parameters
         ----------
@@ -89,16 +91,16 @@ class Smoother:
 
     def _tiled(self, image: Image) -> Image:
         """Smooth in tiles; where the device's memory is too small for them, in smaller ones."""
-        while True:
-            try:
-                return apply_tiled(
-                    self._forward, image, tile=self.tile, halo=self._halo, multiple=self._multiple
-                )
-            except torch.OutOfMemoryError:  # noqa: PERF203
-                if self.tile <= _SMALLEST_TILE:
-                    raise
-                self.tile = _half(min(self.tile, max(image.shape)), self._multiple)
-                torch.cuda.empty_cache()
+        with self._lock:
+            while True:
+                tiles = {"tile": self.tile, "halo": self._halo, "multiple": self._multiple}
+                try:
+                    return apply_tiled(self._forward, image, **tiles)
+                except torch.OutOfMemoryError:
+                    if self.tile <= _SMALLEST_TILE:
+                        raise
+                    self.tile = _half(min(self.tile, max(image.shape)), self._multiple)
+                    torch.cuda.empty_cache()
 
     def _forward(self, image: Image) -> Image:
         """Smooth one tile (H, W, 3)."""

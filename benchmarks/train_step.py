@@ -1,0 +1,341 @@
+"""Training speed beside the plain way: the same network, teachers and losses, both in one run.
+
+    python benchmarks/train_step.py --data demo/dataset --segmenter demo/segmenter.safetensors
+
+Plain: float32, NCHW, patches cut one by one in line, each loss term and each image with its own
+forward pass through its teacher, SSIM as convolutions, unfused Adam. Ours: what `csgisnet train`
+does. A stage table tells where the time goes, with the device waited for after every stage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import platform
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from csgisnet.config import Config, load_config
+from csgisnet.data import BatchSource, sample_stream
+from csgisnet.device import autocast, pick_device, place
+from csgisnet.distributed import Processes
+from csgisnet.losses import (
+    Batch,
+    LossConfig,
+    Teachers,
+    edge_loss,
+    l1_loss,
+    semantic_loss,
+    total_loss,
+)
+from csgisnet.network import Smoothing
+from csgisnet.optimise import make_optimizer
+from csgisnet.teachers import load_teachers
+from csgisnet.training import Training, new_network
+from vocsmooth.shards import Dataset, open_dataset
+
+STAGES = ("data", "forward", "losses", "backward", "step")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Side:
+    """One way to train, cut into stages."""
+
+    batches: Iterator[Batch]
+    forward: Callable[[Tensor], Smoothing]
+    losses: Callable[[Smoothing, Batch], Tensor]
+    optimizer: torch.optim.Optimizer
+
+
+def main() -> None:
+    """Measure both sides, print the tables and write the JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--data", type=Path, required=True, help="dataset of `vocsmooth build`")
+    parser.add_argument("--segmenter", type=Path, required=True, help="segmenter weights")
+    parser.add_argument("--config", default="full", help="full, compact, demo or a TOML file")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--steps", type=int, default=20, help="timed steps")
+    parser.add_argument("--batches", type=int, nargs="*", default=[8], help="batch sizes of ours")
+    parser.add_argument("--loss-steps", type=int, default=0, help="steps for equal loss, e.g. 500")
+    parser.add_argument("--compile", action="store_true", help="compile our network")
+    parser.add_argument("--out", type=Path, help="JSON file")
+    arguments = parser.parse_args()
+    device = pick_device(arguments.device)
+    config, dataset = load_config(arguments.config), open_dataset(arguments.data)
+    run = dataclasses.replace(config.run, compile=arguments.compile)
+    config = dataclasses.replace(config, run=run)
+    teachers = load_teachers(config.losses, arguments.segmenter, None).to(device)
+    torch.backends.cudnn.benchmark = device.type == "cuda"
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    steps = arguments.steps
+    plain = measure(plain_side(config, dataset, teachers, device), device, steps)
+    staged = measure(our_side(config, dataset, teachers, device), device, steps)
+    ours = {
+        size: whole_steps(with_batch(config, size), dataset, teachers, device, steps)
+        for size in arguments.batches
+    }
+    size = config.data.batch_size
+    report = {
+        "device": describe(device),
+        "torch": torch.__version__,
+        "config": arguments.config,
+        "patch": config.data.patch,
+        "plain": {"batch": size, "images_per_second": size / sum(plain.values()), "stages": plain},
+        "ours": {"stages": staged, "by_batch": ours},
+    }
+    if arguments.loss_steps:
+        report["loss"] = equal_loss(config, dataset, teachers, device, arguments.loss_steps)
+    show(report, plain, staged, ours)
+    if arguments.out:
+        arguments.out.write_text(json.dumps(report, indent=1) + "\n")
+
+
+def plain_side(config: Config, dataset: Dataset, teachers: Teachers, device: torch.device) -> Side:
+    """The network and losses as they are usually written."""
+    network = new_network(config).to(device).train()
+    return Side(
+        batches=plain_batches(config, dataset, device),
+        forward=network,
+        losses=lambda s, b: plain_losses(s, b, teachers, config.losses),
+        optimizer=torch.optim.Adam(network.parameters(), config.optimizer.lr, foreach=False),
+    )
+
+
+def our_side(config: Config, dataset: Dataset, teachers: Teachers, device: torch.device) -> Side:
+    """What `csgisnet.training.Training` does, in stages."""
+    network = place(new_network(config), device).train()
+    source = BatchSource(dataset, config.data, config.augment, seed=config.seed, device=device)
+
+    def forward(image: Tensor) -> Smoothing:
+        with autocast(device, config.run.precision):
+            smoothing: Smoothing = network(image)
+        return smoothing
+
+    def losses(smoothing: Smoothing, batch: Batch) -> Tensor:
+        with autocast(device, config.run.precision):
+            return total_loss(smoothing, batch, teachers, config.losses)[0]
+
+    return Side(
+        batches=source.batches(0, 1 << 30),
+        forward=forward,
+        losses=losses,
+        optimizer=make_optimizer(network, config.optimizer),
+    )
+
+
+def plain_batches(config: Config, dataset: Dataset, device: torch.device) -> Iterator[Batch]:
+    """Cut, flip and turn patches one by one with NumPy, in line with the training."""
+    split, data = dataset.split("train"), config.data
+    names = ("input", "label", "edge", "mask", *(n for n in data.negatives if n != "input"))
+    rng = np.random.default_rng(config.seed)
+    for number in range(1 << 30):
+        start = number * data.batch_size
+        indices = sample_stream(config.seed, len(split), start, start + data.batch_size)[1]
+        samples = []
+        for index in indices:
+            top, left = rng.integers(split.shapes[index] - data.patch + 1)
+            maps = split.crop([index], [top], [left], data.patch, names)
+            turns, flip = int(rng.integers(4)), bool(rng.integers(2))
+            sample = {n: np.rot90(m[0], turns) for n, m in maps.items()}
+            sample = {n: m[::-1] if flip else m for n, m in sample.items()}
+            samples.append({n: torch.from_numpy(m.copy()) for n, m in sample.items()})
+        maps_of = {n: torch.stack([s[n] for s in samples]).to(device) for n in names}
+        images = {n: m.permute(0, 3, 1, 2).float() / 255 for n, m in maps_of.items() if m.ndim == 4}
+        images = {n: m.contiguous() for n, m in images.items()}
+        yield Batch(
+            input=images["input"],
+            label=images["label"],
+            edge=maps_of["edge"][:, None].float(),
+            mask=maps_of["mask"].long(),
+            negatives=torch.stack([images[n] for n in data.negatives], dim=1),
+        )
+
+
+def plain_losses(s: Smoothing, batch: Batch, teachers: Teachers, config: LossConfig) -> Tensor:
+    """Our objective, one term and one teacher pass after the other."""
+    if teachers.features is None or teachers.segmenter is None:
+        raise ValueError("The benchmark needs both teachers.")
+    loss = config.l1 * (l1_loss(s.coarse, batch.label) + l1_loss(s.result, batch.label))
+    for image in (s.coarse, s.result):
+        loss = loss + config.structure * plain_structure(image, batch.label)
+    loss = loss + config.edge * edge_loss(s.edge, batch.edge)
+    mine, label = teachers.features(s.result), teachers.features(batch.label)
+    negatives = [teachers.features(image) for image in batch.negatives.unbind(dim=1)]
+    for layer, weight in enumerate(config.contrast_layers):
+        apart = distance(mine[layer], label[layer])
+        bounded = [
+            torch.minimum(distance(mine[layer], n[layer]), distance(label[layer], n[layer]))
+            for n in negatives
+        ]
+        ratio = apart / (torch.stack(bounded).mean(dim=0) + config.contrast_eps)
+        loss = loss + config.contrast * weight * ratio.mean()
+    return loss + config.semantic * semantic_loss(teachers.segmenter(s.result), batch.mask)
+
+
+def distance(a: Tensor, b: Tensor) -> Tensor:
+    """Mean absolute difference of each sample."""
+    return (a - b).abs().mean(dim=(1, 2, 3))
+
+
+def plain_structure(image: Tensor, label: Tensor) -> Tensor:
+    """SSIM over four scales, each moment by a convolution with an 11 x 11 window."""
+    axis = torch.arange(11, device=image.device) - 5.0
+    line = torch.exp(-(axis**2) / (2 * 1.5**2))
+    window = torch.outer(line, line) / line.sum() ** 2
+    window = window.expand(3, 1, 11, 11)
+    loss = image.new_zeros(())
+    for scale in range(4):
+        if scale:
+            image = functional.max_pool2d(image, 2, ceil_mode=True)
+            label = functional.max_pool2d(label, 2, ceil_mode=True)
+        x, y, xx, yy, xy = (
+            functional.conv2d(m, window, groups=3)
+            for m in (image, label, image**2, label**2, image * label)
+        )
+        top = (2 * x * y + 0.01**2) * (2 * (xy - x * y) + 0.03**2)
+        ssim = top / ((x * x + y * y + 0.01**2) * (xx - x * x + yy - y * y + 0.03**2))
+        loss = loss + 1 - ssim.mean()
+    return loss
+
+
+def measure(side: Side, device: torch.device, steps: int) -> dict[str, float]:
+    """Return the median seconds of each stage, after three steps of warming up."""
+    seconds: dict[str, list[float]] = {stage: [] for stage in STAGES}
+    for _ in range(steps + 3):
+        with clock(device, seconds["data"]):
+            batch = next(side.batches)
+        with clock(device, seconds["forward"]):
+            smoothing = side.forward(batch.input)
+        with clock(device, seconds["losses"]):
+            loss = side.losses(smoothing, batch)
+        with clock(device, seconds["backward"]):
+            loss.backward()  # type: ignore[no-untyped-call]
+        with clock(device, seconds["step"]):
+            clip_and_step(side.optimizer)
+    return {stage: statistics.median(times[3:]) for stage, times in seconds.items()}
+
+
+def clip_and_step(optimizer: torch.optim.Optimizer) -> None:
+    """Bound the gradient and move the weights."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    nn.utils.clip_grad_norm_(parameters, 1.0)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+
+
+def whole_steps(
+    config: Config, dataset: Dataset, teachers: Teachers, device: torch.device, steps: int
+) -> dict[str, float]:
+    """Time steps of `Training` as they run, and the share of it spent on waiting for data."""
+    training = Training(config, teachers, Processes(device=device))
+    source = BatchSource(dataset, config.data, config.augment, seed=config.seed, device=device)
+    waited: list[float] = []
+
+    def timed() -> Iterator[Batch]:
+        with contextlib.closing(source.batches(0, steps + 3)) as batches:
+            while True:
+                began = time.perf_counter()
+                batch = next(batches, None)
+                waited.append(time.perf_counter() - began)
+                if batch is None:
+                    return
+                yield batch
+
+    batches = timed()
+    for _ in range(3):
+        training.advance(batches)
+    waited.clear()
+    synchronise(device)
+    began = time.perf_counter()
+    for _ in range(steps):
+        training.advance(batches)
+    synchronise(device)
+    seconds = time.perf_counter() - began
+    return {
+        "images_per_second": steps * config.data.batch_size / seconds,
+        "data_share": sum(waited) / seconds,
+    }
+
+
+def equal_loss(
+    config: Config, dataset: Dataset, teachers: Teachers, device: torch.device, steps: int
+) -> dict[str, float]:
+    """Train both sides on the same batches; return their mean losses over the last tenth."""
+    source = BatchSource(dataset, config.data, config.augment, seed=config.seed, device=device)
+    plain = plain_side(config, dataset, teachers, device)
+    ours = our_side(config, dataset, teachers, device)
+    losses: dict[str, list[Tensor]] = {"plain": [], "ours": []}
+    for name, side in (("plain", plain), ("ours", ours)):
+        with contextlib.closing(source.batches(0, steps)) as batches:
+            for batch in batches:
+                loss = side.losses(side.forward(batch.input), batch)
+                loss.backward()  # type: ignore[no-untyped-call]
+                clip_and_step(side.optimizer)
+                losses[name].append(loss.detach())
+    tail = max(1, steps // 10)
+    return {name: torch.stack(found[-tail:]).mean().item() for name, found in losses.items()}
+
+
+def with_batch(config: Config, size: int) -> Config:
+    """Change the batch size."""
+    return dataclasses.replace(config, data=dataclasses.replace(config.data, batch_size=size))
+
+
+@contextlib.contextmanager
+def clock(device: torch.device, times: list[float]) -> Iterator[None]:
+    """Append the seconds of the block, the device's work included."""
+    synchronise(device)
+    began = time.perf_counter()
+    yield
+    synchronise(device)
+    times.append(time.perf_counter() - began)
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait for the device."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def describe(device: torch.device) -> str:
+    """Name the hardware."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
+
+
+def show(
+    report: dict[str, object],
+    plain: dict[str, float],
+    staged: dict[str, float],
+    ours: dict[int, dict[str, float]],
+) -> None:
+    """Print the tables."""
+    print(f"{report['device']}, {report['config']} at patch {report['patch']}")
+    print(f"{'stage':10} {'plain ms':>10} {'ours ms':>10}")
+    for stage in STAGES:
+        print(f"{stage:10} {plain[stage] * 1e3:10.1f} {staged[stage] * 1e3:10.1f}")
+    print(f"{'sum':10} {sum(plain.values()) * 1e3:10.1f} {sum(staged.values()) * 1e3:10.1f}")
+    base = report["plain"]["images_per_second"]  # type: ignore[index]
+    print(f"plain, batch {report['plain']['batch']}: {base:.1f} images/s")  # type: ignore[index]
+    for batch, found in ours.items():
+        speed = found["images_per_second"]
+        wait = found["data_share"]
+        print(
+            f"ours, batch {batch}: {speed:.1f} images/s, {speed / base:.2f} x, {wait:.1%} for data"
+        )
+    if "loss" in report:
+        print(f"loss: {report['loss']}")
+
+
+if __name__ == "__main__":
+    main()
