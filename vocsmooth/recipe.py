@@ -10,8 +10,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from vocsmooth.errors import InputError
-from vocsmooth.operators import check_params
+from vocsmooth.operators import check_params, smooth
 from vocsmooth.settings import load_toml, nearest
 from vocsmooth.voc import read_ids
 
@@ -205,7 +207,8 @@ def load_recipe(path_or_name: str | Path) -> Recipe:
     Raises
     ------
     InputError
-        There is no such file or name, or a key in it is unknown, mistyped or out of range.
+        There is no such file or name, or a key in it is unknown, mistyped or out of range, an
+        operator's parameters included.
     """
     path = Path(path_or_name)
     if path.suffix != ".toml" and not path.is_file():
@@ -213,7 +216,25 @@ def load_recipe(path_or_name: str | Path) -> Recipe:
     recipe = load_toml(Recipe, path)
     if isinstance(recipe.ids, str):
         recipe = dataclasses.replace(recipe, ids=read_ids(path.parent / recipe.ids))
+    for operator in _list_operators(recipe):
+        _try(operator, path)
     return recipe
+
+
+def _list_operators(recipe: Recipe) -> list[Operator | Negative]:
+    """Return every operator that a recipe may apply."""
+    labels = recipe.labels
+    fixed = [labels.fixed] if labels.fixed else []
+    return [*fixed, labels.fallback, *labels.expand(), *recipe.negatives]
+
+
+def _try(operator: Operator | Negative, path: Path) -> None:
+    """Run an operator on a few pixels: a bad parameter is found now, not by each worker."""
+    pixels = np.linspace(0, 1, 8 * 8 * 3, dtype=np.float32).reshape(8, 8, 3)
+    try:
+        smooth(pixels, operator.operator, **operator.params)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{path}: operator {operator.operator!r}: {error}") from None
 
 
 def _bundled(name: str) -> Path:

@@ -107,6 +107,12 @@ def make_maps(
         return LeftOut(id=photo.id, split=photo.split, kind="error", reason=f"{where}{error}")
 
 
+def failed_checks(provenance: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of the negatives that are not worse than the label where they should be."""
+    checks = provenance.get("negatives", {})
+    return tuple(name for name, check in checks.items() if check["worse"] is False)
+
+
 def _make_maps(photo: Photograph, recipe: Recipe, textures: TextureSource) -> ImageMaps | LeftOut:
     """Make all maps or reject the label; bad files raise."""
     pixels, mask, provenance = _read(photo)

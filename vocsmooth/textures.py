@@ -78,10 +78,10 @@ def open_textures(folder: Path | None = None) -> TextureSource:
         hashes = ((name, sha256_file(bundled_folder() / name)) for name in BUNDLED)
         return TextureSource(folder=None, photographs=tuple(hashes), families=tuple(FAMILIES))
     if not folder.is_dir():
-        raise InputError(f"--textures {folder} is not a folder.")
+        raise InputError(f"The texture folder {folder} is not a folder.")
     paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in _SUFFIXES)
     if not paths:
-        raise InputError(f"--textures {folder} holds no images ({', '.join(_SUFFIXES)}).")
+        raise InputError(f"The texture folder {folder} holds no images ({', '.join(_SUFFIXES)}).")
     for path in paths:
         _read_tile(path)  # a bad file is named now, not after hours
     return TextureSource(folder=folder, photographs=tuple((p.name, sha256_file(p)) for p in paths))

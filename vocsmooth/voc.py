@@ -116,7 +116,7 @@ def find_tree(root: Path) -> VocTree:
         JPEGImages.
     """
     if not root.is_dir():
-        raise InputError(f"--voc-root {root} is not a folder.")
+        raise InputError(f"The VOC root {root} is not a folder.")
     if (root / "JPEGImages").is_dir():
         return _tree_at(root)
     devkit = root / "VOCdevkit" if (root / "VOCdevkit").is_dir() else root

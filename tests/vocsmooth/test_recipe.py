@@ -86,6 +86,8 @@ NEGATIVE = '[[negatives]]\nname = "{}"\noperator = "l0"\n'
             r"values.lam must be a non-empty array, got \[\]",
         ),
         ('[[labels.candidates]]\noperator = "l0"\nvalues = { lam = 0.1 }', "non-empty array"),
+        (MINIMAL + "params = { radius = -3 }", "operator 'guided': "),
+        (MINIMAL + 'params = { eps = "much" }', "operator 'guided': "),
         (MINIMAL + "[textures]\nstrength = [1.0, 0.5]", "from small to large"),
         (MINIMAL + "[textures]\nscale = [0.0, 1.0]", r"scale must be in \[0.05, 20\], got 0.0"),
         (MINIMAL + "[textures]\ncount = 0", "count must be in"),

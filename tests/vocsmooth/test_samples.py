@@ -15,7 +15,7 @@ from vocsmooth.errors import InputError
 from vocsmooth.images import read_rgb, to_float, to_uint
 from vocsmooth.operators import smooth
 from vocsmooth.recipe import Grid, Labels, Negative, Operator, Recipe, Textures
-from vocsmooth.samples import ImageMaps, LeftOut, make_maps
+from vocsmooth.samples import ImageMaps, LeftOut, failed_checks, make_maps
 from vocsmooth.textures import TextureSource, open_textures
 from vocsmooth.voc import Photograph
 
@@ -130,7 +130,10 @@ def test_a_negative_that_is_no_worse_is_found_out(
         name="over", operator="guided", params={"radius": 1, "eps": 1e-6}, worse="boundaries"
     )
     recipe = dataclasses.replace(RECIPE, negatives=(mild,))
-    assert make(photo, textures, recipe).provenance["negatives"]["over"]["worse"] is False
+    provenance = make(photo, textures, recipe).provenance
+    assert provenance["negatives"]["over"]["worse"] is False
+    assert failed_checks(provenance) == ("over",)
+    assert failed_checks(make(photo, textures).provenance) == ()
 
 
 def test_same_maps_whatever_was_made_before(photo: Photograph, textures: TextureSource) -> None:
