@@ -18,28 +18,10 @@ VOID = 255
 """Mask value of pixels without a class: object outlines and what was not annotated."""
 
 VOC_CLASSES = (
-    "background",
-    "aeroplane",
-    "bicycle",
-    "bird",
-    "boat",
-    "bottle",
-    "bus",
-    "car",
-    "cat",
-    "chair",
-    "cow",
-    "diningtable",
-    "dog",
-    "horse",
-    "motorbike",
-    "person",
-    "pottedplant",
-    "sheep",
-    "sofa",
-    "train",
-    "tvmonitor",
-)
+    "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair",
+    "cow", "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa",
+    "train", "tvmonitor",
+)  # fmt: skip
 """Names of the classes 0..20."""
 
 MAX_ID_BYTES = 64
@@ -150,11 +132,7 @@ def read_ids(path: Path) -> tuple[str, ...]:
     ids = [text for line in lines if (text := line.split("#")[0].strip())]
     if not ids:
         raise InputError(f"The id list {path} is empty; expected one id a line.")
-    if bad := [i for i in ids if re.search(r"[\s/\\\0]", i) or len(i.encode()) > MAX_ID_BYTES]:
-        raise InputError(
-            f"{path}: not ids: {_shorten(bad)}. Expected one file name without suffix a line, "
-            f"no blanks or slashes, at most {MAX_ID_BYTES} bytes."
-        )
+    _check_ids(ids, str(path))
     counts = Counter(ids)
     if twice := [i for i, count in counts.items() if count > 1]:
         raise InputError(f"{path}: ids given twice: {_shorten(twice)}.")
@@ -200,6 +178,7 @@ def list_photographs(
             f"No list {unknown[0]}.txt: {tree.root} has no ImageSets/Segmentation; "
             "without lists the splits are train and val."
         )
+    splits = tuple(dict.fromkeys(splits))
     wanted = read_ids(ids_file) if ids_file else tuple(ids)
     images = _by_stem(tree.images, _IMAGE_SUFFIXES)
     masks: dict[str, Path] = {}
@@ -212,6 +191,7 @@ def list_photographs(
         split_of = {i: split_of[i] for i in wanted if i in split_of}
     else:
         unlisted = [] if tree.lists else list(masks if tree.mask_folders else images)
+    _check_ids(unlisted, str(tree.images))
     split_of |= _hash_splits(unlisted, splits, val_fraction)
     source = str(ids_file) if ids_file else str(tree.lists or tree.root)
     _check_files(split_of, images, masks if tree.mask_folders else None, source)
@@ -239,6 +219,20 @@ def _tree_at(root: Path, passed_over: tuple[str, ...] = ()) -> VocTree:
         lists=lists if lists.is_dir() else None,
         passed_over=passed_over,
     )
+
+
+def _check_ids(ids: Iterable[str], where: str) -> None:
+    """Refuse what cannot be a file name without suffix, or is too long for the shards."""
+    bad = [
+        i
+        for i in ids
+        if re.search(r"[\s/\\]", i) or not i.isprintable() or len(i.encode()) > MAX_ID_BYTES
+    ]
+    if bad:
+        raise InputError(
+            f"{where}: not ids: {_shorten(bad)}. Expected file names without suffix, no blanks or "
+            f"slashes, at most {MAX_ID_BYTES} bytes."
+        )
 
 
 def _read_splits(lists: Path, splits: Sequence[str]) -> dict[str, str]:

@@ -194,3 +194,19 @@ def test_reads_the_reference_tree(shared: Path) -> None:
     photographs = list_photographs(find_tree(shared / "voc" / "VOCdevkit"))
     assert [p.split for p in photographs].count("train") == 60
     assert [p.split for p in photographs].count("val") == 16
+
+
+def test_file_names_that_cannot_be_ids_are_named(tmp_path: Path) -> None:
+    make_tree(tmp_path / "blank", "a")
+    Image.new("L", (4, 3)).save(tmp_path / "blank/SegmentationClass/b c.png")
+    with pytest.raises(InputError, match=r"JPEGImages: not ids: b c\."):
+        list_photographs(find_tree(tmp_path / "blank"))
+    make_tree(tmp_path / "long", "a" * 65)
+    with pytest.raises(InputError, match="at most 64 bytes"):
+        list_photographs(find_tree(tmp_path / "long"))
+
+
+def test_a_split_named_twice_counts_once(tmp_path: Path) -> None:
+    make_tree(tmp_path)
+    write_list(tmp_path, "train", "a\nb\n")
+    assert len(list_photographs(find_tree(tmp_path), ["train", "train"])) == 2
