@@ -122,6 +122,8 @@ class Textures:
         _check_range("color", self.color, 0, 1)
         _check_pair("strength", self.strength, 0, 10)
         _check_pair("scale", self.scale, 0.05, 20)
+        if self.mode == "authors" and self.color:
+            raise ValueError(f"color must be 0 in the authors' mode, got {self.color}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,20 +36,20 @@ class TextureSource:
     folder: Path | None
     """Folder of the photographs; None for the bundled ones, wherever they are installed."""
     photographs: tuple[tuple[str, str], ...]
-    """File name and SHA-256 of each photograph, sorted by name."""
+    """Path inside the folder and SHA-256 of each photograph, sorted by path."""
     families: tuple[str, ...] = ()
     """Procedural families, see `vocsmooth.procedural`."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """File names of the photographs, then the families."""
+        """Paths of the photographs inside the folder, then the families."""
         return tuple(name for name, _ in self.photographs) + self.families
 
     def tile(self, name: str, rng: np.random.Generator) -> NDArray[np.float32]:
         """Return a tile in grey levels: a photograph as it is, or a fresh one of a family."""
         if name in self.families:
             return draw_tile(name, rng)
-        return _read_tile((self.folder or bundled_folder()) / name)
+        return _read_tile((self.folder or bundled_folder()) / name, dict(self.photographs)[name])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +67,7 @@ class Placement:
 
 
 def open_textures(folder: Path | None = None) -> TextureSource:
-    """Take the images of a folder as textures, or the bundled photographs and all families.
+    """Take the images in a folder and below as textures, or the bundled photographs and families.
 
     Raises
     ------
@@ -75,16 +75,21 @@ def open_textures(folder: Path | None = None) -> TextureSource:
         The folder is missing or has no images, or one of them cannot be read.
     """
     if folder is None:
-        hashes = ((name, sha256_file(bundled_folder() / name)) for name in BUNDLED)
-        return TextureSource(folder=None, photographs=tuple(hashes), families=tuple(FAMILIES))
+        return TextureSource(
+            folder=None,
+            photographs=tuple((name, sha256_file(bundled_folder() / name)) for name in BUNDLED),
+            families=tuple(FAMILIES),
+        )
     if not folder.is_dir():
         raise InputError(f"The texture folder {folder} is not a folder.")
-    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in _SUFFIXES)
+    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in _SUFFIXES)
     if not paths:
         raise InputError(f"The texture folder {folder} holds no images ({', '.join(_SUFFIXES)}).")
     for path in paths:
-        _read_tile(path)  # a bad file is named now, not after hours
-    return TextureSource(folder=folder, photographs=tuple((p.name, sha256_file(p)) for p in paths))
+        read_rgb(path)  # a bad file is named now, not after hours
+    names = (path.relative_to(folder).as_posix() for path in paths)
+    hashes = (sha256_file(path) for path in paths)
+    return TextureSource(folder=folder, photographs=tuple(zip(names, hashes, strict=True)))
 
 
 def generator(seed: int, key: str, number: int) -> np.random.Generator:
@@ -216,8 +221,10 @@ def _sample(
 
 
 @lru_cache(maxsize=16)
-def _read_tile(path: Path) -> NDArray[np.float32]:
+def _read_tile(path: Path, digest: str) -> NDArray[np.float32]:
     """Read an image as a grey plane; kept for the next input that draws it, hence read-only."""
+    if sha256_file(path) != digest:
+        raise InputError(f"{path}: the texture has changed since the build began; start it again.")
     tile = luminance(read_rgb(path))
     tile.flags.writeable = False
     return tile

@@ -92,6 +92,7 @@ NEGATIVE = '[[negatives]]\nname = "{}"\noperator = "l0"\n'
         (MINIMAL + "[textures]\nscale = [0.0, 1.0]", r"scale must be in \[0.05, 20\], got 0.0"),
         (MINIMAL + "[textures]\ncount = 0", "count must be in"),
         (MINIMAL + '[textures]\nmode = "autors"', "one of 'random', 'authors', got 'autors'"),
+        (MINIMAL + '[textures]\nmode = "authors"\ncolor = 0.1', "color must be 0 in the authors'"),
         (MINIMAL + NEGATIVE.format("Über"), r"name must match .*, got 'Über'"),
         (MINIMAL + NEGATIVE.format("label"), "'label' is taken"),
         (MINIMAL + NEGATIVE.format("a") * 2, "two negatives are named 'a'"),

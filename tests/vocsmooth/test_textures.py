@@ -43,22 +43,34 @@ def test_bundled_set_has_photographs_and_families() -> None:
 
 
 def test_folder_of_images_in_several_formats(tmp_path: Path) -> None:
-    Image.new("RGB", (6, 4), (255, 0, 0)).save(tmp_path / "b.PNG")
+    (tmp_path / "more").mkdir()
+    Image.new("RGB", (6, 4), (255, 0, 0)).save(tmp_path / "more/b.PNG")
     Image.new("L", (6, 4), 100).save(tmp_path / "a.tif")
     (tmp_path / "notes.txt").write_text("not a texture")
     source = open_textures(tmp_path)
-    assert source.names == ("a.tif", "b.PNG")
+    assert source.names == ("a.tif", "more/b.PNG")
     rng = np.random.default_rng(0)
     np.testing.assert_allclose(source.tile("a.tif", rng), np.full((4, 6), 100), rtol=1e-5)
-    np.testing.assert_allclose(source.tile("b.PNG", rng), np.full((4, 6), 76.245), rtol=1e-5)
+    np.testing.assert_allclose(source.tile("more/b.PNG", rng), np.full((4, 6), 76.245), rtol=1e-5)
 
 
 def test_folder_identity_follows_its_bytes(tmp_path: Path) -> None:
     Image.new("L", (6, 4), 100).save(tmp_path / "a.png")
     before = open_textures(tmp_path)
     assert open_textures(tmp_path) == before
+    assert before.tile("a.png", np.random.default_rng(0)).flags.writeable is False
     Image.new("L", (6, 4), 101).save(tmp_path / "a.png")
-    assert open_textures(tmp_path) != before
+    after = open_textures(tmp_path)
+    assert after != before
+    np.testing.assert_allclose(after.tile("a.png", np.random.default_rng(0)), 101, rtol=1e-5)
+
+
+def test_a_texture_that_changes_during_a_build_is_found_out(tmp_path: Path) -> None:
+    Image.new("L", (6, 4), 100).save(tmp_path / "a.png")
+    source = open_textures(tmp_path)
+    Image.new("L", (6, 4), 101).save(tmp_path / "a.png")
+    with pytest.raises(InputError, match=r"a\.png: the texture has changed"):
+        source.tile("a.png", np.random.default_rng(0))
 
 
 def test_bad_folders(tmp_path: Path) -> None:
