@@ -94,16 +94,17 @@ def make_maps(
 
     Raises
     ------
-    InputError, ConvergenceError
-        With `strict` only: a file is missing, damaged or does not fit, or a solver gave up.
+    InputError, ConvergenceError, OSError
+        With `strict` only: a file is missing, damaged or does not fit, a solver gave up, or the
+        disk failed.
     """
     try:
         return _make_maps(photo, recipe, textures)
-    except (InputError, ConvergenceError) as error:
+    except (InputError, ConvergenceError, OSError) as error:
         if strict:
             raise
-        # An operator does not know which file its image came from.
-        where = f"{photo.image}: " if isinstance(error, ConvergenceError) else ""
+        # Only an InputError knows which file it is about.
+        where = "" if isinstance(error, InputError) else f"{photo.image}: "
         return LeftOut(id=photo.id, split=photo.split, kind="error", reason=f"{where}{error}")
 
 

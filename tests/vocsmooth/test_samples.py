@@ -215,6 +215,23 @@ def test_bad_files_leave_the_photograph_out(
         make_maps(photo, RECIPE, textures, strict=True)
 
 
+def test_a_texture_that_vanishes_is_an_error_of_the_photograph(
+    photo: Photograph, tmp_path: Path
+) -> None:
+    folder = tmp_path / "textures"
+    folder.mkdir()
+    Image.new("L", (8, 8), 90).save(folder / "t.png")
+    source = open_textures(folder)
+    (folder / "t.png").unlink()
+    left_out = make_maps(photo, RECIPE, source)
+    assert isinstance(left_out, LeftOut)
+    assert left_out.kind == "error"
+    assert left_out.reason.startswith(str(photo.image))
+    assert "t.png" in left_out.reason
+    with pytest.raises(FileNotFoundError):
+        make_maps(photo, RECIPE, source, strict=True)
+
+
 def test_copies_of_a_photograph_get_other_textures(
     photo: Photograph, textures: TextureSource, tmp_path: Path
 ) -> None:
