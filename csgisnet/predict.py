@@ -17,6 +17,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from csgisnet.checkpoint import load_network
 from csgisnet.device import Precision, autocast, pick_device, place
 from csgisnet.network import SmoothingNetwork, receptive_radius
+from csgisnet.runs import BEST_FILE
 from csgisnet.tiling import Image, apply_tiled, tile_side
 
 DEFAULT_MEMORY = 1 << 30
@@ -122,6 +123,15 @@ def load(
 ) -> Smoother:
     """Load a checkpoint, ours or one that the paper's authors released, ready to smooth.
 
+    Parameters
+    ----------
+    path : str or Path
+        File of weights, or the folder of a run, whose best weights are taken.
+    device, precision, memory
+        See `Smoother`.
+    channel_order : {"rgb", "bgr"}
+        See `csgisnet.checkpoint.load_network`.
+
     Raises
     ------
     CheckpointError
@@ -129,11 +139,11 @@ def load(
 
     Examples
     --------
-    >>> import csgisnet
-    >>> smoother = csgisnet.load("runs/demo/best.safetensors")  # doctest: +SKIP
+    >>> smoother = load("runs/demo")  # doctest: +SKIP
     >>> result = smoother.smooth(image)  # doctest: +SKIP
     """
-    network = load_network(Path(path), channel_order)
+    path = Path(path)
+    network = load_network(path / BEST_FILE if path.is_dir() else path, channel_order)
     return Smoother(network, device=device, precision=precision, memory=memory)
 
 

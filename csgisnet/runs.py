@@ -13,6 +13,9 @@ from vocsmooth.errors import InputError
 from vocsmooth.files import write_json
 
 RUN_FILE = "run.json"
+"""What a run belongs to."""
+BEST_FILE = "best.safetensors"
+"""A copy of the run's best network."""
 
 
 def settle_config(folder: Path, config: Config | None, *, dataset: str, resume: bool) -> Config:

@@ -23,11 +23,12 @@ from csgisnet.errors import TrainingError
 from csgisnet.panel import draw_panel
 from csgisnet.predict import Smoother
 from csgisnet.progress import RunLog, to_stderr
-from csgisnet.runs import begin_run, settle_config
+from csgisnet.runs import BEST_FILE, begin_run, settle_config
 from csgisnet.teachers import load_teachers
 from csgisnet.training import Training
 from csgisnet.validate import Scores, choose_samples, score
 from vocsmooth import settings
+from vocsmooth.files import write_atomically
 from vocsmooth.shards import Dataset, open_dataset
 
 EXIT_STOPPED = 75
@@ -181,7 +182,7 @@ class _Run:
             steps=training.step,
             seconds=time.monotonic() - began,
             scores=self._best,
-            best=next(iter(list_best(self._folder)), None),
+            best=None if self._best is None else self._folder / BEST_FILE,
         )
 
     def _after_step(self, log: RunLog | None, *, leave: bool) -> None:
@@ -252,14 +253,9 @@ class _Run:
             "dataset": self._digest,
             "config": settings.to_dict(self._config),
         }
-        save_best(
-            self._folder,
-            scores.psnr_result,
-            step,
-            self._training.average,
-            metadata=record,
-            keep=self._config.run.keep_best,
-        )
+        network, keep = self._training.average, self._config.run.keep_best
+        save_best(self._folder, scores.psnr_result, step, network, metadata=record, keep=keep)
+        write_atomically(self._folder / BEST_FILE, list_best(self._folder)[0].read_bytes())
 
 
 @contextlib.contextmanager

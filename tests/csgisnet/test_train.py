@@ -121,7 +121,8 @@ def test_a_run_leaves_states_networks_and_records(lab: Lab, config: Config) -> N
     run = lab.folder / "run"
     assert (summary.finished, summary.steps) == (True, 12)
     assert sorted(p.name for p in run.glob("*.pt")) == ["state-000000010.pt", "state-000000012.pt"]
-    assert summary.best == list_best(run)[0]
+    assert summary.best == run / "best.safetensors"
+    assert summary.best.read_bytes() == list_best(run)[0].read_bytes()
     metadata = load_weights(summary.best, "network").metadata
     assert settings.from_dict(Config, metadata["config"], "checkpoint") == config
     assert metadata["scores"] == dataclasses.asdict(summary.scores)  # type: ignore[arg-type]
