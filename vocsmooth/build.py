@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
@@ -23,7 +24,7 @@ from vocsmooth.index import (
     sidecar_path,
     write_object,
 )
-from vocsmooth.plan import check_folder, make_plan, remove_leftovers
+from vocsmooth.plan import check_folder, make_plan, needed_bytes, remove_leftovers
 from vocsmooth.recipe import Recipe
 from vocsmooth.shard_task import (
     ShardTask,
@@ -53,6 +54,10 @@ class Progress:
     """The shard is whole from an earlier run."""
     left_out: tuple[LeftOutEntry, ...] = ()
     """Photographs of the shard that are not in it."""
+    needed_bytes: int = 0
+    """At the start: estimated size of the dataset if no photograph is left out."""
+    free_bytes: int = 0
+    """At the start: space on the disk, shards of earlier runs counted as free."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,14 +180,14 @@ def _build(
 ) -> Index:
     """Make what is missing of a dataset: the plan first, the index last."""
     out = tasks[0].out
-    with explained_writing():
+    with explained_writing(out / PLAN_NAME):
         out.mkdir(parents=True, exist_ok=True)
         remove_leftovers(out)
         # While shards may change, no index must vouch for them.
         (out / INDEX_NAME).unlink(missing_ok=True)
         write_object(out / PLAN_NAME, plan)
     total = sum(len(task.photographs) for task in tasks)
-    progress(Progress(done=0, total=total, shard=None))
+    progress(_start(tasks, total))
     sidecars: dict[str, Sidecar] = {}
     done = 0
     with closing(_finish_shards(tasks, jobs)) as finished:
@@ -194,9 +199,26 @@ def _build(
                 Progress(done=done, total=total, shard=name, kept=kept, left_out=sidecar.left_out)
             )
     index = assemble_index(plan, [sidecars[shard.name] for shard in plan.shards])
-    with explained_writing():
+    with explained_writing(out / INDEX_NAME):
         write_object(out / INDEX_NAME, index)
     return index
+
+
+def _start(tasks: Sequence[ShardTask], total: int) -> Progress:
+    """Return the first report, with what the disk must and can hold."""
+    first = tasks[0]
+    there = sum(shard.stat().st_size for shard in first.out.glob("*.h5"))
+    return Progress(
+        done=0,
+        total=total,
+        shard=None,
+        needed_bytes=needed_bytes(
+            [photograph for task in tasks for photograph in task.photographs],
+            first.recipe,
+            first.textures,
+        ),
+        free_bytes=shutil.disk_usage(first.out).free + there,
+    )
 
 
 def _finish_shards(

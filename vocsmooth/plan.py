@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -130,13 +129,6 @@ def needed_bytes(photographs: Sequence[Photograph], recipe: Recipe, textures: Te
     step = -(-len(photographs) // _SAMPLED_SIZES) or 1
     pixels = [_pixels(photograph.image) for photograph in photographs[::step]]
     return round(per_pixel * sum(pixels) / max(len(pixels), 1) * len(photographs))
-
-
-def free_bytes(folder: Path) -> int:
-    """Return the space left on the disk that holds `folder` or, before it exists, its parent."""
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.absolute().parent
-    return shutil.disk_usage(folder).free
 
 
 def _is_running(process: int) -> bool:

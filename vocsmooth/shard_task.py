@@ -95,7 +95,7 @@ def build_shard(task: ShardTask) -> Sidecar:
         images=tuple(_describe(image, path.name) for image in images),
         left_out=tuple(LeftOutEntry(**vars(entry)) for entry in left_out),
     )
-    with explained_writing():
+    with explained_writing(path):
         write_atomically(path, data)
         write_object(sidecar_path(path), sidecar)
     return sidecar
@@ -123,16 +123,13 @@ def package_versions() -> dict[str, str]:
 
 
 @contextmanager
-def explained_writing() -> Iterator[None]:
-    """Add to an error of the system while writing what becomes of the work done so far."""
+def explained_writing(path: Path) -> Iterator[None]:
+    """Add to an error of the system while writing `path` what becomes of the work done so far."""
     try:
         yield
     except OSError as error:
-        raise OSError(
-            error.errno,
-            f"{error.strerror}; nothing is half-written, and the same command goes on from here",
-            error.filename,
-        ) from error
+        message = f"{error.strerror}; nothing is half-written, the same command goes on from here"
+        raise OSError(error.errno, message, str(path)) from error
 
 
 def _make_one(photograph: Photograph, task: ShardTask) -> ImageMaps | LeftOut:

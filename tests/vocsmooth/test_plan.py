@@ -1,0 +1,67 @@
+"""How photographs are dealt out to shards, and what a plan's digest depends on."""
+
+import dataclasses
+import os
+from pathlib import Path
+
+import pytest
+
+from vocsmooth.plan import make_plan, needed_bytes, remove_leftovers
+from vocsmooth.recipe import Recipe
+from vocsmooth.textures import open_textures
+from vocsmooth.voc import Photograph, find_tree, list_photographs
+
+
+@pytest.fixture
+def photographs(pristine_tree: Path) -> tuple[Photograph, ...]:
+    return list_photographs(find_tree(pristine_tree))
+
+
+def test_cuts_each_split_in_order(photographs: tuple[Photograph, ...], recipe: Recipe) -> None:
+    plan = make_plan(photographs, recipe, open_textures(), ("train", "val", "test"))
+    assert [(shard.name, shard.ids) for shard in plan.shards] == [
+        ("train-00000.h5", ("a_1", "b_2")),
+        ("train-00001.h5", ("c_3", "d_4")),
+        ("train-00002.h5", ("é_5",)),
+        ("val-00000.h5", ("v_1", "w_2")),
+    ]
+    assert plan.splits == ("train", "val", "test")
+
+
+def test_digest_is_of_contents_not_of_places(
+    photographs: tuple[Photograph, ...], recipe: Recipe, tmp_path: Path
+) -> None:
+    textures = open_textures()
+    plan = make_plan(photographs, recipe, textures, ("train", "val"))
+    moved = [dataclasses.replace(p, image=tmp_path / p.image.name) for p in photographs]
+    assert make_plan(moved, recipe, textures, ("train", "val")) == plan
+    others = [
+        make_plan(photographs[1:], recipe, textures, ("train", "val")),
+        make_plan(photographs, dataclasses.replace(recipe, seed=1), textures, ("train", "val")),
+        make_plan(photographs, recipe, textures, ("val", "train")),
+        make_plan(
+            photographs, recipe, dataclasses.replace(textures, families=()), ("train", "val")
+        ),
+    ]
+    assert len({plan.digest, *(other.digest for other in others)}) == 5
+
+
+def test_needed_bytes_is_the_size_of_all_maps(
+    photographs: tuple[Photograph, ...], pristine_dataset: Path, recipe: Recipe
+) -> None:
+    pixels = 40 * 56 + 33 * 47 + 48 * 40 + 25 * 61 + 40 * 40 + 36 * 52 + 45 * 31
+    per_pixel = (3 + 1 + 1 + 3) + 2 * (3 + 2 + 3)
+    needed = needed_bytes(photographs, recipe, open_textures())
+    assert needed == pixels * per_pixel
+    written = sum(path.stat().st_size for path in pristine_dataset.glob("*.h5"))
+    assert needed < written < needed + 4 * 12 * 4096  # each dataset starts on a page
+
+
+def test_leftovers_of_the_living_stay(tmp_path: Path) -> None:
+    dead, living = tmp_path / ".a.h5.999999999.tmp", tmp_path / f".b.h5.{os.getpid()}.tmp"
+    for path in (dead, living, tmp_path / ".hidden", tmp_path / "x.1.tmp"):
+        path.touch()
+    remove_leftovers(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        [living.name, ".hidden", "x.1.tmp"]
+    )

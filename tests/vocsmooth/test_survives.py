@@ -1,0 +1,334 @@
+"""Real kills, damage, full disks and failing system calls.
+
+`make test` runs a few of each, `make soak` (SOAK=1) the full counts, printed at the end.
+"""
+
+import functools
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from vocsmooth.errors import DatasetError
+from vocsmooth.index import read_index
+from vocsmooth.mapped_shard import parts_of
+from vocsmooth.recipe import Recipe
+from vocsmooth.settings import to_dict
+from vocsmooth.shard_check import CheckTask, check_shard
+from vocsmooth.shard_schema import Maps, read_layout
+from vocsmooth.shard_writer import recipe_text
+from vocsmooth.verify import verify_dataset
+
+SOAK = bool(os.environ.get("SOAK"))
+KILLS = 50 if SOAK else 2
+FLIPS = 2000 if SOAK else 100
+TRUNCATIONS = 500 if SOAK else 30
+ZEROED_PAGES = 500 if SOAK else 30
+MUTANTS = 20_000 if SOAK else 200
+FULL_DISKS = 50 if SOAK else 1
+
+pytestmark = pytest.mark.timeout(7200 if SOAK else 300)
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from vocsmooth.build import build_dataset
+from vocsmooth.recipe import Recipe
+from vocsmooth.settings import from_dict
+recipe = from_dict(Recipe, {recipe!r}, "recipe")
+try:
+    build_dataset(Path({tree!r}), Path({out!r}), recipe, jobs={jobs})
+except KeyboardInterrupt:
+    sys.exit("interrupted")
+except OSError as error:
+    sys.exit(str(error))
+"""
+
+
+def build_command(tree: Path, out: Path, recipe: Recipe, jobs: int = 2) -> list[str]:
+    """Return the command of a build in a process of its own."""
+    arguments = {"recipe": to_dict(recipe), "tree": str(tree), "out": str(out), "jobs": jobs}
+    return [sys.executable, "-c", PROGRAM.format(**arguments)]
+
+
+def content_of(folder: Path) -> dict[str, bytes]:
+    """Return every file's bytes by name."""
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def workers_of(process: int) -> list[int]:
+    """Return the worker processes of a build."""
+    return [
+        int(folder.name) for folder in Path("/proc").glob("[0-9]*") if is_worker(folder, process)
+    ]
+
+
+def is_worker(folder: Path, parent: int) -> bool:
+    """Return whether a process is one of loky's workers under `parent`."""
+    try:
+        found = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+        return found == parent and b"popen_loky" in (folder / "cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_kills_at_random_moments_change_nothing(
+    pristine_tree: Path, pristine_dataset: Path, recipe: Recipe, tmp_path: Path
+) -> None:
+    """Parent, one worker or the whole group killed: every final name is whole, resuming ends it."""
+    expected = content_of(pristine_dataset)
+    rng = random.Random(7)
+    victims: Counter[str] = Counter()
+    seconds = 4.0  # how long a build takes; measured again whenever one runs through
+    for trial in range(KILLS):
+        out = tmp_path / f"{trial}"
+        victim = ("parent", "worker", "group")[trial % 3]
+        started = time.monotonic()
+        build = subprocess.Popen(
+            build_command(pristine_tree, out, recipe),
+            start_new_session=True,
+            stderr=subprocess.DEVNULL,
+        )
+        time.sleep(rng.uniform(0.2, seconds))
+        workers = workers_of(build.pid)
+        if victim == "worker" and workers:
+            os.kill(rng.choice(workers), signal.SIGKILL)
+        elif victim == "group":
+            os.killpg(build.pid, signal.SIGKILL)
+        else:
+            build.kill()
+        if build.wait(timeout=120) == 0:
+            seconds = time.monotonic() - started
+        victims[victim] += 1
+        final = content_of(out) if out.exists() else {}
+        for name, data in final.items():
+            assert name.endswith(".tmp") or data == expected[name], f"{name} is torn"
+        subprocess.run(build_command(pristine_tree, out, recipe), check=True, timeout=120)
+        assert content_of(out) == expected
+        shutil.rmtree(out)
+    print(
+        f"\n{sum(victims.values())} kills {dict(victims)}: no torn file, same bytes after resuming"
+    )
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_interrupts_stop_with_one_line(
+    pristine_tree: Path, recipe: Recipe, tmp_path: Path, sign: signal.Signals
+) -> None:
+    build = subprocess.Popen(
+        build_command(pristine_tree, tmp_path / "out", recipe),
+        start_new_session=True,
+        stderr=subprocess.PIPE,
+    )
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "out/plan.json").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.killpg(build.pid, sign)  # as Ctrl-C in a terminal does
+    _, errors = build.communicate(timeout=30)
+    assert (build.returncode, errors) == (1, b"interrupted\n")
+    assert not list((tmp_path / "out").glob(".*"))
+
+
+def test_photograph_that_kills_its_worker_is_left_out(
+    tree: Path, recipe: Recipe, tmp_path: Path
+) -> None:
+    """A photograph takes so much memory that a watchdog kills whoever works on it."""
+    size = (2500, 2000)
+    Image.new("RGB", size, "gray").save(tree / "JPEGImages/c_3.jpg")
+    Image.new("L", size).save(tree / "SegmentationClass/c_3.png")
+    out = tmp_path / "out"
+    build = subprocess.Popen(build_command(tree, out, recipe, jobs=2))
+    kills = 0
+    deadline = time.monotonic() + 120
+    while build.poll() is None:
+        assert time.monotonic() < deadline
+        for worker in workers_of(build.pid):
+            if memory_of(worker) > 350e6:
+                os.kill(worker, signal.SIGKILL)
+                kills += 1
+        time.sleep(0.02)
+    assert kills >= 4  # among others, alone, among its shard's photographs, alone
+    index = read_index(out)
+    assert [image.id for image in index.images] == ["a_1", "b_2", "d_4", "é_5", "v_1", "w_2"]
+    (left_out,) = index.left_out
+    assert left_out.id == "c_3"
+    assert "process that worked on it died" in left_out.reason
+
+
+def memory_of(process: int) -> float:
+    """Return the resident bytes of a process, 0 if it is gone."""
+    try:
+        pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return pages * resource.getpagesize()
+
+
+def limited(size: int) -> None:
+    """Let no file grow beyond `size` bytes: the system refuses more as a full disk does."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+def test_full_disk_is_a_clean_error(
+    pristine_tree: Path, pristine_dataset: Path, recipe: Recipe, tmp_path: Path
+) -> None:
+    largest = max(path.stat().st_size for path in pristine_dataset.iterdir())
+    rng = random.Random(3)
+    for trial in range(FULL_DISKS):
+        limit, out = rng.randrange(1, largest), tmp_path / f"{trial}"
+        result = subprocess.run(
+            build_command(pristine_tree, out, recipe),
+            preexec_fn=functools.partial(limited, limit),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert result.returncode == 1, result
+        assert "File too large; nothing is half-written, the same command" in result.stderr
+        assert str(out) in result.stderr
+        assert "Traceback" not in result.stderr
+        expected = content_of(pristine_dataset)
+        assert all(data == expected[name] for name, data in content_of(out).items())
+        if trial % 5 == 0:
+            subprocess.run(build_command(pristine_tree, out, recipe), check=True, timeout=120)
+            assert content_of(out) == expected
+    print(f"\n{FULL_DISKS} full disks: exit 1, one line, nothing partial")
+
+
+@pytest.mark.skipif(not SOAK or shutil.which("strace") is None, reason="needs SOAK=1 and strace")
+@pytest.mark.parametrize("fault", ["error=EIO", "error=ENOSPC", "signal=KILL"])
+@pytest.mark.parametrize("call", ["rename", "fsync"])
+def test_every_sync_and_rename_may_fail(
+    pristine_tree: Path, recipe: Recipe, tmp_path: Path, call: str, fault: str
+) -> None:
+    """Let the k-th call fail, for every k until none is left to fail."""
+    command = build_command(pristine_tree, tmp_path / "out", recipe, jobs=1)
+    subprocess.run(command, check=True, timeout=120)
+    expected = content_of(tmp_path / "out")
+    calls = "rename,renameat,renameat2" if call == "rename" else "fsync"
+    for k in range(1, 1000):
+        shutil.rmtree(tmp_path / "out")
+        trace = tmp_path / "trace"
+        inject = f"inject={calls}:{fault}:when={k}"
+        result = subprocess.run(
+            [
+                "strace",
+                "-f",
+                "-qq",
+                "-o",
+                str(trace),
+                "-e",
+                f"trace={calls}",
+                "-e",
+                inject,
+                *command,
+            ],
+            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        for name, data in content_of(tmp_path / "out").items():
+            assert name.endswith(".tmp") or data == expected[name], f"{name} is torn"
+        if not any(sign in trace.read_text() for sign in ("INJECTED", "killed by SIGKILL")):
+            assert result.returncode == 0
+            break
+        if fault.startswith("error"):
+            assert (result.returncode, "Traceback" in result.stderr) == (1, False)
+            assert "nothing is half-written" in result.stderr
+        subprocess.run(command, check=True, timeout=120)
+        assert content_of(tmp_path / "out") == expected
+    print(f"\n{k - 1} times {call} {fault}: nothing torn, same bytes after resuming")
+
+
+def test_flips_truncations_and_lost_pages_are_reported(dataset: Path) -> None:
+    """Any damage to any byte of any file: shards by their worker task, JSON by the whole check."""
+    index = read_index(dataset)
+    tasks = {
+        part.entry.name: CheckTask(
+            root=dataset,
+            part=part,
+            digest=index.digest,
+            recipe=recipe_text(index.recipe),
+            maps=index.maps,
+        )
+        for split in index.splits
+        for part in parts_of(index, split)
+    }
+    rng = random.Random(11)
+    damages = ["flip"] * FLIPS + ["truncation"] * TRUNCATIONS + ["lost page"] * ZEROED_PAGES
+    files = sorted(path for path in dataset.iterdir() if path.suffix in (".h5", ".json"))
+    weights = [1 if path.suffix == ".h5" else 0.02 for path in files]
+    for damage in damages:
+        (path,) = rng.choices(files, weights)
+        before = path.read_bytes()
+        path.write_bytes(damaged(before, damage, rng))
+        if path.suffix == ".h5":
+            assert check_shard(tasks[path.name]), f"{damage} in {path.name} not noticed"
+        else:
+            assert verify_dataset(dataset, jobs=1).problems, f"{damage} in {path.name} not noticed"
+        path.write_bytes(before)
+    assert verify_dataset(dataset, jobs=1).problems == ()
+    print(f"\n{dict(Counter(damages))}: all reported")
+
+
+def damaged(data: bytes, damage: str, rng: random.Random) -> bytes:
+    """Flip a bit, cut off the end, or lose a page that is not empty already."""
+    position = rng.randrange(len(data))
+    if damage == "flip":
+        return (
+            data[:position] + bytes([data[position] ^ 1 << rng.randrange(8)]) + data[position + 1 :]
+        )
+    if damage == "truncation":
+        return data[:position]
+    start = position - position % 4096
+    lost = data[:start] + bytes(len(data[start : start + 4096])) + data[start + 4096 :]
+    return lost if lost != data else bytes(len(data))
+
+
+def test_mutants_are_read_or_refused(pristine_dataset: Path, tmp_path: Path) -> None:
+    """Files with random damage to their structure neither crash nor hang nor surprise the reader.
+
+    In children, a hundred files each; their exit status says how they ended.
+    """
+    index = read_index(pristine_dataset)
+    whole = (pristine_dataset / "val-00000.h5").read_bytes()
+    outcomes: Counter[str] = Counter()
+    for batch in range(0, MUTANTS, 100):
+        child = os.fork()
+        if child == 0:
+            os._exit(read_mutants(whole, index.maps, tmp_path / "mutant.h5", seed=batch))
+        signal_number = os.waitpid(child, 0)[1]
+        outcomes["ok" if signal_number == 0 else f"status {signal_number}"] += 1
+    assert outcomes == {"ok": MUTANTS // 100}
+    print(f"\n{MUTANTS} mutants: all read or refused, none crashed or hung")
+
+
+def read_mutants(whole: bytes, maps: Maps, path: Path, seed: int) -> int:
+    """Read a hundred mutants; return 0 if each was read or refused, within a minute in all."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(60)
+    rng = random.Random(seed)
+    structure = [i for i in range(len(whole)) if i < 8192 or i > len(whole) - 8192]
+    for _ in range(100):
+        mutant = bytearray(whole)
+        for _ in range(rng.randint(1, 8)):
+            mutant[rng.choice(structure)] = rng.choice([0, 1, 0x7F, 0xFF, rng.randrange(256)])
+        path.write_bytes(mutant)
+        try:
+            read_layout(path, maps)
+        except DatasetError:
+            continue
+    return 0
