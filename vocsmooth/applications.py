@@ -1,0 +1,312 @@
+"""What people smooth images for: detail, abstraction, smoothing by class, video.
+
+All functions take what a smoother made, so they work with every operator and with the network.
+Images are ``(H, W)`` or ``(H, W, 3)`` float32 or float64 in [0, 1] and keep shape and type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vocsmooth.arrays import FloatImage, as_channels, check_count, check_image, check_number, like
+from vocsmooth.edges import LUMA_WEIGHTS
+from vocsmooth.settings import nearest
+from vocsmooth.voc import VOC_CLASSES, VOID
+
+_EDGE_SIGMA = 1.0  # pixels
+_SURROUND = 1.6  # ratio of the two sigmas, as in the paper
+_EDGE_SENSITIVITY = 0.98
+_EDGE_SHARPNESS = 300.0  # the paper's 0.75 to 5, for luminances up to 1 instead of 100
+_STEP_SHARPNESS = 3.0
+_STILL_CHANGE = 0.05  # of the range; a pixel that changed by this keeps 1/e of its persistence
+
+
+def blend(
+    image: FloatImage, smoothed: FloatImage, strength: float | NDArray[np.floating[Any]]
+) -> FloatImage:
+    """Smooth by more or less, everywhere or by a strength for each pixel.
+
+    Parameters
+    ----------
+    image : ndarray
+        The image before smoothing.
+    smoothed : ndarray
+        The same image, smoothed.
+    strength : float or (H, W) ndarray
+        0 keeps the image, 1 takes the smoothed one; above 1 takes more away, below 0 enhances what
+        smoothing would take. See `strength_map`.
+
+    Returns
+    -------
+    ndarray
+        ``image + strength * (smoothed - image)``, clipped to [0, 1].
+
+    Raises
+    ------
+    TypeError, ValueError
+        An image is no float image in [0, 1], or the shapes do not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> image, smoothed = np.array([[0.25, 0.75]]), np.array([[0.5, 0.5]])
+    >>> blend(image, smoothed, 0.5).tolist()
+    [[0.375, 0.625]]
+    >>> blend(image, smoothed, np.array([[1.0, 0.0]])).tolist()
+    [[0.5, 0.75]]
+    """
+    _check_pair(image, smoothed)
+    amount = np.asarray(strength, image.dtype)
+    if amount.ndim and amount.shape != image.shape[:2]:
+        raise ValueError(
+            f"strength must be a number or of shape {image.shape[:2]}, got shape {amount.shape}."
+        )
+    if amount.ndim:
+        amount = amount.reshape(amount.shape + (1,) * (image.ndim - 2))
+    return np.clip(image + amount * (smoothed - image), 0, 1)
+
+
+def detail_enhance(image: FloatImage, smoothed: FloatImage, amount: float = 1.5) -> FloatImage:
+    """Make the detail that smoothing takes away stronger, without halos at the edges it keeps.
+
+    Parameters
+    ----------
+    image, smoothed : ndarray
+        The image before and after smoothing.
+    amount : float
+        How much of the detail to add to the image; 0 changes nothing.
+
+    Returns
+    -------
+    ndarray
+        ``image + amount * (image - smoothed)``, clipped to [0, 1].
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `blend`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> image = np.array([[0.25, 0.75]])
+    >>> detail_enhance(image, np.array([[0.375, 0.625]]), amount=1.0).tolist()
+    [[0.125, 0.875]]
+    """
+    return blend(image, smoothed, -amount)
+
+
+def abstract(smoothed: FloatImage, levels: int = 8, edge_strength: float = 1.0) -> FloatImage:
+    """Turn a smoothed image into a drawing: few luminances, soft steps between, dark lines.
+
+    Parameters
+    ----------
+    smoothed : ndarray
+        A smoothed image; texture left in it would become lines.
+    levels : int
+        Number of steps of luminance, at least 2. Colour differences stay as they are.
+    edge_strength : float
+        0 draws no lines, 1 black ones.
+
+    Returns
+    -------
+    ndarray
+        The abstraction, clipped to [0, 1].
+
+    Raises
+    ------
+    TypeError, ValueError
+        `smoothed` is no grey or RGB float image in [0, 1], or a parameter is out of range.
+
+    References
+    ----------
+    H. Winnemöller, S. C. Olsen, B. Gooch, "Real-Time Video Abstraction", SIGGRAPH 2006: lines from
+    a difference of Gaussians, and soft quantisation of the luminance.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> ramp = np.tile(np.linspace(0, 1, 9), (3, 1))
+    >>> abstract(ramp, levels=2, edge_strength=0)[0].round(1).tolist()
+    [0.0, 0.0, 0.2, 0.5, 0.5, 0.5, 0.8, 1.0, 1.0]
+    """
+    check_image(smoothed, "smoothed")
+    check_count("levels", levels, at_least=2)
+    check_number("edge_strength", edge_strength, at_least=0)
+    luma = _luma(smoothed)
+    stepped = as_channels(smoothed) + (_quantise(luma, levels) - luma)[..., None]
+    lines = 1 - edge_strength * (1 - _line_brightness(luma))
+    drawn = np.clip(stepped, 0, 1) * np.clip(lines, 0, 1)[..., None]
+    return like(drawn, smoothed)
+
+
+def strength_map(
+    mask: NDArray[np.uint8],
+    strengths: Mapping[str, float],
+    *,
+    default: float = 1.0,
+    feather: float = 0.0,
+) -> NDArray[np.float32]:
+    """Return how strongly to smooth each pixel, by the class it belongs to; for `blend`.
+
+    Parameters
+    ----------
+    mask : (H, W) uint8
+        Class indices as `vocsmooth.images.read_mask` gives them, 255 where void.
+    strengths : mapping
+        Strength by name of class, such as ``{"person": 0.2, "background": 1.5}``.
+    default : float
+        Strength of all other classes, and of void.
+    feather : float
+        Standard deviation, in pixels, of a Gaussian that softens the borders between strengths.
+
+    Returns
+    -------
+    (H, W) float32 ndarray
+        Strengths.
+
+    Raises
+    ------
+    ValueError
+        A name is no VOC class (the message names the nearest), the mask holds a value that is no
+        class, or `feather` is negative.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> strength_map(np.array([[0, 15, 255]], np.uint8), {"person": 0.25}).tolist()
+    [[1.0, 0.25, 1.0]]
+    """
+    check_number("feather", feather, at_least=0)
+    by_class = np.full(256, default, np.float32)
+    for name, strength in strengths.items():
+        if name not in VOC_CLASSES:
+            raise ValueError(f"No class {name!r}.{nearest(name, VOC_CLASSES)}")
+        by_class[VOC_CLASSES.index(name)] = strength
+    unknown = (mask >= len(VOC_CLASSES)) & (mask != VOID)
+    if mask.ndim != 2 or mask.dtype != np.uint8 or unknown.any():
+        raise ValueError(
+            f"mask must be (H, W) uint8 of 0 to {len(VOC_CLASSES) - 1} or {VOID}, got "
+            f"{mask.dtype} of shape {mask.shape}, up to {mask.max(initial=0)}."
+        )
+    strength_of_pixel = by_class[mask]
+    return _blurred(strength_of_pixel, feather) if feather else strength_of_pixel
+
+
+def smooth_frames(
+    frames: Iterable[FloatImage],
+    smoother: Callable[[FloatImage], FloatImage],
+    *,
+    persistence: float = 0.0,
+) -> Iterator[FloatImage]:
+    """Smooth the frames of a video one by one, as they are asked for.
+
+    Parameters
+    ----------
+    frames : iterable of ndarray
+        Frames of one shape; only one is held at a time.
+    smoother : callable
+        An operator, or a network's ``smooth``.
+    persistence : float
+        Against flicker: the share, from 0 to below 1, of the last result that is mixed in where
+        the frame did not change. The share falls to nothing where it changed by some twentieths
+        of the range, so that what moves leaves no ghost.
+
+    Yields
+    ------
+    ndarray
+        Smoothed frames, as many as came in.
+
+    Raises
+    ------
+    ValueError
+        `persistence` is out of range, or a frame has another shape than the one before.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from vocsmooth import guided_filter
+    >>> video = (np.full((2, 2), value) for value in (0.25, 0.5))
+    >>> [frame.tolist() for frame in smooth_frames(video, guided_filter)]
+    [[[0.25, 0.25], [0.25, 0.25]], [[0.5, 0.5], [0.5, 0.5]]]
+    """
+    check_number("persistence", persistence, at_least=0)
+    if persistence >= 1:
+        raise ValueError(f"persistence must be below 1, got {persistence!r}.")
+    return _smoothed(frames, smoother, persistence)
+
+
+def _smoothed(
+    frames: Iterable[FloatImage],
+    smoother: Callable[[FloatImage], FloatImage],
+    persistence: float,
+) -> Iterator[FloatImage]:
+    """Yield the frames of `smooth_frames`."""
+    last: tuple[FloatImage, FloatImage] | None = None
+    for number, frame in enumerate(frames):
+        result = smoother(frame)
+        if persistence and last is not None:
+            frame_before, result_before = last
+            if frame.shape != frame_before.shape:
+                raise ValueError(
+                    f"frame {number} has shape {frame.shape}, those before {frame_before.shape}."
+                )
+            share = persistence * _stillness(frame, frame_before)
+            result = like(
+                (1 - share) * as_channels(result) + share * as_channels(result_before), frame
+            )
+        last = frame, result
+        yield result
+
+
+def _stillness(frame: FloatImage, before: FloatImage) -> FloatImage:
+    """Return (H, W, 1), 1 where a pixel is as before and near 0 where it clearly changed."""
+    change = np.abs(as_channels(frame) - as_channels(before)).max(axis=2, keepdims=True)
+    stillness: FloatImage = np.exp(-((change / _STILL_CHANGE) ** 2))
+    return stillness
+
+
+def _luma(image: FloatImage) -> FloatImage:
+    """Return the luminance (H, W) of a grey or RGB image."""
+    if image.ndim == 2:
+        return image
+    if image.shape[2] != 3:
+        raise ValueError(f"smoothed must be (H, W) or (H, W, 3), got shape {image.shape}.")
+    return image @ np.array(LUMA_WEIGHTS, image.dtype)
+
+
+def _quantise(luma: FloatImage, levels: int) -> FloatImage:
+    """Step the luminance softly: flat at multiples of 1 / levels, steepest halfway between."""
+    middle = (np.minimum(np.floor(luma * levels), levels - 1) + 0.5) / levels
+    offset = (luma - middle) * (2 * levels)  # -1 to 1 within a step
+    rise = np.tanh(_STEP_SHARPNESS * offset) / np.tanh(_STEP_SHARPNESS)
+    stepped: FloatImage = middle + rise / (2 * levels)
+    return stepped
+
+
+def _line_brightness(luma: FloatImage) -> FloatImage:
+    """Return 1 on areas and down to 0 on the dark side of edges (difference of Gaussians)."""
+    centre, surround = _blurred(luma, _EDGE_SIGMA), _blurred(luma, _EDGE_SIGMA * _SURROUND)
+    difference = centre - _EDGE_SENSITIVITY * surround
+    brightness: FloatImage = 1 + np.tanh(_EDGE_SHARPNESS * np.minimum(difference, 0))
+    return brightness
+
+
+def _blurred(plane: NDArray[Any], sigma: float) -> NDArray[Any]:
+    """Blur a plane by a Gaussian, the border replicated."""
+    return np.asarray(cv2.GaussianBlur(plane, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE))
+
+
+def _check_pair(image: FloatImage, smoothed: FloatImage) -> None:
+    """Refuse anything but two float images of one shape."""
+    check_image(image)
+    check_image(smoothed, "smoothed")
+    if image.shape != smoothed.shape:
+        raise ValueError(
+            f"image and smoothed must have one shape, got {image.shape} and {smoothed.shape}."
+        )
