@@ -8,8 +8,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .PHONY: demo test soak format clean
+.DELETE_ON_ERROR:
 
-$(READY): pyproject.toml setup.py constraints.txt $(wildcard vocsmooth/*.c)
+$(READY): pyproject.toml setup.py constraints.txt $(wildcard vocsmooth/csrc/*)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	touch $@
@@ -20,34 +21,39 @@ test: $(READY)
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
+# The full counts of kills, damage and failing system calls; most of an hour.
+soak: $(READY)
+	SOAK=1 $(BIN)/python -m pytest tests/vocsmooth/test_survives.py --timeout=0 -rP
+
 format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# Each step of the demo is one command of the README, and its product one make target:
-# a second run redoes only what is missing.
-demo: $(DEMO)/before_after.png
-	@$(BIN)/csgisnet report $(DEMO)/run
-	@echo "Look at $(DEMO)/before_after.png; smoothed photographs are in $(DEMO)/smoothed/."
-	@echo "Next: $(BIN)/csgisnet predict YOUR_PHOTOS --out smoothed --checkpoint $(DEMO)/run/best.safetensors"
+# Each step of the demo is one command of the README, and its product one make target: a second
+# run, or one after an interruption, does only what is missing.
+demo: $(DEMO)/.trained
+	$(BIN)/csgisnet predict $(DEMO)/voc/JPEGImages --out $(DEMO)/smoothed --checkpoint $(DEMO)/run --skip-existing
+	$(BIN)/csgisnet sheet --data $(DEMO)/dataset --checkpoint $(DEMO)/run --out $(DEMO)/before_after.png
+	@echo
+	@cat $<
+	@echo "Look at $(DEMO)/before_after.png, and at the smoothed photographs in $(DEMO)/smoothed/."
+	@echo "Next: $(BIN)/csgisnet predict YOUR_PHOTOS --out smoothed --checkpoint $(DEMO)/run"
+	@echo "      $(BIN)/vocsmooth build --voc-root VOCdevkit --out voc-smooth"
 
-$(DEMO)/voc/.complete: | $(READY)
+$(DEMO)/voc/SOURCES.txt: | $(READY)
 	$(BIN)/vocsmooth sample $(DEMO)/voc
-	@touch $@
 
-$(DEMO)/dataset/index.json: $(DEMO)/voc/.complete
+$(DEMO)/dataset/index.json: $(DEMO)/voc/SOURCES.txt
 	$(BIN)/vocsmooth build --voc-root $(DEMO)/voc --out $(DEMO)/dataset --manifest demo
 	$(BIN)/vocsmooth verify $(DEMO)/dataset
 
 $(DEMO)/segmenter.safetensors: $(DEMO)/dataset/index.json
 	$(BIN)/csgisnet train-segmenter --data $(DEMO)/dataset --out $@ --config demo
 
-$(DEMO)/run/best.safetensors: $(DEMO)/segmenter.safetensors
-	$(BIN)/csgisnet train --data $(DEMO)/dataset --out $(DEMO)/run --config demo --segmenter $<
-
-$(DEMO)/before_after.png: $(DEMO)/run/best.safetensors
-	$(BIN)/csgisnet predict $(DEMO)/voc --out $(DEMO)/smoothed --checkpoint $<
-	$(BIN)/csgisnet sheet --data $(DEMO)/dataset --checkpoint $< --out $@
+$(DEMO)/.trained: $(DEMO)/segmenter.safetensors
+	$(BIN)/csgisnet train --data $(DEMO)/dataset --out $(DEMO)/run --config demo --segmenter $< \
+		$(if $(wildcard $(DEMO)/run/run.json),--resume) > $@.part
+	mv $@.part $@
 
 clean:
-	rm -rf $(VENV) $(DEMO) build *.egg-info vocsmooth/*.so
+	rm -rf $(VENV) $(DEMO) build *.egg-info vocsmooth/_kernels*.so

@@ -1,8 +1,24 @@
 """Fixtures that all tests share."""
 
+import os
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
+
+from vocsmooth.voc import VOC_PALETTE
+
+# Networks of a few channels are slower on several threads; subprocesses inherit this. Set before
+# anything imports torch.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+SIZES = {
+    "train": {"a_1": (40, 56), "b_2": (33, 47), "c_3": (48, 40), "d_4": (25, 61), "é_5": (40, 40)},
+    "val": {"v_1": (36, 52), "w_2": (45, 31)},
+}
+"""Height and width of every photograph by split and id."""
 
 
 @pytest.fixture(scope="session")
@@ -12,3 +28,30 @@ def shared() -> Path:
     if not (folder / "operators").is_dir():
         pytest.skip("needs the reference folder shared/ beside the repository")
     return folder
+
+
+@pytest.fixture(scope="session")
+def pristine_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tree as written; for tests that only read it."""
+    root = tmp_path_factory.mktemp("voc")
+    for folder in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
+        (root / folder).mkdir(parents=True)
+    rng = np.random.default_rng(5)
+    for split, sizes in SIZES.items():
+        (root / f"ImageSets/Segmentation/{split}.txt").write_text("\n".join(sizes))
+        for name, (height, width) in sizes.items():
+            mask = np.zeros((height, width), np.uint8)
+            mask[height // 4 : height // 2, width // 4 : width // 2] = 12
+            mask[0] = 255
+            pixels = np.where(mask[..., None] == 12, 180, 70) + rng.integers(-25, 26, (1, width, 3))
+            Image.fromarray(pixels.astype(np.uint8)).save(root / f"JPEGImages/{name}.jpg")
+            palette = Image.fromarray(mask)
+            palette.putpalette(VOC_PALETTE.tobytes())
+            palette.save(root / f"SegmentationClass/{name}.png")
+    return root
+
+
+@pytest.fixture
+def tree(pristine_tree: Path, tmp_path: Path) -> Path:
+    """A copy of the tree; for tests that damage it."""
+    return shutil.copytree(pristine_tree, tmp_path / "voc")

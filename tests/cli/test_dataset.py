@@ -1,0 +1,187 @@
+"""`vocsmooth`: every command once for real, and one clear error for each kind of bad input."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import Result
+from numpy.typing import NDArray
+from PIL import Image
+
+from vocsmooth.operators import OPERATORS, smooth
+
+Command = Callable[..., Result]
+
+
+def pixels_of(path: Path) -> NDArray[np.uint8]:
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def build_words(tree: Path, out: Path, recipe: Path) -> list[object]:
+    return ["build", "--voc-root", tree, "--out", out, "--manifest", recipe, "--jobs", 1]
+
+
+def test_sample_writes_a_tree_that_lists_what_it_holds(vocsmooth: Command, tmp_path: Path) -> None:
+    result = vocsmooth("sample", tmp_path / "voc")
+    assert result.exit_code == 0, result.output
+    names = (tmp_path / "voc/ImageSets/Segmentation/trainval.txt").read_text().split()
+    assert len(names) >= 10
+    assert {p.stem for p in (tmp_path / "voc/JPEGImages").iterdir()} == set(names)
+    assert result.stdout == f"{len(names)} photographs with masks in {tmp_path / 'voc'}\n"
+
+
+def test_a_built_dataset_is_whole_until_a_bit_flips(vocsmooth: Command, built: Path) -> None:
+    result = vocsmooth("verify", built)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.rstrip().endswith("whole")
+    shard = built / "val-00000.h5"
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 4
+    original = shard.read_bytes()
+    shard.write_bytes(content)
+    try:
+        result = vocsmooth("verify", built, "--json")
+    finally:
+        shard.write_bytes(original)
+    assert result.exit_code == 1
+    problems = json.loads(result.stdout)["problems"]
+    assert {problem["shard"] for problem in problems} == {"val-00000.h5"}
+
+
+def test_building_again_keeps_everything(
+    vocsmooth: Command, built: Path, pristine_tree: Path, recipe_file: Path
+) -> None:
+    before = {path.name: path.stat().st_mtime_ns for path in built.iterdir()}
+    result = vocsmooth(*build_words(pristine_tree, built, recipe_file))
+    assert result.exit_code == 0, result.output
+    assert "complete before" in result.stderr
+    assert {path.name: path.stat().st_mtime_ns for path in built.iterdir()} == before
+
+
+def test_a_corrupt_photograph_is_named_and_the_rest_is_built(
+    vocsmooth: Command, tree: Path, recipe_file: Path, tmp_path: Path
+) -> None:
+    photo = tree / "JPEGImages/a_1.jpg"
+    photo.write_bytes(photo.read_bytes()[:500])
+    words = build_words(tree, tmp_path / "out", recipe_file)
+    result = vocsmooth(*words)
+    assert result.exit_code == 1
+    assert "a_1.jpg" in result.stderr
+    assert "6 photographs, 12 samples, 0 rejected, 1 unusable" in result.stdout
+    assert vocsmooth("verify", tmp_path / "out").exit_code == 0
+    strict = vocsmooth(*build_words(tree, tmp_path / "strict", recipe_file), "--strict")
+    assert strict.exit_code == 1
+    assert "a_1.jpg" in strict.stderr
+    assert not (tmp_path / "strict/index.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"--voc-root": "nowhere"}, "nowhere is not a folder"),
+        ({"--manifest": "nowhere.toml"}, "No settings file nowhere.toml"),
+        ({"--manifest": "voc-smoth"}, "voc-smoth"),
+        ({"--ids": "empty.txt"}, "empty.txt"),
+        ({"--ids": "unknown.txt"}, "2009_009999"),
+        ({"--textures": "empty"}, "empty"),
+        ({"--split": "test"}, "test"),
+    ],
+)
+def test_bad_input_is_one_error_and_writes_nothing(
+    vocsmooth: Command,
+    pristine_tree: Path,
+    recipe_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    change: dict[str, str],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("empty.txt").touch()
+    Path("unknown.txt").write_text("2009_009999\n")
+    Path("empty").mkdir()
+    words = {"--voc-root": str(pristine_tree), "--out": "out", "--manifest": str(recipe_file)}
+    flat = [word for pair in (words | change).items() for word in pair]
+    result = vocsmooth("build", *flat)
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1].startswith("Error: ")
+    assert message in result.stderr
+    assert not Path("out").exists()
+
+
+def test_unknown_recipe_keys_name_the_nearest(
+    vocsmooth: Command, pristine_tree: Path, recipe_file: Path, tmp_path: Path
+) -> None:
+    bad = tmp_path / "bad.toml"
+    bad.write_text(recipe_file.read_text().replace("count", "cuont"))
+    result = vocsmooth(*build_words(pristine_tree, tmp_path / "out", bad))
+    assert result.exit_code == 1
+    assert "unknown key 'cuont'. Did you mean 'count'?" in result.stderr
+
+
+def test_another_datasets_folder_is_left_alone(
+    vocsmooth: Command, built: Path, pristine_tree: Path, recipe_file: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.toml"
+    other.write_text("seed = 7\n" + recipe_file.read_text())
+    before = {path.name: path.read_bytes() for path in built.iterdir()}
+    result = vocsmooth(*build_words(pristine_tree, built, other))
+    assert result.exit_code == 1
+    assert "another dataset" in result.stderr
+    assert {path.name: path.read_bytes() for path in built.iterdir()} == before
+
+
+def test_smooth_gives_what_the_function_gives(vocsmooth: Command, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    (tmp_path / "in/deep").mkdir(parents=True)
+    Image.fromarray(pixels).save(tmp_path / "in/deep/ä b.png")
+    (tmp_path / "in/broken.jpg").write_bytes(b"\xff\xd8\xff")
+    out = tmp_path / "out"
+    words = ("smooth", tmp_path / "in", "--operator", "guided", "--radius", 3, "--jobs", 1)
+    result = vocsmooth(*words, "--out", out)
+    assert result.exit_code == 1
+    assert "broken.jpg" in result.stderr
+    assert "1 written, 0 skipped, 1 failed" in result.stdout
+    expected = smooth((pixels / 255).astype(np.float32), "guided", radius=3)
+    found = pixels_of(out / "deep/ä b.png")
+    assert np.array_equal(found, np.rint(expected * 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--operator", "rvt"], "Did you mean 'rtv'?"),
+        (["--operator", "l0", "--radius", "3"], "no parameter 'radius'"),
+        (["--operator", "l0", "--lam", "-1"], "lam"),
+    ],
+)
+def test_bad_operator_or_parameter_is_refused_before_any_file_is_read(
+    vocsmooth: Command, tmp_path: Path, words: list[str], message: str
+) -> None:
+    result = vocsmooth("smooth", tmp_path / "nowhere", *words, "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_smooth_has_an_option_for_every_parameter_of_every_operator() -> None:
+    from vocsmooth_cli.dataset import PARAMETERS
+
+    taken = {
+        name
+        for function in OPERATORS.values()
+        for name in list(inspect.signature(function).parameters)[1:]
+    }
+    assert set(PARAMETERS) == taken - {"guide"}
+
+
+def test_info_names_version_and_kernels(vocsmooth: Command) -> None:
+    result = vocsmooth("info")
+    assert result.exit_code == 0
+    assert "vocsmooth 0.1.0" in result.stdout
+    assert "kernels: " in result.stdout
