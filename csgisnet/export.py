@@ -1,0 +1,187 @@
+"""Networks for other runtimes: ONNX and TorchScript, any batch and any image size in one file."""
+
+from __future__ import annotations
+
+import io
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from csgisnet.errors import CheckpointError, ConfigError
+from csgisnet.network import SmoothingNetwork
+from csgisnet.predict import fold_batch_norm
+from vocsmooth.files import write_atomically
+
+Format: TypeAlias = Literal["onnx", "torchscript"]
+Runner: TypeAlias = Callable[[Tensor], Tensor]
+
+TOLERANCE = 1e-4
+"""Largest difference from the network that an exported file may show."""
+
+_EXAMPLE = (2, 3, 33, 46)
+_CHECKED = ((1, 3, 64, 48), (2, 3, 31, 77), (1, 3, 128, 97))
+_DESCRIPTION = (
+    "Structure-preserving smoothing. image: (N, 3, H, W) float32 RGB in [0, 1], any N, H and W; "
+    "smoothed: the same shape, in [0, 1]."
+)
+
+
+class _Kind(NamedTuple):
+    """How a format is written into memory and run from there, and the packages it needs."""
+
+    needs: tuple[str, ...]
+    encode: Callable[[nn.Module], bytes]
+    open: Callable[[bytes], Runner]
+
+
+def export_network(network: SmoothingNetwork, path: Path, form: Format) -> float:
+    """Write a network for another runtime, checked against the original on three sizes first.
+
+    The exported function takes "image", (N, 3, H, W) float32 RGB in [0, 1], and gives "smoothed",
+    the same shape clipped to [0, 1]; N, H and W are free. Large images are the caller's to tile.
+
+    Parameters
+    ----------
+    network : SmoothingNetwork
+        On the CPU; left as it is.
+    path : Path
+        File to write, whole or not at all.
+    form : {"onnx", "torchscript"}
+        Format; "onnx" needs ``pip install csgisnet[export]``.
+
+    Returns
+    -------
+    float
+        The largest difference that the check found.
+
+    Raises
+    ------
+    ConfigError
+        The packages for the format are not installed.
+    CheckpointError
+        The exported function differs from the network by more than `TOLERANCE`; nothing is written.
+    """
+    needs, encode, open_ = _KINDS[form]
+    for package in needs:
+        _import(package)
+    with _quiet():
+        data = encode(_AnySize(fold_batch_norm(network)).eval())
+        difference = _largest_difference(network.eval(), open_(data))
+    if not difference <= TOLERANCE:  # NaN is no success either
+        raise CheckpointError(
+            f"{path} was not written: as {form} the network's results differ by {difference:.2g}, "
+            f"more than {TOLERANCE:g}. Are all its weights finite?"
+        )
+    write_atomically(path, data)
+    return difference
+
+
+class _AnySize(nn.Module):
+    """A network as exported: pads without a branch on the size, which would freeze it."""
+
+    def __init__(self, network: SmoothingNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> Tensor:
+        height, width = image.shape[-2:]
+        factor = self.network.config.shuffle
+        if factor > 1:
+            rest = factor - 1
+            padded = functional.pad(image, (0, rest, 0, rest), mode="replicate")
+            rows, columns = (height + rest) // factor, (width + rest) // factor
+            image = padded[..., : rows * factor, : columns * factor]
+        result: Tensor = self.network(image).result[..., :height, :width]
+        return result.clamp(0, 1)
+
+
+def _largest_difference(network: SmoothingNetwork, runner: Runner) -> float:
+    """Compare on images of several sizes, none of them the size that was exported."""
+    generator = torch.Generator().manual_seed(0)
+    differences = []
+    for shape in _CHECKED:
+        image = torch.rand(shape, generator=generator)
+        with torch.no_grad():
+            expected = network(image).result.clamp(0, 1)
+        differences.append((runner(image) - expected).abs().max())
+    return float(torch.stack(differences).max())
+
+
+def _to_torchscript(module: nn.Module) -> bytes:
+    """Trace a module into a TorchScript archive."""
+    buffer = io.BytesIO()
+    with torch.no_grad():
+        torch.jit.save(torch.jit.trace(module, torch.rand(_EXAMPLE)), buffer)  # type: ignore[no-untyped-call]
+    return buffer.getvalue()
+
+
+def _open_torchscript(data: bytes) -> Runner:
+    """Return the function in a TorchScript archive."""
+    function: Runner = torch.jit.load(io.BytesIO(data))  # type: ignore[no-untyped-call]
+    return function
+
+
+def _to_onnx(module: nn.Module) -> bytes:
+    """Translate a module to ONNX."""
+    free = {0: torch.export.Dim("batch", min=1)}
+    free |= {2: torch.export.Dim("height", min=1), 3: torch.export.Dim("width", min=1)}
+    program = torch.onnx.export(
+        module,
+        (torch.rand(_EXAMPLE),),
+        dynamo=True,
+        input_names=["image"],
+        output_names=["smoothed"],
+        dynamic_shapes={"image": free},
+        verbose=False,
+    )
+    if program is None:
+        raise ConfigError(f"torch {torch.__version__} exports no ONNX program.")
+    model = program.model_proto
+    model.doc_string = _DESCRIPTION
+    data: bytes = model.SerializeToString()
+    return data
+
+
+def _open_onnx(data: bytes) -> Runner:
+    """Return the function in an ONNX model, run by ONNX Runtime on the CPU."""
+    session = _import("onnxruntime").InferenceSession(data, providers=["CPUExecutionProvider"])
+    return lambda image: torch.from_numpy(session.run(None, {"image": image.numpy()})[0])
+
+
+_KINDS: dict[Format, _Kind] = {
+    "onnx": _Kind(("onnxscript", "onnxruntime"), _to_onnx, _open_onnx),
+    "torchscript": _Kind((), _to_torchscript, _open_torchscript),
+}
+
+
+def _import(name: str) -> Any:
+    """Import a package of the extra; ConfigError says how to install it."""
+    try:
+        return import_module(name)
+    except ImportError:
+        raise ConfigError(
+            f"ONNX export needs the package {name}: pip install 'csgisnet[export]'."
+        ) from None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence what torch says about its own exporters; the check afterwards is what counts."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # it misses torchvision, which has nothing to do here
+    try:
+        with warnings.catch_warnings():
+            # Deprecations inside torch, and the tracer's warning about sizes read as numbers.
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

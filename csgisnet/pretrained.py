@@ -1,0 +1,59 @@
+"""Which file of weights a user means: a path, the folder of a run, or a bundled network's name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from csgisnet.errors import CheckpointError
+from csgisnet.runs import BEST_FILE
+from vocsmooth.settings import nearest
+
+BUNDLED = Path(__file__).with_name("models")
+"""Networks that come with the package, if it was built with any: NAME.safetensors."""
+DEFAULT = "default"
+
+
+def find_weights(path_or_name: str | Path | None = None) -> Path:
+    """Return the file of weights to load.
+
+    Parameters
+    ----------
+    path_or_name : str or Path, optional
+        A file, the folder of a run (its best weights), or, where no such path exists, the name of
+        a bundled network; by default the bundled network "default".
+
+    Raises
+    ------
+    CheckpointError
+        There is neither such a path nor such a network, or the run has no weights yet.
+    """
+    if path_or_name is None:
+        return _bundled(DEFAULT)
+    path = Path(path_or_name)
+    if path.is_dir():
+        return _best_of(path)
+    if path.exists() or path.suffix or len(path.parts) > 1:
+        return path
+    return _bundled(path.name)
+
+
+def _best_of(run: Path) -> Path:
+    """Return the best weights of a run."""
+    best = run / BEST_FILE
+    if not best.is_file():
+        raise CheckpointError(
+            f"{run} holds no {BEST_FILE}. Give the folder of a run that has validated at least "
+            "once, or a file of weights."
+        )
+    return best
+
+
+def _bundled(name: str) -> Path:
+    """Return the file of a bundled network."""
+    names = sorted(file.stem for file in BUNDLED.glob("*.safetensors"))
+    if name in names:
+        return BUNDLED / f"{name}.safetensors"
+    hint = nearest(name, names) if names else ""
+    if name == DEFAULT and not names:
+        hint = " This package comes without a network: give a file of weights, or train one."
+    raise CheckpointError(f"There is no file, folder or bundled network {name!r}.{hint}")

@@ -1,0 +1,84 @@
+"""Exported files compute what the network computes, at sizes that the exporter never saw."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from csgisnet.errors import CheckpointError, ConfigError
+from csgisnet.export import export_network
+from csgisnet.network import NetworkConfig, SmoothingNetwork
+
+PLAIN = NetworkConfig(width=4, blocks=1, coarse_blocks=1, refine_blocks=1)
+SHUFFLED = NetworkConfig(width=4, blocks=1, coarse_blocks=1, refine_blocks=1, shuffle=2, skip=True)
+SHAPES = ((1, 3, 1, 1), (2, 3, 40, 33), (1, 3, 57, 80), (3, 3, 5, 2))
+
+
+def make_network(config: NetworkConfig) -> SmoothingNetwork:
+    """A network whose batch statistics are far from those of a fresh one."""
+    with torch.random.fork_rng():
+        torch.manual_seed(4)
+        network = SmoothingNetwork(config)
+        for name, value in network.state_dict().items():
+            if name.endswith("running_mean"):
+                value.normal_(std=0.3)
+            elif name.endswith("running_var"):
+                value.uniform_(0.5, 2)
+    return network.eval()
+
+
+def expect(network: SmoothingNetwork, image: torch.Tensor) -> torch.Tensor:
+    with torch.no_grad():
+        result: torch.Tensor = network(image).result
+        return result.clamp(0, 1)
+
+
+def test_onnx_runs_in_onnxruntime(tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript", reason="needs the extra: pip install csgisnet[export]")
+    runtime = pytest.importorskip("onnxruntime")
+    network, path = make_network(SHUFFLED), tmp_path / "net.onnx"
+    assert export_network(network, path, "onnx") <= 1e-5
+    assert [p.name for p in tmp_path.iterdir()] == ["net.onnx"]
+    session = runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    assert [i.name for i in session.get_inputs()] == ["image"]
+    assert [o.name for o in session.get_outputs()] == ["smoothed"]
+    for shape in SHAPES:
+        image = torch.rand(shape)
+        (result,) = session.run(None, {"image": image.numpy()})
+        np.testing.assert_allclose(result, expect(network, image), atol=1e-5)
+
+
+@pytest.mark.parametrize("config", [PLAIN, SHUFFLED])
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_torchscript_loads_without_the_package(config: NetworkConfig, tmp_path: Path) -> None:
+    network, path = make_network(config), tmp_path / "net.pt"
+    assert export_network(network, path, "torchscript") <= 1e-5
+    assert [p.name for p in tmp_path.iterdir()] == ["net.pt"]
+    loaded = torch.jit.load(path)  # type: ignore[no-untyped-call]
+    for shape in SHAPES:
+        image = torch.rand(shape)
+        torch.testing.assert_close(loaded(image), expect(network, image), atol=1e-5, rtol=0)
+
+
+def test_a_network_that_does_not_compute_is_not_written(tmp_path: Path) -> None:
+    network = make_network(PLAIN)
+    next(network.parameters()).data[0] = torch.nan
+    with pytest.raises(CheckpointError, match=r"net\.pt was not written.*nan"):
+        export_network(network, tmp_path / "net.pt", "torchscript")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("missing", ["onnxscript", "onnxruntime"])
+def test_a_missing_package_is_named_with_its_cure(
+    missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if missing == "onnxruntime":
+        pytest.importorskip("onnxscript")
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(ConfigError, match=rf"{missing}: pip install 'csgisnet\[export\]'"):
+        export_network(make_network(PLAIN), tmp_path / "net.onnx", "onnx")
+    assert list(tmp_path.iterdir()) == []
