@@ -2,14 +2,14 @@
 
 from setuptools import Extension, setup
 
-SOURCES = ("module", "rtv", "multigrid", "boxmg", "galerkin")
+SOURCES = ("module", "rtv", "multigrid", "boxmg", "galerkin", "l0", "fft")
 
 setup(
     ext_modules=[
         Extension(
             "vocsmooth._kernels",
             sources=[f"vocsmooth/csrc/{name}.c" for name in SOURCES],
-            depends=[f"vocsmooth/csrc/{name}.h" for name in ("kernels", "grid")],
+            depends=[f"vocsmooth/csrc/{name}.h" for name in ("kernels", "grid", "fft")],
             # No -ffast-math and no -march=native: the same bits on every machine.
             extra_compile_args=[
                 "-O3",

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
+import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,11 +24,14 @@ Planes = NDArray[np.float64]
 Couplings = NDArray[np.float32]
 """(H, W), C-contiguous."""
 
+VECTOR_BYTES = 64
+L0_STRIP = 16  # STRIP of l0.c
+
 _int, _float, _double, _pointer = ctypes.c_int, ctypes.c_float, ctypes.c_double, ctypes.c_void_p
 
 
 class _Problem(ctypes.Structure):
-    """``Problem`` of _multigrid.c."""
+    """``Problem`` of multigrid.c."""
 
     _fields_ = (
         ("height", _int),
@@ -43,7 +48,7 @@ class _Problem(ctypes.Structure):
 
 
 class _Weights(ctypes.Structure):
-    """``Weights`` of _rtv.c."""
+    """``Weights`` of rtv.c."""
 
     _fields_ = (
         ("height", _int),
@@ -59,6 +64,23 @@ class _Weights(ctypes.Structure):
         ("rows", _pointer),
         ("east", _pointer),
         ("south", _pointer),
+    )
+
+
+class _Round(ctypes.Structure):
+    """``Round`` of l0.c."""
+
+    _fields_ = (
+        ("height", _int),
+        ("width", _int),
+        ("channels", _int),
+        ("pitch", _int),
+        ("beta", _double),
+        ("threshold", _double),
+        ("image", _pointer),
+        ("smooth", _pointer),
+        ("work", _pointer),
+        ("tables", _pointer),
     )
 
 
@@ -79,6 +101,10 @@ def _load() -> ctypes.CDLL | None:
     library.rtv_weights.argtypes = (ctypes.POINTER(_Weights),)
     library.solve_screened.restype = _int
     library.solve_screened.argtypes = (ctypes.POINTER(_Problem), _pointer)
+    library.l0_table_doubles.restype = ctypes.c_size_t
+    library.l0_table_doubles.argtypes = (_int, _int, _int)
+    library.l0_plan.restype = library.l0_round.restype = None
+    library.l0_plan.argtypes = library.l0_round.argtypes = (ctypes.POINTER(_Round),)
     return library
 
 
@@ -103,7 +129,7 @@ class Solved(NamedTuple):
 def screened_workspace(shape: tuple[int, ...]) -> NDArray[np.float32]:
     """Memory for solve_screened on images (C, H, W); zeroed, and it may be used again."""
     channels, height, width = shape
-    return np.zeros(_required().workspace_floats(height, width, channels), np.float32)
+    return _zeros((_required().workspace_floats(height, width, channels),), np.float32)
 
 
 def solve_screened(
@@ -173,6 +199,30 @@ def rtv_weights(
     return east, south
 
 
+def l0_rounds(image: Planes, penalties: Iterable[tuple[float, float]]) -> Planes:
+    """Do a round of L0 minimisation for each (beta, threshold); see vocsmooth/l0.py."""
+    compiled = _required()
+    channels, height, width = image.shape
+    pitch = -(-width // L0_STRIP) * L0_STRIP
+    padded, smooth, work = (_zeros((channels, height, pitch), np.float64) for _ in range(3))
+    padded[:, :, :width] = smooth[:, :, :width] = image
+    tables = _zeros((compiled.l0_table_doubles(height, pitch, channels),), np.float64)
+    step = _Round(
+        height=height,
+        width=width,
+        channels=channels,
+        pitch=pitch,
+        image=padded.ctypes.data,
+        smooth=smooth.ctypes.data,
+        work=work.ctypes.data,
+        tables=tables.ctypes.data,
+    )
+    compiled.l0_plan(ctypes.byref(step))
+    for step.beta, step.threshold in penalties:
+        compiled.l0_round(ctypes.byref(step))
+    return smooth[:, :, :width]
+
+
 def _required() -> ctypes.CDLL:
     """Return the library, for what only it can do."""
     if library is None:
@@ -183,3 +233,11 @@ def _required() -> ctypes.CDLL:
 def _contiguous(array: NDArray[Any], dtype: type[np.floating[Any]]) -> NDArray[Any]:
     """Return the array as C code can walk it; a copy only where it must be."""
     return np.ascontiguousarray(array, dtype)
+
+
+def _zeros(shape: tuple[int, ...], dtype: type[np.floating[Any]]) -> NDArray[Any]:
+    """Zeros that begin on a vector's boundary."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    memory = np.zeros(size + VECTOR_BYTES, np.uint8)
+    start = -memory.ctypes.data % VECTOR_BYTES
+    return memory[start : start + size].view(dtype).reshape(shape)

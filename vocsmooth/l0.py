@@ -1,12 +1,25 @@
-"""L0 gradient minimisation: as few gradients as possible, edges kept at full contrast."""
+"""L0 gradient minimisation: as few gradients as possible, edges kept at full contrast.
+
+Half-quadratic splitting alternates between two steps while a penalty beta grows: keep the gradients
+(h, v) with |h|^2 + |v|^2 >= lam / beta, summed over the channels, set the others to 0; then fit the
+image S to image I and to those gradients, (1 + beta L) S = I + beta D'(h, v), all of it periodic.
+
+Both ways to fit are exact, in double precision. NumPy's divides two-dimensional DFTs. The kernels'
+(csrc/l0.c) solves for the change of S, by DFTs down the columns only and then, for each vertical
+frequency, two recursions along the row; a length with large prime factors costs it twice as much.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
+from vocsmooth import kernels
 from vocsmooth.arrays import FloatImage, as_channels, check_image, check_number, like
+from vocsmooth.kernels import Planes
 
 BETA_MAX = 1e5
 
@@ -19,7 +32,7 @@ def l0_smooth(image: FloatImage, lam: float = 0.02, kappa: float = 2.0) -> Float
     image : (H, W) or (H, W, C) float32 or float64 in [0, 1]
         Any number of channels; they share one decision per pixel on which gradients survive.
     lam : float
-        Price of a non-zero gradient; larger is flatter.
+        Price of a non-zero gradient, > 0; larger is flatter.
     kappa : float
         Growth of the penalty a round, > 1; smaller is more accurate and slower.
 
@@ -36,43 +49,58 @@ def l0_smooth(image: FloatImage, lam: float = 0.02, kappa: float = 2.0) -> Float
     References
     ----------
     L. Xu, C. Lu, Y. Xu, J. Jia: Image Smoothing via L0 Gradient Minimization, SIGGRAPH Asia 2011,
-    algorithm 1 with equations (8) and (12), periodic boundary.
+    algorithm 1 with equations (8) and (12).
     """
     check_image(image)
     check_number("lam", lam, above=0)
     check_number("kappa", kappa, above=1)
-    planes = np.moveaxis(as_channels(image).astype(np.float64), 2, 0)
-    smooth = _alternate(planes, lam, kappa)
-    return like(np.moveaxis(smooth, 0, 2), image)
+    planes = np.moveaxis(as_channels(image), 2, 0).astype(np.float64)
+    rounds = kernels.l0_rounds if kernels.library is not None else l0_rounds
+    return like(np.moveaxis(rounds(planes, _penalties(lam, kappa)), 0, 2), image)
 
 
-def _alternate(image: NDArray[np.float64], lam: float, kappa: float) -> NDArray[np.float64]:
-    """Alternate between choosing the gradients and fitting the image to them."""
+def l0_rounds(image: Planes, penalties: Iterator[tuple[float, float]]) -> Planes:
+    """Do a round for each (beta, threshold of the gradients' squares) in NumPy."""
     height, width = image.shape[1:]
     laplacian = _eigenvalues(height, np.arange(height))[:, np.newaxis]
     laplacian = laplacian + _eigenvalues(width, np.arange(width // 2 + 1))
     spectrum = scipy.fft.rfft2(image)
     smooth = image
-    beta = 2 * lam
-    while beta < BETA_MAX:
-        target = scipy.fft.rfft2(_kept_divergence(smooth, lam / beta))
-        smooth = scipy.fft.irfft2(
-            (spectrum + beta * target) / (1 + beta * laplacian), (height, width)
-        )
-        beta *= kappa
+    for beta, threshold in penalties:
+        target = scipy.fft.rfft2(_kept_divergence(smooth, threshold), overwrite_x=True)
+        target *= beta
+        target += spectrum
+        target /= 1 + beta * laplacian
+        smooth = scipy.fft.irfft2(target, (height, width), overwrite_x=True)
     return smooth
 
 
-def _kept_divergence(smooth: NDArray[np.float64], threshold: float) -> NDArray[np.float64]:
-    """Adjoint of the gradient, applied to the gradients with |.|^2 over channels >= threshold."""
-    across = np.roll(smooth, -1, 2) - smooth
-    down = np.roll(smooth, -1, 1) - smooth
-    kept = (across**2 + down**2).sum(axis=0) >= threshold
+def _penalties(lam: float, kappa: float) -> Iterator[tuple[float, float]]:
+    """Yield beta and the threshold lam / beta of each round."""
+    beta = 2 * lam
+    while beta < BETA_MAX:
+        yield beta, lam / beta
+        beta *= kappa
+
+
+def _kept_divergence(smooth: Planes, threshold: float) -> Planes:
+    """Adjoint of the gradient, applied to the gradients of at least the threshold."""
+    across = np.roll(smooth, -1, 2)
+    across -= smooth
+    down = np.roll(smooth, -1, 1)
+    down -= smooth
+    square = np.einsum("chw,chw->hw", across, across) + np.einsum("chw,chw->hw", down, down)
+    kept = square >= threshold
     across *= kept
     down *= kept
-    return np.roll(across, 1, 2) - across + np.roll(down, 1, 1) - down
+    divergence = np.roll(across, 1, 2)
+    divergence -= across
+    divergence += np.roll(down, 1, 1)
+    divergence -= down
+    return divergence
 
 
 def _eigenvalues(length: int, frequency: NDArray[np.int_]) -> NDArray[np.float64]:
     """Eigenvalues of the periodic second difference of `length` samples."""
-    return 4 * np.sin(np.pi * frequency / length) ** 2
+    eigenvalues: NDArray[np.float64] = 4 * np.sin(np.pi * frequency / length) ** 2
+    return eigenvalues

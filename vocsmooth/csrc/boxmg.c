@@ -3,7 +3,7 @@
 #include "grid.h"
 
 enum {
-    STRIP = 64, /* columns swept at a time: they stay in the cache on the way back up */
+    STRIP = 128, /* columns swept at a time: they stay in the cache on the way back up */
     CHAINS = 8  /* rows solved at a time: their recurrences hide each other's latency */
 };
 

@@ -62,7 +62,7 @@ static void lay_out_grid(Grid *grid, Arena *arena, int height, int width, int ch
 {
     *grid = (Grid){.height = height, .width = width, .channels = channels, .nine = nine};
     grid->points = (width + 1) / 2;
-    grid->half = (grid->points + LANES) / LANES * LANES;
+    grid->half = (grid->points + 1 + LANES) / LANES * LANES;
     grid->stride = 2 * (ptrdiff_t)grid->half;
     float **coefficients[] = {&grid->mass,        &grid->east,         &grid->south,
                               &grid->row_gain,    &grid->row_scale,    &grid->row_next,
@@ -99,13 +99,13 @@ static void lay_out(Gradients *cg, Arena *arena, int height, int width, int chan
     cg->overlap = (double *)take(arena, 2 * (size_t)channels);
 }
 
-/* Floats of memory that solve_screened wants, zero when it is first given to it. */
+/* Floats of memory that solve_screened wants, on a vector's boundary, and zero at first. */
 EXPORT size_t workspace_floats(int height, int width, int channels)
 {
     Gradients cg;
     Arena arena = {NULL, 0};
     lay_out(&cg, &arena, height, width, channels);
-    return arena.used + LANES;
+    return arena.used;
 }
 
 /* ---------------------------------------------------------------------------------------------
@@ -323,8 +323,7 @@ static int refine(Problem *problem, const Gradients *cg)
 /* Solve to problem->tolerance, if problem->residual says so; return the number of cycles. */
 EXPORT int solve_screened(Problem *problem, float *workspace)
 {
-    size_t misaligned = (size_t)workspace / sizeof(float) % LANES;
-    Arena arena = {workspace + (misaligned ? LANES - misaligned : 0), 0};
+    Arena arena = {workspace, 0};
     Gradients cg;
     lay_out(&cg, &arena, problem->height, problem->width, problem->channels);
 #ifdef __SSE2__
