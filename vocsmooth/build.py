@@ -157,7 +157,7 @@ def build_dataset(
         with sigterm_interrupts():
             index = _build(plan, tasks, jobs or available_cores(), progress)
     return BuildSummary(
-        **index.totals,
+        **vars(index.totals),
         seconds=time.monotonic() - started,
         complete_before=complete_before,
         left_out=index.left_out,
@@ -172,7 +172,7 @@ def _finished(out: Path, plan: Plan) -> Index | None:
     except (DatasetError, OSError):
         return None
     whole = sizes == [shard.bytes for shard in index.shards]
-    return index if whole and index.digest == plan.digest and not index.totals["errors"] else None
+    return index if whole and index.digest == plan.digest and not index.totals.errors else None
 
 
 def _build(

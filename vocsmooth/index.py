@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -132,6 +132,22 @@ class Sidecar:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Totals:
+    """Counts over a dataset."""
+
+    images: int
+    """Photographs in it."""
+    samples: int
+    """Inputs in it."""
+    rejected: int
+    """Photographs without a good enough label."""
+    errors: int
+    """Photographs whose files could not be used."""
+    bytes: int
+    """Of all shards."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Index:
     """What a dataset holds and where."""
 
@@ -147,8 +163,7 @@ class Index:
     """Channels of each map by name, in the groups "images" and "samples"."""
     splits: tuple[str, ...]
     """Names of the splits; one may be without images."""
-    totals: dict[str, int] = field(default_factory=dict)
-    """Counts of images, samples, rejected, errors and bytes."""
+    totals: Totals
     shards: tuple[ShardEntry, ...]
     images: tuple[ImageEntry, ...]
     left_out: tuple[LeftOutEntry, ...]
@@ -206,13 +221,13 @@ def assemble_index(plan: Plan, sidecars: Sequence[Sidecar]) -> Index:
         versions=versions[0] if versions else {},
         maps=plan.maps,
         splits=plan.splits,
-        totals={
-            "images": sum(shard.images for shard in shards),
-            "samples": sum(shard.samples for shard in shards),
-            "rejected": kinds.count("rejected"),
-            "errors": kinds.count("error"),
-            "bytes": sum(shard.bytes for shard in shards),
-        },
+        totals=Totals(
+            images=sum(shard.images for shard in shards),
+            samples=sum(shard.samples for shard in shards),
+            rejected=kinds.count("rejected"),
+            errors=kinds.count("error"),
+            bytes=sum(shard.bytes for shard in shards),
+        ),
         shards=shards,
         images=tuple(image for sidecar in sidecars for image in sidecar.images),
         left_out=left_out,

@@ -25,8 +25,8 @@ def test_makes_shards_sidecars_plan_and_index(pristine_dataset: Path) -> None:
     expected = {"plan.json", "index.json"} | {f"{s}.{e}" for s in shards for e in ("h5", "json")}
     assert set(content_of(pristine_dataset)) == expected
     index = read_index(pristine_dataset)
-    assert index.totals["images"] == 7
-    assert index.totals["samples"] == 14
+    assert index.totals.images == 7
+    assert index.totals.samples == 14
     assert [image.id for image in index.images] == ["a_1", "b_2", "c_3", "d_4", "é_5", "v_1", "w_2"]
     assert all(len(image.provenance["image"]["sha256"]) == 64 for image in index.images)
     assert index.maps["samples"] == {"input": 3, "texture": 1, "under": 3}

@@ -1,0 +1,225 @@
+"""Random crops of all maps: PNG files as the authors read them, our shards, raw memmaps.
+
+All in one process and one run, on the same images: crops/s (medians over rounds, the ways in
+turn) and their ratios. Example: python benchmarks/loader.py --data voc-smooth --cold
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from vocsmooth.shards import Split, open_dataset
+
+SIZE = 128
+BATCH = 8
+Draw = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+
+
+def draw_windows(split: Split, count: int, rng: np.random.Generator) -> Draw:
+    """Draw samples and corners, uniformly."""
+    indices = rng.integers(len(split), size=count)
+    room = split.shapes[indices] - SIZE
+    return indices, rng.integers(0, room[:, 0] + 1), rng.integers(0, room[:, 1] + 1)
+
+
+def write_png(split: Split, maps: tuple[str, ...], folder: Path) -> None:
+    """Write every map of every sample as a PNG file."""
+    for i in range(len(split)):
+        for name, pixels in split.read(i, maps).items():
+            Image.fromarray(pixels).save(folder / f"{i}_{name}.png")
+
+
+def write_raw(split: Split, maps: tuple[str, ...], folder: Path) -> dict[str, NDArray[np.int64]]:
+    """Write every map of all samples into one file; return where each sample starts."""
+    starts = {}
+    for name in maps:
+        with (folder / f"{name}.bin").open("wb") as file:
+            lengths = [file.write(split.read(i, [name])[name].tobytes()) for i in range(len(split))]
+        starts[name] = np.cumsum([0, *lengths])
+    return starts
+
+
+def png_crops(folder: Path, maps: tuple[str, ...], draw: Draw) -> None:
+    """Decode whole files, cut the window out: what the authors' loader does before augmenting."""
+    for i, y, x in zip(*(a.tolist() for a in draw), strict=True):
+        for name in maps:
+            with Image.open(folder / f"{i}_{name}.png") as image:
+                np.asarray(image.crop((x, y, x + SIZE, y + SIZE)))
+
+
+def raw_views(
+    split: Split, maps: tuple[str, ...], folder: Path, starts: dict[str, NDArray[np.int64]]
+) -> list[dict[str, NDArray[Any]]]:
+    """Return each sample's maps as views of one memmap per map."""
+    files = {name: np.memmap(folder / f"{name}.bin", mode="r") for name in maps}
+    views = []
+    for i, (height, width) in enumerate(split.shapes.tolist()):
+        flat = {name: files[name][starts[name][i] : starts[name][i + 1]] for name in maps}
+        views.append(
+            {
+                name: array.reshape(height, width, *((3,) if len(array) > height * width else ()))
+                for name, array in flat.items()
+            }
+        )
+    return views
+
+
+def raw_crops(views: list[dict[str, NDArray[Any]]], maps: tuple[str, ...], draw: Draw) -> None:
+    """Copy windows out of memmaps one by one, nothing checked: the limit."""
+    for i, y, x in zip(*(a.tolist() for a in draw), strict=True):
+        for name in maps:
+            views[i][name][y : y + SIZE, x : x + SIZE].copy()
+
+
+def raw_batches(views: list[dict[str, NDArray[Any]]], maps: tuple[str, ...], draw: Draw) -> None:
+    """Copy windows out of memmaps into new batches."""
+    rows = list(zip(*(a.tolist() for a in draw), strict=True))
+    for start in range(0, len(rows), BATCH):
+        part = rows[start : start + BATCH]
+        batch = {
+            name: np.empty((len(part), SIZE, SIZE, *views[0][name].shape[2:]), np.uint8)
+            for name in maps
+        }
+        for row, (i, y, x) in enumerate(part):
+            for name, out in batch.items():
+                out[row] = views[i][name][y : y + SIZE, x : x + SIZE]
+
+
+def our_batches(split: Split, maps: tuple[str, ...], draw: Draw, batch: int) -> None:
+    """Read batches as a trainer does."""
+    for start in range(0, len(draw[0]), batch):
+        indices, tops, lefts = (array[start : start + batch] for array in draw)
+        split.crop(indices, tops, lefts, SIZE, maps)
+
+
+def our_tensors(split: Split, maps: tuple[str, ...], draw: Draw) -> None:
+    """Read batches and hand them on as tensors without a copy."""
+    import torch
+
+    for start in range(0, len(draw[0]), BATCH):
+        indices, tops, lefts = (array[start : start + BATCH] for array in draw)
+        for array in split.crop(indices, tops, lefts, SIZE, maps).values():
+            torch.from_numpy(array)
+
+
+def preads(split: Split, maps: tuple[str, ...], draw: Draw) -> None:
+    """One pread per map and window, of the band of rows that it lies in."""
+    files: dict[str, int] = {}
+    for i, y in zip(draw[0].tolist(), draw[1].tolist(), strict=True):
+        shard = split._shard(int(split._part_of[i]))
+        path = str(shard._path)
+        if path not in files:
+            files[path] = os.open(path, os.O_RDONLY)
+            os.posix_fadvise(files[path], 0, 0, os.POSIX_FADV_RANDOM)
+        width = int(split.shapes[i, 1])
+        for name in maps:
+            place = shard.layout.maps[name]
+            pixel = place.dtype.itemsize * (place.shape[1] if len(place.shape) > 1 else 1)
+            first = int(split._starts[split._group[name]][i]) + y * width
+            os.pread(files[path], SIZE * width * pixel, place.offset + first * pixel)
+    for descriptor in files.values():
+        os.close(descriptor)
+
+
+def drop_cache(root: Path) -> None:
+    """Forget the shards' pages; needs no rights, but nobody may have them mapped."""
+    for path in root.glob("*.h5"):
+        with path.open("rb") as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def rate(function: Callable[[], None], count: int) -> float:
+    """Return crops per second of one run."""
+    started = time.perf_counter()
+    function()
+    return count / (time.perf_counter() - started)
+
+
+def measure_warm(
+    split: Split, maps: tuple[str, ...], folder: Path, rounds: int, rng: np.random.Generator
+) -> dict[str, list[float]]:
+    """Measure all ways in turn, everything in the page cache."""
+    write_png(split, maps, folder)
+    views = raw_views(split, maps, folder, write_raw(split, maps, folder))
+    few, many = draw_windows(split, 32, rng), draw_windows(split, 1024, rng)
+    ways: dict[str, tuple[Callable[[Draw], None], Draw]] = {
+        "png": (lambda d: png_crops(folder, maps, d), few),
+        "raw memmap": (lambda d: raw_crops(views, maps, d), many),
+        "raw memmap, batches": (lambda d: raw_batches(views, maps, d), many),
+        "shards, one by one": (lambda d: our_batches(split, maps, d, 1), many),
+        "shards, batches": (lambda d: our_batches(split, maps, d, BATCH), many),
+        "shards, batches of 32": (lambda d: our_batches(split, maps, d, 32), many),
+        "shards, tensors": (lambda d: our_tensors(split, maps, d), many),
+    }
+    rates: dict[str, list[float]] = {name: [] for name in ways}
+    for warm_up in [True] + [False] * rounds:
+        for name, (way, draw) in ways.items():
+            found = rate(partial(way, draw), len(draw[0]))
+            if not warm_up:
+                rates[name].append(found)
+    return rates
+
+
+def measure_cold(
+    data: Path, split_name: str, maps: tuple[str, ...], rounds: int, rng: np.random.Generator
+) -> dict[str, list[float]]:
+    """Measure our batches and preads, each with a page cache that holds no shard."""
+    rates: dict[str, list[float]] = {"cold: pread per row span": [], "cold: shards, batches": []}
+    for _ in range(rounds):
+        ways: tuple[tuple[str, Callable[..., None]], ...] = (
+            ("cold: pread per row span", preads),
+            ("cold: shards, batches", partial(our_batches, batch=BATCH)),
+        )
+        for name, way in ways:
+            split = open_dataset(data).split(split_name)
+            draw = draw_windows(split, 256, rng)
+            drop_cache(data)
+            rates[name].append(rate(partial(way, split, maps, draw), 256))
+            del split
+    return rates
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="a dataset; its train split")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--cold", action="store_true", help="also with the page cache dropped")
+    parser.add_argument("--out", type=Path, help="write the figures here as JSON")
+    arguments = parser.parse_args()
+    split = open_dataset(arguments.data).split("train")
+    maps = ("input", "label", "edge", "mask", "over")
+    rng = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as folder:
+        rates = measure_warm(split, maps, Path(folder), arguments.rounds, rng)
+    if arguments.cold:
+        os.sync()
+        rates |= measure_cold(arguments.data, "train", maps, arguments.rounds, rng)
+    median = {name: statistics.median(values) for name, values in rates.items()}
+    for name, value in median.items():
+        low, high = min(rates[name]), max(rates[name])
+        print(
+            f"{name:28s} {value:9.0f} crops/s [{low:.0f}-{high:.0f}]  "
+            f"{value / median['png']:7.1f} x PNG  {value / median['raw memmap']:5.2f} x raw"
+        )
+    if arguments.out:
+        machine = {"machine": platform.machine(), "cores": os.cpu_count(), "maps": maps}
+        report = {"crops_per_second": median, "rounds": rates, "size": SIZE, **machine}
+        arguments.out.write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
