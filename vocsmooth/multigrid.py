@@ -115,8 +115,10 @@ def solve_screened(
 
 def apply_system(east: Couplings, south: Couplings, x: NDArray[Any]) -> NDArray[Any]:
     """Return (1 + L) x, from differences so that strong couplings cost no digits."""
-    across = east[:, :-1] * np.diff(x, axis=2)
-    down = south[:-1] * np.diff(x, axis=1)
+    across = x[:, :, 1:] - x[:, :, :-1]
+    across *= east[:, :-1]
+    down = x[:, 1:] - x[:, :-1]
+    down *= south[:-1]
     result = x.copy()
     result[:, :, :-1] -= across
     result[:, :, 1:] += across

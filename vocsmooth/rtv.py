@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import scipy.ndimage
 from numpy.typing import NDArray
@@ -100,14 +98,16 @@ def rtv_weights(
     Equations (8) to (11): lam over the gradient's length and over the variation of the blurred
     image in the coupling's direction; both are means over the channels.
     """
-    across, down = _forward_differences(planes)
-    gradient = np.maximum(np.sqrt(across**2 + down**2).mean(axis=0), sharpness)
-    across, down = _forward_differences(_blur(planes, half_gaussian(sigma)))
-    east = lam / (gradient * np.maximum(np.abs(across).mean(axis=0), WINDOWED_FLOOR))
-    south = lam / (gradient * np.maximum(np.abs(down).mean(axis=0), WINDOWED_FLOOR))
+    image = planes.astype(np.float32)
+    across, down = _forward_differences(image)
+    gradient = np.maximum(np.hypot(across, down, out=across).mean(axis=0), sharpness)
+    across, down = _forward_differences(_blur(image, half_gaussian(sigma)))
+    across_window = np.maximum(np.abs(across, out=across).mean(axis=0), WINDOWED_FLOOR)
+    down_window = np.maximum(np.abs(down, out=down).mean(axis=0), WINDOWED_FLOOR)
+    east, south = lam / (gradient * across_window), lam / (gradient * down_window)
     east[:, -1] = 0
     south[-1, :] = 0
-    return east.astype(np.float32), south.astype(np.float32)
+    return east, south
 
 
 def half_gaussian(sigma: float) -> NDArray[np.float32]:
@@ -118,17 +118,19 @@ def half_gaussian(sigma: float) -> NDArray[np.float32]:
     return kernel
 
 
-def _forward_differences(planes: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+def _forward_differences(
+    image: NDArray[np.float32],
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Right neighbour minus pixel and lower neighbour minus pixel, 0 at the last column and row."""
-    across = np.diff(planes, axis=2, append=planes[:, :, -1:])
-    down = np.diff(planes, axis=1, append=planes[:, -1:, :])
+    across, down = np.zeros_like(image), np.zeros_like(image)
+    np.subtract(image[:, :, 1:], image[:, :, :-1], out=across[:, :, :-1])
+    np.subtract(image[:, 1:], image[:, :-1], out=down[:, :-1])
     return across, down
 
 
-def _blur(planes: Planes, kernel: NDArray[np.float32]) -> NDArray[np.float32]:
+def _blur(image: NDArray[np.float32], kernel: NDArray[np.float32]) -> NDArray[np.float32]:
     """Blur along columns and rows with zeros outside the image."""
     symmetric = np.concatenate([kernel[:0:-1], kernel])
-    blurred = planes.astype(np.float32)
     for axis in (1, 2):
-        blurred = scipy.ndimage.correlate1d(blurred, symmetric, axis=axis, mode="constant")
-    return blurred
+        image = scipy.ndimage.correlate1d(image, symmetric, axis=axis, mode="constant")
+    return image
