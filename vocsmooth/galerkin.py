@@ -83,7 +83,7 @@ def _cells(values: Array) -> _Cells:
 def _interpolate_by(
     east: _Cells, south: _Cells, diagonal: tuple[_Cells, _Cells] | None
 ) -> Interpolation:
-    """Weights by the couplings; negative ones may not pull, else the interpolation blows up."""
+    """Weights in proportion to what the couplings pull."""
     to_west, to_east = east.at(0, 0), east.at(0, 1)
     to_north, to_south = south.at(0, 0), south.at(1, 0)
     if diagonal:
@@ -104,7 +104,7 @@ def _interpolate_by(
         se, sw = diagonal
         strengths = (se.at(0, 0), sw.at(0, 2), sw.at(1, 1), se.at(1, 1))
         pulls += [(strength, _corner(a)) for a, strength in enumerate(strengths)]
-    pulls = [(np.maximum(strength, 0), point) for strength, point in pulls]
+    pulls = [(_pull(strength), point) for strength, point in pulls]
     total = np.full_like(to_west, TINY)
     reach = np.zeros((4, *total.shape), np.float32)
     for strength, point in pulls:
@@ -116,9 +116,18 @@ def _interpolate_by(
     return Interpolation(across=across, down=down, centre=(reach[0], reach[1], reach[2], reach[3]))
 
 
+def _pull(coupling: Array) -> Array:
+    """How strongly a coupling draws a point to its neighbour's value.
+
+    A negative one draws hardly at all, but enough for weights that sum to 1 where a point has no
+    other: P'AP is a Laplacian, and positive, only because P maps constants to constants.
+    """
+    return np.where(coupling > 0, coupling, np.float32(-1e-6) * coupling)
+
+
 def _share(first: Array, second: Array) -> tuple[Array, Array]:
     """Weights of a point between two coarse ones."""
-    first, second = np.maximum(first, 0), np.maximum(second, 0)
+    first, second = _pull(first), _pull(second)
     total = first + second + TINY
     return first / total, second / total
 

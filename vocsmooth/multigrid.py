@@ -5,10 +5,13 @@ x_i + sum_j w_ij (x_i - x_j) = b_i. Couplings range over several decades and fol
 
 Method. Conjugate gradients, preconditioned by one V-cycle of black-box multigrid:
 
-- Grids. The next grid is every second row and column, until a grid is a single line. Weights of
-  interpolation follow the couplings (a point takes from a coarse neighbour in proportion to the
-  coupling on that side); the coarse operator is P'LP, a nine-point Laplacian, with the mass P'M
-  lumped. P'LP has negative couplings: they stay in the operator, but count as zero in the weights.
+- Grids. The next grid is every second row and column, until a grid is a single line. A point
+  between coarse ones takes from each in proportion to the couplings on that side; the coarse
+  operator is P'LP, a nine-point Laplacian, with the mass P'M lumped. P'LP has negative couplings.
+  They stay in the operator, but draw next to nothing in the weights, which would else blow up. Yet
+  weights must sum to 1 where all couplings of a point are negative (they do happen, from lam 0.05
+  on): the operator is kept as couplings alone, which is right, and positive, only if P maps
+  constants to constants. Weights of 0 there end in pivots below 0 and in NaN.
 - Cycle, from x = 0. On the way down zebra sweeps along rows (all even rows at once, then all odd
   ones), on the way up zebra sweeps along columns, each line solved exactly. After the sweep along
   rows the residual is zero on odd rows; before the sweep along columns even columns count for

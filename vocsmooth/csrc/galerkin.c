@@ -5,15 +5,18 @@
 /* Keeps a quotient finite where a point has no couplings at all. */
 #define TINY 1e-30f
 
-INLINE float positive(float value)
+/* How strongly a coupling draws a point to its neighbour's value. A negative one draws hardly at
+ * all, but enough for weights that sum to 1 where a point has no other: P'AP is a Laplacian, and
+ * positive, only because P maps constants to constants. */
+INLINE float pull(float coupling)
 {
-    return value > 0.0f ? value : 0.0f;
+    return coupling > 0.0f ? coupling : -1e-6f * coupling;
 }
 
 /* Weights of a point between two coarse ones, from the couplings on its two sides. */
 INLINE void share(float *first, float *second, float a, float b)
 {
-    a = positive(a), b = positive(b);
+    a = pull(a), b = pull(b);
     float inverse = 1.0f / (a + b + TINY);
     *first = a * inverse;
     *second = b * inverse;
@@ -87,9 +90,8 @@ INLINE void coarse_cells(const Grid *grid, const int nine, int I, const CellCoup
             float nw = se[k], ne = sw[k + 1], so = sw[half + k + stride], ea = se[half + k + stride];
             reach0 += nw, reach1 += ne, reach2 += so, reach3 += ea;
             total += nw + ne + so + ea;
-            /* negative couplings may not pull: without this the interpolation blows up */
-            float pn = positive(n), ps = positive(s), pw = positive(w), pe = positive(e);
-            float p0 = positive(nw), p1 = positive(ne), p2 = positive(so), p3 = positive(ea);
+            float pn = pull(n), ps = pull(s), pw = pull(w), pe = pull(e);
+            float p0 = pull(nw), p1 = pull(ne), p2 = pull(so), p3 = pull(ea);
             c0 = pn * t0 + pw * l0 + p0, c1 = pn * t1 + pe * r1 + p1;
             c2 = pw * l2 + ps * b2 + p2, c3 = pe * r3 + ps * b3 + p3;
             sum = pn + ps + pw + pe + p0 + p1 + p2 + p3;
