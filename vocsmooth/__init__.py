@@ -12,9 +12,12 @@ from vocsmooth.errors import ConvergenceError, DatasetError, InputError, Vocsmoo
 
 if TYPE_CHECKING:
     from vocsmooth.guided import guided_filter
+    from vocsmooth.ils import ils_smooth
     from vocsmooth.l0 import l0_smooth
     from vocsmooth.operators import OPERATORS, smooth
+    from vocsmooth.rolling import rolling_guidance_filter
     from vocsmooth.rtv import rtv_smooth
+    from vocsmooth.sd import sd_filter
 
 __version__ = "0.1.0"
 
@@ -26,16 +29,22 @@ __all__ = [
     "VocsmoothError",
     "__version__",
     "guided_filter",
+    "ils_smooth",
     "l0_smooth",
+    "rolling_guidance_filter",
     "rtv_smooth",
+    "sd_filter",
     "smooth",
 ]
 
 _MODULES = {
     "OPERATORS": "operators",
     "guided_filter": "guided",
+    "ils_smooth": "ils",
     "l0_smooth": "l0",
+    "rolling_guidance_filter": "rolling",
     "rtv_smooth": "rtv",
+    "sd_filter": "sd",
     "smooth": "operators",
 }
 

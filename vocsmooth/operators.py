@@ -8,14 +8,20 @@ from typing import Any
 
 from vocsmooth.arrays import FloatImage
 from vocsmooth.guided import guided_filter
+from vocsmooth.ils import ils_smooth
 from vocsmooth.l0 import l0_smooth
+from vocsmooth.rolling import rolling_guidance_filter
 from vocsmooth.rtv import rtv_smooth
+from vocsmooth.sd import sd_filter
 from vocsmooth.settings import nearest
 
 OPERATORS: dict[str, Callable[..., FloatImage]] = {
     "l0": l0_smooth,
     "rtv": rtv_smooth,
     "guided": guided_filter,
+    "rolling": rolling_guidance_filter,
+    "ils": ils_smooth,
+    "sd": sd_filter,
 }
 """Name to function; each takes the image and keyword arguments."""
 
