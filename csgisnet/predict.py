@@ -17,7 +17,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from csgisnet.checkpoint import load_network
 from csgisnet.device import Precision, autocast, pick_device, place
 from csgisnet.network import SmoothingNetwork, receptive_radius
-from csgisnet.runs import BEST_FILE
+from csgisnet.pretrained import find_weights
 from csgisnet.tiling import Image, apply_tiled, tile_side
 
 DEFAULT_MEMORY = 1 << 30
@@ -78,6 +78,13 @@ class Smoother:
         ------
         TypeError, ValueError
             The array is of another type or shape.
+
+        Examples
+        --------
+        >>> from csgisnet.network import COMPACT
+        >>> smoother = Smoother(SmoothingNetwork(COMPACT), device="cpu")
+        >>> smoother.smooth(np.full((4, 6, 3), 0.5, np.float32)).shape
+        (4, 6, 3)
         """
         _check(image)
         colour = image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
@@ -114,7 +121,7 @@ class Smoother:
 
 
 def load(
-    path: str | Path,
+    path_or_name: str | Path | None = None,
     *,
     device: str = "auto",
     precision: Precision = "float32",
@@ -125,8 +132,9 @@ def load(
 
     Parameters
     ----------
-    path : str or Path
-        File of weights, or the folder of a run, whose best weights are taken.
+    path_or_name : str or Path, optional
+        File of weights, the folder of a run (its best weights are taken), or the name of a bundled
+        network; by default the bundled default, if the package came with one.
     device, precision, memory
         See `Smoother`.
     channel_order : {"rgb", "bgr"}
@@ -135,15 +143,14 @@ def load(
     Raises
     ------
     CheckpointError
-        The file is missing, damaged, or of something else.
+        The file is missing, damaged, or of something else; or there is no such network.
 
     Examples
     --------
     >>> smoother = load("runs/demo")  # doctest: +SKIP
     >>> result = smoother.smooth(image)  # doctest: +SKIP
     """
-    path = Path(path)
-    network = load_network(path / BEST_FILE if path.is_dir() else path, channel_order)
+    network = load_network(find_weights(path_or_name), channel_order)
     return Smoother(network, device=device, precision=precision, memory=memory)
 
 
