@@ -1,0 +1,188 @@
+"""One HTML page with the table, the plot, and crops side by side, the telling cases first.
+
+The page holds everything: it works from disk and can be sent as it is.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PillowImage
+from PIL import ImageDraw
+from scipy import ndimage
+
+from csgisnet.evaluate import INPUT, MEASURES, Image, Record, Sample, Samples, Smoothing, Summary
+from csgisnet.plots import draw_speed_plot
+from csgisnet.tables import HEADINGS, by_psnr, row_of
+
+_CROP = 176
+_JPEG_QUALITY = 90
+
+_STYLE = """
+:root { color-scheme: light; }
+body { font: 15px/1.5 system-ui, sans-serif; }
+body { margin: 2rem auto; max-width: 1240px; padding: 0 1rem; }
+table { border-collapse: collapse; }
+th, td { padding: .25rem .8rem; border-bottom: 1px solid #ddd; text-align: right; }
+th:first-child, td:first-child { text-align: left; }
+dt { font-weight: 600; }
+dd { margin: 0 0 .4rem 1.5rem; }
+.case { display: flex; flex-wrap: wrap; gap: 10px; margin-bottom: 1.5rem; }
+figure { margin: 0; width: 176px; }
+figure img { display: block; max-width: 100%; }
+figcaption { font-size: 13px; line-height: 1.3; }
+svg { max-width: 100%; height: auto; }
+"""
+
+
+class Case(NamedTuple):
+    """An image to show, and why."""
+
+    number: int
+    """Of the sample."""
+    reason: str
+    """Heading of the cases that it belongs to."""
+
+
+def choose_cases(
+    records: Sequence[Record], names: Sequence[str], smoother: str, count: int = 6
+) -> list[Case]:
+    """Return the images on which a smoother has the lowest PSNR, then those with the highest.
+
+    At most `count` each, and none twice.
+    """
+    psnr = {record.image: record.psnr for record in records if record.smoother == smoother}
+    order = sorted(range(len(names)), key=lambda number: psnr[names[number]])
+    worst = order[: min(count, (len(order) + 1) // 2)]
+    best = order[: len(worst) - 1 : -1][:count]
+    return [
+        *(Case(number, f"Worst cases of {smoother}") for number in worst),
+        *(Case(number, f"Best cases of {smoother}") for number in best),
+    ]
+
+
+def write_page(
+    summaries: Sequence[Summary],
+    records: Sequence[Record],
+    samples: Samples,
+    smoothers: Mapping[str, Smoothing],
+    *,
+    subject: str,
+    title: str,
+) -> str:
+    """Return the page.
+
+    Parameters
+    ----------
+    summaries, records
+        Of the evaluation.
+    samples, smoothers
+        What was evaluated; the images shown are read and smoothed again.
+    subject : str
+        The smoother whose worst and best cases are shown; it comes first in every row.
+    title : str
+        Heading of the page.
+    """
+    psnr = {(record.image, record.smoother): record.psnr for record in records}
+    names = [subject, *(name for name in smoothers if name != subject)]
+    parts = [_table(summaries), draw_speed_plot(summaries, subject)]
+    heading = ""
+    for case in choose_cases(records, samples.names, subject):
+        if case.reason != heading:
+            heading = case.reason
+            parts.append(f"<h2>{escape(heading)}</h2>")
+        image = samples.names[case.number]
+        sample = samples.read(case.number)
+        results = {name: smoothers[name](sample.image) for name in names if name in smoothers}
+        captions = {name: f"{name}, {psnr[image, name]:.2f} dB" for name in (INPUT, *results)}
+        parts.append(f"<h3>{escape(image)}</h3>\n{_case(sample, results, captions)}")
+    body = "\n".join(parts)
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
+        f"<h1>{escape(title)}</h1>\n{body}\n</body>\n</html>\n"
+    )
+
+
+def _table(summaries: Sequence[Summary]) -> str:
+    """Return the table of means, and the definitions folded away below it."""
+    rows = [_row("th", ["smoother", *HEADINGS.values()])]
+    rows += [_row("td", row_of(summary)) for summary in by_psnr(summaries)]
+    terms = "".join(
+        f"<dt>{escape(HEADINGS[measure])}</dt><dd>{escape(text)}</dd>"
+        for measure, text in MEASURES.items()
+    )
+    return (
+        f"<table>\n{''.join(rows)}</table>\n"
+        f"<details><summary>What the columns mean</summary><dl>{terms}</dl></details>"
+    )
+
+
+def _row(tag: str, cells: Sequence[str]) -> str:
+    """Return a row of a table."""
+    return f"<tr>{''.join(f'<{tag}>{escape(cell)}</{tag}>' for cell in cells)}</tr>\n"
+
+
+def _case(sample: Sample, results: Mapping[str, Image], captions: Mapping[str, str]) -> str:
+    """Return one row: the whole input with a frame, then the framed part of every picture.
+
+    The part is where the first result is furthest from the label.
+    """
+    first = next(iter(results.values()), sample.image)
+    top, left, side = worst_window(first, sample.label)
+    figures = [_figure(_framed(sample.image, top, left, side), "whole input")]
+    pictures = {captions[INPUT]: sample.image, "label": sample.label}
+    pictures |= {captions[name]: result for name, result in results.items()}
+    for caption, picture in pictures.items():
+        crop = picture[top : top + side, left : left + side]
+        figures.append(_figure(PillowImage.fromarray(_to_uint8(crop)), caption))
+    return f'<div class="case">\n{"".join(figures)}</div>'
+
+
+def worst_window(result: Image, label: Image, side: int = _CROP) -> tuple[int, int, int]:
+    """Return top, left and side of the square where the mean squared difference is greatest."""
+    height, width = label.shape[:2]
+    side = min(side, height, width)
+    error = np.square(result.astype(np.float64) - label).mean(axis=2)
+    # The mean filter's output at (y, x) is that of the window which begins at the origin's offset.
+    means = ndimage.uniform_filter(error, side, mode="constant", origin=-(side // 2))
+    valid = means[: height - side + 1, : width - side + 1]
+    top, left = np.unravel_index(int(valid.argmax()), valid.shape)
+    return int(top), int(left), side
+
+
+def _framed(image: Image, top: int, left: int, side: int) -> PillowImage.Image:
+    """Return the image at the size of a crop, with a frame around its window."""
+    picture = PillowImage.fromarray(_to_uint8(image))
+    scale = _CROP / max(picture.size)
+    small = picture.resize(
+        (max(1, round(picture.width * scale)), max(1, round(picture.height * scale))),
+        PillowImage.Resampling.LANCZOS,
+    )
+    corners = [round(place * scale) for place in (left, top, left + side - 1, top + side - 1)]
+    ImageDraw.Draw(small).rectangle(corners, outline=(255, 0, 0), width=2)
+    return small
+
+
+def _figure(picture: PillowImage.Image, caption: str) -> str:
+    """Return a picture with its caption, the pixels inside the page."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return (
+        f'<figure><img src="data:image/jpeg;base64,{data}" width="{picture.width}" '
+        f'height="{picture.height}" alt="{escape(caption)}">'
+        f"<figcaption>{escape(caption)}</figcaption></figure>\n"
+    )
+
+
+def _to_uint8(image: Image) -> NDArray[np.uint8]:
+    """Round [0, 1] to 0..255."""
+    rounded: NDArray[np.uint8] = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
+    return rounded

@@ -1,0 +1,60 @@
+"""The files of an evaluation: tables, a plot and a page, each whole or not there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from csgisnet.evaluate import Record, Samples, Smoothing, summarise
+from csgisnet.gallery import write_page
+from csgisnet.plots import draw_speed_plot
+from csgisnet.tables import format_csv, format_markdown, summary_content
+from vocsmooth.files import write_atomically, write_json
+
+FILES = ("per_image.csv", "summary.json", "summary.md", "speed.svg", "report.html")
+
+
+def write_report(
+    out: Path,
+    records: Sequence[Record],
+    samples: Samples,
+    smoothers: Mapping[str, Smoothing],
+    *,
+    subject: str,
+    about: Mapping[str, Any],
+) -> None:
+    """Write `FILES` into a folder, which is made if it is missing.
+
+    Parameters
+    ----------
+    out : Path
+        Folder; files of an earlier report in it are replaced.
+    records : sequence of Record
+        What `csgisnet.evaluate.evaluate` returned.
+    samples, smoothers
+        What it was given; the page shows some of the images again.
+    subject : str
+        The smoother that the report is about.
+    about : mapping
+        Conditions of the evaluation, plain values for the JSON file.
+
+    Raises
+    ------
+    OSError
+        The folder or a file cannot be written.
+    """
+    summaries = summarise(records)
+    title = f"{subject} on {len(samples.names)} images"
+    contents = {
+        "per_image.csv": format_csv(records),
+        "summary.md": format_markdown(summaries),
+        "speed.svg": draw_speed_plot(summaries, subject),
+        "report.html": write_page(
+            summaries, records, samples, smoothers, subject=subject, title=title
+        ),
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    for name, text in contents.items():
+        write_atomically(out / name, text.encode())
+    write_json(out / "summary.json", summary_content(summaries, about))
