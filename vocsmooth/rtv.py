@@ -17,8 +17,15 @@ from vocsmooth.arrays import (
 )
 from vocsmooth.kernels import Couplings, Planes
 
-TOLERANCE = 0.25 / 255
-"""Largest error of a pixel in each linear system; half of what the result is promised to."""
+LARGEST_COUPLING = 1e12
+"""Couplings and their products must fit float32."""
+
+TOLERANCE = 0.4 / 255
+"""Largest error of a pixel in each linear system.
+
+The result is promised to 0.5 / 255. The last system's error is its own; what the others add through
+the weights was below 0.1 / 255 in 70 cases, with systems solved to 1 / 255.
+"""
 
 WINDOWED_FLOOR = 1e-3
 """Least windowed variation that the weights divide by (the authors' epsilon)."""
@@ -68,6 +75,10 @@ def rtv_smooth(
     check_number("sigma", sigma, above=0)
     check_number("sharpness", sharpness, above=0)
     check_count("num_iter", num_iter)
+    if lam > LARGEST_COUPLING * sharpness * WINDOWED_FLOOR:
+        raise ValueError(
+            f"lam {lam!r} is too large for sharpness {sharpness!r}: couplings overflow."
+        )
     planes = np.ascontiguousarray(np.moveaxis(as_channels(image), 2, 0), np.float64)
     solve = multigrid.solver(planes.shape)
     smooth = planes

@@ -245,12 +245,13 @@ static int set_up(const Problem *problem, Hierarchy *h)
     return build_grids(h);
 }
 
-/* rhs of the first grid = b - A x, in double precision; return its largest pixel. */
+/* rhs of the first grid = b - A x, found in double precision; return its largest pixel. */
 HOT static double find_residual(const Problem *problem, const Hierarchy *h)
 {
     const Grid *grid = &h->grid[0];
     int height = problem->height, width = problem->width;
-    float *natural = h->scratch, *peak = h->scratch + grid->stride;
+    double *exact = (double *)h->scratch;
+    float *rounded = h->scratch + 2 * grid->stride, *peak = h->scratch + 3 * grid->stride;
     memset(peak, 0, (size_t)grid->stride * sizeof(float));
     for (int i = 0; i < height; i++)
         for (int c = 0; c < problem->channels; c++) {
@@ -261,20 +262,20 @@ HOT static double find_residual(const Problem *problem, const Hierarchy *h)
             const float *east = problem->east + at;
             INDEPENDENT
             for (int k = 0; k < width; k++)
-                natural[k] = (float)(b[k] - x[k] + north[k] * (up[k] - x[k])
-                                     + south[k] * (down[k] - x[k]));
+                exact[k] = b[k] - x[k] + north[k] * (up[k] - x[k]) + south[k] * (down[k] - x[k]);
             INDEPENDENT
             for (int k = 0; k < width - 1; k++)
-                natural[k] += (float)(east[k] * (x[k + 1] - x[k]));
+                exact[k] += east[k] * (x[k + 1] - x[k]);
             INDEPENDENT
             for (int k = 1; k < width; k++)
-                natural[k] += (float)(east[k - 1] * (x[k - 1] - x[k]));
-            split_row(grid, line_of(grid, grid->rhs, i, c), natural);
+                exact[k] += east[k - 1] * (x[k - 1] - x[k]);
             INDEPENDENT
             for (int k = 0; k < width; k++) {
-                float size = fabsf(natural[k]);
+                rounded[k] = (float)exact[k];
+                float size = fabsf(rounded[k]);
                 peak[k] = size > peak[k] ? size : peak[k];
             }
+            split_row(grid, line_of(grid, grid->rhs, i, c), rounded);
         }
     float worst = 0.0f;
     for (int k = 0; k < width; k++)
