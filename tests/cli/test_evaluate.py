@@ -1,0 +1,178 @@
+"""`csgisnet evaluate`: a dataset or two folders, operators given and tuned, one error each."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from numpy.typing import NDArray
+from PIL import Image
+from vocsmooth_cli.evaluate import evaluate
+from vocsmooth_cli.group import Commands
+
+from csgisnet.checkpoint import save_network
+from csgisnet.network import NetworkConfig, SmoothingNetwork
+from csgisnet.report import FILES
+from vocsmooth.grids import combinations, describe
+from vocsmooth.operators import smooth
+
+TINY = NetworkConfig(width=4, blocks=1, coarse_blocks=1, refine_blocks=1, shuffle=2, skip=True)
+
+
+def run(*words: object) -> Result:
+    main = Commands("csgisnet", {"evaluate": evaluate})
+    return CliRunner().invoke(main, ["evaluate", *map(str, words)])
+
+
+def means(out: Path, measure: str = "psnr") -> dict[str, float]:
+    content = json.loads((out / "summary.json").read_text(encoding="utf-8"))
+    return {name: values[measure]["mean"] for name, values in content["smoothers"].items()}
+
+
+def decibels(image: NDArray[Any], label: NDArray[Any]) -> float:
+    return float(-10 * np.log10(np.mean((image.astype(np.float64) - label) ** 2)))
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("net") / "best.safetensors"
+    save_network(path, SmoothingNetwork(TINY))
+    return path
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Three flat labels, and images that are labels with noise, one in a sub-folder."""
+    root = tmp_path_factory.mktemp("pairs")
+    rng = np.random.default_rng(0)
+    for number, name in enumerate(("a b", "sub/é", "c")):
+        label = np.full((20, 24, 3), 100 + number, np.uint8)
+        image = (label + rng.normal(0, 12, label.shape)).round().astype(np.uint8)
+        for folder, pixels, ending in (("in", image, "tif"), ("labels", label, "png")):
+            path = root / folder / f"{name}.{ending}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(path)
+    return root / "in", root / "labels"
+
+
+def test_a_dataset_with_network_operators_and_tuning(
+    built: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "report"
+    words = ("--data", built, "--checkpoint", checkpoint.parent, "--device", "cpu", "--out", out)
+    tuning = ("--tune-split", "train", "--tune-samples", 2)
+    result = run(*words, *tuning, "--operator", "guided:radius=2,eps=0.02", "--operator", "l0")
+    assert result.exit_code == 0, result.output
+    assert {path.name for path in out.iterdir()} == set(FILES)
+    content = json.loads((out / "summary.json").read_text(encoding="utf-8"))
+    tuned = {name: describe(name, params) for name, params in content["tuned"].items()}
+    assert list(content["smoothers"]) == [
+        "input",
+        "csgisnet",
+        "guided:radius=2,eps=0.02",
+        f"{tuned['guided']}, tuned",
+        "l0",
+        f"{tuned['l0']}, tuned",
+    ]
+    assert len(content["tuned_on"]) == 2
+    assert content["split"] == "val"
+    assert content["device"] == "cpu"
+    assert "| csgisnet |" in result.stdout
+    assert str(out / "report.html") in result.stdout
+    assert len((out / "per_image.csv").read_text(encoding="utf-8").splitlines()) == 1 + 4 * 6
+
+
+def test_two_folders_give_the_measures_of_their_pairs(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    images, labels = folders
+    out = tmp_path / "report"
+    words = ("--images", images, "--labels", labels, "--out", out)
+    result = run(*words, "--operator", "guided:radius=3")
+    assert result.exit_code == 0, result.output
+    expected: dict[str, list[float]] = {"input": [], "guided:radius=3": []}
+    for path in images.rglob("*.tif"):
+        image = (np.asarray(Image.open(path)) / 255).astype(np.float32)
+        label = np.asarray(Image.open(labels / path.relative_to(images).with_suffix(".png"))) / 255
+        expected["input"].append(decibels(image, label))
+        expected["guided:radius=3"].append(decibels(smooth(image, "guided", radius=3), label))
+    found = means(out)
+    assert found == pytest.approx({k: float(np.mean(v)) for k, v in expected.items()}, abs=1e-4)
+    csv = (out / "per_image.csv").read_text(encoding="utf-8")
+    assert [line.split(",")[0] for line in csv.splitlines()[1::2]] == ["a b", "c", "sub/é"]
+
+
+def test_tuning_takes_the_best_of_the_grid(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    images, labels = folders
+    words = ("--images", images, "--labels", labels, "--operator", "guided")
+    tuning = ("--tune-images", images, "--tune-labels", labels)
+    assert run(*words, *tuning, "--out", tmp_path / "r").exit_code == 0
+    best = json.loads((tmp_path / "r/summary.json").read_text(encoding="utf-8"))["tuned"]["guided"]
+    scores = {}
+    for params in combinations("guided"):
+        levels = []
+        for path in images.rglob("*.tif"):
+            image = (np.asarray(Image.open(path)) / 255).astype(np.float32)
+            label = Image.open(labels / path.relative_to(images).with_suffix(".png"))
+            levels.append(decibels(smooth(image, "guided", **params), np.asarray(label) / 255))
+        scores[describe("guided", params)] = np.mean(levels)
+    assert describe("guided", best) == max(scores, key=scores.__getitem__)
+
+
+def test_folders_alone_can_be_measured(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    images, labels = folders
+    out = tmp_path / "r"
+    words = ("--images", images, "--labels", labels, "--operator", "none", "--samples", 2)
+    assert run(*words, "--out", out).exit_code == 0
+    assert list(means(out)) == ["input"]
+    assert len((out / "per_image.csv").read_text(encoding="utf-8").splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "Give --data, or --images and --labels"),
+        (["--images", "IN"], "Give --data, or --images and --labels"),
+        (["--data", "DATA", "--images", "IN"], "Give --data, or --images and --labels"),
+        (["--data", "DATA", "--tune-split", "val"], "must differ"),
+        (["--images", "IN", "--labels", "LABELS", "--tune-split", "train"], "Give --tune-split"),
+        (["--images", "IN", "--labels", "LABELS", "--tune-images", "IN"], "--tune-labels"),
+        (["--data", "DATA", "--operator", "rvt"], "Did you mean 'rtv'"),
+        (["--data", "DATA", "--operator", "l0:radius=2"], "no parameter 'radius'"),
+        (["--data", "DATA", "--operator", "l0:lam"], "NAME=VALUE"),
+        (["--data", "DATA", "--operator", "l0:lam=many"], "lam must be a number, got 'many'"),
+    ],
+)
+def test_misuse_is_refused_before_anything_is_written(
+    words: list[str], message: str, built: Path, folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    paths = {"DATA": built, "IN": folders[0], "LABELS": folders[1]}
+    result = run(*(paths.get(word, word) for word in words), "--out", tmp_path / "r")
+    assert result.exit_code == 2
+    assert message in " ".join(result.stderr.split())
+    assert not (tmp_path / "r").exists()
+
+
+def test_bad_input_is_one_error(built: Path, folders: tuple[Path, Path], tmp_path: Path) -> None:
+    images, _ = folders
+    out = ("--out", tmp_path / "r", "--operator", "none")
+    result = run("--data", built, "--split", "test", *out)
+    assert (result.exit_code, "splits present" in result.stderr) == (1, True)
+    result = run("--data", built, "--checkpoint", tmp_path / "no.safetensors", *out)
+    assert (result.exit_code, "no.safetensors" in result.stderr) == (1, True)
+    (tmp_path / "labels").mkdir()
+    Image.new("RGB", (5, 5)).save(tmp_path / "labels/c.png")
+    result = run("--images", images, "--labels", tmp_path / "labels", *out)
+    assert result.exit_code == 1
+    assert str(images / "a b.tif") in result.stderr
+    one = tmp_path / "one"
+    one.mkdir()
+    (one / "c.tif").write_bytes((images / "c.tif").read_bytes())
+    result = run("--images", one, "--labels", tmp_path / "labels", *out)
+    assert result.exit_code == 1
+    assert "24 x 20 and 5 x 5 pixels" in result.stderr
+    assert not (tmp_path / "r").exists()

@@ -1,0 +1,47 @@
+"""`csgisnet export`: a file that computes, or one error and none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from vocsmooth_cli.export import export
+from vocsmooth_cli.group import Commands
+
+from csgisnet.checkpoint import save_network
+from csgisnet.network import NetworkConfig, SmoothingNetwork
+
+TINY = NetworkConfig(width=4, blocks=1, coarse_blocks=1, refine_blocks=1)
+
+
+def run(*words: object) -> Result:
+    main = Commands("csgisnet", {"export": export})
+    return CliRunner().invoke(main, ["export", *map(str, words)])
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_the_best_weights_of_a_run_are_exported(tmp_path: Path) -> None:
+    network = SmoothingNetwork(TINY).eval()
+    save_network(tmp_path / "best.safetensors", network)
+    out = tmp_path / "net.pt"
+    result = run("--checkpoint", tmp_path, "--format", "torchscript", "--out", out)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith(f"{out}: 0.1 MB, difference ")
+    image = torch.rand(1, 3, 12, 15)
+    with torch.no_grad():
+        expected = network(image).result.clamp(0, 1)
+    loaded = torch.jit.load(out)  # type: ignore[no-untyped-call]
+    torch.testing.assert_close(loaded(image), expected, atol=1e-5, rtol=0)
+
+
+def test_a_folder_without_weights_and_a_missing_folder_are_errors(tmp_path: Path) -> None:
+    result = run("--checkpoint", tmp_path, "--out", tmp_path / "net.onnx")
+    assert result.exit_code == 1
+    assert "holds no best.safetensors" in result.stderr
+    save_network(tmp_path / "best.safetensors", SmoothingNetwork(TINY))
+    words = ("--checkpoint", tmp_path, "--format", "torchscript")
+    result = run(*words, "--out", tmp_path / "nowhere/net.pt")
+    assert result.exit_code == 1
+    assert "nowhere" in result.stderr
