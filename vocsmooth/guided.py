@@ -7,23 +7,24 @@ windows that hold it predict (eq. 8). With the window means E[.]
     (cov(I) + eps 1) a = cov(I, p),    b = E[p] - a'E[I],    q = E[a]'I + E[b]
 
 Windows are cut at the border and their means divided by what is left of them. Sums run in float64,
-and the small symmetric systems are solved by an LDL' elimination over whole planes, which stays
-stable where the guide's channels nearly agree (OpenCV's determinant formula does not: for
-eps <= 3e-3 its colour filter is wrong).
+and the small symmetric systems are solved by an LDL' elimination, which stays stable where the
+guide's channels nearly agree (OpenCV's determinant formula does not: for eps <= 3e-3 its colour
+filter is wrong). csrc/guided.c does all of it in one sweep.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vocsmooth import kernels
 from vocsmooth.arrays import FloatImage, as_channels, check_count, check_image, check_number, like
 
 Plane = NDArray[np.float64]
+Planes = NDArray[np.float64]
 
 SMALLEST_EPS = 1e-12
 """Below this, rounding in the float64 window sums would reach the size of eps."""
@@ -65,7 +66,8 @@ def guided_filter(
     check_number("eps", eps, at_least=SMALLEST_EPS)
     planes = _planes(image)
     if guide is None:
-        results = [_filter([plane], [plane], radius, eps)[0] for plane in planes]
+        alone = [planes[c : c + 1] for c in range(len(planes))]
+        result = np.concatenate([_filter(plane, plane, radius, eps) for plane in alone])
     else:
         check_image(guide, "guide")
         if guide.shape[:2] != image.shape[:2]:
@@ -73,8 +75,8 @@ def guided_filter(
                 f"guide must have the image's height and width, {image.shape[:2]}, "
                 f"got {guide.shape[:2]}."
             )
-        results = _filter(_planes(guide), planes, radius, eps)
-    return like(np.stack(results, axis=-1), image)
+        result = _filter(planes, _planes(guide), radius, eps)
+    return like(np.moveaxis(result, 0, 2), image)
 
 
 def box_mean(plane: Plane, radius: int) -> Plane:
@@ -91,8 +93,19 @@ def box_mean(plane: Plane, radius: int) -> Plane:
     return mean
 
 
-def _filter(guide: Sequence[Plane], image: Sequence[Plane], radius: int, eps: float) -> list[Plane]:
-    """Guided filter of the image planes, all by the same guide planes."""
+def _filter(image: Planes, guide: Planes, radius: int, eps: float) -> Planes:
+    """Filter all image planes by the same guide planes, compiled where there is a kernel for it."""
+    if kernels.library is None or len(guide) not in (1, 3):
+        return _filter_by_box_means(image, guide, radius, eps)
+    size = 3 if len(image) == len(guide) == 3 else 1
+    parts = [image[p : p + size] for p in range(0, len(image), size)]
+    return np.concatenate(
+        [kernels.guided_filter(part, guide, radius=radius, eps=eps) for part in parts]
+    )
+
+
+def _filter_by_box_means(image: Planes, guide: Planes, radius: int, eps: float) -> Planes:
+    """Filter with NumPy and OpenCV, a whole plane at a time."""
     guide_means = [box_mean(plane, radius) for plane in guide]
     image_means = [box_mean(plane, radius) for plane in image]
 
@@ -112,7 +125,7 @@ def _filter(guide: Sequence[Plane], image: Sequence[Plane], radius: int, eps: fl
         b = mean - sum(a_i * m for a_i, m in zip(a, guide_means, strict=True))
         line = [box_mean(a_i, radius) * plane for a_i, plane in zip(a, guide, strict=True)]
         results.append(sum(line, box_mean(b, radius)))
-    return results
+    return np.stack(results)
 
 
 def _solve(matrix: list[list[Plane]], sides: list[list[Plane]]) -> None:
@@ -132,10 +145,9 @@ def _solve(matrix: list[list[Plane]], sides: list[list[Plane]]) -> None:
             side[k] /= matrix[k][k]
 
 
-def _planes(image: FloatImage) -> list[Plane]:
-    """Split into contiguous float64 planes."""
-    channels = as_channels(image)
-    return [np.array(channels[:, :, c], np.float64) for c in range(channels.shape[2])]
+def _planes(image: FloatImage) -> Planes:
+    """Return float64 planes, ``(C, H, W)`` and C-contiguous."""
+    return np.moveaxis(as_channels(image), 2, 0).astype(np.float64, order="C")
 
 
 def _missing_share(side: int, radius: int) -> NDArray[np.floating[Any]]:

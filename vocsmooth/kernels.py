@@ -84,6 +84,22 @@ class _Round(ctypes.Structure):
     )
 
 
+class _Guided(ctypes.Structure):
+    """``Guided`` of guided.c."""
+
+    _fields_ = (
+        ("height", _int),
+        ("width", _int),
+        ("row_radius", _int),
+        ("column_radius", _int),
+        ("eps", _double),
+        ("guide", _pointer),
+        ("image", _pointer),
+        ("result", _pointer),
+        ("work", _pointer),
+    )
+
+
 def _load() -> ctypes.CDLL | None:
     """Load the library beside this file, if it was built and fits this machine."""
     spec = importlib.util.find_spec("vocsmooth._kernels")
@@ -105,6 +121,10 @@ def _load() -> ctypes.CDLL | None:
     library.l0_table_doubles.argtypes = (_int, _int, _int)
     library.l0_plan.restype = library.l0_round.restype = None
     library.l0_plan.argtypes = library.l0_round.argtypes = (ctypes.POINTER(_Round),)
+    library.guided_doubles.restype = ctypes.c_size_t
+    library.guided_doubles.argtypes = (ctypes.POINTER(_Guided),)
+    library.guided_filter.restype = None
+    library.guided_filter.argtypes = (ctypes.POINTER(_Guided), _int, _int)
     return library
 
 
@@ -221,6 +241,27 @@ def l0_rounds(image: Planes, penalties: Iterable[tuple[float, float]]) -> Planes
     for step.beta, step.threshold in penalties:
         compiled.l0_round(ctypes.byref(step))
     return smooth[:, :, :width]
+
+
+def guided_filter(image: Planes, guide: Planes, *, radius: int, eps: float) -> Planes:
+    """Filter 1 plane by 1 or 3 guide planes, or 3 by 3; see vocsmooth/guided.py."""
+    compiled = _required()
+    _, height, width = image.shape
+    result = np.empty_like(image)
+    task = _Guided(
+        height=height,
+        width=width,
+        row_radius=min(radius, height - 1),
+        column_radius=min(radius, width - 1),
+        eps=eps,
+        guide=guide.ctypes.data,
+        image=image.ctypes.data,
+        result=result.ctypes.data,
+    )
+    work = _zeros((compiled.guided_doubles(ctypes.byref(task)),), np.float64)
+    task.work = work.ctypes.data
+    compiled.guided_filter(ctypes.byref(task), len(guide), len(image))
+    return result
 
 
 def _required() -> ctypes.CDLL:

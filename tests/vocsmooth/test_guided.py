@@ -7,9 +7,19 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from vocsmooth import kernels
 from vocsmooth.guided import box_mean, guided_filter
 
 Array = NDArray[np.float64]
+
+
+@pytest.fixture(params=["compiled", "numpy"])
+def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run a test with and without the compiled kernels."""
+    if request.param == "numpy":
+        monkeypatch.setattr(kernels, "library", None)
+    elif kernels.library is None:
+        pytest.skip("the kernels were not compiled")
 
 
 def windows(side: int, radius: int) -> list[slice]:
@@ -41,6 +51,7 @@ def scene() -> Array:
     return np.clip(grey[:, :, np.newaxis] + rng.normal(0, 0.003, (20, 16, 3)), 0, 1)
 
 
+@pytest.mark.usefixtures("backend")
 @pytest.mark.parametrize("eps", [1e-6, 1e-4, 1e-2])
 @pytest.mark.parametrize("radius", [1, 3, 40])
 def test_is_the_regression_for_grey_and_colour_guides(
@@ -58,6 +69,7 @@ def test_without_guide_every_channel_guides_itself(scene: Array) -> None:
         np.testing.assert_array_equal(result[:, :, c], alone)
 
 
+@pytest.mark.usefixtures("backend")
 def test_float32_is_as_exact_as_its_rounding(scene: Array) -> None:
     image = scene.astype(np.float32)
     result = guided_filter(image, image, 3, 1e-6)
@@ -66,6 +78,7 @@ def test_float32_is_as_exact_as_its_rounding(scene: Array) -> None:
     np.testing.assert_allclose(result, expected, atol=2e-7)
 
 
+@pytest.mark.usefixtures("backend")
 @pytest.mark.parametrize("kind", ["gray", "color"])
 def test_agrees_with_the_authors(shared: Path, kind: str) -> None:
     compared = 0
@@ -93,9 +106,25 @@ def test_box_mean_is_the_mean_of_the_cut_window(shape: tuple[int, int], radius: 
     np.testing.assert_allclose(box_mean(plane, radius), expected, atol=1e-14)
 
 
+@pytest.mark.usefixtures("backend")
 def test_an_affine_image_of_the_guide_is_kept(scene: Array) -> None:
     image = 0.1 + 0.5 * scene[:, :, 0]
     np.testing.assert_allclose(guided_filter(image, scene, 3, 1e-12), image, atol=1e-5)
+
+
+@pytest.mark.skipif(kernels.library is None, reason="the kernels were not compiled")
+@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (40, 1), (5, 70), (64, 3), (30, 41)])
+@pytest.mark.parametrize("radius", [1, 7, 29, 500])
+def test_both_ways_agree(
+    shape: tuple[int, int], radius: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(8)
+    cases = [(i, g) for i in (1, 2, 3, 4) for g in (1, 3)]
+    inputs = [(rng.random((*shape, i)), rng.random((*shape, g))) for i, g in cases]
+    compiled = [guided_filter(image, guide, radius, 1e-4) for image, guide in inputs]
+    monkeypatch.setattr(kernels, "library", None)
+    for (image, guide), result in zip(inputs, compiled, strict=True):
+        np.testing.assert_allclose(result, guided_filter(image, guide, radius, 1e-4), atol=1e-11)
 
 
 def test_refuses_what_it_cannot_do(scene: Array) -> None:
