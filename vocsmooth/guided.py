@@ -65,9 +65,10 @@ def guided_filter(
     check_count("radius", radius)
     check_number("eps", eps, at_least=SMALLEST_EPS)
     planes = _planes(image)
+    result = np.empty_like(planes)
     if guide is None:
-        alone = [planes[c : c + 1] for c in range(len(planes))]
-        result = np.concatenate([_filter(plane, plane, radius, eps) for plane in alone])
+        for plane, out in _split(planes, result, 1):
+            _filter(plane, plane, out, radius, eps)
     else:
         check_image(guide, "guide")
         if guide.shape[:2] != image.shape[:2]:
@@ -75,7 +76,7 @@ def guided_filter(
                 f"guide must have the image's height and width, {image.shape[:2]}, "
                 f"got {guide.shape[:2]}."
             )
-        result = _filter(planes, _planes(guide), radius, eps)
+        _filter(planes, _planes(guide), result, radius, eps)
     return like(np.moveaxis(result, 0, 2), image)
 
 
@@ -93,15 +94,18 @@ def box_mean(plane: Plane, radius: int) -> Plane:
     return mean
 
 
-def _filter(image: Planes, guide: Planes, radius: int, eps: float) -> Planes:
+def _filter(image: Planes, guide: Planes, result: Planes, radius: int, eps: float) -> None:
     """Filter all image planes by the same guide planes, compiled where there is a kernel for it."""
     if kernels.library is None or len(guide) not in (1, 3):
-        return _filter_by_box_means(image, guide, radius, eps)
-    size = 3 if len(image) == len(guide) == 3 else 1
-    parts = [image[p : p + size] for p in range(0, len(image), size)]
-    return np.concatenate(
-        [kernels.guided_filter(part, guide, radius=radius, eps=eps) for part in parts]
-    )
+        result[:] = _filter_by_box_means(image, guide, radius, eps)
+        return
+    for part, out in _split(image, result, 3 if len(image) == len(guide) == 3 else 1):
+        kernels.guided_filter(part, guide, out, radius=radius, eps=eps)
+
+
+def _split(image: Planes, result: Planes, size: int) -> list[tuple[Planes, Planes]]:
+    """Pair `size` planes at a time of the image with theirs of the result."""
+    return [(image[c : c + size], result[c : c + size]) for c in range(0, len(image), size)]
 
 
 def _filter_by_box_means(image: Planes, guide: Planes, radius: int, eps: float) -> Planes:

@@ -122,9 +122,9 @@ def _load() -> ctypes.CDLL | None:
     library.l0_plan.restype = library.l0_round.restype = None
     library.l0_plan.argtypes = library.l0_round.argtypes = (ctypes.POINTER(_Round),)
     library.guided_doubles.restype = ctypes.c_size_t
-    library.guided_doubles.argtypes = (ctypes.POINTER(_Guided),)
     library.guided_filter.restype = None
-    library.guided_filter.argtypes = (ctypes.POINTER(_Guided), _int, _int)
+    library.guided_doubles.argtypes = (ctypes.POINTER(_Guided), _int, _int)
+    library.guided_filter.argtypes = library.guided_doubles.argtypes
     return library
 
 
@@ -243,11 +243,10 @@ def l0_rounds(image: Planes, penalties: Iterable[tuple[float, float]]) -> Planes
     return smooth[:, :, :width]
 
 
-def guided_filter(image: Planes, guide: Planes, *, radius: int, eps: float) -> Planes:
-    """Filter 1 plane by 1 or 3 guide planes, or 3 by 3; see vocsmooth/guided.py."""
+def guided_filter(image: Planes, guide: Planes, out: Planes, *, radius: int, eps: float) -> None:
+    """Filter 1 plane by 1 or 3 guide planes, or 3 by 3, into `out`; see vocsmooth/guided.py."""
     compiled = _required()
-    _, height, width = image.shape
-    result = np.empty_like(image)
+    images, height, width = image.shape
     task = _Guided(
         height=height,
         width=width,
@@ -256,12 +255,11 @@ def guided_filter(image: Planes, guide: Planes, *, radius: int, eps: float) -> P
         eps=eps,
         guide=guide.ctypes.data,
         image=image.ctypes.data,
-        result=result.ctypes.data,
+        result=out.ctypes.data,
     )
-    work = _zeros((compiled.guided_doubles(ctypes.byref(task)),), np.float64)
+    work = _zeros((compiled.guided_doubles(ctypes.byref(task), len(guide), images),), np.float64)
     task.work = work.ctypes.data
-    compiled.guided_filter(ctypes.byref(task), len(guide), len(image))
-    return result
+    compiled.guided_filter(ctypes.byref(task), len(guide), images)
 
 
 def _required() -> ctypes.CDLL:

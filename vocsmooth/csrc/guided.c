@@ -205,10 +205,10 @@ HOT static void sweep_grey(const Guided *g) { sweep(g, 1, 1); }
 HOT static void sweep_grey_by_color(const Guided *g) { sweep(g, 3, 1); }
 HOT static void sweep_color(const Guided *g) { sweep(g, 3, 3); }
 
-/* Doubles of `work` for any of the sweeps. */
-EXPORT size_t guided_doubles(const Guided *guided)
+/* Doubles of `work`. */
+EXPORT size_t guided_doubles(const Guided *guided, int guides, int images)
 {
-    return doubles(guided, SUMS(3, 3), LINES(3, 3));
+    return doubles(guided, SUMS(guides, images), LINES(guides, images));
 }
 
 /* Filter 1 image plane by 1 or 3 guide planes, or 3 by 3. */
