@@ -45,7 +45,7 @@ def _min_score(index: Index) -> float:
     return float(index.recipe["labels"]["min_score"])
 
 
-def _name(label: Mapping[str, Any]) -> str:
+def name_operator(label: Mapping[str, Any]) -> str:
     """Return an operator with its parameters, as one writes a call."""
     params = ", ".join(f"{name}={value}" for name, value in label["params"].items())
     return f"{label['operator']}({params})"
@@ -54,7 +54,7 @@ def _name(label: Mapping[str, Any]) -> str:
 def _describe_winners(chosen: Sequence[Mapping[str, Any]]) -> Iterable[str]:
     """Count how often each operator made the label."""
     yield f"{len(chosen)} labels"
-    winners = Counter((label["method"], _name(label)) for label in chosen)
+    winners = Counter((label["method"], name_operator(label)) for label in chosen)
     for (method, name), count in winners.most_common():
         yield f"{count:8d}  {name}" + ("" if method == "screened" else f", {method}")
 
@@ -77,7 +77,7 @@ def _describe_left_out(index: Index, rejected: Mapping[str, Mapping[str, Any]]) 
     if rejected:
         yield f"{len(rejected)} rejected"
     for image_id, label in sorted(rejected.items(), key=lambda item: -item[1]["score"]):
-        yield f"  {label['score']:.3f}  {image_id}, best {_name(label)}"
+        yield f"  {label['score']:.3f}  {image_id}, best {name_operator(label)}"
     errors = [entry for entry in index.left_out if entry.kind == "error"]
     if errors:
         yield f"{len(errors)} with errors"

@@ -1,0 +1,56 @@
+"""The dataset card."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from vocsmooth.card import describe
+from vocsmooth.index import Index, read_index
+from vocsmooth.overview import recipe_toml
+
+
+def test_every_section_is_filled_from_the_index(pristine_dataset: Path) -> None:
+    index = read_index(pristine_dataset)
+    card = describe(index)
+    sections = {part.split("\n")[0]: part for part in card.split("\n## ")[1:]}
+    assert list(sections) == [
+        "Files",
+        "Counts",
+        "Labels",
+        "Recipe",
+        "Sources and licences",
+        "How to cite",
+        "Versions",
+    ]
+    assert "| `under` | input | negative: `guided(radius=1)` of the input |" in sections["Files"]
+    assert "| val | 2 | 4 | 1 |" in sections["Counts"]
+    assert "| `guided()` | fixed | 7 |" in sections["Labels"]
+    assert f"```toml\n{recipe_toml(index.recipe)}\n```" in sections["Recipe"]
+    assert "Flickr" in sections["Sources and licences"]
+    assert "He et al., Guided" in sections["How to cite"]
+    assert "Relative Total Variation" not in sections["How to cite"]
+    assert index.digest in sections["Versions"]
+
+
+def test_each_texture_is_counted_once_an_input(pristine_dataset: Path) -> None:
+    index = read_index(pristine_dataset)
+    (line,) = (line for line in describe(index).splitlines() if line.startswith("- Textures"))
+    listed = line.split(": ")[1].split(". ")[0]
+    counts = [int(entry.split("(")[1].rstrip(")")) for entry in listed.split(", ")]
+    assert sum(counts) == index.totals.samples
+
+
+def test_failed_checks_of_negatives_are_owned_up_to(pristine_dataset: Path) -> None:
+    index = read_index(pristine_dataset)
+    assert "not worse than the label" not in describe(index)
+    first, *others = index.images
+    checks = {"over": {"worse": False}}
+    failed = replace(first, provenance={**first.provenance, "negatives": checks})
+    card = describe(replace(index, images=(failed, *others)))
+    assert "Photographs with a negative that is not worse than the label: 1." in card
+
+
+def test_a_dataset_of_nothing_has_a_card_too(pristine_dataset: Path) -> None:
+    index = read_index(pristine_dataset)
+    empty: Index = replace(index, images=(), shards=())
+    assert "| all | 0 | 0 | 0 | 0.0 |" in describe(empty)
+    assert "Sizes: none." in describe(empty)

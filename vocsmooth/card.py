@@ -1,0 +1,160 @@
+"""The dataset card: what a dataset is, where it comes from and how to cite it, as Markdown."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from vocsmooth.index import PLAN_NAME, Index
+from vocsmooth.label_report import name_operator
+from vocsmooth.overview import (
+    COLUMNS,
+    count_splits,
+    describe_left_out,
+    describe_sizes,
+    describe_versions,
+    recipe_toml,
+)
+from vocsmooth.samples import failed_checks
+from vocsmooth.shard_schema import VERSION
+
+CARD_NAME = "README.md"
+"""The card's file in the folder of the dataset."""
+
+_MAPS = {
+    "label": "the photograph without its texture",
+    "edge": "edges of the label, 0 or 1",
+    "mask": "PASCAL VOC classes 0..20, 255 void",
+    "input": "the label with a texture laid over it: `clip(label + texture, 0, 255)`",
+    "texture": "the texture's field of grey levels, int16",
+}
+
+_MOST_NAMED = 50
+
+_PAPERS = {
+    "CSGIS-Net": "J. Wang et al., Contrastive Semantic-Guided Image Smoothing Network, "
+    "Computer Graphics Forum 41(7), 2022",
+    "PASCAL VOC": "M. Everingham et al., The PASCAL Visual Object Classes (VOC) Challenge, "
+    "International Journal of Computer Vision 88(2), 2010",
+    "l0": "L. Xu et al., Image Smoothing via L0 Gradient Minimization, SIGGRAPH Asia 2011",
+    "rtv": "L. Xu et al., Structure Extraction from Texture via Relative Total Variation, "
+    "SIGGRAPH Asia 2012",
+    "guided": "K. He et al., Guided Image Filtering, TPAMI 35(6), 2013",
+    "rolling": "Q. Zhang et al., Rolling Guidance Filter, ECCV 2014",
+    "ils": "W. Liu et al., Real-time Image Smoothing via Iterative Least Squares, "
+    "ACM Transactions on Graphics 39(3), 2020",
+    "sd": "B. Ham et al., Robust Image Filtering Using Joint Static and Dynamic Guidance, "
+    "CVPR 2015",
+}
+"""What to cite: always the first two, the others for operators that made labels or negatives."""
+
+
+def describe(index: Index) -> str:
+    """Return the card of a dataset, for the file README.md beside its index.
+
+    Parameters
+    ----------
+    index : Index
+        Of the finished dataset; the card depends on nothing else.
+
+    Returns
+    -------
+    str
+        Markdown: what the files hold, counts, recipe, sources and licences, how to cite, versions.
+    """
+    sections = {
+        "Files": _describe_files(index),
+        "Counts": _describe_counts(index),
+        "Labels": _describe_labels(index),
+        "Recipe": ["```toml", recipe_toml(index.recipe), "```"],
+        "Sources and licences": _describe_sources(index),
+        "How to cite": _describe_citations(index),
+        "Versions": [f"Made by {describe_versions(index)}.", "", f"Digest `{index.digest}`."],
+    }
+    lines = [
+        f"# VOC-smooth: {index.recipe.get('name') or 'a dataset'}",
+        "",
+        "Pairs for learning to smooth images: photographs without their texture (labels) and the "
+        "same with other textures laid over them (inputs), with semantic masks, edges and "
+        "negatives, the results that a network should stay away from.",
+    ]
+    for title, content in sections.items():
+        lines += ["", f"## {title}", "", *content]
+    return "\n".join(lines) + "\n"
+
+
+def _describe_files(index: Index) -> Iterator[str]:
+    """Say what lies in the folder and which maps there are."""
+    yield (
+        f"`index.json` lists every shard with its SHA-256 and every photograph with its sources, "
+        f"operator, score and textures. The shards are HDF5 (format {VERSION}), readable with "
+        "`vocsmooth.shards.open_dataset` or h5py. `vocsmooth verify` proves that the folder is "
+        "whole. Splits are by photograph: none is in two of them."
+    )
+    yield from ("", "| map | one for each | content |", "| --- | --- | --- |")
+    negatives = {negative["name"]: negative for negative in index.recipe.get("negatives", ())}
+    for group, owner in (("images", "photograph"), ("samples", "input")):
+        for name in index.maps[group]:
+            yield f"| `{name}` | {owner} | {_MAPS.get(name) or _negative(negatives[name])} |"
+
+
+def _negative(negative: dict[str, str]) -> str:
+    """Say what a negative is."""
+    source = {"photo": "the photograph"}.get(negative["of"], f"the {negative['of']}")
+    return f"negative: `{name_operator(negative)}` of {source}"
+
+
+def _describe_counts(index: Index) -> Iterator[str]:
+    """Draw the table of counts by split."""
+    for number, row in enumerate((COLUMNS, *count_splits(index))):
+        yield f"| {' | '.join(row)} |"
+        if number == 0:
+            yield f"| --- |{' ---: |' * (len(COLUMNS) - 1)}"
+    yield ""
+    yield (
+        f"Left out: {describe_left_out(index)}; `index.json` says why. "
+        f"Sizes: {describe_sizes(index)}."
+    )
+
+
+def _describe_labels(index: Index) -> Iterator[str]:
+    """Draw the table of what made the labels, and own up to failed checks."""
+    labels = [image.provenance["label"] for image in index.images]
+    yield from ("| operator | chosen by | labels |", "| --- | --- | ---: |")
+    winners = Counter((name_operator(label), label["method"]) for label in labels)
+    for (name, method), count in winners.most_common():
+        yield f"| `{name}` | {method} | {count} |"
+    failed = sum(bool(failed_checks(image.provenance)) for image in index.images)
+    if failed:
+        yield from ("", f"Photographs with a negative that is not worse than the label: {failed}.")
+
+
+def _describe_sources(index: Index) -> Iterator[str]:
+    """Name the textures that were used, and what holds for all sources."""
+    used = Counter(
+        texture["texture"] for image in index.images for texture in image.provenance["textures"]
+    )
+    textures = ", ".join(f"{name} ({count})" for name, count in sorted(used.items())[:_MOST_NAMED])
+    if len(used) > _MOST_NAMED:
+        textures += f" and {len(used) - _MOST_NAMED} more"
+    yield (
+        "- Photographs and masks: a tree in the layout of PASCAL VOC; `index.json` gives name and "
+        "SHA-256 of every file. The images of PASCAL VOC come from Flickr, and their use must "
+        "respect Flickr's terms of use. For the photographs of `vocsmooth sample` see "
+        "`SOURCES.txt` in their tree."
+    )
+    yield (
+        f"- Textures, with the number of inputs: {textures or 'none'}. `{PLAN_NAME}` gives the "
+        "SHA-256 of those that are files. The bundled brick.png, grass.png and gravel.png are "
+        "CC0, procedural textures are free of rights; for others the terms of their owners hold."
+    )
+    yield "- The maps derive from these sources. VOC-smooth, the program, is under the MIT licence."
+
+
+def _describe_citations(index: Index) -> Iterator[str]:
+    """List the papers that the dataset rests on."""
+    operators = {image.provenance["label"]["operator"] for image in index.images}
+    operators |= {negative["operator"] for negative in index.recipe.get("negatives", ())}
+    for name, paper in _PAPERS.items():
+        if name in ("CSGIS-Net", "PASCAL VOC") or name in operators:
+            yield f"- {paper}."

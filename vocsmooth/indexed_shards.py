@@ -1,0 +1,176 @@
+"""Going through a whole dataset shard by shard: every map of every photograph, in processes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vocsmooth.errors import DatasetError, InputError
+from vocsmooth.files import write_atomically
+from vocsmooth.index import ImageEntry, Index
+from vocsmooth.mapped_shard import Part, parts_of
+from vocsmooth.plan import is_temporary
+from vocsmooth.shard_schema import Layout, Maps, read_layout
+from vocsmooth.workers import WorkerDied, available_cores, run_tasks, sigterm_interrupts
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexedShard:
+    """A shard with all that the index says about it; small and picklable."""
+
+    root: Path
+    """Folder of the dataset."""
+    part: Part
+    digest: str
+    maps: Maps
+    images: tuple[ImageEntry, ...]
+    """Its photographs, in order."""
+
+    @property
+    def path(self) -> Path:
+        """The shard's file."""
+        return self.root / self.part.entry.name
+
+    def read(self) -> Iterator[tuple[ImageEntry, dict[str, NDArray[Any]]]]:
+        """Read the file and yield every photograph with its maps.
+
+        Yields
+        ------
+        ImageEntry
+            What the index says about the photograph.
+        dict
+            Maps of the photograph (H, W) or (H, W, 3), maps of its K inputs (K, H, W) or
+            (K, H, W, 3), by name; read-only.
+
+        Raises
+        ------
+        DatasetError
+            The file is missing, damaged or not the one that the index describes.
+        """
+        layout, data = self._load()
+        first = 0
+        for number, image in enumerate(self.images):
+            stop = first + image.samples
+            spans = {
+                "images": slice(*layout.image_start[[number, number + 1]]),
+                "samples": slice(*layout.sample_start[[first, stop]]),
+            }
+            heads: dict[str, tuple[int, ...]] = {"images": (), "samples": (image.samples,)}
+            yield (
+                image,
+                {
+                    name: self._map(layout, data, name)[spans[group]].reshape(
+                        *heads[group],
+                        image.height,
+                        image.width,
+                        *((channels,) if channels > 1 else ()),
+                    )
+                    for group, names in self.maps.items()
+                    for name, channels in names.items()
+                },
+            )
+            first = stop
+
+    def _load(self) -> tuple[Layout, bytes]:
+        """Read the whole file and check its tables."""
+        layout = read_layout(self.path, self.maps)
+        data = self.path.read_bytes()
+        entry = self.part.entry
+        lengths = {len(data), layout.bytes, entry.bytes}
+        if len(lengths) > 1 or layout.digest != self.digest or not self.part.matches(layout):
+            raise DatasetError(
+                f"{self.path} is not the shard that the index describes. "
+                f"Run `vocsmooth verify` on {self.root}."
+            )
+        return layout, data
+
+    def _map(self, layout: Layout, data: bytes, name: str) -> NDArray[Any]:
+        """Return one map of all photographs, as a view of the file's bytes."""
+        place = layout.maps[name]
+        count = int(np.prod(place.shape))
+        return np.frombuffer(data, place.dtype, count, place.offset).reshape(place.shape)
+
+
+def list_shards(root: Path, index: Index) -> list[IndexedShard]:
+    """Return the shards of a dataset, split by split in the order of the index."""
+    images: dict[str, list[ImageEntry]] = defaultdict(list)
+    for image in index.images:
+        images[image.shard].append(image)
+    return [
+        IndexedShard(
+            root=root,
+            part=part,
+            digest=index.digest,
+            maps=index.maps,
+            images=tuple(images[part.entry.name]),
+        )
+        for split in index.splits
+        for part in parts_of(index, split)
+    ]
+
+
+def claim_folder(out: Path, note: Path, content: bytes) -> None:
+    """Take a folder for results; the file `note` in it, written first, says what they belong to.
+
+    Raises
+    ------
+    InputError
+        `out` is no folder, or holds other files and not this note.
+    """
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out {out} is a file; give a folder.")
+    others = sorted(path.name for path in out.glob("*") if not is_temporary(path))
+    if others and not (note.is_file() and note.read_bytes() == content):
+        raise InputError(
+            f"--out {out} holds other files ({', '.join(others[:3])}); "
+            "give a new or empty folder, or that of an earlier run with the same dataset."
+        )
+    note.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(note, content)
+
+
+def run_on_shards(
+    function: Callable[[IndexedShard], Result],
+    shards: Sequence[IndexedShard],
+    *,
+    jobs: int | None,
+    progress: Callable[[int, int], None],
+) -> Generator[tuple[IndexedShard, Result], None, None]:
+    """Run `function` on every shard in worker processes; yield the results as they come.
+
+    Parameters
+    ----------
+    function : callable
+        Picklable; what it raises is raised here.
+    shards : sequence of IndexedShard
+        From `list_shards`.
+    jobs : int or None
+        Worker processes; None is one per core.
+    progress : callable
+        Called with the number of shards that are done and of all.
+
+    Raises
+    ------
+    DatasetError
+        Reading a shard ends its process.
+    """
+    progress(0, len(shards))
+    tasks = run_tasks(function, shards, jobs or available_cores())
+    with sigterm_interrupts(), closing(tasks) as results:
+        for done, (shard, result) in enumerate(results, 1):
+            if isinstance(result, WorkerDied):
+                raise DatasetError(
+                    f"{shard.path} ends the process that reads it. "
+                    f"Run `vocsmooth verify` on {shard.root}."
+                )
+            yield shard, result
+            progress(done, len(shards))

@@ -1,0 +1,193 @@
+"""Datasets in a third of the space for keeping, and back to the very same files.
+
+An archive is a folder with an archived form of each shard (see `vocsmooth.archive_shard`) and,
+under ``metadata``, the dataset's other files as they were. It is unpacked before it is read or
+verified.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from vocsmooth.archive_shard import decode_archive, encode_archive
+from vocsmooth.card import CARD_NAME
+from vocsmooth.errors import DatasetError
+from vocsmooth.files import sha256_file, write_atomically
+from vocsmooth.index import INDEX_NAME, PLAN_NAME, ShardEntry, read_index, sidecar_path
+from vocsmooth.indexed_shards import IndexedShard, claim_folder, list_shards, run_on_shards
+from vocsmooth.plan import remove_leftovers
+from vocsmooth.shard_schema import read_layout
+
+METADATA = "metadata"
+"""Folder of an archive with the files of the dataset that are not shards."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RepackSummary:
+    """What packing or unpacking has made."""
+
+    shards: int
+    """All shards."""
+    kept: int
+    """Those that were there from an earlier run."""
+    bytes_before: int
+    """Size of all shards in the form they were in."""
+    bytes_after: int
+    """Size of all shards in the form they are in now."""
+    seconds: float
+    """Wall-clock time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Repacked:
+    """What became of one shard."""
+
+    kept: bool
+    bytes_before: int
+    bytes_after: int
+
+
+def pack_dataset(
+    root: Path,
+    out: Path,
+    *,
+    jobs: int | None = None,
+    progress: Callable[[int, int], None] = lambda *_: None,
+) -> RepackSummary:
+    """Make an archive of a dataset, or go on with one that was interrupted.
+
+    Every archived shard is unpacked once, in memory, before it is written.
+
+    Parameters
+    ----------
+    root : Path
+        Folder of the dataset; it stays as it is.
+    out : Path
+        New or empty folder, or one with an archive of the same dataset.
+    jobs : int, optional
+        Worker processes; one per core if not given.
+    progress : callable
+        Called with the number of shards that are done and of all.
+
+    Raises
+    ------
+    DatasetError
+        `root` is no complete dataset, or a shard is damaged.
+    InputError
+        `out` holds something else.
+    """
+    shards = list_shards(root, read_index(root))
+    return _repack(_pack_shard, shards, root, out, out / METADATA, jobs, progress)
+
+
+def unpack_dataset(
+    archive: Path,
+    out: Path,
+    *,
+    jobs: int | None = None,
+    progress: Callable[[int, int], None] = lambda *_: None,
+) -> RepackSummary:
+    """Make a dataset from its archive: the same files, byte by byte, by their SHA-256.
+
+    Parameters
+    ----------
+    archive : Path
+        Folder that `pack_dataset` made; it stays as it is.
+    out : Path
+        New or empty folder, or one with the same dataset, whose whole shards are kept.
+    jobs, progress
+        As in `pack_dataset`.
+
+    Raises
+    ------
+    DatasetError
+        `archive` is no complete archive, or an archived shard is damaged.
+    InputError
+        `out` holds something else.
+    """
+    metadata = archive / METADATA
+    if not (metadata / INDEX_NAME).is_file():
+        raise DatasetError(
+            f"{archive} holds no {METADATA}/{INDEX_NAME}: no archive, or one whose packing has not "
+            "ended. Run `vocsmooth repack --to archive` with the same arguments again to finish it."
+        )
+    shards = list_shards(archive, read_index(metadata))
+    return _repack(_unpack_shard, shards, metadata, out, out, jobs, progress)
+
+
+def _repack(
+    function: Callable[..., _Repacked],
+    shards: Sequence[IndexedShard],
+    source: Path,
+    out: Path,
+    target: Path,
+    jobs: int | None,
+    progress: Callable[[int, int], None],
+) -> RepackSummary:
+    """Convert all shards into `out`; before and after, copy the other files to `target`."""
+    started = time.monotonic()
+    claim_folder(out, target / PLAN_NAME, (source / PLAN_NAME).read_bytes())
+    for folder in {out, target}:
+        remove_leftovers(folder)
+    convert = partial(function, out=out)
+    results = [result for _, result in run_on_shards(convert, shards, jobs=jobs, progress=progress)]
+    sidecars = (sidecar_path(shard.path).name for shard in shards)
+    for name in (*sidecars, CARD_NAME, INDEX_NAME):
+        if name != CARD_NAME or (source / name).is_file():
+            write_atomically(target / name, (source / name).read_bytes())
+    return RepackSummary(
+        shards=len(results),
+        kept=sum(result.kept for result in results),
+        bytes_before=sum(result.bytes_before for result in results),
+        bytes_after=sum(result.bytes_after for result in results),
+        seconds=time.monotonic() - started,
+    )
+
+
+def _pack_shard(shard: IndexedShard, out: Path) -> _Repacked:
+    """Write the archived form of a shard, unless it is there."""
+    entry, path = shard.part.entry, _archived(shard, out)
+    kept = _is_packed(path, entry)
+    if not kept:
+        layout, data = read_layout(shard.path, shard.maps), shard.path.read_bytes()
+        if hashlib.sha256(data).hexdigest() != entry.sha256:
+            raise DatasetError(
+                f"{shard.path} is damaged: not the SHA-256 that the index gives. "
+                f"Run `vocsmooth verify` on {shard.root}."
+            )
+        archived = encode_archive(data, layout, shard.maps)
+        decode_archive(io.BytesIO(archived), entry)
+        write_atomically(path, archived)
+    return _Repacked(kept=kept, bytes_before=entry.bytes, bytes_after=path.stat().st_size)
+
+
+def _unpack_shard(shard: IndexedShard, out: Path) -> _Repacked:
+    """Write the shard's file from its archived form, unless it is there."""
+    entry, archived = shard.part.entry, _archived(shard, shard.root)
+    path = out / entry.name
+    kept = path.is_file() and sha256_file(path) == entry.sha256
+    if not kept:
+        write_atomically(path, memoryview(decode_archive(archived, entry)))
+    return _Repacked(
+        kept=kept, bytes_before=archived.stat().st_size, bytes_after=path.stat().st_size
+    )
+
+
+def _archived(shard: IndexedShard, folder: Path) -> Path:
+    """Return the name of a shard's archived form."""
+    return (folder / shard.part.entry.name).with_suffix(".archive.h5")
+
+
+def _is_packed(path: Path, entry: ShardEntry) -> bool:
+    """Return whether the archived form of a shard is there and whole."""
+    try:
+        decode_archive(path, entry)
+    except DatasetError:
+        return False
+    return True
