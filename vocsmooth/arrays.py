@@ -54,8 +54,8 @@ def as_channels(image: FloatImage) -> FloatImage:
 
 
 def like(result: FloatImage, image: FloatImage) -> FloatImage:
-    """Give an ``(H, W, C)`` result the shape and dtype of the image that it was computed from."""
-    return result.reshape(image.shape).astype(image.dtype, copy=False)
+    """Give an ``(H, W, C)`` result the shape and dtype of its image, C-contiguous."""
+    return np.ascontiguousarray(result.reshape(image.shape), image.dtype)
 
 
 def check_number(

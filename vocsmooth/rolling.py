@@ -29,7 +29,7 @@ SMALLEST_SPATIAL_WEIGHT = 0.05
 """The window ends where the spatial Gaussian falls below this."""
 
 _RUN = 32768
-"""Pixels of one step: six arrays of this length stay in a core's cache."""
+"""Pixels of one step: six arrays of this length fit in a core's second-level cache."""
 
 
 def rolling_guidance_filter(

@@ -204,6 +204,13 @@ def test_several_frames_and_floats_are_refused(tmp_path: Path) -> None:
         read_picture(path)
 
 
+def test_a_camera_jpeg_with_a_preview_is_its_first_picture(tmp_path: Path) -> None:
+    frames = [Image.fromarray(np.full((8, 8, 3), v, np.uint8)) for v in (200, 10)]
+    path = tmp_path / "a.jpg"
+    frames[0].save(path, "MPO", save_all=True, append_images=frames[1:])
+    np.testing.assert_array_equal(read_picture(path).pixels, np.asarray(frames[0]))
+
+
 def test_read_rgb_repeats_grey_and_refuses_transparency(tmp_path: Path) -> None:
     grey = save(tmp_path / "g.png", noise(3, 4))
     np.testing.assert_array_equal(read_rgb(grey), np.repeat(noise(3, 4)[:, :, None], 3, 2))

@@ -45,6 +45,7 @@ def test_shape_and_dtype_are_kept_and_the_input_untouched(
     result = smooth(image, name)
     assert (result.shape, result.dtype) == (image.shape, image.dtype)
     assert result.flags.writeable
+    assert result.flags.c_contiguous
     assert not np.shares_memory(result, image)
     np.testing.assert_array_equal(image, before)
     assert np.isfinite(result).all()
