@@ -1,4 +1,4 @@
-"""What people smooth images for: detail, abstraction, smoothing by class, video.
+"""What people smooth images for: detail, abstraction, smoothing by class; see also `video`.
 
 All functions take what a smoother made, so they work with every operator and with the network.
 Images are ``(H, W)`` or ``(H, W, 3)`` float32 or float64 in [0, 1] and keep shape and type.
@@ -6,7 +6,7 @@ Images are ``(H, W)`` or ``(H, W, 3)`` float32 or float64 in [0, 1] and keep sha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import cv2
@@ -23,7 +23,6 @@ _SURROUND = 1.6  # ratio of the two sigmas, as in the paper
 _EDGE_SENSITIVITY = 0.98
 _EDGE_SHARPNESS = 300.0  # the paper's 0.75 to 5, for luminances up to 1 instead of 100
 _STEP_SHARPNESS = 3.0
-_STILL_CHANGE = 0.05  # of the range; a pixel that changed by this keeps 1/e of its persistence
 
 
 def blend(
@@ -196,79 +195,6 @@ def strength_map(
         )
     strength_of_pixel = by_class[mask]
     return _blurred(strength_of_pixel, feather) if feather else strength_of_pixel
-
-
-def smooth_frames(
-    frames: Iterable[FloatImage],
-    smoother: Callable[[FloatImage], FloatImage],
-    *,
-    persistence: float = 0.0,
-) -> Iterator[FloatImage]:
-    """Smooth the frames of a video one by one, as they are asked for.
-
-    Parameters
-    ----------
-    frames : iterable of ndarray
-        Frames of one shape; only one is held at a time.
-    smoother : callable
-        An operator, or a network's ``smooth``.
-    persistence : float
-        Against flicker: the share, from 0 to below 1, of the last result that is mixed in where
-        the frame did not change. The share falls to nothing where it changed by some twentieths
-        of the range, so that what moves leaves no ghost.
-
-    Yields
-    ------
-    ndarray
-        Smoothed frames, as many as came in.
-
-    Raises
-    ------
-    ValueError
-        `persistence` is out of range, or a frame has another shape than the one before.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from vocsmooth import guided_filter
-    >>> video = (np.full((2, 2), value) for value in (0.25, 0.5))
-    >>> [frame.tolist() for frame in smooth_frames(video, guided_filter)]
-    [[[0.25, 0.25], [0.25, 0.25]], [[0.5, 0.5], [0.5, 0.5]]]
-    """
-    check_number("persistence", persistence, at_least=0)
-    if persistence >= 1:
-        raise ValueError(f"persistence must be below 1, got {persistence!r}.")
-    return _smoothed(frames, smoother, persistence)
-
-
-def _smoothed(
-    frames: Iterable[FloatImage],
-    smoother: Callable[[FloatImage], FloatImage],
-    persistence: float,
-) -> Iterator[FloatImage]:
-    """Yield the frames of `smooth_frames`."""
-    last: tuple[FloatImage, FloatImage] | None = None
-    for number, frame in enumerate(frames):
-        result = smoother(frame)
-        if persistence and last is not None:
-            frame_before, result_before = last
-            if frame.shape != frame_before.shape:
-                raise ValueError(
-                    f"frame {number} has shape {frame.shape}, those before {frame_before.shape}."
-                )
-            share = persistence * _stillness(frame, frame_before)
-            result = like(
-                (1 - share) * as_channels(result) + share * as_channels(result_before), frame
-            )
-        last = frame, result
-        yield result
-
-
-def _stillness(frame: FloatImage, before: FloatImage) -> FloatImage:
-    """Return (H, W, 1), 1 where a pixel is as before and near 0 where it clearly changed."""
-    change = np.abs(as_channels(frame) - as_channels(before)).max(axis=2, keepdims=True)
-    stillness: FloatImage = np.exp(-((change / _STILL_CHANGE) ** 2))
-    return stillness
 
 
 def _luma(image: FloatImage) -> FloatImage:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vocsmooth.applications import abstract, blend, detail_enhance, smooth_frames, strength_map
-from vocsmooth.arrays import FloatImage
-from vocsmooth.guided import guided_filter
+from vocsmooth.applications import abstract, blend, detail_enhance, strength_map
 
 
 def noise(*shape: int) -> NDArray[np.float32]:
@@ -83,36 +81,6 @@ def test_strengths_follow_the_classes_of_the_mask() -> None:
     assert 0.5 < soft[20, 14] < 1.5
 
 
-def test_frames_are_smoothed_one_by_one_when_asked_for() -> None:
-    taken = []
-
-    def video() -> Iterator[FloatImage]:
-        for number in range(3):
-            taken.append(number)
-            yield noise(6, 7, 3) * np.float32(number / 3)
-
-    smoothed = smooth_frames(video(), guided_filter)
-    assert taken == []
-    first = next(smoothed)
-    assert taken == [0]
-    assert np.array_equal(first, guided_filter(np.zeros((6, 7, 3), np.float32)))
-    assert len(list(smoothed)) == 2
-
-
-def test_persistence_steadies_what_is_still_and_leaves_no_ghost() -> None:
-    flicker = iter([0.4, 0.6, 0.4, 0.6])
-    still = [np.full((4, 4), 0.5, np.float32)] * 4
-    shown = [f[0, 0] for f in smooth_frames(still, lambda x: x * 0 + next(flicker))]
-    steadier = iter([0.4, 0.6, 0.4, 0.6])
-    steady = smooth_frames(still, lambda x: x * 0 + next(steadier), persistence=0.75)
-    found = [f[0, 0] for f in steady]
-    assert np.ptp(shown) == pytest.approx(0.2)
-    assert found == pytest.approx([0.4, 0.45, 0.4375, 0.478125])
-    moving = [np.zeros((4, 4, 3)), np.ones((4, 4, 3))]
-    *_, last = smooth_frames(moving, lambda x: x, persistence=0.9)
-    assert np.array_equal(last, moving[1])
-
-
 IMAGE = np.zeros((4, 5), np.float32)
 
 
@@ -128,11 +96,6 @@ IMAGE = np.zeros((4, 5), np.float32)
         (lambda: strength_map(np.zeros((2, 2), np.uint8), {"persn": 1}), "'person'"),
         (lambda: strength_map(np.full((2, 2), 33, np.uint8), {}), "up to 33"),
         (lambda: strength_map(np.zeros((2, 2, 3), np.uint8), {}), r"\(2, 2, 3\)"),
-        (lambda: smooth_frames([], lambda x: x, persistence=1.0), "below 1, got 1.0"),
-        (
-            lambda: list(smooth_frames([IMAGE, IMAGE.T], lambda x: x, persistence=0.5)),
-            r"frame 1 has shape \(5, 4\)",
-        ),
     ],
 )
 def test_misuse_is_named(call: Callable[[], object], message: str) -> None:

@@ -1,0 +1,55 @@
+"""Video: lazy, steadier where nothing moves, no ghosts where something does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from vocsmooth.arrays import FloatImage
+from vocsmooth.guided import guided_filter
+from vocsmooth.video import smooth_frames
+
+
+def noise(*shape: int) -> NDArray[np.float32]:
+    return np.random.default_rng(3).random(shape, dtype=np.float32)
+
+
+def test_frames_are_smoothed_one_by_one_when_asked_for() -> None:
+    taken = []
+
+    def video() -> Iterator[FloatImage]:
+        for number in range(3):
+            taken.append(number)
+            yield noise(6, 7, 3) * np.float32(number / 3)
+
+    smoothed = smooth_frames(video(), guided_filter)
+    assert taken == []
+    first = next(smoothed)
+    assert taken == [0]
+    assert np.array_equal(first, guided_filter(np.zeros((6, 7, 3), np.float32)))
+    assert len(list(smoothed)) == 2
+
+
+def test_persistence_steadies_what_is_still_and_leaves_no_ghost() -> None:
+    flicker = iter([0.4, 0.6, 0.4, 0.6])
+    still = [np.full((4, 4), 0.5, np.float32)] * 4
+    shown = [f[0, 0] for f in smooth_frames(still, lambda x: x * 0 + next(flicker))]
+    steadier = iter([0.4, 0.6, 0.4, 0.6])
+    steady = smooth_frames(still, lambda x: x * 0 + next(steadier), persistence=0.75)
+    found = [f[0, 0] for f in steady]
+    assert np.ptp(shown) == pytest.approx(0.2)
+    assert found == pytest.approx([0.4, 0.45, 0.4375, 0.478125])
+    moving = [np.zeros((4, 4, 3)), np.ones((4, 4, 3))]
+    *_, last = smooth_frames(moving, lambda x: x, persistence=0.9)
+    assert np.array_equal(last, moving[1])
+
+
+def test_misuse_is_named() -> None:
+    image = np.zeros((4, 5), np.float32)
+    with pytest.raises(ValueError, match=r"below 1, got 1\.0"):
+        smooth_frames([], guided_filter, persistence=1.0)
+    with pytest.raises(ValueError, match=r"frame 1 has shape \(5, 4\)"):
+        list(smooth_frames([image, image.T], guided_filter, persistence=0.5))
