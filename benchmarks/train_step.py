@@ -63,6 +63,7 @@ def main() -> None:
     parser.add_argument("--segmenter", type=Path, required=True, help="segmenter weights")
     parser.add_argument("--config", default="full", help="full, compact, demo or a TOML file")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--patch", type=int, default=128, help="side of a patch, 88 or more")
     parser.add_argument("--steps", type=int, default=20, help="timed steps")
     parser.add_argument("--batches", type=int, nargs="*", default=[8], help="batch sizes of ours")
     parser.add_argument("--loss-steps", type=int, default=0, help="steps for equal loss, e.g. 500")
@@ -71,8 +72,11 @@ def main() -> None:
     arguments = parser.parse_args()
     device = pick_device(arguments.device)
     config, dataset = load_config(arguments.config), open_dataset(arguments.data)
-    run = dataclasses.replace(config.run, compile=arguments.compile)
-    config = dataclasses.replace(config, run=run)
+    config = dataclasses.replace(
+        config,
+        run=dataclasses.replace(config.run, compile=arguments.compile),
+        data=dataclasses.replace(config.data, patch=arguments.patch),
+    )
     teachers = load_teachers(config.losses, arguments.segmenter, None).to(device)
     torch.backends.cudnn.benchmark = device.type == "cuda"
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
