@@ -1,4 +1,4 @@
-"""The command `csgisnet`: train-segmenter, train, predict, sheet."""
+"""The command `csgisnet`: train-segmenter, train, predict, sheet, evaluate, export."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 
 import csgisnet
 
-from . import options
+from . import evaluate, export, options
 from .group import CONTEXT, Commands
 
 
@@ -148,3 +148,7 @@ def sheet(data: Path, checkpoint: Path, out: Path, split: str, rows: int, device
     smoother = load(checkpoint, device=device)
     shown = write_sheet(out, open_dataset(data), split, rows=rows, smooth=smoother.smooth)
     click.echo(f"{out}: {', '.join(shown)}")
+
+
+main.add_command(evaluate.evaluate)
+main.add_command(export.export)
