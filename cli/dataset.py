@@ -1,4 +1,4 @@
-"""The command `vocsmooth`: sample, build, verify, smooth, info."""
+"""The command `vocsmooth`: sample, build, verify, smooth, and those of inspect and convert."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import click
 
 import vocsmooth
 
-from . import options
+from . import convert, inspect, options
 from .group import CONTEXT, Commands, progress_bar
 
 
@@ -183,10 +183,5 @@ def smooth(
     )
 
 
-@main.command()
-def info() -> None:
-    """Print the version, and which kernels the operators run on."""
-    from vocsmooth.kernels import describe
-
-    click.echo(f"vocsmooth {vocsmooth.__version__}")
-    click.echo(f"kernels: {describe()}")
+for _command in (inspect.info, inspect.labels, inspect.report, convert.export, convert.repack):
+    main.add_command(_command)

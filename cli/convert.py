@@ -1,0 +1,68 @@
+"""Commands that turn a dataset into another form: export, repack."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from . import options
+from .group import progress_bar
+
+
+@click.command()
+@click.argument("folder", type=options.FOLDER)
+@options.OUT
+@click.option("--format", type=click.Choice(["png"]), default="png", expose_value=False)
+@click.option("--split", "splits", multiple=True, help="Can be repeated.  [default: all]")
+@click.option("--map", "maps", multiple=True, help="Can be repeated.  [default: all but texture]")
+@options.JOBS
+def export(
+    folder: Path,
+    out: Path,
+    splits: tuple[str, ...],
+    maps: tuple[str, ...],
+    jobs: int | None,
+) -> None:
+    """Write the dataset in FOLDER as pairs of image files, or go on with an export.
+
+    OUT/SPLIT/MAP/ID_K.png is map MAP of the Kth input of photograph ID: for a trainer of BasicSR's
+    kind, OUT/train/input is the folder of inputs and OUT/train/label the folder of targets.
+
+    \b
+    Example: vocsmooth export voc-smooth --out pairs --map input --map label
+    """
+    from vocsmooth.png_export import export_png
+
+    with progress_bar("shards") as bar:
+        summary = export_png(folder, out, splits=splits, maps=maps, jobs=jobs, progress=bar.update)
+    click.echo(
+        f"{out}: {summary.samples} samples, {summary.written} files written, "
+        f"{summary.kept} kept, {summary.seconds:.1f} s"
+    )
+
+
+@click.command()
+@click.argument("folder", type=options.FOLDER)
+@options.OUT
+@click.option("--to", type=click.Choice(["archive", "shards"]), required=True)
+@options.JOBS
+def repack(folder: Path, out: Path, to: str, jobs: int | None) -> None:
+    """Pack the dataset in FOLDER for keeping, or unpack such an archive to the very same files.
+
+    An archive takes about a third of the space; unpack it to read, train or verify.
+
+    \b
+    Example: vocsmooth repack voc-smooth --to archive --out voc-smooth.archive
+    Example: vocsmooth repack voc-smooth.archive --to shards --out voc-smooth
+    """
+    from vocsmooth.repack import pack_dataset, unpack_dataset
+
+    with progress_bar("shards") as bar:
+        function = {"archive": pack_dataset, "shards": unpack_dataset}[to]
+        summary = function(folder, out, jobs=jobs, progress=bar.update)
+    click.echo(
+        f"{out}: {summary.shards} shards ({summary.kept} kept), "
+        f"{summary.bytes_before / 1e6:.1f} -> {summary.bytes_after / 1e6:.1f} MB, "
+        f"{summary.seconds:.1f} s"
+    )

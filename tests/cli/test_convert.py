@@ -1,0 +1,49 @@
+"""`vocsmooth export` and `vocsmooth repack`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+
+Command = Callable[..., Result]
+
+
+def test_export_says_what_it_wrote(vocsmooth: Command, built: Path, tmp_path: Path) -> None:
+    words = ("--map", "input", "--map", "label", "--split", "val", "--jobs", 1)
+    for counts in ("8 files written, 0 kept", "0 files written, 8 kept"):
+        result = vocsmooth("export", built, "--out", tmp_path / "png", *words)
+        assert result.exit_code == 0, result.output
+        assert f"4 samples, {counts}" in result.stdout
+    assert len(list((tmp_path / "png/val/label").glob("*.png"))) == 4
+
+
+def test_an_archive_gives_the_dataset_back(vocsmooth: Command, built: Path, tmp_path: Path) -> None:
+    packed, back = tmp_path / "packed", tmp_path / "back"
+    result = vocsmooth("repack", built, "--to", "archive", "--out", packed, "--jobs", 1)
+    assert result.exit_code == 0, result.output
+    assert "4 shards (0 kept)" in result.stdout
+    result = vocsmooth("repack", packed, "--to", "shards", "--out", back, "--jobs", 1)
+    assert result.exit_code == 0, result.output
+    assert {path.name: path.read_bytes() for path in back.iterdir()} == {
+        path.name: path.read_bytes() for path in built.iterdir()
+    }
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["export", "--map", "lable"], "No map 'lable' to export. Did you mean 'label'?"),
+        (["repack", "--to", "shards"], "no archive, or one whose packing has not ended"),
+    ],
+)
+def test_bad_input_is_one_error_and_writes_nothing(
+    vocsmooth: Command, built: Path, tmp_path: Path, words: list[str], message: str
+) -> None:
+    result = vocsmooth(*words, built, "--out", tmp_path / "out")
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1].startswith("Error: ")
+    assert message in result.stderr
+    assert not (tmp_path / "out").exists()

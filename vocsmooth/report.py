@@ -1,0 +1,200 @@
+"""One HTML page to look a whole dataset through: every photograph with all its maps.
+
+The page is report.html, with report.css, report.js and the data put in; it loads nothing else.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from vocsmooth.files import write_atomically
+from vocsmooth.index import ImageEntry, Index, read_index
+from vocsmooth.indexed_shards import IndexedShard, list_shards, run_on_shards
+from vocsmooth.label_report import name_operator
+from vocsmooth.overview import describe_dataset
+from vocsmooth.samples import failed_checks
+from vocsmooth.voc import VOC_CLASSES, VOC_PALETTE
+
+Pixels = NDArray[np.uint8]
+
+_PAGE_BYTES = 55_000_000
+"""What the pictures of a page may take together."""
+_BYTES_PER_PIXEL = 0.22
+"""Size of a pixel of small thumbnails, base64 included, as measured over all maps."""
+_SIDES = (64, 320)
+"""Smallest and largest side of a thumbnail that is chosen."""
+_QUALITY = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportSummary:
+    """What a report shows."""
+
+    photographs: int
+    side: int
+    """Longer side of the thumbnails, in pixels."""
+    bytes: int
+    """Size of the page."""
+    seconds: float
+    """Wall-clock time."""
+
+
+def write_report(
+    root: Path,
+    out: Path,
+    *,
+    side: int | None = None,
+    jobs: int | None = None,
+    progress: Callable[[int, int], None] = lambda *_: None,
+) -> ReportSummary:
+    """Write a page that shows every photograph of a dataset: its maps, label, scores, statistics.
+
+    Of a photograph's inputs the first is shown.
+
+    Parameters
+    ----------
+    root : Path
+        Folder of the dataset.
+    out : Path
+        The HTML file; it needs no other and can be opened from disk.
+    side : int, optional
+        Longer side of the thumbnails in pixels. By default 320, or less where there are so many
+        photographs that the page would grow beyond about 60 MB.
+    jobs : int, optional
+        Worker processes; one per core if not given.
+    progress : callable
+        Called with the number of shards that are done and of all.
+
+    Raises
+    ------
+    DatasetError
+        `root` is no complete dataset, or a shard is damaged.
+    """
+    started = time.monotonic()
+    index = read_index(root)
+    side = side or choose_side(index)
+    shown: dict[str, list[dict[str, Any]]] = {}
+    shards = list_shards(root, index)
+    function = partial(_show_shard, side=side)
+    for shard, photographs in run_on_shards(function, shards, jobs=jobs, progress=progress):
+        shown[shard.path.name] = photographs
+    page = make_page(index, [one for shard in shards for one in shown[shard.path.name]]).encode()
+    write_atomically(out, page)
+    return ReportSummary(
+        photographs=len(index.images),
+        side=side,
+        bytes=len(page),
+        seconds=time.monotonic() - started,
+    )
+
+
+def choose_side(index: Index) -> int:
+    """Return the longer side of thumbnails that keeps the page small, in pixels."""
+    maps = sum(len(names) for names in index.maps.values())
+    areas = (min(i.height, i.width) / max(i.height, i.width) for i in index.images)
+    side = math.sqrt(_PAGE_BYTES / (_BYTES_PER_PIXEL * maps * max(sum(areas), 1)))
+    low, high = _SIDES
+    return int(min(max(side, low), high))
+
+
+def make_page(index: Index, photographs: list[dict[str, Any]]) -> str:
+    """Put the data, the style and the script into the page."""
+    data = {
+        "name": index.recipe.get("name") or "",
+        "description": describe_dataset(index),
+        "minScore": index.recipe["labels"]["min_score"],
+        "maps": [name for group in ("samples", "images") for name in index.maps[group]],
+        "photographs": photographs,
+        "leftOut": [
+            {
+                "id": entry.id,
+                "split": entry.split,
+                "kind": entry.kind,
+                "score": entry.provenance.get("label", {}).get("score"),
+                "reason": entry.reason,
+            }
+            for entry in index.left_out
+        ],
+    }
+    folder = resources.files("vocsmooth")
+    page, style, script = (
+        folder.joinpath(f"report.{ending}").read_text("utf-8") for ending in ("html", "css", "js")
+    )
+    # "<" could end the script element that holds the data. The data go in last: what looks like a
+    # place to fill in there is left alone.
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
+    return page.replace("@STYLE@", style).replace("@SCRIPT@", script).replace("@DATA@", text)
+
+
+def _show_shard(shard: IndexedShard, side: int) -> list[dict[str, Any]]:
+    """Return what the page needs to show the photographs of a shard."""
+    return [_show(image, maps, shard.maps["samples"], side) for image, maps in shard.read()]
+
+
+def _show(
+    image: ImageEntry,
+    maps: Mapping[str, NDArray[Any]],
+    of_inputs: Mapping[str, int],
+    side: int,
+) -> dict[str, Any]:
+    """Return facts and thumbnails of one photograph, with the first of its inputs."""
+    label = image.provenance["label"]
+    present = np.unique(maps["mask"]).tolist()
+    shown = {
+        name: pixels[0] if name in of_inputs else pixels
+        for name, pixels in maps.items()
+        if name not in of_inputs or image.samples
+    }
+    return {
+        "id": image.id,
+        "split": image.split,
+        "height": image.height,
+        "width": image.width,
+        "inputs": image.samples,
+        "operator": name_operator(label),
+        "method": label["method"],
+        "score": label["score"],
+        "classes": [VOC_CLASSES[i] for i in present if 0 < i < len(VOC_CLASSES)],
+        "texture": next((one["texture"] for one in image.provenance["textures"]), None),
+        "failed": failed_checks(image.provenance),
+        "thumbnails": {name: _thumbnail(name, pixels, side) for name, pixels in shown.items()},
+    }
+
+
+def _thumbnail(name: str, pixels: NDArray[Any], side: int) -> str:
+    """Return a small picture of a map as a data URI."""
+    picture = Image.fromarray(_visible(name, pixels))
+    nearest = name == "mask"  # colours between two classes would be a third
+    resampling = Image.Resampling.NEAREST if nearest else Image.Resampling.LANCZOS
+    picture.thumbnail((side, side), resampling)
+    buffer = io.BytesIO()
+    # WebP takes two thirds of the bytes of JPEG here: labels are smooth.
+    picture.save(buffer, "WEBP", quality=_QUALITY, lossless=nearest)
+    return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def _visible(name: str, pixels: NDArray[Any]) -> Pixels:
+    """Return a map as people can see it: masks in colour with a transparent background."""
+    if name == "mask":
+        colours = np.concatenate([VOC_PALETTE, np.full((256, 1), 255, np.uint8)], axis=1)
+        colours[0] = 0
+        return np.asarray(colours[pixels], np.uint8)
+    if name == "edge":
+        return np.where(pixels, 0, 255).astype(np.uint8)
+    if name == "texture":
+        return np.asarray(np.clip(pixels + 128, 0, 255), np.uint8)
+    return np.ascontiguousarray(pixels)
