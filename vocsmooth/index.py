@@ -20,6 +20,8 @@ INDEX_NAME = "index.json"
 """Its presence means that the dataset is complete."""
 PLAN_NAME = "plan.json"
 """Written first: what the dataset will be."""
+ARCHIVE_NAME = "metadata"
+"""Folder of these files in an archive, see `vocsmooth.repack`."""
 
 _SHARD_NAME = re.compile(r"[\w-]+-\d{5,}\.h5")
 
@@ -175,9 +177,10 @@ def read_index(root: Path) -> Index:
     Raises
     ------
     DatasetError
-        There is none (no dataset, or a build that has not ended), or it is damaged or of another
-        version.
+        There is none (no dataset, an archive, or a build that has not ended), or it is damaged or
+        of another version.
     """
+    refuse_archive(root)
     path = root / INDEX_NAME
     if not path.is_file():
         raise DatasetError(
@@ -187,6 +190,15 @@ def read_index(root: Path) -> Index:
     index = parse(Index, read_object(path), str(path))
     _check_maps(index.maps, str(path))
     return index
+
+
+def refuse_archive(root: Path) -> None:
+    """Raise DatasetError if `root` is an archive of a dataset, which has to be unpacked first."""
+    if (root / ARCHIVE_NAME / INDEX_NAME).is_file():
+        raise DatasetError(
+            f"{root} is an archive. Unpack it to read or verify it: "
+            f"`vocsmooth repack {root} --to shards --out FOLDER`."
+        )
 
 
 def read_sidecar(path: Path) -> Sidecar:

@@ -19,13 +19,17 @@ from vocsmooth.archive_shard import decode_archive, encode_archive
 from vocsmooth.card import CARD_NAME
 from vocsmooth.errors import DatasetError
 from vocsmooth.files import sha256_file, write_atomically
-from vocsmooth.index import INDEX_NAME, PLAN_NAME, ShardEntry, read_index, sidecar_path
+from vocsmooth.index import (
+    ARCHIVE_NAME,
+    INDEX_NAME,
+    PLAN_NAME,
+    ShardEntry,
+    read_index,
+    sidecar_path,
+)
 from vocsmooth.indexed_shards import IndexedShard, claim_folder, list_shards, run_on_shards
 from vocsmooth.plan import remove_leftovers
 from vocsmooth.shard_schema import read_layout
-
-METADATA = "metadata"
-"""Folder of an archive with the files of the dataset that are not shards."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +87,7 @@ def pack_dataset(
         `out` holds something else.
     """
     shards = list_shards(root, read_index(root))
-    return _repack(_pack_shard, shards, root, out, out / METADATA, jobs, progress)
+    return _repack(_pack_shard, shards, root, out, out / ARCHIVE_NAME, jobs, progress)
 
 
 def unpack_dataset(
@@ -111,11 +115,12 @@ def unpack_dataset(
     InputError
         `out` holds something else.
     """
-    metadata = archive / METADATA
+    metadata = archive / ARCHIVE_NAME
     if not (metadata / INDEX_NAME).is_file():
         raise DatasetError(
-            f"{archive} holds no {METADATA}/{INDEX_NAME}: no archive, or one whose packing has not "
-            "ended. Run `vocsmooth repack --to archive` with the same arguments again to finish it."
+            f"{archive} holds no {ARCHIVE_NAME}/{INDEX_NAME}: no archive, or one whose packing has "
+            "not ended. Run `vocsmooth repack --to archive` with the same arguments again to "
+            "finish it."
         )
     shards = list_shards(archive, read_index(metadata))
     return _repack(_unpack_shard, shards, metadata, out, out, jobs, progress)

@@ -10,11 +10,12 @@ import pytest
 
 from vocsmooth.archive_shard import decode_archive, encode_archive
 from vocsmooth.errors import DatasetError, InputError
-from vocsmooth.index import ShardEntry, read_index
+from vocsmooth.index import ARCHIVE_NAME, ShardEntry, read_index
 from vocsmooth.recipe import Recipe
-from vocsmooth.repack import METADATA, pack_dataset, unpack_dataset
+from vocsmooth.repack import pack_dataset, unpack_dataset
 from vocsmooth.shard_schema import read_layout
 from vocsmooth.shard_writer import encode_shard, maps_of
+from vocsmooth.shards import open_dataset
 from vocsmooth.verify import verify_dataset
 
 
@@ -72,7 +73,7 @@ def test_a_second_run_keeps_whole_shards_and_makes_broken_ones_again(
     expected = contents(archive)
     broken = archive / "train-00001.archive.h5"
     broken.write_bytes(broken.read_bytes()[:-100])
-    (archive / METADATA / "index.json").unlink()
+    (archive / ARCHIVE_NAME / "index.json").unlink()
     assert pack_dataset(dataset, archive, jobs=1).kept == 3
     assert contents(archive) == expected
 
@@ -89,7 +90,7 @@ def test_a_damaged_shard_is_not_packed(dataset: Path, tmp_path: Path) -> None:
     path.write_bytes(data)
     with pytest.raises(DatasetError, match=r"val-00000\.h5 is damaged.*vocsmooth verify"):
         pack_dataset(dataset, tmp_path / "packed", jobs=1)
-    assert not (tmp_path / "packed" / METADATA / "index.json").exists()
+    assert not (tmp_path / "packed" / ARCHIVE_NAME / "index.json").exists()
 
 
 @pytest.mark.parametrize("position", np.linspace(0.001, 0.999, 12))
@@ -163,11 +164,16 @@ def test_what_is_no_archive_is_not_unpacked(
 ) -> None:
     source = dataset
     if unfinished:
-        (archive / METADATA / "index.json").unlink()
+        (archive / ARCHIVE_NAME / "index.json").unlink()
         source = archive
     with pytest.raises(DatasetError, match="no archive, or one whose packing has not ended"):
         unpack_dataset(source, tmp_path / "back", jobs=1)
     assert not (tmp_path / "back").exists()
+
+
+def test_an_archive_says_that_it_is_one(pristine_archive: Path) -> None:
+    with pytest.raises(DatasetError, match=r"is an archive\. Unpack it .* --to shards"):
+        open_dataset(pristine_archive)
 
 
 def test_other_folders_are_left_alone(archive: Path, dataset: Path) -> None:
