@@ -2,7 +2,7 @@
 
 from setuptools import Extension, setup
 
-SOURCES = ("module", "rtv", "multigrid", "boxmg", "galerkin", "l0", "fft", "guided")
+SOURCES = ("module", "rtv", "multigrid", "boxmg", "galerkin", "l0", "fft", "guided", "rolling")
 
 setup(
     ext_modules=[

@@ -11,7 +11,7 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,8 +24,12 @@ Planes = NDArray[np.float64]
 Couplings = NDArray[np.float32]
 """(H, W), C-contiguous."""
 
+Flat = NDArray[np.floating[Any]]
+"""The pixels of a padded plane, row after row; float32 for the kernels."""
+
 VECTOR_BYTES = 64
 L0_STRIP = 16  # STRIP of l0.c
+PAIRS_RUN = 4096  # pixels whose rows of a window fit in a core's second-level cache
 
 _int, _float, _double, _pointer = ctypes.c_int, ctypes.c_float, ctypes.c_double, ctypes.c_void_p
 
@@ -100,6 +104,22 @@ class _Guided(ctypes.Structure):
     )
 
 
+class _Pairs(ctypes.Structure):
+    """``Pairs`` of rolling.c."""
+
+    _fields_ = (
+        ("count", ctypes.c_ssize_t),
+        ("run", ctypes.c_ssize_t),
+        ("offsets", _int),
+        ("shift", _pointer),
+        ("log_spatial", _pointer),
+        ("value", _pointer),
+        ("level", _pointer),
+        ("total", _pointer),
+        ("weight", _pointer),
+    )
+
+
 def _load() -> ctypes.CDLL | None:
     """Load the library beside this file, if it was built and fits this machine."""
     spec = importlib.util.find_spec("vocsmooth._kernels")
@@ -125,6 +145,8 @@ def _load() -> ctypes.CDLL | None:
     library.guided_filter.restype = None
     library.guided_doubles.argtypes = (ctypes.POINTER(_Guided), _int, _int)
     library.guided_filter.argtypes = library.guided_doubles.argtypes
+    library.share_pairs.restype = None
+    library.share_pairs.argtypes = (ctypes.POINTER(_Pairs), _pointer)
     return library
 
 
@@ -260,6 +282,27 @@ def guided_filter(image: Planes, guide: Planes, out: Planes, *, radius: int, eps
     work = _zeros((compiled.guided_doubles(ctypes.byref(task), len(guide), images),), np.float64)
     task.work = work.ctypes.data
     compiled.guided_filter(ctypes.byref(task), len(guide), images)
+
+
+def share_pairs(
+    values: Flat, levels: Flat, total: Flat, weight: Flat, half: Sequence[tuple[int, float]]
+) -> None:
+    """Add each pixel's share to the sums of its pair; see _share_pairs of vocsmooth/rolling.py."""
+    shift = np.array([shift for shift, _ in half], np.int32)
+    log_spatial = np.array([log_spatial for _, log_spatial in half], np.float32)
+    weights = np.empty(PAIRS_RUN, np.float32)
+    pairs = _Pairs(
+        count=len(values),
+        run=PAIRS_RUN,
+        offsets=len(half),
+        shift=shift.ctypes.data,
+        log_spatial=log_spatial.ctypes.data,
+        value=values.ctypes.data,
+        level=levels.ctypes.data,
+        total=total.ctypes.data,
+        weight=weight.ctypes.data,
+    )
+    _required().share_pairs(ctypes.byref(pairs), weights.ctypes.data)
 
 
 def _required() -> ctypes.CDLL:

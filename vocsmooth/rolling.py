@@ -9,7 +9,8 @@ the joint bilateral filter of the image I (eq. 6)
 over the disc in which the spatial Gaussian is at least 0.05, each channel alone, the border
 replicated. As w is symmetric, each pair of pixels is weighed once: for one half of the disc's
 offsets, whole runs of the padded image, laid out flat and short enough for the cache, are compared
-with themselves shifted, and both ends of each pair receive their share.
+with themselves shifted, and both ends of each pair receive their share: in C (csrc/rolling.c) for
+float32, else in NumPy.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vocsmooth import kernels
 from vocsmooth.arrays import FloatImage, as_channels, check_count, check_image, check_number, like
 
 Flat = NDArray[np.floating[Any]]
@@ -106,7 +108,9 @@ def _joint_bilateral(plane: Flat, guide: Flat, sigma_space: float, sigma_range: 
         for dx in range(-pad, pad + 1)
         if (dy, dx) > (0, 0) and kernel[pad + dy, pad + dx] > 0
     ]
-    _share_pairs(values.ravel(), levels.ravel(), total.ravel(), weight.ravel(), half)
+    compiled = kernels.library is not None and values.dtype == np.float32
+    share_pairs = kernels.share_pairs if compiled else _share_pairs
+    share_pairs(values.ravel(), levels.ravel(), total.ravel(), weight.ravel(), half)
     total /= weight
     return total[pad : height - pad, pad : stride - pad]
 

@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from vocsmooth import kernels
 from vocsmooth.rolling import rolling_guidance_filter, spatial_weights
 
 Array = NDArray[np.float64]
@@ -83,3 +84,16 @@ def test_the_window_ends_where_the_gaussian_falls_below_a_twentieth() -> None:
 def test_refuses_bad_parameters(params: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         rolling_guidance_filter(np.zeros((2, 2)), **params)  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(kernels.library is None, reason="the kernels were not compiled")
+@pytest.mark.parametrize("shape", [(1, 1), (5, 90), (97, 83, 2)])
+def test_the_kernel_does_what_numpy_does(
+    shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = np.random.default_rng(4).random(shape, np.float32)
+    compiled = rolling_guidance_filter(image, sigma_space=3.0, num_iter=3)
+    monkeypatch.setattr(kernels, "library", None)
+    plain = rolling_guidance_filter(image, sigma_space=3.0, num_iter=3)
+    assert not np.array_equal(compiled, plain) or image.size == 1  # two ways were taken
+    np.testing.assert_allclose(compiled, plain, rtol=0, atol=2e-5)
