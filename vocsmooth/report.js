@@ -116,7 +116,7 @@ function update() {
   document.getElementById("count").textContent =
     `${chosen.length} of ${data.photographs.length} photographs`;
   document.getElementById("plots").replaceChildren(
-    plotScores(chosen),
+    ...(chosen.some(({ score }) => score !== null) ? [plotScores(chosen)] : []),
     plotCounts("labels by operator", count(chosen, ({ operator }) => [operator])),
     plotCounts("photographs by class", count(chosen, ({ classes }) => classes)),
   );

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from vocsmooth.errors import InputError
 from vocsmooth.files import write_atomically
 from vocsmooth.index import ImageEntry, Index, read_index
 from vocsmooth.indexed_shards import IndexedShard, list_shards, run_on_shards
@@ -83,8 +84,12 @@ def write_report(
     ------
     DatasetError
         `root` is no complete dataset, or a shard is damaged.
+    InputError
+        There is no folder for `out`.
     """
     started = time.monotonic()
+    if not out.parent.is_dir():  # better known now than after the work
+        raise InputError(f"--out {out}: there is no folder {out.parent}.")
     index = read_index(root)
     side = side or choose_side(index)
     shown: dict[str, list[dict[str, Any]]] = {}

@@ -18,6 +18,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from vocsmooth.errors import InputError
 from vocsmooth.index import Index, LeftOutEntry, read_index, write_object
 from vocsmooth.report import choose_side, make_page, write_report
 from vocsmooth.shards import open_dataset
@@ -50,7 +51,6 @@ async function check() {
   const compare = document.querySelector(".compare");
   const left = compare.querySelector(".left");
   const slider = compare.querySelector("input");
-  await left.decode();
   result.decoded = [left.naturalWidth, left.naturalHeight];
   const clip = () => getComputedStyle(left).clipPath;
   result.clip = [clip()];
@@ -59,6 +59,9 @@ async function check() {
   result.clip.push(clip());
   result.all = shown();
   result.val = only({ split: "val" });
+  set("operator", "l0(lam=0.5)");
+  result.unscored = document.querySelectorAll("#plots svg").length;
+  set("operator", "");
   result.dog = only({ class: "dog" });
   result.scored = only({ low: "0.6" });
   result.between = only({ low: "0.6", high: "0.8" });
@@ -83,16 +86,18 @@ async function check() {
   result.plots = [...document.querySelectorAll("#plots svg")].map((one) => one.children.length > 0);
   result.leftOut = document.querySelector("#left-out tbody").textContent;
   result.title = document.title;
-  result.height = scrollY;
   scrollTo(0, document.body.scrollHeight);
-  await wait(300);
+  for (let i = 0; i < 100 && shown().length === result.reset.length; i++) await wait(50);
   result.scrolled = shown().length;
   return result;
 }
-check().catch((error) => ({ errors: [String(error)] })).then((result) => {
+// On load all pictures are decoded: virtual time does not wait for what other threads do.
+addEventListener("load", async () => {
   const out = document.createElement("pre");
   out.id = "check";
-  out.textContent = JSON.stringify(result);
+  out.textContent = JSON.stringify(
+    await check().catch((error) => ({ errors: [String(error)] })),
+  );
   document.body.append(out);
 });
 </script>
@@ -179,6 +184,17 @@ def test_thumbnails_shrink_to_the_side_asked_for(screened: Path, tmp_path: Path)
     assert set(shapes) == {20}
 
 
+def test_a_page_without_a_folder_is_refused_before_the_work(
+    pristine_dataset: Path, tmp_path: Path
+) -> None:
+    told: list[int] = []
+    with pytest.raises(InputError, match="there is no folder"):
+        write_report(
+            pristine_dataset, tmp_path / "no/page", progress=lambda *done: told.extend(done)
+        )
+    assert told == []
+
+
 @pytest.mark.parametrize(
     ("count", "least", "most"), [(0, 320, 320), (100, 320, 320), (3000, 100, 200)]
 )
@@ -221,7 +237,12 @@ def look(browser: str, page: str, folder: Path) -> tuple[dict[str, Any], str]:
         f"--user-data-dir={folder}/u",
     ]
     command += ["--disable-background-networking", "--no-first-run", "--enable-logging=stderr"]
-    command += ["--window-size=1000,700", "--virtual-time-budget=5000", "--dump-dom", path.as_uri()]
+    command += [
+        "--window-size=1000,700",
+        "--virtual-time-budget=20000",
+        "--dump-dom",
+        path.as_uri(),
+    ]
     run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     found = re.search(r'<pre id="check">(.*?)</pre>', run.stdout, re.DOTALL)
     assert found, run.stdout[-2000:] + run.stderr[-2000:]
@@ -253,6 +274,7 @@ def test_the_page_works_in_a_browser(
     assert found["overlay"]
     assert found["viewer"] == ["input", "texture", "under", "label", "edge", "mask", "over"]
     assert found["plots"] == [True] * 3
+    assert found["unscored"] == 2
     assert found["leftOut"] == "bad_9valtoo weak"
 
 
