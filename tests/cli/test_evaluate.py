@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 from numpy.typing import NDArray
 from PIL import Image
-from vocsmooth_cli.evaluate import evaluate
-from vocsmooth_cli.group import Commands
 
 from csgisnet.checkpoint import save_network
 from csgisnet.network import NetworkConfig, SmoothingNetwork
@@ -20,12 +20,15 @@ from csgisnet.report import FILES
 from vocsmooth.grids import combinations, describe
 from vocsmooth.operators import smooth
 
+Command = Callable[..., Result]
+
 TINY = NetworkConfig(width=4, blocks=1, coarse_blocks=1, refine_blocks=1, shuffle=2, skip=True)
 
 
-def run(*words: object) -> Result:
-    main = Commands("csgisnet", {"evaluate": evaluate})
-    return CliRunner().invoke(main, ["evaluate", *map(str, words)])
+@pytest.fixture
+def run(csgisnet: Command) -> Command:
+    """The command, to be given its words."""
+    return functools.partial(csgisnet, "evaluate")
 
 
 def means(out: Path, measure: str = "psnr") -> dict[str, float]:
@@ -60,7 +63,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 def test_a_dataset_with_network_operators_and_tuning(
-    built: Path, checkpoint: Path, tmp_path: Path
+    run: Command, built: Path, checkpoint: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "report"
     words = ("--data", built, "--checkpoint", checkpoint.parent, "--device", "cpu", "--out", out)
@@ -87,7 +90,7 @@ def test_a_dataset_with_network_operators_and_tuning(
 
 
 def test_two_folders_give_the_measures_of_their_pairs(
-    folders: tuple[Path, Path], tmp_path: Path
+    run: Command, folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
     images, labels = folders
     out = tmp_path / "report"
@@ -106,7 +109,9 @@ def test_two_folders_give_the_measures_of_their_pairs(
     assert [line.split(",")[0] for line in csv.splitlines()[1::2]] == ["a b", "c", "sub/é"]
 
 
-def test_tuning_takes_the_best_of_the_grid(folders: tuple[Path, Path], tmp_path: Path) -> None:
+def test_tuning_takes_the_best_of_the_grid(
+    run: Command, folders: tuple[Path, Path], tmp_path: Path
+) -> None:
     images, labels = folders
     words = ("--images", images, "--labels", labels, "--operator", "guided")
     tuning = ("--tune-images", images, "--tune-labels", labels)
@@ -123,7 +128,9 @@ def test_tuning_takes_the_best_of_the_grid(folders: tuple[Path, Path], tmp_path:
     assert describe("guided", best) == max(scores, key=scores.__getitem__)
 
 
-def test_folders_alone_can_be_measured(folders: tuple[Path, Path], tmp_path: Path) -> None:
+def test_folders_alone_can_be_measured(
+    run: Command, folders: tuple[Path, Path], tmp_path: Path
+) -> None:
     images, labels = folders
     out = tmp_path / "r"
     words = ("--images", images, "--labels", labels, "--operator", "none", "--samples", 2)
@@ -148,7 +155,12 @@ def test_folders_alone_can_be_measured(folders: tuple[Path, Path], tmp_path: Pat
     ],
 )
 def test_misuse_is_refused_before_anything_is_written(
-    words: list[str], message: str, built: Path, folders: tuple[Path, Path], tmp_path: Path
+    run: Command,
+    words: list[str],
+    message: str,
+    built: Path,
+    folders: tuple[Path, Path],
+    tmp_path: Path,
 ) -> None:
     paths = {"DATA": built, "IN": folders[0], "LABELS": folders[1]}
     result = run(*(paths.get(word, word) for word in words), "--out", tmp_path / "r")
@@ -157,7 +169,9 @@ def test_misuse_is_refused_before_anything_is_written(
     assert not (tmp_path / "r").exists()
 
 
-def test_bad_input_is_one_error(built: Path, folders: tuple[Path, Path], tmp_path: Path) -> None:
+def test_bad_input_is_one_error(
+    run: Command, built: Path, folders: tuple[Path, Path], tmp_path: Path
+) -> None:
     images, _ = folders
     out = ("--out", tmp_path / "r", "--operator", "none")
     result = run("--data", built, "--split", "test", *out)

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from click.testing import CliRunner, Result
-from vocsmooth_cli.export import export
-from vocsmooth_cli.group import Commands
+from click.testing import Result
 
 from csgisnet.checkpoint import save_network
 from csgisnet.network import NetworkConfig, SmoothingNetwork
 
+Command = Callable[..., Result]
+
 TINY = NetworkConfig(width=4, blocks=1, coarse_blocks=1, refine_blocks=1)
 
 
-def run(*words: object) -> Result:
-    main = Commands("csgisnet", {"export": export})
-    return CliRunner().invoke(main, ["export", *map(str, words)])
+@pytest.fixture
+def run(csgisnet: Command) -> Command:
+    """The command, to be given its words."""
+    return functools.partial(csgisnet, "export")
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
-def test_the_best_weights_of_a_run_are_exported(tmp_path: Path) -> None:
+def test_the_best_weights_of_a_run_are_exported(run: Command, tmp_path: Path) -> None:
     network = SmoothingNetwork(TINY).eval()
     save_network(tmp_path / "best.safetensors", network)
     out = tmp_path / "net.pt"
@@ -36,7 +39,9 @@ def test_the_best_weights_of_a_run_are_exported(tmp_path: Path) -> None:
     torch.testing.assert_close(loaded(image), expected, atol=1e-5, rtol=0)
 
 
-def test_a_folder_without_weights_and_a_missing_folder_are_errors(tmp_path: Path) -> None:
+def test_a_folder_without_weights_and_a_missing_folder_are_errors(
+    run: Command, tmp_path: Path
+) -> None:
     result = run("--checkpoint", tmp_path, "--out", tmp_path / "net.onnx")
     assert result.exit_code == 1
     assert "holds no best.safetensors" in result.stderr
