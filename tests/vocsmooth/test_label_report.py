@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from vocsmooth.index import ImageEntry, Index, LeftOutEntry
+from vocsmooth.index import ImageEntry, Index, LeftOutEntry, Totals
 from vocsmooth.label_report import describe_labels
 
 
@@ -40,6 +40,7 @@ def make_index(images: list[ImageEntry], *missing: LeftOutEntry) -> Index:
         versions={},
         maps={},
         splits=("train",),
+        totals=Totals(images=len(images), samples=0, rejected=0, errors=0, bytes=0),
         shards=(),
         images=tuple(images),
         left_out=missing,
