@@ -57,8 +57,8 @@ def evaluate(
     \b
     Example: csgisnet evaluate --data voc-smooth --checkpoint runs/a --tune-split train --out report
     """
+    from csgisnet.evaluate import INPUT, summarise
     from csgisnet.evaluate import evaluate as run
-    from csgisnet.evaluate import summarise
     from csgisnet.report import write_report
     from csgisnet.tables import format_markdown
 
@@ -68,30 +68,22 @@ def evaluate(
         )
     chosen = _operators(operators)
     measured = _samples(data, split, images, labels, samples, "--data, or --images and --labels")
-    smoothers: dict[str, Smoothing] = {}
-    about: dict[str, Any] = {"source": str(data or images), "split": split if data else None}
-    if checkpoint:
-        smoothers["csgisnet"] = _network(checkpoint, device)
-        about["checkpoint"] = str(checkpoint)
-    tuned: dict[str, dict[str, Any]] = {}
-    if tune_split or tune_images or tune_labels:
-        source = "--tune-split with --data, or --tune-images and --tune-labels"
-        held_out = _samples(
-            data if tune_split else None,
-            tune_split or "",
-            tune_images,
-            tune_labels,
-            tune_samples,
-            source,
-        )
-        names = dict.fromkeys(name for name, _ in chosen.values())
-        tuned = {name: _tune(name, held_out) for name in names}
-        about |= {"tuned": tuned, "tuned_on": list(held_out.names)}
+    held_out = _held_out(data, tune_split, tune_images, tune_labels, tune_samples)
+    smoothers = {"csgisnet": _network(checkpoint, device)} if checkpoint else {}
+    tuned = _tune_all(chosen, held_out) if held_out else {}
     smoothers |= _with_tuned(chosen, tuned)
+    out.mkdir(parents=True, exist_ok=True)  # a folder that cannot be made fails before the work
     with progress_bar("images", len(measured.names)) as bar:
         records = run(smoothers, measured, bar.update)
-    about |= _conditions(device)
-    subject = next(iter(smoothers), "input")
+    about = {
+        "source": str(data or images),
+        "split": split if data else None,
+        "checkpoint": str(checkpoint) if checkpoint else None,
+        "tuned": tuned,
+        "tuned_on": list(held_out.names) if held_out else [],
+        **_conditions(device),
+    }
+    subject = next(iter(smoothers), INPUT)
     write_report(out, records, measured, smoothers, subject=subject, about=about)
     click.echo(format_markdown(summarise(records)).split("\n\n", maxsplit=1)[0])
     click.echo(f"{out / 'report.html'}")
@@ -177,6 +169,16 @@ def _samples(
     raise click.UsageError(f"Give {choice}.")
 
 
+def _held_out(
+    data: Path | None, split: str | None, images: Path | None, labels: Path | None, count: int
+) -> Samples | None:
+    """Return the samples to tune on, None if no option asks for that."""
+    if not (split or images or labels):
+        return None
+    choice = "--tune-split with --data, or --tune-images and --tune-labels"
+    return _samples(data if split else None, split or "", images, labels, count, choice)
+
+
 def _samples_of_folders(images: Path, labels: Path, count: int) -> Samples:
     """Return the pairs of two folders, or `count` of them spread evenly."""
     from csgisnet.evaluate import Sample, Samples, to_float
@@ -200,6 +202,13 @@ def _samples_of_folders(images: Path, labels: Path, count: int) -> Samples:
         return Sample(to_float(pixels), to_float(target), find_edges(target))
 
     return Samples(tuple(pair.name for pair in pairs), read)
+
+
+def _tune_all(
+    chosen: Mapping[str, tuple[str, dict[str, Any]]], samples: Samples
+) -> dict[str, dict[str, Any]]:
+    """Return tuned parameters for each operator among those chosen."""
+    return {name: _tune(name, samples) for name in dict.fromkeys(n for n, _ in chosen.values())}
 
 
 def _tune(operator: str, samples: Samples) -> dict[str, Any]:

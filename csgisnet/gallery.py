@@ -67,7 +67,7 @@ def choose_cases(
     ]
 
 
-def write_page(
+def make_page(
     summaries: Sequence[Summary],
     records: Sequence[Record],
     samples: Samples,

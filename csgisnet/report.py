@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from csgisnet.evaluate import Record, Samples, Smoothing, summarise
-from csgisnet.gallery import write_page
+from csgisnet.gallery import make_page
 from csgisnet.plots import draw_speed_plot
 from csgisnet.tables import format_csv, format_markdown, summary_content
 from vocsmooth.files import write_atomically, write_json
@@ -50,7 +50,7 @@ def write_report(
         "per_image.csv": format_csv(records),
         "summary.md": format_markdown(summaries),
         "speed.svg": draw_speed_plot(summaries, subject),
-        "report.html": write_page(
+        "report.html": make_page(
             summaries, records, samples, smoothers, subject=subject, title=title
         ),
     }
