@@ -12,6 +12,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
+PACKAGES = ("vocsmooth", "csgisnet", "vocsmooth_cli")
+
 # The reader, the errors, and the two helpers that both sides would otherwise write twice.
 NETWORK_MAY_IMPORT = {
     "vocsmooth.errors",
@@ -26,8 +28,9 @@ def imports(package: str) -> Iterator[tuple[Path, str]]:
     for path in sorted((ROOT / package).glob("**/*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
-                for alias in node.names:
-                    yield path, alias.name
+                yield from ((path, alias.name) for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.module in PACKAGES:
+                yield from ((path, f"{node.module}.{alias.name}") for alias in node.names)
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 yield path, node.module
 

@@ -39,7 +39,7 @@ def test_every_file_of_the_packages_is_in_the_wheel(wheel_names: set[str]) -> No
     folders |= {"manifests": "vocsmooth/manifests"}
     for folder, installed in folders.items():
         for path in (ROOT / folder).glob("**/*"):
-            if path.suffix in (".py", ".toml", ".txt", ".typed"):
+            if path.suffix in (".py", ".toml", ".txt", ".typed", ".html", ".css", ".js"):
                 assert f"{installed}/{path.relative_to(ROOT / folder)}" in wheel_names
 
 
