@@ -12,7 +12,8 @@ from csgisnet.evaluate import INPUT, Summary
 _WIDTH, _HEIGHT = 760, 460
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 740, 20, 410
 _LINE = 14  # pixels from one label to the next
-_LABEL_WIDTH = 200
+_LETTER = 6.6  # pixels, about
+_GAP = 9  # pixels between a dot and its name
 _HALO = ' paint-order="stroke" stroke="white" stroke-width="3"'
 
 
@@ -106,18 +107,22 @@ def _marks(points: Sequence[_Point], highlight: str | None) -> Iterator[str]:
         yield f'<circle cx="{point.x:.1f}" cy="{point.y:.1f}" r="5" fill="{colour}"/>'
     taken: list[_Point] = []
     for point in sorted(points, key=lambda p: p.y):
-        left = point.x < _RIGHT - _LABEL_WIDTH
-        label = point._replace(x=point.x + (9 if left else -9 - _LABEL_WIDTH), y=point.y + 4)
-        while any(_overlap(label, other) for other in taken):
+        width = _LETTER * len(point.name)
+        fits = point.x + _GAP + width < _WIDTH
+        label = point._replace(x=point.x + _GAP if fits else point.x - _GAP - width, y=point.y + 4)
+        others = [_Point(p.x, p.y + 4, "") for p in points if p != point]
+        while any(_overlap(label, other) for other in [*taken, *others]):
             label = label._replace(y=label.y + 1)
         taken.append(label)
-        edge = label.x if left else point.x - 9
-        yield _text(edge, label.y, point.name, "start" if left else "end", _HALO)
+        edge, anchor = (label.x, "start") if fits else (point.x - _GAP, "end")
+        yield _text(edge, label.y, point.name, anchor, _HALO)
 
 
 def _overlap(label: _Point, other: _Point) -> bool:
-    """Whether two labels lie on each other."""
-    return abs(label.x - other.x) < _LABEL_WIDTH and abs(label.y - other.y) < _LINE
+    """Whether two names, each beginning at its point, lie on each other; a dot has none."""
+    first, second = sorted((label, other))
+    beside = first.x + _LETTER * len(first.name) < second.x
+    return not beside and abs(label.y - other.y) < _LINE
 
 
 def _nice_step(span: float) -> float:
