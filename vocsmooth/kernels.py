@@ -120,6 +120,21 @@ class _Pairs(ctypes.Structure):
     )
 
 
+_SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "workspace_floats": (ctypes.c_size_t, (_int, _int, _int)),
+    "solve_screened": (_int, (ctypes.POINTER(_Problem), _pointer)),
+    "rtv_scratch_floats": (ctypes.c_size_t, (_int, _int, _int)),
+    "rtv_weights": (None, (ctypes.POINTER(_Weights),)),
+    "l0_table_doubles": (ctypes.c_size_t, (_int, _int, _int)),
+    "l0_plan": (None, (ctypes.POINTER(_Round),)),
+    "l0_round": (None, (ctypes.POINTER(_Round),)),
+    "guided_doubles": (ctypes.c_size_t, (ctypes.POINTER(_Guided), _int, _int)),
+    "guided_filter": (None, (ctypes.POINTER(_Guided), _int, _int)),
+    "share_pairs": (None, (ctypes.POINTER(_Pairs), _pointer)),
+}
+"""Result and arguments of every function."""
+
+
 def _load() -> ctypes.CDLL | None:
     """Load the library beside this file, if it was built and fits this machine."""
     spec = importlib.util.find_spec("vocsmooth._kernels")
@@ -129,24 +144,11 @@ def _load() -> ctypes.CDLL | None:
         library = ctypes.CDLL(spec.origin)
     except OSError:
         return None
-    library.workspace_floats.restype = ctypes.c_size_t
-    library.workspace_floats.argtypes = (_int, _int, _int)
-    library.rtv_scratch_floats.restype = ctypes.c_size_t
-    library.rtv_scratch_floats.argtypes = (_int, _int, _int)
-    library.rtv_weights.restype = None
-    library.rtv_weights.argtypes = (ctypes.POINTER(_Weights),)
-    library.solve_screened.restype = _int
-    library.solve_screened.argtypes = (ctypes.POINTER(_Problem), _pointer)
-    library.l0_table_doubles.restype = ctypes.c_size_t
-    library.l0_table_doubles.argtypes = (_int, _int, _int)
-    library.l0_plan.restype = library.l0_round.restype = None
-    library.l0_plan.argtypes = library.l0_round.argtypes = (ctypes.POINTER(_Round),)
-    library.guided_doubles.restype = ctypes.c_size_t
-    library.guided_filter.restype = None
-    library.guided_doubles.argtypes = (ctypes.POINTER(_Guided), _int, _int)
-    library.guided_filter.argtypes = library.guided_doubles.argtypes
-    library.share_pairs.restype = None
-    library.share_pairs.argtypes = (ctypes.POINTER(_Pairs), _pointer)
+    for name, (result, arguments) in _SIGNATURES.items():
+        if not hasattr(library, name):  # built from an earlier version, and not again since
+            return None
+        getattr(library, name).restype = result
+        getattr(library, name).argtypes = arguments
     return library
 
 
@@ -156,7 +158,7 @@ library = _load()
 def describe() -> str:
     """Say in a line which kernels run here, for ``vocsmooth info``."""
     if library is None:
-        return "NumPy (no compiled kernels; install with a C compiler for about 5 times the speed)"
+        return "NumPy (no compiled kernels; install again where there is a C compiler: several times faster)"
     return f"C ({Path(library._name).name})"
 
 

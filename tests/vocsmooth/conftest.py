@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from vocsmooth import kernels
 from vocsmooth.build import build_dataset
 from vocsmooth.recipe import Recipe
 from vocsmooth.settings import from_dict
@@ -39,3 +40,19 @@ def pristine_dataset(
 def dataset(pristine_dataset: Path, tmp_path: Path) -> Path:
     """A copy of the dataset; for tests that damage it."""
     return shutil.copytree(pristine_dataset, tmp_path / "dataset")
+
+
+@pytest.fixture(
+    params=[
+        "numpy",
+        pytest.param(
+            "compiled",
+            marks=pytest.mark.skipif(kernels.library is None, reason="kernels were not compiled"),
+        ),
+    ]
+)
+def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Run a test without and, where they were built, with the compiled kernels."""
+    if request.param == "numpy":
+        monkeypatch.setattr(kernels, "library", None)
+    return str(request.param)

@@ -1,6 +1,5 @@
 """L0 smoothing against the authors' outputs and its definition; the kernels against NumPy."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,21 +23,6 @@ REFERENCES = (
 )
 
 compiled = pytest.mark.skipif(kernels.library is None, reason="the kernels were not compiled")
-
-
-@pytest.fixture(params=["numpy", pytest.param("compiled", marks=compiled)])
-def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Run a test without and, where they were built, with the compiled kernels."""
-    if request.param == "numpy":
-        monkeypatch.setattr(kernels, "library", None)
-    return str(request.param)
-
-
-@pytest.fixture
-def without_kernels(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
-    """A context in which NumPy does the work."""
-    with monkeypatch.context() as context:
-        yield context
 
 
 def scene(height: int, width: int, channels: int = 3) -> Array:
@@ -97,12 +81,12 @@ def test_gives_the_authors_outputs(shared: Path, name: str, backend: str) -> Non
     "shape", [(48, 64), (64, 48), (81, 40), (53, 59), (77, 128), (100, 107), (143, 16)]
 )
 def test_kernels_agree_with_numpy_for_every_kind_of_length(
-    shape: tuple[int, int], without_kernels: pytest.MonkeyPatch
+    shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Powers, odd primes small and large, products: every butterfly and the chirp."""
     image = scene(*shape)
     fast = l0_smooth(image, 0.02)
-    without_kernels.setattr(kernels, "library", None)
+    monkeypatch.setattr(kernels, "library", None)
     np.testing.assert_allclose(fast, l0_smooth(image, 0.02), atol=1e-10)
 
 

@@ -4,20 +4,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vocsmooth import boxmg, galerkin, kernels, multigrid
+from vocsmooth import boxmg, galerkin, multigrid
 from vocsmooth.errors import ConvergenceError
 
 Couplings = NDArray[np.float32]
-
-compiled = pytest.mark.skipif(kernels.library is None, reason="the kernels were not compiled")
-
-
-@pytest.fixture(params=["numpy", pytest.param("compiled", marks=compiled)])
-def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Run a test without and, where they were built, with the compiled kernels."""
-    if request.param == "numpy":
-        monkeypatch.setattr(kernels, "library", None)
-    return str(request.param)
 
 
 def couplings(height: int, width: int, decades: float) -> tuple[Couplings, Couplings]:

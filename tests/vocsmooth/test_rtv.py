@@ -29,21 +29,14 @@ REFERENCES = (
 compiled = pytest.mark.skipif(kernels.library is None, reason="the kernels were not compiled")
 
 
-@pytest.fixture(params=["numpy", pytest.param("compiled", marks=compiled)])
-def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Run a test without and, where they were built, with the compiled kernels."""
-    if request.param == "numpy":
-        monkeypatch.setattr(kernels, "library", None)
-    return str(request.param)
-
-
 def scene(height: int, width: int, channels: int = 3) -> Array:
     """Blocks under a fine grid and noise."""
     rng = np.random.default_rng(11)
     blocks = rng.random((-(-height // 16), -(-width // 16), channels))
     image = np.kron(blocks, np.ones((16, 16, 1)))[:height, :width] * 0.7
     grid = 0.2 * (np.add.outer(np.arange(height), np.arange(width)) % 4 == 0)
-    return np.clip(image + grid[:, :, np.newaxis] + rng.normal(0, 0.02, image.shape), 0, 1)
+    noisy: Array = image + grid[:, :, np.newaxis] + rng.normal(0, 0.02, image.shape)
+    return np.clip(noisy, 0, 1)
 
 
 def exact(image: Array, lam: float, sigma: float, sharpness: float, num_iter: int = 4) -> Array:

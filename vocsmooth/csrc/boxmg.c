@@ -2,10 +2,7 @@
  * vocsmooth/multigrid.py; vocsmooth/boxmg.py holds the same in NumPy. */
 #include "grid.h"
 
-enum {
-    STRIP = 128, /* columns swept at a time: they stay in the cache on the way back up */
-    CHAINS = 8  /* rows solved at a time: their recurrences hide each other's latency */
-};
+enum { CHAINS = 8 }; /* rows solved at a time: their recurrences hide each other's latency */
 
 /* Diagonal of the system in row i: mass and all couplings. */
 INLINE void diagonal_row(const Grid *grid, float *diagonal, int i)
@@ -17,7 +14,8 @@ INLINE void diagonal_row(const Grid *grid, float *diagonal, int i)
     INDEPENDENT
     for (int k = 0; k < points; k++) {
         diagonal[k] = mass[k] + north[k] + south[k] + east[k] + odd_east[k - 1];
-        diagonal[half + k] = mass[half + k] + north[half + k] + south[half + k] + odd_east[k] + east[k];
+        diagonal[half + k] = mass[half + k] + north[half + k] + south[half + k] + odd_east[k]
+                             + east[k];
     }
     if (!grid->nine)
         return;
@@ -96,27 +94,21 @@ HOT static int factor_lines(const Grid *grid, float *diagonal)
     return regular;
 }
 
-/* out = base + couplings of row i to the rows above and below. */
-INLINE void add_vertical(const Grid *grid, const int nine, float *restrict out, const float *base,
-                         const float *up, const float *down, int i)
+/* What LANES even (or odd) points of row i from k on get from the rows above and below. */
+INLINE Lanes from_rows(const Grid *grid, const int nine, const int odd, int i, int k,
+                       const float *up, const float *down)
 {
-    int half = grid->half, points = grid->points;
-    const float *south = row_of(grid, grid->south, i), *north = south - grid->stride;
-    INDEPENDENT
-    for (int k = 0; k < 2 * half; k++)
-        out[k] = base[k] + north[k] * up[k] + south[k] * down[k];
+    int half = grid->half, own = odd * half + k;
+    const float *south = row_of(grid, grid->south, i) + own, *north = south - grid->stride;
+    Lanes sum = load(north) * load(up + own) + load(south) * load(down + own);
     if (!nine)
-        return;
+        return sum;
+    /* diagonal neighbours of even[k]: odd[k - 1] and odd[k]; of odd[k]: even[k] and even[k + 1] */
+    int left = odd ? k : half + k - 1, right = left + 1;
     const float *se = row_of(grid, grid->southeast, i), *sw = row_of(grid, grid->southwest, i);
     const float *se_up = se - grid->stride, *sw_up = sw - grid->stride;
-    INDEPENDENT
-    for (int k = 0; k < points; k++)
-        out[k] += se_up[half + k - 1] * up[half + k - 1] + sw_up[half + k] * up[half + k]
-                  + sw[k] * down[half + k - 1] + se[k] * down[half + k];
-    INDEPENDENT
-    for (int k = 0; k < points; k++)
-        out[half + k] += se_up[k] * up[k] + sw_up[k + 1] * up[k + 1] + sw[half + k] * down[k]
-                         + se[half + k] * down[k + 1];
+    return sum + load(se_up + left) * load(up + left) + load(sw_up + right) * load(up + right)
+           + load(sw + own) * load(down + left) + load(se + own) * load(down + right);
 }
 
 /* Recurrences along the even columns of `count` rows two apart, interleaved to hide latency. */
@@ -150,9 +142,9 @@ INLINE void solve_rows(const Grid *grid, float *x, int i, int count)
         const float *next = row_of(grid, grid->row_next, r) + half;
         for (int c = 0; c < grid->channels; c++) {
             float *even = line_of(grid, x, r, c), *odd = even + half;
-            INDEPENDENT
-            for (int k = 0; k < points; k++)
-                even[k] += gain[k] * odd[k] + next[k - 1] * odd[k - 1];
+            for (int k = 0; k < points; k += LANES)
+                store(even + k, load(even + k) + load(gain + k) * load(odd + k)
+                                    + load(next + k - 1) * load(odd + k - 1));
         }
     }
     float *gain = row_of(grid, grid->row_gain, i), *scale = row_of(grid, grid->row_scale, i);
@@ -171,29 +163,40 @@ INLINE void solve_rows(const Grid *grid, float *x, int i, int count)
         const float *next = row_of(grid, grid->row_next, r) + half;
         for (int c = 0; c < grid->channels; c++) {
             float *even = line_of(grid, x, r, c), *odd = even + half;
-            INDEPENDENT
-            for (int k = 0; k < points; k++)
-                odd[k] = odd[k] * odd_scale[k] + odd_gain[k] * even[k] + next[k] * even[k + 1];
+            for (int k = 0; k < points; k += LANES)
+                store(odd + k, load(odd + k) * load(odd_scale + k)
+                                   + load(odd_gain + k) * load(even + k)
+                                   + load(next + k) * load(even + k + 1));
         }
     }
+}
+
+/* Set row i of x to its right side, and what it gets from the rows beside it. */
+INLINE void gather_row(const Grid *grid, const int nine, int i, int c)
+{
+    float *x = line_of(grid, grid->x, i, c);
+    const float *rhs = line_of(grid, grid->rhs, i, c);
+    const float *up = line_of(grid, grid->x, i - 1, c), *down = line_of(grid, grid->x, i + 1, c);
+    for (int odd = 0; odd < 2; odd++)
+        for (int k = 0; k < grid->points; k += LANES)
+            store(x + odd * grid->half + k, load(rhs + odd * grid->half + k)
+                                                + from_rows(grid, nine, odd, i, k, up, down));
 }
 
 /* x = the even rows' solution with x = 0 elsewhere, then the odd rows' beside it. */
 INLINE void sweep_rows(const Grid *grid, const int nine)
 {
+    size_t bytes = (size_t)grid->channels * grid->stride * sizeof(float);
     for (int parity = 0; parity < 2; parity++)
         for (int i = parity; i < grid->height; i += 2 * CHAINS) {
             int left = (grid->height - i + 1) / 2, count = left < CHAINS ? left : CHAINS;
-            for (int r = i; r < i + 2 * count; r += 2)
-                for (int c = 0; c < grid->channels; c++) {
-                    float *line = line_of(grid, grid->x, r, c);
-                    const float *rhs = line_of(grid, grid->rhs, r, c);
-                    if (parity)
-                        add_vertical(grid, nine, line, rhs, line_of(grid, grid->x, r - 1, c),
-                                     line_of(grid, grid->x, r + 1, c), r);
-                    else
-                        memcpy(line, rhs, (size_t)grid->stride * sizeof(float));
-                }
+            for (int r = i; r < i + 2 * count; r += 2) {
+                if (!parity)
+                    memcpy(line_of(grid, grid->x, r, 0), line_of(grid, grid->rhs, r, 0), bytes);
+                else
+                    for (int c = 0; c < grid->channels; c++)
+                        gather_row(grid, nine, r, c);
+            }
             solve_rows(grid, grid->x, i, count);
         }
 }
@@ -202,109 +205,113 @@ INLINE void sweep_rows(const Grid *grid, const int nine)
  * rows, what the odd rows' solution adds. */
 INLINE void restrict_residual(const Grid *fine, const int nine, const Grid *coarse, float *scratch)
 {
-    int half = fine->half, points = fine->points;
-    float *zero = scratch, *residual = scratch + fine->stride, *natural = scratch + 2 * fine->stride;
-    memset(zero, 0, 2 * (size_t)fine->stride * sizeof(float));
+    int points = fine->points;
+    float *odd = scratch + LANES, *natural = odd + fine->stride;
+    store(scratch, (Lanes){0}); /* odd[-1] */
     for (int I = 0; I < coarse->height; I++) {
-        const float *t0 = weights_of(fine, fine->across[0], I), *t1 = weights_of(fine, fine->across[1], I);
+        const float *t0 = weights_of(fine, fine->across[0], I);
+        const float *t1 = weights_of(fine, fine->across[1], I);
         for (int c = 0; c < fine->channels; c++) {
-            add_vertical(fine, nine, residual, zero, line_of(fine, fine->x, 2 * I - 1, c),
-                         line_of(fine, fine->x, 2 * I + 1, c), 2 * I);
-            const float *odd = residual + half;
-            natural[0] = residual[0] + t0[0] * odd[0];
-            INDEPENDENT
-            for (int k = 1; k < points; k++)
-                natural[k] = residual[k] + t0[k] * odd[k] + t1[k - 1] * odd[k - 1];
+            const float *up = line_of(fine, fine->x, 2 * I - 1, c);
+            const float *down = line_of(fine, fine->x, 2 * I + 1, c);
+            for (int k = 0; k < points; k += LANES)
+                store(odd + k, from_rows(fine, nine, 1, 2 * I, k, up, down));
+            for (int k = 0; k < points; k += LANES)
+                store(natural + k, from_rows(fine, nine, 0, 2 * I, k, up, down)
+                                       + load(t0 + k) * load(odd + k)
+                                       + load(t1 + k - 1) * load(odd + k - 1));
             split_row(coarse, line_of(coarse, coarse->rhs, I, c), natural);
         }
+    }
+}
+
+/* Row i of a field in the natural order of its columns. */
+INLINE void join_row(const Grid *grid, float *natural, const float *row)
+{
+    INDEPENDENT
+    for (int k = 0; k < grid->points; k++) {
+        natural[2 * k] = row[k];
+        natural[2 * k + 1] = row[grid->half + k];
     }
 }
 
 /* Add the coarse grid's x to the odd columns; sweep_columns does not read the even ones. */
 INLINE void interpolate(const Grid *fine, const Grid *coarse, float *scratch)
 {
-    int points = fine->points, half = coarse->half;
     float *upper = scratch, *lower = scratch + fine->stride;
     memset(scratch, 0, 2 * (size_t)fine->stride * sizeof(float));
-    for (int c = 0; c < fine->channels; c++)
-        for (int i = 0; i < fine->height; i++) {
+    for (int i = 0; i < fine->height; i++)
+        for (int c = 0; c < fine->channels; c++) {
             int I = i / 2;
             float *odd = line_of(fine, fine->x, i, c) + fine->half;
+            join_row(coarse, upper, line_of(coarse, coarse->x, I, c));
             if (i % 2 == 0) {
-                for (int side = 0; side < 2; side++) {
-                    float *natural = side ? lower : upper;
-                    const float *even = line_of(coarse, coarse->x, I + side, c);
-                    for (int k = 0; k < coarse->points; k++) {
-                        natural[2 * k] = even[k];
-                        natural[2 * k + 1] = even[half + k];
-                    }
-                }
-                const float *t0 = weights_of(fine, fine->across[0], I), *t1 = weights_of(fine, fine->across[1], I);
-                INDEPENDENT
-                for (int k = 0; k < points; k++)
-                    odd[k] += t0[k] * upper[k] + t1[k] * upper[k + 1];
-            } else {
-                const float *c0 = weights_of(fine, fine->centre[0], I), *c1 = weights_of(fine, fine->centre[1], I);
-                const float *c2 = weights_of(fine, fine->centre[2], I), *c3 = weights_of(fine, fine->centre[3], I);
-                INDEPENDENT
-                for (int k = 0; k < points; k++)
-                    odd[k] += c0[k] * upper[k] + c1[k] * upper[k + 1] + c2[k] * lower[k] + c3[k] * lower[k + 1];
+                const float *t0 = weights_of(fine, fine->across[0], I);
+                const float *t1 = weights_of(fine, fine->across[1], I);
+                for (int k = 0; k < fine->points; k += LANES)
+                    store(odd + k, load(odd + k) + load(t0 + k) * load(upper + k)
+                                       + load(t1 + k) * load(upper + k + 1));
+                continue;
             }
+            join_row(coarse, lower, line_of(coarse, coarse->x, I + 1, c));
+            const float *c0 = weights_of(fine, fine->centre[0], I);
+            const float *c1 = weights_of(fine, fine->centre[1], I);
+            const float *c2 = weights_of(fine, fine->centre[2], I);
+            const float *c3 = weights_of(fine, fine->centre[3], I);
+            for (int k = 0; k < fine->points; k += LANES)
+                store(odd + k, load(odd + k) + load(c0 + k) * load(upper + k)
+                                   + load(c1 + k) * load(upper + k + 1)
+                                   + load(c2 + k) * load(lower + k)
+                                   + load(c3 + k) * load(lower + k + 1));
         }
 }
 
-/* Forward elimination at row i of the even (or odd) columns from k on: right side, couplings to
- * the other columns, and what the row above carries. */
-INLINE void eliminate(const Grid *grid, const int nine, const int odd, int i, int c, int from, int to)
+/* Forward elimination at row i of the even (or odd) columns: right side, couplings to the other
+ * columns, and what the row above carries. */
+INLINE void eliminate(const Grid *grid, const int nine, const int odd, int i, int c)
 {
     int half = grid->half;
     ptrdiff_t step = grid->channels * grid->stride, stride = grid->stride;
     float *x = line_of(grid, grid->x, i, c) + odd * half;
-    const float *other = line_of(grid, grid->x, i, c) + (1 - odd) * half;
     const float *rhs = line_of(grid, grid->rhs, i, c) + odd * half;
     const float *gain = row_of(grid, grid->column_gain, i - 1) + odd * half;
-    const float *east = row_of(grid, grid->east, i) + odd * half;
-    const float *west = row_of(grid, grid->east, i) + (1 - odd) * half;
-    const float *above = x - step;
-    /* neighbours of even[k]: other[k - 1], other[k]; of odd[k]: other[k], other[k + 1] */
-    const float *left = odd ? other : other - 1, *right = left + 1;
-    const float *to_left = odd ? west : west - 1;
-    INDEPENDENT
-    for (int k = from; k < to; k++)
-        x[k] = rhs[k] + to_left[k] * left[k] + east[k] * right[k] + gain[k] * above[k];
-    if (!nine)
-        return;
-    const float *se = row_of(grid, grid->southeast, i), *sw = row_of(grid, grid->southwest, i);
-    const float *own_se = se + odd * half, *own_sw = sw + odd * half;
-    const float *se_up = se - stride + (odd ? 0 : half - 1), *sw_up = sw - stride + (odd ? 1 : half);
-    INDEPENDENT
-    for (int k = from; k < to; k++)
-        x[k] += se_up[k] * left[k - step] + sw_up[k] * right[k - step] + own_sw[k] * left[k + step]
-                + own_se[k] * right[k + step];
+    const float *to_right = row_of(grid, grid->east, i) + odd * half;
+    /* neighbours of even[k]: odd[k - 1] and odd[k]; of odd[k]: even[k] and even[k + 1] */
+    int other = odd ? 0 : half - 1;
+    const float *left = line_of(grid, grid->x, i, c) + other, *right = left + 1;
+    const float *to_left = row_of(grid, grid->east, i) + other;
+    const float *se = nine ? row_of(grid, grid->southeast, i) : NULL;
+    const float *sw = nine ? row_of(grid, grid->southwest, i) : NULL;
+    for (int k = 0; k < grid->points; k += LANES) {
+        Lanes sum = load(rhs + k) + load(gain + k) * load(x - step + k)
+                    + load(to_left + k) * load(left + k) + load(to_right + k) * load(right + k);
+        if (nine)
+            sum += load(se - stride + other + k) * load(left - step + k)
+                   + load(sw - stride + other + 1 + k) * load(right - step + k)
+                   + load(sw + odd * half + k) * load(left + step + k)
+                   + load(se + odd * half + k) * load(right + step + k);
+        store(x + k, sum);
+    }
 }
 
-/* Solve the even columns beside the odd ones, then the odd columns beside them; a strip of columns
- * at a time, so that it is still in the cache on the way back up. */
+/* Solve the even columns beside the odd ones, then the odd columns beside them. */
 INLINE void sweep_columns(const Grid *grid, const int nine)
 {
-    for (int odd = 0; odd < 2; odd++)
-        for (int from = 0; from < grid->points; from += STRIP) {
-            int to = from + STRIP < grid->points ? from + STRIP : grid->points;
-            for (int i = 0; i < grid->height; i++)
-                for (int c = 0; c < grid->channels; c++)
-                    eliminate(grid, nine, odd, i, c, from, to);
-            for (int i = grid->height - 1; i >= 0; i--) {
-                const float *gain = row_of(grid, grid->column_gain, i) + odd * grid->half;
-                const float *scale = row_of(grid, grid->column_scale, i) + odd * grid->half;
-                for (int c = 0; c < grid->channels; c++) {
-                    float *x = line_of(grid, grid->x, i, c) + odd * grid->half;
-                    const float *below = x + grid->channels * grid->stride;
-                    INDEPENDENT
-                    for (int k = from; k < to; k++)
-                        x[k] = x[k] * scale[k] + gain[k] * below[k];
-                }
+    for (int odd = 0; odd < 2; odd++) {
+        for (int i = 0; i < grid->height; i++)
+            for (int c = 0; c < grid->channels; c++)
+                eliminate(grid, nine, odd, i, c);
+        for (int i = grid->height - 1; i >= 0; i--) {
+            const float *gain = row_of(grid, grid->column_gain, i) + odd * grid->half;
+            const float *scale = row_of(grid, grid->column_scale, i) + odd * grid->half;
+            for (int c = 0; c < grid->channels; c++) {
+                float *x = line_of(grid, grid->x, i, c) + odd * grid->half;
+                const float *below = line_of(grid, grid->x, i + 1, c) + odd * grid->half;
+                for (int k = 0; k < grid->points; k += LANES)
+                    store(x + k, load(x + k) * load(scale + k) + load(gain + k) * load(below + k));
             }
         }
+    }
 }
 
 /* The way down: smooth along rows and pass the residual on, if there is a coarser grid. */

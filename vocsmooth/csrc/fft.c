@@ -75,8 +75,10 @@ INLINE void butterfly_5(Complex *a)
 {
     const double cos1 = 0.30901699437494742410, cos2 = -0.80901699437494742410;
     const double sin1 = 0.95105651629515357212, sin2 = 0.58778525229247312917;
-    Complex s1 = {a[1].re + a[4].re, a[1].im + a[4].im}, d1 = {a[1].re - a[4].re, a[1].im - a[4].im};
-    Complex s2 = {a[2].re + a[3].re, a[2].im + a[3].im}, d2 = {a[2].re - a[3].re, a[2].im - a[3].im};
+    Complex s1 = {a[1].re + a[4].re, a[1].im + a[4].im};
+    Complex d1 = {a[1].re - a[4].re, a[1].im - a[4].im};
+    Complex s2 = {a[2].re + a[3].re, a[2].im + a[3].im};
+    Complex d2 = {a[2].re - a[3].re, a[2].im - a[3].im};
     Complex even1 = {a[0].re + cos1 * s1.re + cos2 * s2.re, a[0].im + cos1 * s1.im + cos2 * s2.im};
     Complex even2 = {a[0].re + cos2 * s1.re + cos1 * s2.re, a[0].im + cos2 * s1.im + cos1 * s2.im};
     Complex odd1 = {sin1 * d1.re + sin2 * d2.re, sin1 * d1.im + sin2 * d2.im};

@@ -22,7 +22,7 @@ INLINE void share(float *first, float *second, float a, float b)
     *second = b * inverse;
 }
 
-/* Interpolation to the points on the lines of the coarse grid: couplings collapsed onto the line. */
+/* Weights of the points on lines of the coarse grid: couplings collapsed onto the line. */
 INLINE void edge_weights(const Grid *grid, const int nine, int coarse_row)
 {
     int half = grid->half, points = grid->points, i = 2 * coarse_row;
@@ -70,28 +70,34 @@ INLINE void coarse_cells(const Grid *grid, const int nine, int I, const CellCoup
     const float *east_below = east + stride, *south_below = south + stride;
     const float *se = nine ? row_of(grid, grid->southeast, i) : NULL;
     const float *sw = nine ? row_of(grid, grid->southwest, i) : NULL;
-    const float *t_0 = weights_of(grid, grid->across[0], I), *t_1 = weights_of(grid, grid->across[1], I);
+    const float *t_0 = weights_of(grid, grid->across[0], I);
+    const float *t_1 = weights_of(grid, grid->across[1], I);
     const float *b_2 = t_0 + half, *b_3 = t_1 + half;
-    const float *l_0 = weights_of(grid, grid->down[0], I), *l_2 = weights_of(grid, grid->down[1], I);
-    float *centre_0 = weights_of(grid, grid->centre[0], I), *centre_1 = weights_of(grid, grid->centre[1], I);
-    float *centre_2 = weights_of(grid, grid->centre[2], I), *centre_3 = weights_of(grid, grid->centre[3], I);
+    const float *l_0 = weights_of(grid, grid->down[0], I);
+    const float *l_2 = weights_of(grid, grid->down[1], I);
+    float *centre_0 = weights_of(grid, grid->centre[0], I);
+    float *centre_1 = weights_of(grid, grid->centre[1], I);
+    float *centre_2 = weights_of(grid, grid->centre[2], I);
+    float *centre_3 = weights_of(grid, grid->centre[3], I);
     INDEPENDENT
     for (int k = 0; k < points; k++) {
         /* top, left, right and lower edge point: weights of their two corners */
         float t0 = t_0[k], t1 = t_1[k], l0 = l_0[k], l2 = l_2[k];
         float r1 = l_0[k + 1], r3 = l_2[k + 1], b2 = b_2[k], b3 = b_3[k];
         /* couplings of the centre, and what they reach of each corner */
-        float n = south[half + k], s = south_below[half + k], w = east_below[k], e = east_below[half + k];
+        float n = south[half + k], s = south_below[half + k];
+        float w = east_below[k], e = east_below[half + k];
         float reach0 = n * t0 + w * l0, reach1 = n * t1 + e * r1;
         float reach2 = w * l2 + s * b2, reach3 = e * r3 + s * b3;
         float total = n + s + w + e;
         float c0 = reach0, c1 = reach1, c2 = reach2, c3 = reach3, sum = total;
         if (nine) {
-            float nw = se[k], ne = sw[k + 1], so = sw[half + k + stride], ea = se[half + k + stride];
-            reach0 += nw, reach1 += ne, reach2 += so, reach3 += ea;
-            total += nw + ne + so + ea;
+            float d0 = se[k], d1 = sw[k + 1];
+            float d2 = sw[half + k + stride], d3 = se[half + k + stride];
+            reach0 += d0, reach1 += d1, reach2 += d2, reach3 += d3;
+            total += d0 + d1 + d2 + d3;
             float pn = pull(n), ps = pull(s), pw = pull(w), pe = pull(e);
-            float p0 = pull(nw), p1 = pull(ne), p2 = pull(so), p3 = pull(ea);
+            float p0 = pull(d0), p1 = pull(d1), p2 = pull(d2), p3 = pull(d3);
             c0 = pn * t0 + pw * l0 + p0, c1 = pn * t1 + pe * r1 + p1;
             c2 = pw * l2 + ps * b2 + p2, c3 = pe * r3 + ps * b3 + p3;
             sum = pn + ps + pw + pe + p0 + p1 + p2 + p3;
@@ -109,7 +115,8 @@ INLINE void coarse_cells(const Grid *grid, const int nine, int I, const CellCoup
         k01 += east[k] * (1.0f - t0) * t1 + east[half + k] * t0 * (1.0f - t1);
         k02 += south[k] * (1.0f - l0) * l2 + south_below[k] * l0 * (1.0f - l2);
         if (nine) { /* couplings between neighbouring edge points */
-            float tl = sw[half + k], tr = se[half + k], lb = se[k + stride], rb = sw[k + 1 + stride];
+            float tl = sw[half + k], tr = se[half + k];
+            float lb = se[k + stride], rb = sw[k + 1 + stride];
             k01 += tl * (l0 - t0) * t1 + tr * t0 * (r1 - t1);
             k02 += tl * (t0 - l0) * l2 + lb * l0 * (b2 - l2);
             k13 += tr * (t1 - r1) * r3 + rb * r1 * (b3 - r3);
@@ -127,7 +134,8 @@ INLINE void coarse_mass(const Grid *grid, float *mass, int I)
 {
     int half = grid->half, points = grid->points;
     const float *here = row_of(grid, grid->mass, 2 * I);
-    const float *t0 = weights_of(grid, grid->across[0], I), *t1 = weights_of(grid, grid->across[1], I);
+    const float *t0 = weights_of(grid, grid->across[0], I);
+    const float *t1 = weights_of(grid, grid->across[1], I);
     for (int k = 0; k < points; k++)
         mass[k] = here[k] + t0[k] * here[half + k] + (k ? t1[k - 1] * here[half + k - 1] : 0.0f);
     for (int above = 0; above < 2; above++) {

@@ -4,9 +4,11 @@
  *   zebra sweep, restriction and interpolation all read and write contiguous floats. `even[k]` is
  *   column 2k and `odd[k]` column 2k + 1; the neighbours of even[k] are odd[k - 1] and odd[k],
  *   those of odd[k] are even[k] and even[k + 1].
- * - A half ends in at least one zero, which is also what lies left of the odd half; rows of zeros
- *   lie above and below the grid. Neighbours outside the image are read, and count as nothing.
- * - Where the width is odd the last odd point is no pixel: it has mass 1, no couplings, and stays 0.
+ * - A half ends in at least LANES zeros, which also lie left of the odd half; rows of zeros lie
+ *   above and below the grid. Neighbours outside the image are read, and count as nothing. Loops
+ *   that go LANES points at a time run on into the zeros, whose coefficients are zero too.
+ * - Where the width is odd the last odd point is no pixel: it has mass 1, no couplings, and stays
+ *   0.
  * - Fields with channels store the channels of a row one after the other.
  */
 #ifndef VOCSMOOTH_GRID_H

@@ -34,8 +34,20 @@
 #define INDEPENDENT _Pragma("GCC ivdep")
 #endif
 
-/* This many floats side by side, whatever the vector width; a pointer to them needs no alignment. */
+/* This many floats side by side, whatever the vector width; they need no alignment in memory. */
 enum { LANES = 16 };
 typedef float Lanes __attribute__((vector_size(LANES * sizeof(float)), aligned(4), may_alias));
+
+#pragma GCC diagnostic ignored "-Wpsabi" /* about functions that are not inlined */
+
+INLINE Lanes load(const float *from)
+{
+    return *(const Lanes *)from;
+}
+
+INLINE void store(float *to, Lanes value)
+{
+    *(Lanes *)to = value;
+}
 
 #endif

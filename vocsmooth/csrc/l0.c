@@ -2,9 +2,10 @@
  * describes the method.
  *
  * Where the gradients smaller than a threshold are discarded, and S is the image so far, the fit
- * (1 + beta L) S' = I + beta D'(kept gradients) is (1 + beta L) (S' - S) = I - S - beta D'(discarded
- * gradients). DFTs down the columns leave, for each vertical frequency, a periodic system along a
- * row with constant coefficients, beta (m + 2 - z - 1/z): two recursions solve it exactly.
+ * (1 + beta L) S' = I + beta D'(kept gradients) is the same as
+ * (1 + beta L) (S' - S) = I - S - beta D'(discarded gradients). DFTs down the columns leave, for
+ * each vertical frequency, a periodic system along a row with constant coefficients,
+ * beta (m + 2 - z - 1/z): two recursions solve it exactly.
  *
  * An element of a DFT has the columns of a strip as its real part and as many beside them as its
  * imaginary part. Spectra are stored as real numbers, the real part of frequency k in row k, its

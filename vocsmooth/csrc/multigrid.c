@@ -24,7 +24,8 @@ typedef struct {
 typedef struct {
     Hierarchy grids;
     float *direction, *image, *correction; /* fields: p, A p and d */
-    double *energy, *slope, *overlap;      /* p . A p, p . rhs, and z . A p of the last p */
+    double *energy, *slope;                /* p . A p and p . rhs */
+    double *overlap, *keep;                /* z . A p of the last p, and how much of it to keep */
 } Gradients;
 
 /* ---------------------------------------------------------------------------------------------
@@ -62,7 +63,7 @@ static void lay_out_grid(Grid *grid, Arena *arena, int height, int width, int ch
 {
     *grid = (Grid){.height = height, .width = width, .channels = channels, .nine = nine};
     grid->points = (width + 1) / 2;
-    grid->half = (grid->points + 1 + LANES) / LANES * LANES;
+    grid->half = ((grid->points + LANES - 1) / LANES + 1) * LANES;
     grid->stride = 2 * (ptrdiff_t)grid->half;
     float **coefficients[] = {&grid->mass,        &grid->east,         &grid->south,
                               &grid->row_gain,    &grid->row_scale,    &grid->row_next,
@@ -97,6 +98,7 @@ static void lay_out(Gradients *cg, Arena *arena, int height, int width, int chan
     cg->energy = (double *)take(arena, 2 * (size_t)channels);
     cg->slope = (double *)take(arena, 2 * (size_t)channels);
     cg->overlap = (double *)take(arena, 2 * (size_t)channels);
+    cg->keep = (double *)take(arena, 2 * (size_t)channels);
 }
 
 /* Floats of memory that solve_screened wants, on a vector's boundary, and zero at first. */
@@ -117,7 +119,7 @@ INLINE double product(const float *a, const float *b, ptrdiff_t length)
 {
     Lanes sum = {0};
     for (ptrdiff_t k = 0; k < length; k += LANES)
-        sum += *(const Lanes *)(a + k) * *(const Lanes *)(b + k);
+        sum += load(a + k) * load(b + k);
     double total = 0.0;
     for (int lane = 0; lane < LANES; lane++)
         total += sum[lane];
@@ -127,20 +129,20 @@ INLINE double product(const float *a, const float *b, ptrdiff_t length)
 /* out = A p in row i of channel c. */
 INLINE void apply_row(const Grid *grid, float *restrict out, float *field, int i, int c)
 {
-    int half = grid->half, points = grid->points;
+    int half = grid->half;
     const float *p = line_of(grid, field, i, c), *q = p + half;
     const float *up = line_of(grid, field, i - 1, c), *down = line_of(grid, field, i + 1, c);
     const float *south = row_of(grid, grid->south, i), *north = south - grid->stride;
     const float *east = row_of(grid, grid->east, i), *odd_east = east + half;
-    INDEPENDENT
-    for (int k = 0; k < 2 * half; k++)
-        out[k] = p[k] + north[k] * (p[k] - up[k]) + south[k] * (p[k] - down[k]);
-    INDEPENDENT
-    for (int k = 0; k < points; k++)
-        out[k] += odd_east[k - 1] * (p[k] - q[k - 1]) + east[k] * (p[k] - q[k]);
-    INDEPENDENT
-    for (int k = 0; k < points; k++)
-        out[half + k] += east[k] * (q[k] - p[k]) + odd_east[k] * (q[k] - p[k + 1]);
+    for (int k = 0; k < grid->points; k += LANES) {
+        Lanes even = load(p + k), odd = load(q + k), join = load(east + k) * (even - odd);
+        store(out + k, even + join + load(odd_east + k - 1) * (even - load(q + k - 1))
+                           + load(north + k) * (even - load(up + k))
+                           + load(south + k) * (even - load(down + k)));
+        store(out + half + k, odd - join + load(odd_east + k) * (odd - load(p + k + 1))
+                                  + load(north + half + k) * (odd - load(up + half + k))
+                                  + load(south + half + k) * (odd - load(down + half + k)));
+    }
 }
 
 /* p = z - (z . A p / p . A p) p in row i, the direction conjugate to the last. */
@@ -148,12 +150,11 @@ INLINE void turn_row(const Gradients *cg, int i)
 {
     const Grid *grid = &cg->grids.grid[0];
     for (int c = 0; c < grid->channels; c++) {
-        float keep = cg->energy[c] > 0.0 ? (float)(-cg->overlap[c] / cg->energy[c]) : 0.0f;
+        float keep = (float)cg->keep[c];
         float *p = line_of(grid, cg->direction, i, c);
         const float *z = line_of(grid, grid->x, i, c);
-        INDEPENDENT
-        for (int k = 0; k < grid->stride; k++)
-            p[k] = z[k] + keep * p[k];
+        for (int k = 0; k < grid->stride; k += LANES)
+            store(p + k, load(z + k) + keep * load(p + k));
     }
 }
 
@@ -167,12 +168,14 @@ HOT static void turn(const Gradients *cg)
         for (int c = 0; c < grid->channels; c++)
             cg->overlap[c] += product(line_of(grid, grid->x, i, c),
                                       line_of(grid, cg->image, i, c), grid->stride);
-    turn_row(cg, 0);
-    for (int i = 1; i < grid->height; i++)
-        turn_row(cg, i);
-    for (int c = 0; c < grid->channels; c++)
+    for (int c = 0; c < grid->channels; c++) {
+        cg->keep[c] = cg->energy[c] > 0.0 ? -cg->overlap[c] / cg->energy[c] : 0.0;
         cg->energy[c] = cg->slope[c] = 0.0;
-    for (int i = 0; i < grid->height; i++)
+    }
+    turn_row(cg, 0);
+    for (int i = 0; i < grid->height; i++) {
+        if (i + 1 < grid->height)
+            turn_row(cg, i + 1); /* A p of a row wants p of the next */
         for (int c = 0; c < grid->channels; c++) {
             float *image = line_of(grid, cg->image, i, c);
             const float *p = line_of(grid, cg->direction, i, c);
@@ -180,6 +183,7 @@ HOT static void turn(const Gradients *cg)
             cg->energy[c] += product(p, image, grid->stride);
             cg->slope[c] += product(p, line_of(grid, grid->rhs, i, c), grid->stride);
         }
+    }
 }
 
 /* Go the best length along the direction; return the largest pixel of the residual left. */

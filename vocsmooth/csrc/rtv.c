@@ -10,7 +10,7 @@ typedef struct {
     float lam, sharpness, windowed_floor;
     const float *kernel; /* (radius + 1), its centre and right half */
     const double *image; /* (channels, height, width) */
-    float *blurred;      /* (channels, height + 2 radius, width), blurred along rows; zeros around */
+    float *blurred;      /* (channels, height + 2 radius, width), along rows; zeros around */
     float *rows;         /* scratch */
     float *east, *south; /* (height, width), out */
 } Weights;
@@ -29,14 +29,14 @@ INLINE void convolve(float *restrict out, const float *in, ptrdiff_t step, const
     for (; k + BLOCK <= length; k += BLOCK) {
         Lanes sum[BLOCK / LANES];
         for (int l = 0; l < BLOCK / LANES; l++)
-            sum[l] = kernel[0] * *(const Lanes *)(in + k + l * LANES);
+            sum[l] = kernel[0] * load(in + k + l * LANES);
         for (int d = 1; d <= radius; d++)
             for (int l = 0; l < BLOCK / LANES; l++) {
                 const float *at = in + k + l * LANES;
-                sum[l] += kernel[d] * (*(const Lanes *)(at - d * step) + *(const Lanes *)(at + d * step));
+                sum[l] += kernel[d] * (load(at - d * step) + load(at + d * step));
             }
         for (int l = 0; l < BLOCK / LANES; l++)
-            *(Lanes *)(out + k + l * LANES) = sum[l];
+            store(out + k + l * LANES, sum[l]);
     }
     for (; k < length; k++) {
         float sum = kernel[0] * in[k];
@@ -57,7 +57,8 @@ HOT static void blur_rows(const Weights *w)
             ptrdiff_t to = (ptrdiff_t)c * (w->height + 2 * w->radius) + w->radius + i;
             for (int k = 0; k < w->width; k++)
                 padded[w->radius + k] = (float)row[k];
-            convolve(w->blurred + to * w->width, padded + w->radius, 1, w->kernel, w->radius, w->width);
+            convolve(w->blurred + to * w->width, padded + w->radius, 1, w->kernel, w->radius,
+                     w->width);
         }
 }
 
@@ -102,7 +103,8 @@ HOT static void couple(const Weights *w)
                 blur_down(w, below + c * length, c, i + 1);
             add_variations(w, c, i, here + c * length, below + c * length, gradient, across, down);
         }
-        float *east = w->east + (ptrdiff_t)i * w->width, *south = w->south + (ptrdiff_t)i * w->width;
+        float *east = w->east + (ptrdiff_t)i * w->width;
+        float *south = w->south + (ptrdiff_t)i * w->width;
         INDEPENDENT
         for (int k = 0; k < w->width; k++) {
             float length_k = gradient[k] * mean, a = across[k] * mean, d = down[k] * mean;
