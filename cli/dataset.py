@@ -160,9 +160,9 @@ def _operator_options(command: Callable[..., None]) -> Callable[..., None]:
 @options.file_options
 @options.JOBS
 def smooth(
-    inputs: tuple[Path, ...], operator: str, out: Path, jobs: int | None, **given: Any
+    inputs: tuple[str, ...], operator: str, out: Path, jobs: int | None, **given: Any
 ) -> None:
-    """Smooth images, or all images in folders, with a classical operator.
+    """Smooth files, folders, patterns, or (-) a list on stdin, with a classical operator.
 
     \b
     Example: vocsmooth smooth photos --operator rtv --lam 0.015 --out smoothed

@@ -106,7 +106,7 @@ def train(
 @options.file_options
 @click.option("--jobs", type=click.IntRange(min=1), default=2, help="Files in work at a time.")
 def predict(
-    inputs: tuple[Path, ...],
+    inputs: tuple[str, ...],
     checkpoint: Path,
     out: Path,
     strength: float,
@@ -116,7 +116,7 @@ def predict(
     jobs: int,
     **given: Any,
 ) -> None:
-    """Smooth images, or all images in folders, with a trained network.
+    """Smooth files, folders, patterns, or (-) a list on stdin, with a trained network.
 
     \b
     Example: csgisnet predict photos --checkpoint runs/a --out smoothed

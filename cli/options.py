@@ -16,7 +16,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False)
 
-INPUTS = click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path))
+INPUTS = click.argument("inputs", nargs=-1, required=True)
 OUT = click.option("--out", type=FOLDER, required=True, help="Folder for the results.")
 JOBS = click.option(
     "--jobs", type=click.IntRange(min=1), help="Processes to use.  [default: one per core]"
@@ -52,7 +52,7 @@ def file_options(command: Command) -> Command:
 
 
 def smooth_files(
-    inputs: Sequence[Path],
+    inputs: Sequence[str],
     out: Path,
     function: Callable[..., Any],
     *,
@@ -66,8 +66,10 @@ def smooth_files(
 ) -> None:
     """Smooth every image with `function`, say what came of it, and exit with 1 if any failed."""
     from vocsmooth.folders import Outcome, plan, run
+    from vocsmooth.inputs import expand_inputs
 
-    tasks = plan(inputs, out, suffix=suffix, ending=ending)
+    paths = expand_inputs(inputs, sys.stdin)
+    tasks = plan(paths, out, suffix=suffix, ending=ending)
     with progress_bar("images", len(tasks)) as bar:
 
         def show(outcome: Outcome) -> None:

@@ -237,7 +237,7 @@ def _find(given: Path, out: Path) -> list[tuple[Path, Path]]:
         subfolders[:] = [
             name
             for name in subfolders
-            if not name.startswith(".") and (here / name).resolve() != out.resolve()
+            if not name.startswith(".") and os.path.realpath(here / name) != os.path.realpath(out)
         ]
         # A folder or link named like an image is taken for one and reported when it is read.
         names = [name for name in subfolders + files if _looks_like_an_image(name)]
@@ -274,10 +274,10 @@ def _checked_ending(ending: str) -> str:
 
 def _refuse_collisions(tasks: Iterable[Task]) -> None:
     """Refuse two inputs for one output, and outputs over inputs."""
-    sources = {task.source.resolve() for task in tasks}
+    sources = {os.path.realpath(task.source) for task in tasks}  # links to themselves too
     writers: dict[str, Path] = {}
     for task in tasks:
-        place = task.destination.resolve()
+        place = os.path.realpath(task.destination)
         if place in sources:
             raise InputError(
                 f"The result of {task.source} would replace the input {place}; "

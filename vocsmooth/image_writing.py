@@ -93,7 +93,7 @@ def format_of(path: Path) -> str:
 def _channels(picture: Picture) -> Pixels:
     """Stack pixels and alpha to ``(H, W, 1 to 4)``."""
     layers = [picture.pixels] if picture.alpha is None else [picture.pixels, picture.alpha]
-    return np.dstack(layers)
+    return np.ascontiguousarray(np.dstack(layers))  # cv2 takes no other
 
 
 def _encode(channels: Pixels, form: str, icc: bytes | None, quality: int) -> bytes:

@@ -185,3 +185,12 @@ def test_info_names_version_and_kernels(vocsmooth: Command) -> None:
     assert result.exit_code == 0
     assert "vocsmooth 0.1.0" in result.stdout
     assert "kernels: " in result.stdout
+
+
+def test_smooth_takes_patterns(vocsmooth: Command, tmp_path: Path) -> None:
+    for name in ("a1.png", "a2.png", "b.png"):
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+    words = ("smooth", tmp_path / "a*.png", "--operator", "guided", "--jobs", 1)
+    result = vocsmooth(*words, "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a1.png", "a2.png"]

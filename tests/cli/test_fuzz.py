@@ -240,7 +240,6 @@ def test_the_network_survives_damaged_files(
     expect_whole_run(result, files, folder, tmp_path / "ausgäbe")
 
 
-@pytest.mark.xfail(reason="folders.py resolves it before reading", strict=True)
 def test_a_link_to_itself_is_named(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     loop = tmp_path / "in/loop.jpg"
