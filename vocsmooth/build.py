@@ -38,6 +38,10 @@ from vocsmooth.voc import find_tree, list_photographs
 from vocsmooth.workers import WorkerDied, available_cores, run_tasks, sigterm_interrupts
 
 _DIED = "the process that worked on it died, out of memory or of a fault in a library."
+_DIED_TOGETHER = (
+    "the process that made its shard died, though not of any photograph alone; "
+    "with more memory, or fewer images a shard, the same command may succeed."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -265,8 +269,10 @@ def _build_around_deaths(task: ShardTask, jobs: int) -> Sidecar:
         deadly = [single.photographs[0] for single, result in results if result is not None]
     if task.strict and deadly:
         raise InputError(f"{deadly[0].image}: {_DIED}")
-    guilty = deadly or task.photographs  # each alone survives: what kills is all of them together
-    fatal = {photograph.id: f"{photograph.image}: {_DIED}" for photograph in guilty}
+    reason = _DIED if deadly else _DIED_TOGETHER
+    fatal = {
+        photograph.id: f"{photograph.image}: {reason}" for photograph in deadly or task.photographs
+    }
     with closing(run_tasks(build_shard, [replace(task, fatal=fatal)], 1)) as results:
         _, sidecar = next(results)
     if isinstance(sidecar, WorkerDied):
