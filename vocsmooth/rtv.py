@@ -21,10 +21,12 @@ LARGEST_COUPLING = 1e12
 """Couplings and their products must fit float32."""
 
 TOLERANCE = 0.4 / 255
-"""Largest error of a pixel in each linear system.
+"""Largest error of a pixel in the last linear system; the result is promised to 0.5 / 255."""
 
-The result is promised to 0.5 / 255. The last system's error is its own; what the others add through
-the weights was below 0.1 / 255 in 70 cases, with systems solved to 1 / 255.
+EARLY_TOLERANCE = 1 / 255
+"""The same in the systems before it, which only make weights.
+
+With 1 / 255 in all systems the error of results was 0.15 / 255 in the worst of 70 cases.
 """
 
 WINDOWED_FLOOR = 1e-3
@@ -82,9 +84,10 @@ def rtv_smooth(
     planes = np.ascontiguousarray(np.moveaxis(as_channels(image), 2, 0), np.float64)
     solve = multigrid.solver(planes.shape)
     smooth = planes
-    for _ in range(num_iter):
+    for iteration in range(num_iter):
         east, south = _weights(smooth, lam / 2, sigma, sharpness)
-        smooth = solve(east, south, planes, smooth, TOLERANCE)
+        tolerance = TOLERANCE if iteration == num_iter - 1 else EARLY_TOLERANCE
+        smooth = solve(east, south, planes, smooth, tolerance)
         sigma = max(sigma / 2, 0.5)
     return like(np.moveaxis(smooth, 0, 2), image)
 

@@ -28,11 +28,12 @@ INLINE void diagonal_row(const Grid *grid, float *diagonal, int i)
     }
 }
 
-/* Eliminate the odd columns of row i, then factor the tridiagonal system of its even columns.
+/* Eliminate the odd columns of row i; what is left is a tridiagonal system of its even columns,
+ * which factor_chains factors.
  *
  * Odd half: row_scale 1 / diagonal, row_gain and row_next the weights of even[k] and even[k + 1].
  * Even half: row_scale 1 / pivot, row_gain the weight that carries a value to the next column. */
-INLINE int factor_row(const Grid *grid, const float *diagonal, int i)
+INLINE void reduce_row(const Grid *grid, const float *diagonal, int i)
 {
     int half = grid->half, points = grid->points;
     const float *east = row_of(grid, grid->east, i), *odd_east = east + half;
@@ -50,15 +51,23 @@ INLINE int factor_row(const Grid *grid, const float *diagonal, int i)
         scale[k] = diagonal[k] - east[k] * odd_gain[k] - odd_east[k - 1] * next[k - 1];
         gain[k] = east[k] * next[k];
     }
-    float carried = 0.0f;
+}
+
+/* Factor the tridiagonal systems of `count` rows from row i on, side by side. */
+INLINE int factor_chains(const Grid *grid, const int count, int i)
+{
+    float *gain = row_of(grid, grid->row_gain, i), *scale = row_of(grid, grid->row_scale, i);
+    float carried[CHAINS] = {0};
     int regular = 1;
-    for (int k = 0; k < points; k++) {
-        float pivot = scale[k] - carried;
-        regular &= pivot > 0.0f;
-        scale[k] = 1.0f / pivot;
-        carried = gain[k] * gain[k] * scale[k];
-        gain[k] *= scale[k];
-    }
+    for (int k = 0; k < grid->points; k++)
+        for (int r = 0; r < count; r++) {
+            ptrdiff_t at = r * grid->stride + k;
+            float pivot = scale[at] - carried[r];
+            regular &= pivot > 0.0f;
+            scale[at] = 1.0f / pivot;
+            carried[r] = gain[at] * gain[at] * scale[at];
+            gain[at] *= scale[at];
+        }
     return regular;
 }
 
@@ -86,10 +95,18 @@ INLINE int factor_columns(const Grid *grid, const float *diagonal, int i)
 HOT static int factor_lines(const Grid *grid, float *diagonal)
 {
     int regular = 1;
-    for (int i = 0; i < grid->height; i++) {
-        diagonal_row(grid, diagonal, i);
-        regular &= factor_row(grid, diagonal, i);
-        regular &= factor_columns(grid, diagonal, i);
+    for (int i = 0; i < grid->height; i += CHAINS) {
+        int count = grid->height - i < CHAINS ? grid->height - i : CHAINS;
+        for (int r = i; r < i + count; r++) {
+            diagonal_row(grid, diagonal, r);
+            reduce_row(grid, diagonal, r);
+            regular &= factor_columns(grid, diagonal, r);
+        }
+        if (count == CHAINS)
+            regular &= factor_chains(grid, CHAINS, i);
+        else
+            for (int r = i; r < i + count; r++)
+                regular &= factor_chains(grid, 1, r);
     }
     return regular;
 }
@@ -132,19 +149,21 @@ INLINE void run_chains(const int count, int points, float *u, ptrdiff_t u_step, 
         }
 }
 
-/* Solve the tridiagonal systems of `count` rows from row i on, two apart; x holds their right
- * sides and becomes their solution. */
-INLINE void solve_rows(const Grid *grid, float *x, int i, int count)
+/* x = the solution of the systems of `count` rows from row i on, two apart, with the right sides
+ * in a field that may be x itself. */
+INLINE void solve_rows(const Grid *grid, float *right_side, int i, int count)
 {
+    float *x = grid->x;
     int half = grid->half, points = grid->points;
     for (int r = i; r < i + 2 * count; r += 2) {
         const float *gain = row_of(grid, grid->row_gain, r) + half;
         const float *next = row_of(grid, grid->row_next, r) + half;
         for (int c = 0; c < grid->channels; c++) {
-            float *even = line_of(grid, x, r, c), *odd = even + half;
+            const float *even = line_of(grid, right_side, r, c), *odd = even + half;
+            float *out = line_of(grid, x, r, c);
             for (int k = 0; k < points; k += LANES)
-                store(even + k, load(even + k) + load(gain + k) * load(odd + k)
-                                    + load(next + k - 1) * load(odd + k - 1));
+                store(out + k, load(even + k) + load(gain + k) * load(odd + k)
+                                   + load(next + k - 1) * load(odd + k - 1));
         }
     }
     float *gain = row_of(grid, grid->row_gain, i), *scale = row_of(grid, grid->row_scale, i);
@@ -162,9 +181,11 @@ INLINE void solve_rows(const Grid *grid, float *x, int i, int count)
         const float *odd_scale = row_of(grid, grid->row_scale, r) + half;
         const float *next = row_of(grid, grid->row_next, r) + half;
         for (int c = 0; c < grid->channels; c++) {
-            float *even = line_of(grid, x, r, c), *odd = even + half;
+            const float *even = line_of(grid, x, r, c);
+            const float *odd = line_of(grid, right_side, r, c) + half;
+            float *out = line_of(grid, x, r, c) + half;
             for (int k = 0; k < points; k += LANES)
-                store(odd + k, load(odd + k) * load(odd_scale + k)
+                store(out + k, load(odd + k) * load(odd_scale + k)
                                    + load(odd_gain + k) * load(even + k)
                                    + load(next + k) * load(even + k + 1));
         }
@@ -186,18 +207,13 @@ INLINE void gather_row(const Grid *grid, const int nine, int i, int c)
 /* x = the even rows' solution with x = 0 elsewhere, then the odd rows' beside it. */
 INLINE void sweep_rows(const Grid *grid, const int nine)
 {
-    size_t bytes = (size_t)grid->channels * grid->stride * sizeof(float);
     for (int parity = 0; parity < 2; parity++)
         for (int i = parity; i < grid->height; i += 2 * CHAINS) {
             int left = (grid->height - i + 1) / 2, count = left < CHAINS ? left : CHAINS;
-            for (int r = i; r < i + 2 * count; r += 2) {
-                if (!parity)
-                    memcpy(line_of(grid, grid->x, r, 0), line_of(grid, grid->rhs, r, 0), bytes);
-                else
-                    for (int c = 0; c < grid->channels; c++)
-                        gather_row(grid, nine, r, c);
-            }
-            solve_rows(grid, grid->x, i, count);
+            for (int r = i; parity && r < i + 2 * count; r += 2)
+                for (int c = 0; c < grid->channels; c++)
+                    gather_row(grid, nine, r, c);
+            solve_rows(grid, parity ? grid->x : grid->rhs, i, count);
         }
 }
 

@@ -28,7 +28,7 @@ typedef struct {
     ptrdiff_t stride; /* floats in a row */
     float *mass;      /* what the point is held to its own value with */
     float *east, *south, *southeast, *southwest; /* couplings */
-    float *row_gain, *row_scale, *row_next;      /* factors of the rows' systems: factor_row */
+    float *row_gain, *row_scale, *row_next;      /* factors of the rows' systems: reduce_row */
     float *column_gain, *column_scale;           /* and of the columns': factor_columns */
     float *across[2]; /* weights of the left and right coarse point at (even row, odd column) */
     float *down[2];   /* of the upper and lower coarse point at (odd row, even column) */

@@ -166,8 +166,9 @@ HOT static void turn(const Gradients *cg)
         cg->overlap[c] = 0.0;
     for (int i = 0; i < grid->height; i++)
         for (int c = 0; c < grid->channels; c++)
-            cg->overlap[c] += product(line_of(grid, grid->x, i, c),
-                                      line_of(grid, cg->image, i, c), grid->stride);
+            if (cg->energy[c] > 0.0)
+                cg->overlap[c] += product(line_of(grid, grid->x, i, c),
+                                          line_of(grid, cg->image, i, c), grid->stride);
     for (int c = 0; c < grid->channels; c++) {
         cg->keep[c] = cg->energy[c] > 0.0 ? -cg->overlap[c] / cg->energy[c] : 0.0;
         cg->energy[c] = cg->slope[c] = 0.0;
