@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
-import scipy.ndimage
 from numpy.typing import NDArray
 
 from vocsmooth import kernels, multigrid
@@ -114,7 +114,9 @@ def rtv_weights(
     """
     image = planes.astype(np.float32)
     across, down = _forward_differences(image)
-    gradient = np.maximum(np.hypot(across, down, out=across).mean(axis=0), sharpness)
+    across *= across
+    across += down * down
+    gradient = np.maximum(np.sqrt(across, out=across).mean(axis=0), sharpness)
     across, down = _forward_differences(_blur(image, half_gaussian(sigma)))
     across_window = np.maximum(np.abs(across, out=across).mean(axis=0), WINDOWED_FLOOR)
     down_window = np.maximum(np.abs(down, out=down).mean(axis=0), WINDOWED_FLOOR)
@@ -143,8 +145,8 @@ def _forward_differences(
 
 
 def _blur(image: NDArray[np.float32], kernel: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Blur along columns and rows with zeros outside the image."""
+    """Blur along rows and columns with zeros outside the image."""
     symmetric = np.concatenate([kernel[:0:-1], kernel])
-    for axis in (1, 2):
-        image = scipy.ndimage.correlate1d(image, symmetric, axis=axis, mode="constant")
-    return image
+    zeros = cv2.BORDER_CONSTANT
+    blurred = [cv2.sepFilter2D(p, -1, symmetric, symmetric, borderType=zeros) for p in image]
+    return np.stack(blurred).astype(np.float32, copy=False)
