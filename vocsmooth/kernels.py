@@ -158,7 +158,7 @@ library = _load()
 def describe() -> str:
     """Say in a line which kernels run here, for ``vocsmooth info``."""
     if library is None:
-        return "NumPy, some times slower (no compiled kernels: install where there is a C compiler)"
+        return "NumPy, several times slower (no compiled kernels: install with a C compiler)"
     return f"C ({Path(library._name).name})"
 
 

@@ -10,7 +10,7 @@ def test_describes_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     if kernels.library is not None:
         assert kernels.describe().startswith("C (_kernels")
     monkeypatch.setattr(kernels, "library", None)
-    assert kernels.describe().startswith("NumPy (no compiled kernels")
+    assert "no compiled kernels" in kernels.describe()
 
 
 def test_without_the_library_its_functions_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
