@@ -9,8 +9,8 @@ Method. Conjugate gradients, preconditioned by one V-cycle of black-box multigri
   between coarse ones takes from each in proportion to the couplings on that side; the coarse
   operator is P'LP, a nine-point Laplacian, with the mass P'M lumped. P'LP has negative couplings.
   They stay in the operator, but draw next to nothing in the weights, which would else blow up. Yet
-  weights must sum to 1 where all couplings of a point are negative (they do happen, from lam 0.05
-  on): the operator is kept as couplings alone, which is right, and positive, only if P maps
+  weights must sum to 1 even where all couplings of a point are negative, as happens in strong
+  smoothing: the operator is kept as couplings alone, which is right, and positive, only if P maps
   constants to constants. Weights of 0 there end in pivots below 0 and in NaN.
 - Cycle, from x = 0. On the way down zebra sweeps along rows (all even rows at once, then all odd
   ones), on the way up zebra sweeps along columns, each line solved exactly. After the sweep along
@@ -18,15 +18,15 @@ Method. Conjugate gradients, preconditioned by one V-cycle of black-box multigri
   nothing. Restriction and interpolation leave out what is so known.
 - Gradients. The cycle is not symmetric, so they are the flexible kind: each direction is made
   conjugate to the last one with the present preconditioned residual. Without them hard systems
-  (lam 0.05, sharpness 0.005) gain a factor of 1.2 a cycle, with them at least 2.5, easy ones 10.
+  (lam 0.05, sharpness 0.005) gain a factor of 1.2 to 1.5 a cycle, with them 2 to 4, easy ones 10.
 
 Stop rule. A = 1 + L has row sums 1 and no positive off-diagonal, so A^-1 >= 0 with row sums 1 and
 max |x - A^-1 b| <= max |b - A x|: the largest pixel of the residual bounds the error of every
 pixel. The residual is that of the double-precision x in double precision; cycles and gradients are
 in single precision and solve for the correction.
 
-The C kernels run the same algorithm (vocsmooth/_multigrid.c); here and in boxmg.py and galerkin.py
-it is in NumPy, with LAPACK's pttrf and pttrs for the lines.
+The C kernels (csrc/multigrid.c, boxmg.c, galerkin.c) and the NumPy here, in boxmg.py and in
+galerkin.py, with LAPACK's pttrf and pttrs for the lines, are the same algorithm.
 
 References
 ----------
