@@ -73,7 +73,7 @@ def soft_link(file: h5py.File) -> None:
 
 def external_link(file: h5py.File) -> None:
     del file["images"]
-    file["images"] = h5py.ExternalLink("/tmp/other.h5", "/images")
+    file["images"] = h5py.ExternalLink("/elsewhere/other.h5", "/images")
 
 
 def group_for_dataset(file: h5py.File) -> None:
