@@ -108,13 +108,30 @@ def _run_pool(
     except BrokenExecutor:
         return list(running.values())
     finally:
-        pool.shutdown(kill_workers=True)
+        with _manager_unheard():
+            pool.shutdown(kill_workers=True)
     return []
 
 
 def _is_broken(future: Future[Any]) -> bool:
     """Return whether a finished task has lost its worker."""
     return isinstance(future.exception(), BrokenExecutor)
+
+
+@contextmanager
+def _manager_unheard() -> Iterator[None]:
+    """Print no traceback of loky's manager thread: it may miss a task that a shutdown just took."""
+    before = threading.excepthook
+
+    def hook(arguments: threading.ExceptHookArgs) -> None:
+        if arguments.thread is None or arguments.thread.name != "ExecutorManagerThread":
+            before(arguments)
+
+    threading.excepthook = hook
+    try:
+        yield
+    finally:
+        threading.excepthook = before
 
 
 @contextmanager
