@@ -38,6 +38,26 @@ def sample(folder: Path) -> None:
 
 
 @main.command()
+@click.argument("folder", type=options.FOLDER)
+@click.option("--train", type=click.IntRange(min=0), default=1000, help="Scenes to train on.")
+@click.option("--val", type=click.IntRange(min=0), default=50, help="Scenes to validate on.")
+@click.option(
+    "--size", type=click.IntRange(min=32), nargs=2, default=(256, 288), help="Height width."
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="Other seeds, other scenes.")
+def generate(folder: Path, train: int, val: int, size: tuple[int, int], seed: int) -> None:
+    """Draw scenes without texture to FOLDER, as a VOC2012 tree: structure images as exact labels.
+
+    \b
+    Example: vocsmooth generate scenes --train 2000; vocsmooth build --manifest scenes ...
+    """
+    from vocsmooth.scene_tree import write_scene_tree
+
+    ids = write_scene_tree(folder, {"train": train, "val": val}, size=size, seed=seed)
+    click.echo(f"{len(ids)} scenes with masks in {folder}")
+
+
+@main.command()
 @click.option("--voc-root", type=options.FOLDER, required=True, help="VOCdevkit or one VOC tree.")
 @click.option("--out", type=options.FOLDER, required=True, help="Folder of the dataset.")
 @click.option("--manifest", default="voc-smooth", help="Recipe: a TOML file or a bundled name.")
@@ -45,6 +65,7 @@ def sample(folder: Path) -> None:
 @click.option("--split", "splits", multiple=True, default=("train", "val"), help="Can be repeated.")
 @click.option("--ids", type=options.FILE, help="Only the photographs in this list.")
 @click.option("--strict", is_flag=True, help="Stop at the first photograph that cannot be used.")
+@click.option("--part", type=options.Part(), help="Make the I-th of N parts, e.g. in a job array.")
 @options.JOBS
 def build(
     voc_root: Path,
@@ -54,9 +75,13 @@ def build(
     splits: tuple[str, ...],
     ids: Path | None,
     strict: bool,
+    part: tuple[int, int] | None,
     jobs: int | None,
 ) -> None:
     """Build a dataset from a VOC tree, or go on with one that was interrupted.
+
+    Several machines with a shared folder build one dataset together: each gets a --part I/N, in any
+    order, and the one that finishes last completes the dataset.
 
     \b
     Example: vocsmooth build --voc-root VOCdevkit --out voc-smooth --jobs 8
@@ -82,6 +107,7 @@ def build(
             splits=splits,
             ids_file=ids,
             jobs=jobs,
+            part=part or (1, 1),
             strict=strict,
             progress=show,
         )
@@ -90,10 +116,13 @@ def build(
     click.echo(
         f"{out}: {summary.images} photographs, {summary.samples} samples, "
         f"{summary.rejected} rejected, {summary.errors} unusable, "
+        f"{summary.failed_checks} with a negative no worse than the label, "
         f"{summary.bytes / 1e6:.1f} MB, {summary.seconds:.1f} s"
     )
+    if summary.missing:
+        click.echo(f"{summary.missing} shards of other parts are still missing.", err=True)
     if summary.errors:
-        click.echo("The unusable ones are named above and in index.json.", err=True)
+        click.echo("The unusable ones are named above and in the shards' JSON files.", err=True)
         sys.exit(1)
 
 
@@ -169,6 +198,7 @@ def smooth(
     """
     import numpy as np
 
+    from vocsmooth.folders import on_floats
     from vocsmooth.operators import smooth as smooth_array
     from vocsmooth.workers import available_cores
 
@@ -178,9 +208,8 @@ def smooth(
         function(np.zeros((1, 1), np.float32))  # refuses bad parameters before any file is read
     except (TypeError, ValueError) as error:
         raise click.UsageError(str(error)) from error
-    options.smooth_files(
-        inputs, out, function, jobs=jobs or available_cores(), workers="processes", **given
-    )
+    jobs = jobs or available_cores()
+    options.smooth_files(inputs, out, on_floats(function), jobs=jobs, workers="processes", **given)
 
 
 for _command in (inspect.info, inspect.labels, inspect.report, convert.export, convert.repack):

@@ -81,10 +81,10 @@ class Choice:
 
     image: Image
     """(H, W, 3) float32 in [0, 1]."""
-    operator: Operator
-    """What made it."""
+    operator: Operator | None
+    """What made it; None for an exact one."""
     method: str
-    """"screened", "fixed", or "fallback" where the mask shows no boundary to judge by."""
+    """"screened", "fixed", "exact", or "fallback" where the mask shows no boundary to judge by."""
     score: float | None = None
     """The best candidate's score; None unless screened."""
     candidates: tuple[Candidate, ...] = ()
@@ -101,14 +101,16 @@ def choose_label(photo: Image, structure: Structure | None, labels: Labels) -> C
     structure : Structure or None
         From `find_structure`; None if there is nothing to judge by.
     labels : Labels
-        The recipe's part. With a fixed operator nothing is judged; without structure the fallback
-        operator is used.
+        The recipe's part. With a fixed operator or exact photographs nothing is judged; without
+        structure the fallback operator is used.
 
     Returns
     -------
     Choice
         The first of those with the best score; whether it is good enough is for the caller to say.
     """
+    if labels.exact:
+        return Choice(image=photo, operator=None, method="exact")
     if labels.fixed:
         return Choice(image=_apply(photo, labels.fixed), operator=labels.fixed, method="fixed")
     if structure is None:

@@ -82,14 +82,16 @@ class Labels:
     """Grids to screen; see `vocsmooth.labels`."""
     fixed: Operator | None = None
     """One operator for all photographs instead of screening."""
+    exact: bool = False
+    """The photographs are structure images already, as `vocsmooth generate` draws them."""
     fallback: Operator = Operator(operator="rtv", params={"lam": 0.005, "sigma": 3.0})
     """What takes the place of screening for photographs without a mask."""
     min_score: float = 0.65
     """Photographs whose best candidate scores less are left out; scores are in [0, 1]."""
 
     def __post_init__(self) -> None:
-        if bool(self.candidates) == (self.fixed is not None):
-            raise ValueError("give either candidates or fixed, not both and not neither")
+        if bool(self.candidates) + (self.fixed is not None) + self.exact != 1:
+            raise ValueError("give one of candidates, fixed and exact, and only one")
         _check_range("min_score", self.min_score, 0, 1)
 
     def expand(self) -> tuple[Operator, ...]:
@@ -107,12 +109,19 @@ class Textures:
     """Inputs per photograph in random mode."""
     strength: tuple[float, float] = (0.5, 1.0)
     """Range of the factor on the texture's grey values."""
+    contrast: float = 0.0
+    """Standard deviation in grey levels that photographic tiles are brought to, as the procedural
+    ones are; 0 leaves each photograph its own."""
+    flatten: float = 0.0
+    """Scale in pixels above which light and dark of photographic tiles is taken off; 0 keeps it."""
     scale: tuple[float, float] = (0.5, 1.25)
     """Range of the magnification."""
     rotation: float = 180.0
     """Largest turn to either side, in degrees."""
     color: float = 0.0
     """Largest deviation of a channel's strength from the common one; 0 keeps the texture grey."""
+    procedural: bool = False
+    """Draw from the procedural families beside a folder's photographs, each as often as one."""
     seamless: bool = True
     """Blend the borders of photographic tiles so that their copies join without a seam."""
 
@@ -120,6 +129,8 @@ class Textures:
         _check_range("count", self.count, 1, 10_000)
         _check_range("rotation", self.rotation, 0, 180)
         _check_range("color", self.color, 0, 1)
+        _check_range("contrast", self.contrast, 0, 127)
+        _check_range("flatten", self.flatten, 0, 10_000)
         _check_pair("strength", self.strength, 0, 10)
         _check_pair("scale", self.scale, 0.05, 20)
         if self.mode == "authors" and self.color:

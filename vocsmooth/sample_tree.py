@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vocsmooth.errors import InputError
-from vocsmooth.files import write_atomically
 from vocsmooth.images import read_rgb
 from vocsmooth.sample_masks import make_mask
+from vocsmooth.structures import draw_rims
 from vocsmooth.textures import bundled_folder
-from vocsmooth.voc import VOC_PALETTE, VOID
+from vocsmooth.tree_writing import Entry, write_tree
 
 Pixels = NDArray[np.uint8]
 
@@ -95,34 +92,9 @@ def write_sample_tree(root: Path) -> tuple[str, ...]:
         `root` is a file, or holds files that are not of such a tree.
     """
     lists = {split: [p.id for p in _PICTURES if p.split == split] for split in ("train", "val")}
-    lists["trainval"] = sorted(picture.id for picture in _PICTURES)
-    _check_target(root, lists)
-    for folder in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
-        (root / folder).mkdir(parents=True, exist_ok=True)
-    for picture in _PICTURES:
-        image, mask = _make(picture)
-        write_atomically(root / f"JPEGImages/{picture.id}.jpg", _encode_jpeg(image))
-        write_atomically(root / f"SegmentationClass/{picture.id}.png", _encode_mask(mask))
-    write_atomically(root / "SOURCES.txt", _SOURCES.encode())
-    for name, ids in lists.items():
-        text = "".join(f"{i}\n" for i in ids)
-        write_atomically(root / f"ImageSets/Segmentation/{name}.txt", text.encode())
+    entries = (Entry(p.id, *_make(p)) for p in _PICTURES)
+    write_tree(root, lists, entries, sources=_SOURCES, suffix=".jpg")
     return tuple(lists["train"] + lists["val"])
-
-
-def _check_target(root: Path, lists: dict[str, list[str]]) -> None:
-    """Refuse a folder with files that are not ours: a real VOC tree must not be written over."""
-    if root.exists() and not root.is_dir():
-        raise InputError(f"{root} is a file; the sample needs a folder.")
-    ours = {"SOURCES.txt"} | {f"ImageSets/Segmentation/{name}.txt" for name in lists}
-    for image_id in lists["trainval"]:
-        ours |= {f"JPEGImages/{image_id}.jpg", f"SegmentationClass/{image_id}.png"}
-    files = (p.relative_to(root).as_posix() for p in root.rglob("*") if not p.is_dir())
-    if foreign := sorted(set(files) - ours):
-        raise InputError(
-            f"{root} holds {len(foreign)} files that are not of the sample tree, such as "
-            f"{foreign[0]}; give a new or empty folder."
-        )
 
 
 def _make(picture: _Picture) -> tuple[Pixels, Pixels]:
@@ -136,28 +108,4 @@ def _make(picture: _Picture) -> tuple[Pixels, Pixels]:
     if size != image.size:
         image = image.resize(size, Image.Resampling.LANCZOS)
         mask = mask.resize(size, Image.Resampling.NEAREST)
-    return np.array(image), _draw_rim(np.array(mask))
-
-
-def _draw_rim(mask: Pixels) -> Pixels:
-    """Set the pixels around changes of class to void."""
-    window = np.ones((_RIM, _RIM), np.uint8)
-    changes = cv2.erode(mask, window) != cv2.dilate(mask, window)
-    return np.where(changes, np.uint8(VOID), mask)
-
-
-def _encode_jpeg(image: Pixels) -> bytes:
-    """Encode a photograph."""
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "JPEG", quality=95)
-    return buffer.getvalue()
-
-
-def _encode_mask(mask: Pixels) -> bytes:
-    """Encode a mask as PNG with VOC's palette."""
-    buffer = io.BytesIO()
-    indexed = Image.fromarray(mask).convert("P")
-    indexed.putdata(mask.ravel())
-    indexed.putpalette(VOC_PALETTE.ravel().tolist())
-    indexed.save(buffer, "PNG")
-    return buffer.getvalue()
+    return np.array(image), draw_rims(np.array(mask), _RIM)

@@ -176,7 +176,7 @@ def _describe_choice(choice: Choice) -> dict[str, Any]:
     """Return how the label was found, with the whole table of candidates."""
     return {
         "method": choice.method,
-        **to_dict(choice.operator),
+        **(to_dict(choice.operator) if choice.operator else {"operator": "none", "params": {}}),
         "score": choice.score,
         "candidates": [
             {**to_dict(c.operator), "kept": c.kept, "left": c.left, "score": c.score}
@@ -189,10 +189,10 @@ def _reject(
     photo: Photograph, choice: Choice, min_score: float, provenance: dict[str, Any]
 ) -> LeftOut:
     """Leave a photograph out whose best label is not good enough."""
-    operator = choice.operator
+    found = provenance["label"]
     reason = (
         f"{photo.image}: best label scores {choice.score:.3f}, the recipe asks for {min_score:.3f} "
-        f"({operator.operator} {operator.params}, best of {len(choice.candidates)})."
+        f"({found['operator']} {found['params']}, best of {len(choice.candidates)})."
     )
     return LeftOut(
         id=photo.id, split=photo.split, kind="rejected", reason=reason, provenance=provenance

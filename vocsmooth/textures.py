@@ -10,6 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -66,8 +67,10 @@ class Placement:
     """Shift down and right, as shares of the tile's sides."""
 
 
-def open_textures(folder: Path | None = None) -> TextureSource:
+def open_textures(folder: Path | None = None, *, procedural: bool = False) -> TextureSource:
     """Take the images in a folder and below as textures, or the bundled photographs and families.
+
+    With `procedural` the families are drawn from beside the images of a folder, too.
 
     Raises
     ------
@@ -89,7 +92,11 @@ def open_textures(folder: Path | None = None) -> TextureSource:
         read_rgb(path)  # a bad file is named now, not after hours
     names = (path.relative_to(folder).as_posix() for path in paths)
     hashes = (sha256_file(path) for path in paths)
-    return TextureSource(folder=folder, photographs=tuple(zip(names, hashes, strict=True)))
+    return TextureSource(
+        folder=folder,
+        photographs=tuple(zip(names, hashes, strict=True)),
+        families=tuple(FAMILIES) if procedural else (),
+    )
 
 
 def generator(seed: int, key: str, number: int) -> np.random.Generator:
@@ -141,8 +148,8 @@ def draw_fields(
             name = str(rng.choice(source.names))
             placement = _draw_placement(settings, rng)
             tile = source.tile(name, rng)
-            if settings.seamless and name not in source.families:
-                tile = make_seamless(tile)
+            if name not in source.families:
+                tile = _prepare(tile, settings)
         yield lay(tile, shape, placement), {"texture": name, **to_dict(placement)}
 
 
@@ -187,6 +194,21 @@ def make_seamless(tile: NDArray[np.float32]) -> NDArray[np.float32]:
             blend = np.sin(angle) * start + np.cos(angle) * end
             flipped = np.concatenate([blend, flipped[overlap:-overlap]])
         tile = np.moveaxis(flipped, 0, axis) + np.float32(mean)
+    return tile
+
+
+def _prepare(tile: NDArray[np.float32], settings: Textures) -> NDArray[np.float32]:
+    """Bring a photographic tile to what the recipe asks: seamless, evenly lit, of one contrast."""
+    if settings.seamless:
+        tile = make_seamless(tile)
+    if settings.flatten:
+        tile = tile - cv2.GaussianBlur(
+            tile, (0, 0), settings.flatten, borderType=cv2.BORDER_REFLECT
+        )
+    if settings.contrast:
+        tile = tile - tile.mean()
+        gain = settings.contrast / max(float(tile.std()), 1.0)
+        tile = (gain * tile).clip(-4 * settings.contrast, 4 * settings.contrast)
     return tile
 
 

@@ -36,6 +36,20 @@ def test_sample_writes_a_tree_that_lists_what_it_holds(vocsmooth: Command, tmp_p
     assert result.stdout == f"{len(names)} photographs with masks in {tmp_path / 'voc'}\n"
 
 
+def test_generate_draws_scenes_that_build_with_exact_labels(
+    vocsmooth: Command, tmp_path: Path
+) -> None:
+    scenes, out = tmp_path / "scenes", tmp_path / "out"
+    result = vocsmooth("generate", scenes, "--train", 1, "--val", 1, "--size", 48, 64)
+    assert result.exit_code == 0, result.output
+    assert result.stdout == f"2 scenes with masks in {scenes}\n"
+    recipe = tmp_path / "exact.toml"
+    recipe.write_text("[labels]\nexact = true\n[textures]\ncount = 1\n")
+    result = vocsmooth(*build_words(scenes, out, recipe))
+    assert result.exit_code == 0, result.output
+    assert vocsmooth("verify", out).exit_code == 0
+
+
 def test_a_built_dataset_is_whole_until_a_bit_flips(vocsmooth: Command, built: Path) -> None:
     result = vocsmooth("verify", built)
     assert result.exit_code == 0, result.output
@@ -62,6 +76,27 @@ def test_building_again_keeps_everything(
     assert result.exit_code == 0, result.output
     assert "complete before" in result.stderr
     assert {path.name: path.stat().st_mtime_ns for path in built.iterdir()} == before
+
+
+def test_parts_make_the_same_dataset(
+    vocsmooth: Command, built: Path, pristine_tree: Path, recipe_file: Path, tmp_path: Path
+) -> None:
+    words = build_words(pristine_tree, tmp_path / "out", recipe_file)
+    first = vocsmooth(*words, "--part", "2/2")
+    assert first.exit_code == 0, first.output
+    assert "2 shards of other parts are still missing" in first.stderr
+    last = vocsmooth(*words, "--part", "1/2")
+    assert "still missing" not in last.stderr
+    assert "7 photographs, 14 samples" in last.stdout
+    for path in built.iterdir():
+        assert (tmp_path / "out" / path.name).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("part", ["0/2", "3/2", "1", "a/b", "1/2/3"])
+def test_impossible_parts_are_refused(vocsmooth: Command, tmp_path: Path, part: str) -> None:
+    result = vocsmooth(*build_words(tmp_path, tmp_path, tmp_path), "--part", part)
+    assert result.exit_code == 2
+    assert f"'{part}' is not I/N with 1 <= I <= N" in result.stderr
 
 
 def test_a_corrupt_photograph_is_named_and_the_rest_is_built(

@@ -170,3 +170,25 @@ def test_authors_mode_is_every_texture_as_it_is(tmp_path: Path) -> None:
     np.testing.assert_allclose(drawn[1][0], tiled - tiled.mean(), atol=0.5 + 1e-3)
     other = list(draw_fields(source, settings, SHAPE, seed=0, image_id="y"))
     np.testing.assert_array_equal(drawn[0][0], other[0][0])
+
+
+def test_photographs_are_brought_to_one_contrast_and_evenly_lit(tmp_path: Path) -> None:
+    """A faint pattern under a strong ramp: the ramp goes, the pattern gets the contrast asked."""
+    columns, rows = np.meshgrid(np.arange(128), np.arange(96))
+    grey = (30 + columns + 3 * ((columns // 4 + rows // 4) % 2)).astype(np.uint8)
+    Image.fromarray(grey).save(tmp_path / "ramp.png")
+    settings = Textures(
+        count=1, strength=(1, 1), scale=(1, 1), rotation=0, seamless=False, contrast=20, flatten=8
+    )
+    source = open_textures(tmp_path)
+    ((field, _),) = draw_fields(source, settings, (96, 128), seed=0, image_id="x")
+    assert field.std() == pytest.approx(20, rel=0.2)  # a shift by parts of a pixel softens it
+    inner = field[10:-10, 10:-10].astype(float)
+    assert abs(inner[:, :20].mean() - inner[:, -20:].mean()) < 2
+
+
+def test_a_folder_can_be_joined_by_the_families(tmp_path: Path) -> None:
+    Image.fromarray(np.eye(8, dtype=np.uint8) * 255).save(tmp_path / "a.png")
+    source = open_textures(tmp_path, procedural=True)
+    assert source.names == ("a.png", *FAMILIES)
+    assert source.tile("weave", np.random.default_rng(0)).shape == (256, 256)

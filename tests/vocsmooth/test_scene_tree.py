@@ -1,0 +1,61 @@
+"""A VOC tree of drawn scenes, and what a dataset built from it holds."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vocsmooth.errors import InputError
+from vocsmooth.images import read_mask, read_rgb
+from vocsmooth.recipe import Labels, Recipe, Textures
+from vocsmooth.samples import ImageMaps, make_maps
+from vocsmooth.scene_tree import PICTURES, write_scene_tree
+from vocsmooth.textures import open_textures
+from vocsmooth.voc import find_tree, list_photographs
+
+SIZE = (48, 64)
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("scenes")
+    write_scene_tree(root, {"train": 3, "val": 1}, size=SIZE, seed=5)
+    return root
+
+
+def test_is_a_voc_tree(tree: Path) -> None:
+    photographs = list_photographs(find_tree(tree))
+    assert [p.id for p in photographs] == ["train_00000", "train_00001", "train_00002", "val_00000"]
+    for photograph in photographs:
+        assert photograph.mask is not None
+        assert read_mask(photograph.mask).shape == read_rgb(photograph.image).shape[:2] == SIZE
+    assert "scikit-image" in (tree / "SOURCES.txt").read_text()
+
+
+def test_a_scene_depends_on_seed_and_id_alone(tree: Path, tmp_path: Path) -> None:
+    write_scene_tree(tmp_path / "fewer", {"train": 1}, size=SIZE, seed=5)
+    write_scene_tree(tmp_path / "other", {"train": 1}, size=SIZE, seed=6)
+    name = "JPEGImages/train_00000.png"
+    assert (tmp_path / "fewer" / name).read_bytes() == (tree / name).read_bytes()
+    assert (tmp_path / "other" / name).read_bytes() != (tree / name).read_bytes()
+
+
+def test_no_photograph_fills_scenes_of_both_splits() -> None:
+    assert not set(PICTURES["train"]) & set(PICTURES["val"])
+
+
+def test_exact_labels_are_the_scenes_themselves(tree: Path) -> None:
+    photograph = list_photographs(find_tree(tree))[0]
+    recipe = Recipe(labels=Labels(exact=True), textures=Textures(count=2))
+    maps = make_maps(photograph, recipe, open_textures(), strict=True)
+    assert isinstance(maps, ImageMaps)
+    np.testing.assert_array_equal(maps.label, read_rgb(photograph.image))
+    assert maps.provenance["label"]["method"] == "exact"
+    assert maps.provenance["label"]["operator"] == "none"
+
+
+def test_a_folder_with_other_files_is_refused_untouched(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match=r"1 files .* such as notes.txt"):
+        write_scene_tree(tmp_path, {"train": 1}, size=SIZE)
+    assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]

@@ -1,0 +1,83 @@
+"""A VOC tree of drawn scenes: structure images with exact labels, as many as wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from vocsmooth.images import read_rgb, to_float
+from vocsmooth.l0 import l0_smooth
+from vocsmooth.rtv import rtv_smooth
+from vocsmooth.structures import Paint, draw_scene
+from vocsmooth.textures import bundled_folder, generator
+from vocsmooth.tree_writing import Entry, write_tree
+
+PICTURES: Mapping[str, tuple[str, ...]] = {
+    "train": ("astronaut.png", "chelsea.png", "motorcycle_left.png"),
+    "val": ("camera.png", "coffee.png", "rocket.jpg"),
+}
+"""Photographs in scikit-image's wheel of which smoothed parts fill scenes; no split shares one."""
+
+_SOURCES = """\
+Scenes drawn by `vocsmooth generate` (this project, CC0). Some are filled with smoothed parts of
+photographs that scikit-image carries:
+
+astronaut    NASA, public domain
+camera       Lav Varshney, CC0
+chelsea      Stefan van der Walt, CC0
+coffee       Rachel Michetti, CC0
+motorcycle   Middlebury stereo data 2014 (D. Scharstein et al., "High-resolution stereo datasets
+             with subpixel-accurate ground truth", GCPR 2014)
+rocket       SpaceX, public domain
+"""
+
+
+def write_scene_tree(
+    root: Path, counts: Mapping[str, int], *, size: tuple[int, int] = (256, 288), seed: int = 0
+) -> tuple[str, ...]:
+    """Write a VOC tree of drawn scenes; the same arguments and versions give the same bytes.
+
+    The pictures are PNG files, so that they are labels as they are: build with a recipe that says
+    ``exact = true``. A scene depends on the seed and its id alone.
+
+    Parameters
+    ----------
+    root : Path
+        Is made if missing; gets JPEGImages, SegmentationClass and ImageSets/Segmentation.
+    counts : mapping of str to int
+        Scenes in each of the splits "train" and "val".
+    size : (int, int)
+        Height and width in pixels, at least 32.
+    seed : int
+        Not negative.
+
+    Returns
+    -------
+    tuple of str
+        The ids, train before val.
+
+    Raises
+    ------
+    InputError
+        `root` is a file, or holds files that are not of such a tree.
+    """
+    splits = {name: [f"{name}_{n:05d}" for n in range(counts.get(name, 0))] for name in PICTURES}
+    entries = _draw(splits, size, seed)
+    write_tree(root, splits, entries, sources=_SOURCES, suffix=".png")
+    return tuple(i for ids in splits.values() for i in ids)
+
+
+def _draw(splits: Mapping[str, Sequence[str]], size: tuple[int, int], seed: int) -> Iterator[Entry]:
+    """Draw the scenes one after the other."""
+    for split, ids in splits.items():
+        pictures = _smooth_pictures(PICTURES[split]) if ids else []
+        for image_id in ids:
+            scene = draw_scene(generator(seed, image_id, 0), size, pictures)
+            yield Entry(image_id, scene.image, scene.mask)
+
+
+def _smooth_pictures(names: Sequence[str]) -> list[Paint]:
+    """Smooth photographs so far that no texture is left, with sharp steps and with soft ones."""
+    photographs = [to_float(read_rgb(bundled_folder() / name)) for name in names]
+    sharp = [l0_smooth(photograph, lam=0.04) for photograph in photographs]
+    return sharp + [rtv_smooth(photograph, lam=0.02, sigma=3.0) for photograph in photographs]
