@@ -65,7 +65,7 @@ def generate(folder: Path, train: int, val: int, size: tuple[int, int], seed: in
 @click.option("--split", "splits", multiple=True, default=("train", "val"), help="Can be repeated.")
 @click.option("--ids", type=options.FILE, help="Only the photographs in this list.")
 @click.option("--strict", is_flag=True, help="Stop at the first photograph that cannot be used.")
-@click.option("--part", type=options.Part(), help="Make the I-th of N parts, e.g. in a job array.")
+@options.PART
 @options.JOBS
 def build(
     voc_root: Path,
@@ -75,7 +75,7 @@ def build(
     splits: tuple[str, ...],
     ids: Path | None,
     strict: bool,
-    part: tuple[int, int] | None,
+    part: tuple[int, int],
     jobs: int | None,
 ) -> None:
     """Build a dataset from a VOC tree, or go on with one that was interrupted.
@@ -107,7 +107,7 @@ def build(
             splits=splits,
             ids_file=ids,
             jobs=jobs,
-            part=part or (1, 1),
+            part=part,
             strict=strict,
             progress=show,
         )

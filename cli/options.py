@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -33,6 +34,21 @@ DEVICE = click.option(
 )
 CONFIG = click.option("--config", help="compact, full, demo, or a TOML file.  [default: compact]")
 
+
+def _parse_part(
+    context: click.Context, option: click.Parameter, value: str | None
+) -> tuple[int, int]:
+    """Return the numbers of I/N, 1/1 if it is not given."""
+    found = re.fullmatch(r"(\d+)/(\d+)", value or "1/1")
+    if not found or not 1 <= int(found[1]) <= int(found[2]):
+        raise click.BadParameter(f"{value!r} is not I/N with 1 <= I <= N, such as 3/8")
+    return int(found[1]), int(found[2])
+
+
+PART = click.option(
+    "--part", metavar="I/N", callback=_parse_part, help="Make every N-th shard, from the I-th on."
+)
+
 _FILE_OPTIONS = (
     click.option("--skip-existing", is_flag=True, help="Leave out files whose result exists."),
     click.option("--suffix", default="", help="Added to each file's name."),
@@ -63,13 +79,18 @@ def smooth_files(
     ending: str | None,
     quality: int,
     max_megapixels: float,
+    save_edges: bool = False,
 ) -> None:
-    """Smooth every image with `function`, say what came of it, and exit with 1 if any failed."""
-    from vocsmooth.folders import Outcome, plan, run
+    """Smooth every image with `function`, say what came of it, and exit with 1 if any failed.
+
+    `function` is of the kind that `vocsmooth.folders.run` takes.
+    """
+    from vocsmooth.file_tasks import plan
+    from vocsmooth.folders import Outcome, run
     from vocsmooth.inputs import expand_inputs
 
     paths = expand_inputs(inputs, sys.stdin)
-    tasks = plan(paths, out, suffix=suffix, ending=ending)
+    tasks = plan(paths, out, suffix=suffix, ending=ending, edges=save_edges)
     with progress_bar("images", len(tasks)) as bar:
 
         def show(outcome: Outcome) -> None:

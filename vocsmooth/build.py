@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from vocsmooth.errors import DatasetError, InputError
-from vocsmooth.files import sha256_file
+from vocsmooth.card import CARD_NAME, describe
+from vocsmooth.errors import DatasetError
+from vocsmooth.files import remove_leftovers, write_atomically
 from vocsmooth.index import (
     INDEX_NAME,
     PLAN_NAME,
@@ -20,28 +21,17 @@ from vocsmooth.index import (
     Sidecar,
     assemble_index,
     read_index,
-    read_sidecar,
     sidecar_path,
     write_object,
 )
-from vocsmooth.plan import check_folder, make_plan, needed_bytes, remove_leftovers
+from vocsmooth.plan import check_folder, make_plan, needed_bytes
 from vocsmooth.recipe import Recipe
-from vocsmooth.shard_task import (
-    ShardTask,
-    build_shard,
-    explained_writing,
-    make_nothing,
-    package_versions,
-)
+from vocsmooth.samples import failed_checks
+from vocsmooth.shard_runs import finish_shards
+from vocsmooth.shard_task import ShardTask, explained_writing, find_finished
 from vocsmooth.textures import open_textures
 from vocsmooth.voc import find_tree, list_photographs
-from vocsmooth.workers import WorkerDied, available_cores, run_tasks, sigterm_interrupts
-
-_DIED = "the process that worked on it died, out of memory or of a fault in a library."
-_DIED_TOGETHER = (
-    "the process that made its shard died, though not of any photograph alone; "
-    "with more memory, or fewer images a shard, the same command may succeed."
-)
+from vocsmooth.workers import Runner, available_cores, local_runner, sigterm_interrupts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +72,10 @@ class BuildSummary:
     """Wall-clock time of this run."""
     complete_before: bool
     """Nothing was left to do."""
+    missing: int
+    """Shards that other parts still have to make; then all counts are of this part only."""
+    failed_checks: int
+    """Photographs with a negative that is not worse than the label where it should be."""
     left_out: tuple[LeftOutEntry, ...]
     """Every photograph that is not in the dataset, with the reason."""
 
@@ -95,6 +89,7 @@ def build_dataset(
     splits: Sequence[str] = ("train", "val"),
     ids_file: Path | None = None,
     jobs: int | None = None,
+    part: tuple[int, int] = (1, 1),
     strict: bool = False,
     progress: Callable[[Progress], None] = lambda _: None,
 ) -> BuildSummary:
@@ -120,6 +115,10 @@ def build_dataset(
         Restrict to the ids of this list.
     jobs : int, optional
         Worker processes; one per core if not given.
+    part : (int, int)
+        (I, N) makes every N-th shard, from the I-th on. All N parts may run at the same time, on
+        any machines that share `out`; the one that finds all shards finished completes the
+        dataset.
     strict : bool
         Raise for the first photograph that cannot be used instead of leaving it out.
     progress : callable
@@ -130,19 +129,24 @@ def build_dataset(
     InputError
         Anything given cannot be used; nothing has been written then, or with `strict` only
         shards that are whole.
+    DatasetError
+        The parts were made by different versions of the packages.
     OSError
         Something could not be written; no file is partial, and the same call goes on from there.
     KeyboardInterrupt
         Ctrl-C or SIGTERM; likewise.
     """
     started = time.monotonic()
-    textures = open_textures(textures_dir)
+    number, parts = part
+    if not 1 <= number <= parts:
+        raise ValueError(f"part must be (I, N) with 1 <= I <= N, got {part}")
+    textures = open_textures(textures_dir, procedural=recipe.textures.procedural)
     photographs = list_photographs(
         find_tree(voc_root), splits, ids_file, recipe.val_fraction, ids=recipe.ids
     )
     plan = make_plan(photographs, recipe, textures, splits)
     check_folder(out, plan)
-    index = _finished(out, plan)
+    index, missing = _finished(out, plan), 0
     complete_before = index is not None
     if index is None:
         by_id = {photograph.id: photograph for photograph in photographs}
@@ -159,11 +163,14 @@ def build_dataset(
             for planned in plan.shards
         ]
         with sigterm_interrupts():
-            index = _build(plan, tasks, jobs or available_cores(), progress)
+            run = local_runner(jobs or available_cores())
+            index, missing = _build(plan, out, tasks[number - 1 :: parts], run, progress)
     return BuildSummary(
         **vars(index.totals),
         seconds=time.monotonic() - started,
         complete_before=complete_before,
+        missing=missing,
+        failed_checks=sum(bool(failed_checks(image.provenance)) for image in index.images),
         left_out=index.left_out,
     )
 
@@ -180,101 +187,64 @@ def _finished(out: Path, plan: Plan) -> Index | None:
 
 
 def _build(
-    plan: Plan, tasks: Sequence[ShardTask], jobs: int, progress: Callable[[Progress], None]
-) -> Index:
-    """Make what is missing of a dataset: the plan first, the index last."""
-    out = tasks[0].out
+    plan: Plan,
+    out: Path,
+    tasks: Sequence[ShardTask],
+    run: Runner,
+    progress: Callable[[Progress], None],
+) -> tuple[Index, int]:
+    """Make what is missing of a part: the plan first, the index last, by whoever can.
+
+    Returns the index and 0, or an index of the part alone and how many shards others have to make.
+    """
+    _begin(out, plan)
+    total = sum(len(task.photographs) for task in tasks)
+    progress(_start(out, tasks, total))
+    sidecars: dict[str, Sidecar] = {}
+    done = 0
+    with closing(finish_shards(tasks, run)) as finished:
+        for task, shard in finished:
+            name, left_out = task.planned.name, shard.sidecar.left_out
+            sidecars[name] = shard.sidecar
+            done += len(task.photographs)
+            progress(
+                Progress(done=done, total=total, shard=name, kept=shard.kept, left_out=left_out)
+            )
+    others = [planned.name for planned in plan.shards if planned.name not in sidecars]
+    found, missing = _find_others(out, others, plan.digest)
+    sidecars |= found
+    index = assemble_index(plan, [sidecars[s.name] for s in plan.shards if s.name in sidecars])
+    if not missing:
+        with explained_writing(out / INDEX_NAME):
+            write_atomically(out / CARD_NAME, describe(index).encode())
+            write_object(out / INDEX_NAME, index)
+    return index, missing
+
+
+def _begin(out: Path, plan: Plan) -> None:
+    """Write the plan."""
     with explained_writing(out / PLAN_NAME):
         out.mkdir(parents=True, exist_ok=True)
         remove_leftovers(out)
         # While shards may change, no index must vouch for them.
         (out / INDEX_NAME).unlink(missing_ok=True)
         write_object(out / PLAN_NAME, plan)
-    total = sum(len(task.photographs) for task in tasks)
-    progress(_start(tasks, total))
-    sidecars: dict[str, Sidecar] = {}
-    done = 0
-    with closing(_finish_shards(tasks, jobs)) as finished:
-        for task, sidecar, kept in finished:
-            name = task.planned.name
-            sidecars[name] = sidecar
-            done += len(task.photographs)
-            progress(
-                Progress(done=done, total=total, shard=name, kept=kept, left_out=sidecar.left_out)
-            )
-    index = assemble_index(plan, [sidecars[shard.name] for shard in plan.shards])
-    with explained_writing(out / INDEX_NAME):
-        write_object(out / INDEX_NAME, index)
-    return index
 
 
-def _start(tasks: Sequence[ShardTask], total: int) -> Progress:
+def _start(out: Path, tasks: Sequence[ShardTask], total: int) -> Progress:
     """Return the first report, with what the disk must and can hold."""
-    first = tasks[0]
-    there = sum(shard.stat().st_size for shard in first.out.glob("*.h5"))
-    return Progress(
-        done=0,
-        total=total,
-        shard=None,
-        needed_bytes=needed_bytes(
-            [photograph for task in tasks for photograph in task.photographs],
-            first.recipe,
-            first.textures,
-        ),
-        free_bytes=shutil.disk_usage(first.out).free + there,
-    )
+    there = sum(shard.stat().st_size for shard in out.glob("*.h5"))
+    photographs = [photograph for task in tasks for photograph in task.photographs]
+    needed = needed_bytes(photographs, tasks[0].recipe, tasks[0].textures) if tasks else 0
+    free = shutil.disk_usage(out).free + there
+    return Progress(done=0, total=total, shard=None, needed_bytes=needed, free_bytes=free)
 
 
-def _finish_shards(
-    tasks: Sequence[ShardTask], jobs: int
-) -> Generator[tuple[ShardTask, Sidecar, bool], None, None]:
-    """Yield every shard with its sidecar and whether it was there already, those first."""
-    missing = []
-    for task in tasks:
-        sidecar = _whole(task)
-        if sidecar is None:
-            missing.append(task)
-        else:
-            yield task, sidecar, True
-    with closing(run_tasks(build_shard, missing, jobs)) as results:
-        for task, result in results:
-            if isinstance(result, WorkerDied):
-                yield task, _build_around_deaths(task, jobs), False
-            else:
-                yield task, result, False
-
-
-def _whole(task: ShardTask) -> Sidecar | None:
-    """Return the sidecar of a shard that an earlier run finished just as this one would."""
-    path = task.out / task.planned.name
-    try:
-        sidecar = read_sidecar(sidecar_path(path))
-        same = (
-            sidecar.digest == task.digest
-            and sidecar.versions == package_versions()
-            and sidecar.shard.name == path.name
-            and not any(entry.kind == "error" for entry in sidecar.left_out)
-            and path.stat().st_size == sidecar.shard.bytes
-            and sha256_file(path) == sidecar.shard.sha256
-        )
-    except (DatasetError, OSError):
-        return None
-    return sidecar if same else None
-
-
-def _build_around_deaths(task: ShardTask, jobs: int) -> Sidecar:
-    """Make a shard that ends its worker without the photographs that do so."""
-    singles = [replace(task, photographs=(photograph,)) for photograph in task.photographs]
-    with closing(run_tasks(make_nothing, singles, jobs)) as results:
-        deadly = [single.photographs[0] for single, result in results if result is not None]
-    if task.strict and deadly:
-        raise InputError(f"{deadly[0].image}: {_DIED}")
-    reason = _DIED if deadly else _DIED_TOGETHER
-    fatal = {
-        photograph.id: f"{photograph.image}: {reason}" for photograph in deadly or task.photographs
-    }
-    with closing(run_tasks(build_shard, [replace(task, fatal=fatal)], 1)) as results:
-        _, sidecar = next(results)
-    if isinstance(sidecar, WorkerDied):
-        raise InputError(f"{task.out / task.planned.name}: {_DIED}")
-    return sidecar
+def _find_others(out: Path, names: Sequence[str], digest: str) -> tuple[dict[str, Sidecar], int]:
+    """Return the sidecars of the shards of other parts and 0, or none and how many are missing."""
+    missing = sum(not sidecar_path(out / name).is_file() for name in names)
+    if missing:
+        return {}, missing
+    sidecars = {name: find_finished(out / name, digest) for name in names}
+    found = {name: sidecar for name, sidecar in sidecars.items() if sidecar is not None}
+    return found, len(names) - len(found)

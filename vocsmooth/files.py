@@ -5,9 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
+import re
+import threading
+import time
 from pathlib import Path
 
 _CHUNK_BYTES = 1 << 20
+_HOST = re.sub(r"\W", "-", platform.node()) or "localhost"
+_TEMPORARY = re.compile(r"\..+\.([\w-]+)\.(\d+)-\d+\.tmp")
+_SECONDS_TO_WRITE = 24 * 3600
 
 
 def write_atomically(path: Path, data: bytes | memoryview) -> None:
@@ -25,7 +32,7 @@ def write_atomically(path: Path, data: bytes | memoryview) -> None:
     OSError
         Whatever the system reports; the temporary file is gone and `path` is as it was.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_path(path, os.getpid())
     try:
         with temporary.open("wb") as file:
             file.write(data)
@@ -36,6 +43,30 @@ def write_atomically(path: Path, data: bytes | memoryview) -> None:
         temporary.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
+
+
+def temporary_path(path: Path, process: int) -> Path:
+    """Return where this thread of a process of this host writes what will be `path`.
+
+    All three count: several machines, and threads, may write the same file of a shared folder.
+    """
+    return path.with_name(f".{path.name}.{_HOST}.{process}-{threading.get_ident()}.tmp")
+
+
+def is_temporary(path: Path) -> bool:
+    """Return whether a file is what `write_atomically` leaves when it is killed."""
+    return _TEMPORARY.fullmatch(path.name) is not None
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove temporary files of processes that are no longer there.
+
+    Those of other hosts, whose processes cannot be seen from here, only when they are a day old.
+    """
+    for path in folder.iterdir():
+        found = _TEMPORARY.fullmatch(path.name)
+        if found and _is_left(path, found[1], int(found[2])):
+            path.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: object) -> None:
@@ -51,6 +82,27 @@ def sha256_file(path: Path) -> str:
         while chunk := file.read(_CHUNK_BYTES):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def _is_left(path: Path, host: str, process: int) -> bool:
+    """Return whether nobody writes this temporary file any more."""
+    if host == _HOST:
+        return not _is_running(process)
+    try:
+        return time.time() - path.stat().st_mtime > _SECONDS_TO_WRITE
+    except FileNotFoundError:
+        return False
+
+
+def _is_running(process: int) -> bool:
+    """Return whether there is a process of this id on this host."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _sync_folder(folder: Path) -> None:

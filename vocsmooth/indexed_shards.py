@@ -13,10 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vocsmooth.errors import DatasetError, InputError
-from vocsmooth.files import write_atomically
+from vocsmooth.files import is_temporary, write_atomically
 from vocsmooth.index import ImageEntry, Index
 from vocsmooth.mapped_shard import Part, parts_of
-from vocsmooth.plan import is_temporary
 from vocsmooth.shard_schema import Layout, Maps, read_layout
 from vocsmooth.workers import WorkerDied, available_cores, run_tasks, sigterm_interrupts
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +10,7 @@ from PIL import Image
 
 import vocsmooth
 from vocsmooth.errors import DatasetError, InputError
+from vocsmooth.files import is_temporary
 from vocsmooth.index import PLAN_NAME, Plan, PlannedShard, read_plan
 from vocsmooth.recipe import Recipe
 from vocsmooth.settings import digest, to_dict
@@ -21,7 +20,6 @@ from vocsmooth.textures import TextureSource
 from vocsmooth.voc import Photograph
 
 _SAMPLED_SIZES = 500
-_TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp")
 
 
 def make_plan(
@@ -101,19 +99,6 @@ def check_folder(out: Path, plan: Plan) -> None:
         )
 
 
-def is_temporary(path: Path) -> bool:
-    """Return whether a file is what `vocsmooth.files.write_atomically` leaves when it is killed."""
-    return _TEMPORARY.fullmatch(path.name) is not None
-
-
-def remove_leftovers(out: Path) -> None:
-    """Remove temporary files of processes that are no longer there."""
-    for path in out.iterdir():
-        found = _TEMPORARY.fullmatch(path.name)
-        if found and not _is_running(int(found[1])):
-            path.unlink(missing_ok=True)
-
-
 def needed_bytes(photographs: Sequence[Photograph], recipe: Recipe, textures: TextureSource) -> int:
     """Estimate the size of the dataset if no photograph is left out, from the images' headers.
 
@@ -129,17 +114,6 @@ def needed_bytes(photographs: Sequence[Photograph], recipe: Recipe, textures: Te
     step = -(-len(photographs) // _SAMPLED_SIZES) or 1
     pixels = [_pixels(photograph.image) for photograph in photographs[::step]]
     return round(per_pixel * sum(pixels) / max(len(pixels), 1) * len(photographs))
-
-
-def _is_running(process: int) -> bool:
-    """Return whether there is a process of this id."""
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _pixels(path: Path) -> int:

@@ -22,10 +22,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vocsmooth.errors import DatasetError, InputError
-from vocsmooth.files import write_atomically
+from vocsmooth.files import remove_leftovers, write_atomically
 from vocsmooth.index import ImageEntry, Index, read_index
 from vocsmooth.indexed_shards import IndexedShard, claim_folder, list_shards, run_on_shards
-from vocsmooth.plan import remove_leftovers
 from vocsmooth.settings import nearest
 from vocsmooth.voc import VOC_PALETTE
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from vocsmooth.archive_shard import decode_archive, encode_archive
 from vocsmooth.card import CARD_NAME
 from vocsmooth.errors import DatasetError
-from vocsmooth.files import sha256_file, write_atomically
+from vocsmooth.files import remove_leftovers, sha256_file, write_atomically
 from vocsmooth.index import (
     ARCHIVE_NAME,
     INDEX_NAME,
@@ -28,7 +28,6 @@ from vocsmooth.index import (
     sidecar_path,
 )
 from vocsmooth.indexed_shards import IndexedShard, claim_folder, list_shards, run_on_shards
-from vocsmooth.plan import remove_leftovers
 from vocsmooth.shard_schema import read_layout
 
 

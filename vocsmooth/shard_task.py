@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,13 +15,16 @@ import cv2
 import h5py
 
 import vocsmooth
-from vocsmooth.files import write_atomically
+from vocsmooth import kernels
+from vocsmooth.errors import DatasetError
+from vocsmooth.files import sha256_file, write_atomically
 from vocsmooth.index import (
     ImageEntry,
     LeftOutEntry,
     PlannedShard,
     ShardEntry,
     Sidecar,
+    read_sidecar,
     sidecar_path,
     write_object,
 )
@@ -65,6 +69,21 @@ class ShardTask:
     """Photographs that end the process that makes them, with the reason to record."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class FinishedShard:
+    """A shard that is whole."""
+
+    sidecar: Sidecar
+    kept: bool
+    """It was there from an earlier run."""
+
+
+def finish_shard(task: ShardTask) -> FinishedShard:
+    """Keep a shard that an earlier run finished just as this one would, else build it."""
+    sidecar = _find_whole(task)
+    return FinishedShard(sidecar=sidecar or build_shard(task), kept=sidecar is not None)
+
+
 def build_shard(task: ShardTask) -> Sidecar:
     """Write one shard and its sidecar: a pure function of the task and the files that it names.
 
@@ -77,7 +96,7 @@ def build_shard(task: ShardTask) -> Sidecar:
     """
     made = make_images(task)
     images = [one for one in made if isinstance(one, ImageMaps)]
-    left_out = [one for one in made if isinstance(one, LeftOut)]
+    left_out = [_describe_left_out(one, task) for one in made if isinstance(one, LeftOut)]
     recipe = recipe_text(to_dict(task.recipe))
     data = encode_shard(images, maps_of(task.recipe), recipe, task.digest)
     path = task.out / task.planned.name
@@ -93,12 +112,30 @@ def build_shard(task: ShardTask) -> Sidecar:
             samples=sum(len(image.inputs) for image in images),
         ),
         images=tuple(_describe(image, path.name) for image in images),
-        left_out=tuple(LeftOutEntry(**vars(entry)) for entry in left_out),
+        left_out=tuple(left_out),
     )
     with explained_writing(path):
         write_atomically(path, data)
         write_object(sidecar_path(path), sidecar)
     return sidecar
+
+
+def find_finished(path: Path, digest: str) -> Sidecar | None:
+    """Return the sidecar of a shard of the plan `digest`, made by the versions that run here.
+
+    None if there is none; of the shard only the length is looked at.
+    """
+    try:
+        sidecar = read_sidecar(sidecar_path(path))
+        same = (
+            sidecar.digest == digest
+            and sidecar.versions == package_versions()
+            and sidecar.shard.name == path.name
+            and path.stat().st_size == sidecar.shard.bytes
+        )
+    except (DatasetError, OSError):
+        return None
+    return sidecar if same else None
 
 
 def make_images(task: ShardTask) -> list[ImageMaps | LeftOut]:
@@ -117,6 +154,7 @@ def package_versions() -> dict[str, str]:
     return {
         "vocsmooth": vocsmooth.__version__,
         "python": ".".join(platform.python_version_tuple()[:2]),
+        "kernels": "NumPy" if kernels.library is None else "C",
         "hdf5": h5py.version.hdf5_version,
         **{name: metadata.version(name) for name in names},
     }
@@ -132,6 +170,18 @@ def explained_writing(path: Path) -> Iterator[None]:
         raise OSError(error.errno, message, str(path)) from error
 
 
+def _find_whole(task: ShardTask) -> Sidecar | None:
+    """Return the sidecar of the shard if it is finished, its bytes are right, nothing failed."""
+    path = task.out / task.planned.name
+    sidecar = find_finished(path, task.digest)
+    if sidecar is None or any(entry.kind == "error" for entry in sidecar.left_out):
+        return None
+    try:
+        return sidecar if sha256_file(path) == sidecar.shard.sha256 else None
+    except OSError:
+        return None
+
+
 def _make_one(photograph: Photograph, task: ShardTask) -> ImageMaps | LeftOut:
     """Make the maps of one photograph; without `strict` nothing about it raises."""
     reason = task.fatal.get(photograph.id)
@@ -143,6 +193,14 @@ def _make_one(photograph: Photograph, task: ShardTask) -> ImageMaps | LeftOut:
                 raise
             reason = f"{photograph.image}: {type(error).__name__}: {error}"
     return LeftOut(id=photograph.id, split=photograph.split, kind="error", reason=reason)
+
+
+def _describe_left_out(left_out: LeftOut, task: ShardTask) -> LeftOutEntry:
+    """Return what the index says about a photograph that is not in the dataset."""
+    # Without the root of the tree: the same bytes wherever it lies.
+    root = task.photographs[0].image.parents[1]
+    reason = left_out.reason.replace(f"{root}{os.sep}", "")
+    return LeftOutEntry(**{**vars(left_out), "reason": reason})
 
 
 def _describe(image: ImageMaps, shard: str) -> ImageEntry:

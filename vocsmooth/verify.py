@@ -10,6 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from vocsmooth.card import CARD_NAME
 from vocsmooth.errors import DatasetError, InputError
 from vocsmooth.index import (
     INDEX_NAME,
@@ -21,6 +22,7 @@ from vocsmooth.index import (
     read_index,
     read_plan,
     read_sidecar,
+    refuse_archive,
     sidecar_path,
     to_bytes,
 )
@@ -30,8 +32,6 @@ from vocsmooth.settings import to_dict
 from vocsmooth.shard_check import CheckTask, Problem, check_shard
 from vocsmooth.shard_writer import recipe_text
 from vocsmooth.workers import WorkerDied, available_cores, run_tasks, sigterm_interrupts
-
-_OTHER_FILES = ("README.md",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,10 +72,13 @@ def verify_dataset(
     ------
     InputError
         `root` is no folder, or nothing in it belongs to a dataset.
+    DatasetError
+        `root` is an archive.
     """
     started = time.monotonic()
     if not root.is_dir():
         raise InputError(f"No folder {root}.")
+    refuse_archive(root)
     if not any((root / name).is_file() for name in (INDEX_NAME, PLAN_NAME)):
         raise InputError(f"{root} holds no dataset: neither {INDEX_NAME} nor {PLAN_NAME}.")
     problems: list[Problem] = []
@@ -139,7 +142,7 @@ def _check_ids(index: Index) -> Iterator[Problem]:
 def _check_files(root: Path, index: Index) -> Iterator[Problem]:
     """Nothing but the dataset's own files lies in its folder."""
     shards = [Path(shard.name) for shard in index.shards]
-    known = {INDEX_NAME, PLAN_NAME, *_OTHER_FILES}
+    known = {INDEX_NAME, PLAN_NAME, CARD_NAME}
     known |= {str(path) for shard in shards for path in (shard, sidecar_path(shard))}
     for path in sorted(root.iterdir()):
         if path.name not in known:

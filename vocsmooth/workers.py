@@ -15,7 +15,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import cv2
 from joblib.externals.loky import ProcessPoolExecutor
@@ -40,6 +40,26 @@ _ONE_THREAD = dict.fromkeys(
 @dataclass(frozen=True)
 class WorkerDied:
     """In place of a result: the task ended its worker process, also when it ran alone."""
+
+
+class Runner(Protocol):
+    """Runs a function on every task somewhere, as `run_tasks` does on this machine."""
+
+    def __call__(
+        self, function: Callable[[Task], Result], tasks: Sequence[Task]
+    ) -> Generator[tuple[Task, Result | WorkerDied], None, None]:
+        """Yield every task with its result, in the order in which they end."""
+
+
+def local_runner(jobs: int) -> Runner:
+    """Return `run_tasks` with this number of processes."""
+
+    def run(
+        function: Callable[[Task], Result], tasks: Sequence[Task]
+    ) -> Generator[tuple[Task, Result | WorkerDied], None, None]:
+        return run_tasks(function, tasks, jobs)
+
+    return run
 
 
 def run_tasks(

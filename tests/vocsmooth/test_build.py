@@ -2,14 +2,18 @@
 
 import dataclasses
 import json
+import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from vocsmooth.build import BuildSummary, Progress, build_dataset
+from vocsmooth.card import describe
 from vocsmooth.errors import InputError
-from vocsmooth.index import read_index
+from vocsmooth.files import temporary_path
+from vocsmooth.index import read_index, to_bytes
 from vocsmooth.recipe import Recipe
 from vocsmooth.settings import from_dict, to_dict
 from vocsmooth.shards import open_dataset
@@ -22,9 +26,11 @@ def content_of(folder: Path) -> dict[str, bytes]:
 
 def test_makes_shards_sidecars_plan_and_index(pristine_dataset: Path) -> None:
     shards = ["train-00000", "train-00001", "train-00002", "val-00000"]
-    expected = {"plan.json", "index.json"} | {f"{s}.{e}" for s in shards for e in ("h5", "json")}
+    expected = {"README.md", "plan.json", "index.json"}
+    expected |= {f"{shard}.{ending}" for shard in shards for ending in ("h5", "json")}
     assert set(content_of(pristine_dataset)) == expected
     index = read_index(pristine_dataset)
+    assert content_of(pristine_dataset)["README.md"].decode() == describe(index)
     assert index.totals.images == 7
     assert index.totals.samples == 14
     assert [image.id for image in index.images] == ["a_1", "b_2", "c_3", "d_4", "é_5", "v_1", "w_2"]
@@ -57,18 +63,83 @@ def test_only_what_is_not_whole_is_made_again(
     with (dataset / "val-00000.h5").open("r+b") as file:
         file.seek(-1, 2)
         file.write(b"\xff")
-    (dataset / ".train-00000.h5.999999999.tmp").write_bytes(b"left by a killed build")
+    temporary_path(dataset / "train-00000.h5", 999_999_999).write_bytes(b"of a killed build")
     seen: list[Progress] = []
     build_dataset(pristine_tree, dataset, recipe, jobs=1, progress=seen.append)
     assert [(p.shard, p.kept, p.done) for p in seen] == [
         (None, False, 0),
-        ("train-00001.h5", True, 2),
-        ("train-00002.h5", True, 3),
-        ("train-00000.h5", False, 5),
+        ("train-00000.h5", False, 2),
+        ("train-00001.h5", True, 4),
+        ("train-00002.h5", True, 5),
         ("val-00000.h5", False, 7),
     ]
     assert {p.total for p in seen} == {7}
     assert content_of(dataset) == content_of(pristine_dataset)
+
+
+def test_shards_of_other_versions_are_made_again(tree: Path, dataset: Path, recipe: Recipe) -> None:
+    sidecar = json.loads((dataset / "val-00000.json").read_bytes())
+    sidecar["versions"]["kernels"] = "of another kind"
+    (dataset / "val-00000.json").write_bytes(to_bytes(sidecar))
+    (dataset / "index.json").unlink()
+    seen: list[Progress] = []
+    build_dataset(tree, dataset, recipe, jobs=1, progress=seen.append)
+    assert [p.shard for p in seen[1:] if not p.kept] == ["val-00000.h5"]
+
+
+def test_same_bytes_wherever_the_tree_lies(tree: Path, recipe: Recipe, tmp_path: Path) -> None:
+    (tree / "JPEGImages/a_1.jpg").write_bytes(b"no picture")
+    elsewhere = shutil.copytree(tree, tmp_path / "elsewhere")
+    for root in (tree, elsewhere):
+        build_dataset(root, tmp_path / f"of {root.name}", recipe, jobs=1)
+    assert content_of(tmp_path / "of voc") == content_of(tmp_path / "of elsewhere")
+
+
+class TestParts:
+    """Parts run in any order or at once; whoever is last completes the dataset."""
+
+    def test_the_last_one_completes_the_dataset(
+        self, pristine_tree: Path, pristine_dataset: Path, recipe: Recipe, tmp_path: Path
+    ) -> None:
+        expected = content_of(pristine_dataset)
+        summaries = []
+        for number in (3, 1, 2):
+            assert "index.json" not in content_of(tmp_path)
+            part = (number, 3)
+            summaries.append(build_dataset(pristine_tree, tmp_path, recipe, jobs=1, part=part))
+            final = content_of(tmp_path)
+            assert all(data == expected[name] for name, data in final.items())
+        assert [s.missing for s in summaries] == [3, 1, 0]
+        assert [s.images for s in summaries] == [1, 4, 7]
+        assert content_of(tmp_path) == expected
+
+    def test_at_once_and_more_parts_than_shards(
+        self, pristine_tree: Path, pristine_dataset: Path, recipe: Recipe, tmp_path: Path
+    ) -> None:
+        with ThreadPoolExecutor(6) as threads:
+            parts = [
+                threads.submit(
+                    build_dataset, pristine_tree, tmp_path, recipe, jobs=1, part=(number, 6)
+                )
+                for number in range(1, 7)
+            ]
+        assert all(part.result().errors == 0 for part in parts)
+        assert content_of(tmp_path) == content_of(pristine_dataset)
+
+    def test_a_plain_build_takes_over(
+        self, pristine_tree: Path, pristine_dataset: Path, recipe: Recipe, tmp_path: Path
+    ) -> None:
+        build_dataset(pristine_tree, tmp_path, recipe, jobs=1, part=(2, 2))
+        build_dataset(pristine_tree, tmp_path, recipe, jobs=1)
+        assert content_of(tmp_path) == content_of(pristine_dataset)
+
+    def test_impossible_ones_are_refused(
+        self, pristine_tree: Path, recipe: Recipe, tmp_path: Path
+    ) -> None:
+        for part in ((0, 2), (3, 2), (1, 0)):
+            with pytest.raises(ValueError, match="1 <= I <= N"):
+                build_dataset(pristine_tree, tmp_path / "out", recipe, part=part)
+        assert not (tmp_path / "out").exists()
 
 
 class TestBadPhotographs:

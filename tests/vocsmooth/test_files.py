@@ -11,7 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from vocsmooth.files import sha256_file, write_atomically, write_json
+from vocsmooth.files import (
+    is_temporary,
+    remove_leftovers,
+    sha256_file,
+    temporary_path,
+    write_atomically,
+    write_json,
+)
 
 
 def names(folder: Path) -> list[str]:
@@ -32,6 +39,20 @@ def test_json_is_readable_and_refuses_nan(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(tmp_path / "b.json", float("nan"))
     assert names(tmp_path) == ["a.json"]
+
+
+def test_leftovers_of_the_living_stay(tmp_path: Path) -> None:
+    dead = temporary_path(tmp_path / "a.h5", 999_999_999)
+    living = temporary_path(tmp_path / "b.h5", os.getpid())
+    elsewhere = tmp_path / ".c.h5.another-host.999999999-1.tmp"
+    abandoned = tmp_path / ".d.h5.another-host.999999999-1.tmp"
+    no_leftovers = [tmp_path / ".hidden", tmp_path / "x.1.tmp"]
+    for path in (dead, living, elsewhere, abandoned, *no_leftovers):
+        path.touch()
+    os.utime(abandoned, (0, 0))
+    remove_leftovers(tmp_path)
+    assert set(tmp_path.iterdir()) == {living, elsewhere, *no_leftovers}
+    assert [is_temporary(path) for path in (dead, elsewhere, *no_leftovers)] == [1, 1, 0, 0]
 
 
 def test_sha256_is_the_known_one(tmp_path: Path) -> None:

@@ -1,12 +1,11 @@
 """How photographs are dealt out to shards, and what a plan's digest depends on."""
 
 import dataclasses
-import os
 from pathlib import Path
 
 import pytest
 
-from vocsmooth.plan import make_plan, needed_bytes, remove_leftovers
+from vocsmooth.plan import make_plan, needed_bytes
 from vocsmooth.recipe import Recipe
 from vocsmooth.textures import open_textures
 from vocsmooth.voc import Photograph, find_tree, list_photographs
@@ -55,13 +54,3 @@ def test_needed_bytes_is_the_size_of_all_maps(
     assert needed == pixels * per_pixel
     written = sum(path.stat().st_size for path in pristine_dataset.glob("*.h5"))
     assert needed < written < needed + 4 * 12 * 4096  # each dataset starts on a page
-
-
-def test_leftovers_of_the_living_stay(tmp_path: Path) -> None:
-    dead, living = tmp_path / ".a.h5.999999999.tmp", tmp_path / f".b.h5.{os.getpid()}.tmp"
-    for path in (dead, living, tmp_path / ".hidden", tmp_path / "x.1.tmp"):
-        path.touch()
-    remove_leftovers(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
-        [living.name, ".hidden", "x.1.tmp"]
-    )

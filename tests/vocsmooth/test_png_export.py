@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vocsmooth.errors import DatasetError, InputError
+from vocsmooth.files import temporary_path
 from vocsmooth.png_export import export_png
 from vocsmooth.shards import open_dataset
 from vocsmooth.voc import VOC_PALETTE
@@ -84,8 +85,7 @@ def test_an_interrupted_export_goes_on(
     for name in ("train/label/a_1_0.png", "train/label/b_2_1.png", "val/input/v_1_1.png"):
         (out / name).unlink()
     (out / "val/meta_info.txt").unlink()
-    leftover = out / "val/input/.v_1_1.png.99999999.tmp"
-    leftover.touch()
+    temporary_path(out / "val/input/v_1_1.png", 999_999_999).touch()
     summary = export_png(pristine_dataset, out, jobs=1)
     assert (summary.written, summary.kept) == (3, 14 * 6 - 3)
     assert files(out) == files(pristine_export)

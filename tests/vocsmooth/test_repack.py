@@ -44,7 +44,6 @@ def archive(pristine_archive: Path, tmp_path: Path) -> Path:
 
 
 def test_unpacking_gives_every_file_back(dataset: Path, tmp_path: Path) -> None:
-    (dataset / "README.md").write_text("a card")
     packed = pack_dataset(dataset, tmp_path / "packed", jobs=1)
     unpacked = unpack_dataset(tmp_path / "packed", tmp_path / "back", jobs=1)
     assert contents(tmp_path / "back") == contents(dataset)
