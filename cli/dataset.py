@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,6 +15,9 @@ import vocsmooth
 
 from . import convert, inspect, options
 from .group import CONTEXT, Commands, progress_bar
+
+if TYPE_CHECKING:
+    from vocsmooth.verify import Verification
 
 
 @click.group(cls=Commands, context_settings=CONTEXT)
@@ -129,30 +132,69 @@ def build(
 @main.command()
 @click.argument("folder", type=options.FOLDER)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@click.option("--fresh", is_flag=True, help="Read also what an unfinished run found whole.")
+@click.option("--repair", is_flag=True, help="Make again what is broken, from --voc-root.")
+@click.option("--voc-root", type=options.FOLDER, help="With --repair: the tree of the build.")
+@click.option("--textures", type=options.FOLDER, help="With --repair: the textures of the build.")
 @options.JOBS
-def verify(folder: Path, as_json: bool, jobs: int | None) -> None:
+def verify(
+    folder: Path,
+    as_json: bool,
+    fresh: bool,
+    repair: bool,
+    voc_root: Path | None,
+    textures: Path | None,
+    jobs: int | None,
+) -> None:
     """Prove that the dataset in FOLDER is whole; the exit code is 0 only then.
 
+    Interrupted, or run again after problems, it passes over the shards that it found whole within
+    the last week. With --repair the dataset becomes byte for byte what it was.
+
     \b
-    Example: vocsmooth verify voc-smooth
+    Example: vocsmooth verify voc-smooth --repair --voc-root VOCdevkit
     """
-    from vocsmooth.settings import to_dict
+    from vocsmooth.repair import repair_dataset
     from vocsmooth.verify import verify_dataset
 
+    if repair != (voc_root is not None) or (textures and not repair):
+        raise click.UsageError("--repair needs --voc-root, which serves for nothing else")
     with progress_bar("shards") as bar:
-        report = verify_dataset(folder, jobs=jobs, progress=bar.update)
+        if voc_root is None:
+            report = verify_dataset(folder, jobs=jobs, fresh=fresh, progress=bar.update)
+        else:
+            repaired = repair_dataset(
+                folder,
+                voc_root,
+                textures_dir=textures,
+                jobs=jobs,
+                fresh=fresh,
+                progress=bar.update,
+            )
+            report = repaired.verification
+            for name in (*repaired.shards, *repaired.files):
+                bar.print(f"made again: {name}")
+    _print_report(folder, report, as_json)
+    sys.exit(1 if report.problems else 0)
+
+
+def _print_report(folder: Path, report: Verification, as_json: bool) -> None:
+    """Print what `verify` found."""
+    from vocsmooth.settings import to_dict
+
     if as_json:
         click.echo(json.dumps(to_dict(report), indent=1))
-    else:
-        for problem in report.problems:
-            places = (problem.shard, problem.image, problem.field)
-            click.echo(": ".join(filter(None, (*places, problem.message))))
-        click.echo(
-            f"{folder}: {report.shards} shards, {report.images} photographs, "
-            f"{report.samples} samples, {report.bytes / 1e6:.1f} MB, {report.seconds:.1f} s: "
-            + (f"{len(report.problems)} problems" if report.problems else "whole")
-        )
-    sys.exit(1 if report.problems else 0)
+        return
+    for problem in report.problems:
+        places = (problem.shard, problem.image, problem.field)
+        click.echo(": ".join(filter(None, (*places, problem.message))))
+    if report.known:
+        click.echo(f"{report.known} shards were found whole by an earlier run; --fresh reads all.")
+    click.echo(
+        f"{folder}: {report.shards} shards, {report.images} photographs, "
+        f"{report.samples} samples, {report.bytes / 1e6:.1f} MB, {report.seconds:.1f} s: "
+        + (f"{len(report.problems)} problems" if report.problems else "whole")
+    )
 
 
 PARAMETERS = {

@@ -36,7 +36,7 @@ CONFIG = click.option("--config", help="compact, full, demo, or a TOML file.  [d
 
 
 def _parse_part(
-    context: click.Context, option: click.Parameter, value: str | None
+    _context: click.Context, _option: click.Parameter, value: str | None
 ) -> tuple[int, int]:
     """Return the numbers of I/N, 1/1 if it is not given."""
     found = re.fullmatch(r"(\d+)/(\d+)", value or "1/1")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -50,17 +51,21 @@ def make_plan(
             shards.append(
                 PlannedShard(name=name, split=split, ids=tuple(ids[start : start + size]))
             )
-    sources = {"photographs": textures.photographs, "families": textures.families}
     plan = Plan(
         package=vocsmooth.__version__,
         digest="",
         recipe=to_dict(recipe),
-        textures=sources,
+        textures=describe_textures(textures),
         maps=maps_of(recipe),
         splits=tuple(splits),
         shards=tuple(shards),
     )
     return replace(plan, digest=plan_digest(plan))
+
+
+def describe_textures(textures: TextureSource) -> dict[str, Any]:
+    """Return what a plan says about the textures: names and hashes, no folders."""
+    return {"photographs": textures.photographs, "families": textures.families}
 
 
 def plan_digest(plan: Plan) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,14 @@ from vocsmooth.index import (
     sidecar_path,
     to_bytes,
 )
+from vocsmooth.journal import (
+    JOURNAL_NAME,
+    identity_of,
+    note_whole,
+    promise_of,
+    read_journal,
+    remove_journal,
+)
 from vocsmooth.mapped_shard import parts_of
 from vocsmooth.plan import plan_digest
 from vocsmooth.settings import to_dict
@@ -45,12 +53,19 @@ class Verification:
     images: int
     samples: int
     bytes: int
+    known: int
+    """Shards that were not read: a run of the last days that found problems or did not end had
+    found them whole."""
     seconds: float
     """Wall-clock time."""
 
 
 def verify_dataset(
-    root: Path, *, jobs: int | None = None, progress: Callable[[int, int], None] = lambda *_: None
+    root: Path,
+    *,
+    jobs: int | None = None,
+    fresh: bool = False,
+    progress: Callable[[int, int], None] = lambda *_: None,
 ) -> Verification:
     """Check every file of a dataset; whatever is wrong becomes a `Problem`, never an exception.
 
@@ -59,12 +74,17 @@ def verify_dataset(
     Plan, sidecars and index are compared with each other. Files that end or hang the HDF5 library
     only end a worker process.
 
+    A run that is interrupted, or finds problems, leaves a journal of the shards that are whole; the
+    next one passes over these (see `vocsmooth.journal`). Once all is whole, the next reads all.
+
     Parameters
     ----------
     root : Path
         The dataset's folder.
     jobs : int, optional
         Worker processes; one per core if not given.
+    fresh : bool
+        Read every shard, whatever the journal says.
     progress : callable
         Called with the number of shards that are done and of all.
 
@@ -90,19 +110,26 @@ def verify_dataset(
             images=0,
             samples=0,
             bytes=0,
+            known=0,
             seconds=time.monotonic() - started,
         )
     problems.extend(_check_ids(index))
     problems.extend(_check_files(root, index))
     problems.extend(_check_consistency(root, index))
+    promise = promise_of(root)
+    known = set() if fresh else read_journal(root, promise) & {s.name for s in index.shards}
     with sigterm_interrupts():
-        problems.extend(_check_shards(root, index, jobs or available_cores(), progress))
+        jobs = jobs or available_cores()
+        problems.extend(_check_shards(root, index, promise, known, jobs, progress))
+    if not problems:
+        remove_journal(root)
     return Verification(
         problems=tuple(problems),
         shards=len(index.shards),
         images=len(index.images),
         samples=sum(shard.samples for shard in index.shards),
         bytes=sum(shard.bytes for shard in index.shards),
+        known=len(known),
         seconds=time.monotonic() - started,
     )
 
@@ -142,7 +169,7 @@ def _check_ids(index: Index) -> Iterator[Problem]:
 def _check_files(root: Path, index: Index) -> Iterator[Problem]:
     """Nothing but the dataset's own files lies in its folder."""
     shards = [Path(shard.name) for shard in index.shards]
-    known = {INDEX_NAME, PLAN_NAME, CARD_NAME}
+    known = {INDEX_NAME, PLAN_NAME, CARD_NAME, JOURNAL_NAME}
     known |= {str(path) for shard in shards for path in (shard, sidecar_path(shard))}
     for path in sorted(root.iterdir()):
         if path.name not in known:
@@ -209,9 +236,17 @@ def _check_spelling(path: Path) -> Iterator[Problem]:
 
 
 def _check_shards(
-    root: Path, index: Index, jobs: int, progress: Callable[[int, int], None]
+    root: Path,
+    index: Index,
+    promise: str,
+    known: Set[str],
+    jobs: int,
+    progress: Callable[[int, int], None],
 ) -> list[Problem]:
-    """Check all shards in worker processes; return the problems in the order of the index."""
+    """Check shards in worker processes, all but those known to be whole; note those that are.
+
+    Returns the problems in the order of the index.
+    """
     tasks = [
         CheckTask(
             root=root,
@@ -222,15 +257,21 @@ def _check_shards(
         )
         for split in index.splits
         for part in parts_of(index, split)
+        if part.entry.name not in known
     ]
+    total = len(known) + len(tasks)
+    before = {task.part.entry.name: identity_of(root / task.part.entry.name) for task in tasks}
     found: dict[str, list[Problem]] = {}
-    progress(0, len(tasks))
+    progress(len(known), total)
     with closing(run_tasks(check_shard, tasks, jobs)) as results:
-        for done, (task, result) in enumerate(results, 1):
+        for done, (task, result) in enumerate(results, len(known) + 1):
             name = task.part.entry.name
             died = [_file_problem(name, "ends or hangs the process that reads it")]
             found[name] = died if isinstance(result, WorkerDied) else result
-            progress(done, len(tasks))
+            identity = identity_of(root / name)
+            if not found[name] and identity is not None and identity == before[name]:
+                note_whole(root, promise, name, identity)
+            progress(done, total)
     return [problem for shard in index.shards for problem in found.get(shard.name, [])]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -66,6 +67,26 @@ def test_a_built_dataset_is_whole_until_a_bit_flips(vocsmooth: Command, built: P
     assert result.exit_code == 1
     problems = json.loads(result.stdout)["problems"]
     assert {problem["shard"] for problem in problems} == {"val-00000.h5"}
+
+
+def test_repair_makes_a_broken_dataset_whole(
+    vocsmooth: Command, built: Path, pristine_tree: Path, tmp_path: Path
+) -> None:
+    broken = shutil.copytree(built, tmp_path / "broken")
+    (broken / "val-00000.h5").unlink()
+    assert vocsmooth("verify", broken, "--jobs", 1).exit_code == 1
+    result = vocsmooth("verify", broken, "--repair", "--voc-root", pristine_tree, "--jobs", 1)
+    assert result.exit_code == 0, result.output
+    assert "made again: val-00000.h5" in result.stderr
+    assert "3 shards were found whole by an earlier run" in result.stdout
+    assert (broken / "val-00000.h5").read_bytes() == (built / "val-00000.h5").read_bytes()
+
+
+@pytest.mark.parametrize("words", [["--repair"], ["--voc-root", "."], ["--textures", "."]])
+def test_repair_needs_the_tree(vocsmooth: Command, built: Path, words: list[str]) -> None:
+    result = vocsmooth("verify", built, *words)
+    assert result.exit_code == 2
+    assert "--repair needs --voc-root" in result.stderr
 
 
 def test_building_again_keeps_everything(

@@ -12,8 +12,10 @@ import h5py
 import numpy as np
 import pytest
 
-from vocsmooth.errors import InputError
+from vocsmooth.errors import DatasetError, InputError
 from vocsmooth.index import to_bytes
+from vocsmooth.journal import JOURNAL_NAME, identity_of
+from vocsmooth.repack import pack_dataset
 from vocsmooth.shard_check import Problem
 from vocsmooth.verify import verify_dataset
 
@@ -28,6 +30,13 @@ def edit(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
     content = json.loads(path.read_bytes())
     change(content)
     path.write_bytes(to_bytes(content))
+
+
+def flip_a_bit(path: Path) -> None:
+    """Change one byte in place."""
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
 
 
 def resign(root: Path, shard: str) -> None:
@@ -48,6 +57,65 @@ def test_sound_dataset_has_no_problems(pristine_dataset: Path) -> None:
     assert report.problems == ()
     assert (report.shards, report.images, report.samples) == (4, 7, 14)
     assert report.bytes == sum(p.stat().st_size for p in pristine_dataset.glob("*.h5"))
+
+
+class TestJournal:
+    """A run that did not end well leaves a journal; it saves reading, never hides a change."""
+
+    def read_again(self, root: Path, *, fresh: bool = False) -> tuple[int, int]:
+        report = verify_dataset(root, jobs=1, fresh=fresh)
+        return report.known, len(report.problems)
+
+    def test_sound_dataset_keeps_none(self, dataset: Path) -> None:
+        assert self.read_again(dataset) == (0, 0)
+        assert not (dataset / JOURNAL_NAME).exists()
+
+    def test_after_an_interrupt_goes_on(self, dataset: Path) -> None:
+        def interrupt(done: int, total: int) -> None:
+            if done == 3:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            verify_dataset(dataset, jobs=1, progress=interrupt)
+        seen: list[int] = []
+        report = verify_dataset(dataset, jobs=1, progress=lambda done, _: seen.append(done))
+        assert (report.known, report.problems, seen) == (3, (), [3, 4])
+        assert not (dataset / JOURNAL_NAME).exists()
+
+    def test_only_what_had_problems_or_changed_is_read_again(self, dataset: Path) -> None:
+        os.truncate(dataset / "val-00000.h5", 5000)
+        assert self.read_again(dataset) == (0, 1)
+        assert self.read_again(dataset) == (3, 1)
+        flip_a_bit(dataset / "train-00001.h5")
+        assert self.read_again(dataset) == (2, 2)
+        assert self.read_again(dataset, fresh=True) == (0, 2)
+
+    def test_bits_that_rot_without_a_trace_are_found_within_a_week(
+        self, dataset: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (dataset / "train-00002.h5").unlink()
+        assert self.read_again(dataset) == (0, 1)
+        path = dataset / "train-00001.h5"
+        flip_a_bit(path)
+        lines = [json.loads(line) for line in (dataset / JOURNAL_NAME).read_bytes().splitlines()]
+        entry = next(line for line in lines if line["shard"] == path.name)
+        entry["file"] = identity_of(path)
+        (dataset / JOURNAL_NAME).write_text(json.dumps(entry))
+        assert self.read_again(dataset) == (1, 1)
+        entry["time"] -= 8 * 24 * 3600
+        (dataset / JOURNAL_NAME).write_text(json.dumps(entry))
+        assert self.read_again(dataset) == (0, 2)
+
+    def test_another_index_voids_it(self, dataset: Path) -> None:
+        (dataset / "train-00000.h5").unlink()
+        assert self.read_again(dataset) == (0, 1)
+        edit(dataset / "index.json", lambda index: index["images"][0].update(samples=3))
+        assert self.read_again(dataset)[0] == 0
+
+    @pytest.mark.parametrize("line", [b"{", b"[" * 9999, b"7", b'{"index": 1}', b"\xff", b"null"])
+    def test_damaged_lines_say_nothing(self, dataset: Path, line: bytes) -> None:
+        (dataset / JOURNAL_NAME).write_bytes(line + b"\n")
+        assert self.read_again(dataset) == (0, 0)
 
 
 class TestShards:
@@ -155,6 +223,11 @@ class TestFiles:
         (dataset / "index.json").unlink()
         (problem,) = verify_dataset(dataset, jobs=1).problems
         assert "has not ended" in problem.message
+
+    def test_archive(self, pristine_dataset: Path, tmp_path: Path) -> None:
+        pack_dataset(pristine_dataset, tmp_path / "archive", jobs=1)
+        with pytest.raises(DatasetError, match=r"is an archive\. Unpack it"):
+            verify_dataset(tmp_path / "archive")
 
     def test_no_dataset(self, tmp_path: Path) -> None:
         with pytest.raises(InputError, match="holds no dataset"):

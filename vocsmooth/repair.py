@@ -1,0 +1,269 @@
+"""Repairing a dataset: what is broken is made again from its sources, and must be the same bytes.
+
+Everything but the shards stands twice: the index follows from the plan and the sidecars, each
+sidecar from the index. A shard, or a sidecar that contradicts the index, is made anew.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from vocsmooth.errors import DatasetError, InputError
+from vocsmooth.files import remove_leftovers, sha256_file
+from vocsmooth.index import (
+    INDEX_NAME,
+    PLAN_NAME,
+    ImageEntry,
+    Index,
+    LeftOutEntry,
+    Plan,
+    Sidecar,
+    refuse_archive,
+)
+from vocsmooth.plan import describe_textures, make_plan
+from vocsmooth.recipe import Recipe
+from vocsmooth.records import find_records, read_sound_index, read_sound_plan, write_records
+from vocsmooth.settings import digest, from_dict
+from vocsmooth.shard_runs import finish_shards
+from vocsmooth.shard_task import ShardTask, package_versions
+from vocsmooth.textures import TextureSource, open_textures
+from vocsmooth.verify import Verification, verify_dataset
+from vocsmooth.voc import Photograph, find_tree, list_photographs
+from vocsmooth.workers import available_cores, local_runner, sigterm_interrupts
+
+WORKSHOP_NAME = ".repair"
+"""Folder in that of the dataset where shards are made, until they are known to be right."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Repair:
+    """What was made anew, and what is wrong after that."""
+
+    shards: tuple[str, ...]
+    """File names of the shards that were made from their photographs."""
+    files: tuple[str, ...]
+    """Names of the other files that were written anew."""
+    verification: Verification
+    """Of the repaired dataset."""
+
+
+def repair_dataset(
+    root: Path,
+    voc_root: Path,
+    *,
+    textures_dir: Path | None = None,
+    jobs: int | None = None,
+    fresh: bool = False,
+    progress: Callable[[int, int], None] = lambda *_: None,
+) -> Repair:
+    """Verify a dataset, make again what is broken or missing, and verify that.
+
+    The dataset is byte for byte what it was, or an error says why that is impossible and which file
+    is to blame. Files that do not belong to the dataset stay, and stay problems.
+
+    Parameters
+    ----------
+    root : Path
+        The dataset's folder.
+    voc_root : Path
+        The VOC tree that it was made of.
+    textures_dir : Path, optional
+        The folder of textures that it was made with; the bundled ones if not given.
+    jobs, fresh, progress
+        As in `vocsmooth.verify.verify_dataset`.
+
+    Raises
+    ------
+    InputError
+        A source file is missing, or not the one that the dataset was made of; other versions of
+        packages are installed than those that made it.
+    DatasetError
+        Plan and index are both damaged, or a shard that was made again is not the one recorded.
+    """
+    if not root.is_dir():
+        raise InputError(f"No folder {root}.")
+    refuse_archive(root)
+    jobs = jobs or available_cores()
+    index, plan = read_sound_index(root), read_sound_plan(root)
+    if plan is None:
+        plan = _derive_plan(root, index, voc_root, textures_dir)
+    sources = _open_sources(plan, voc_root, textures_dir)
+    remove_leftovers(root)
+    records = find_records(root, plan, index)
+    unclear = [name for name, found in records.items() if len(found) != 1]
+    made = _make_again(root, plan, sources, unclear, records, jobs)
+    sidecars = {name: made.get(name) or found[0] for name, found in records.items()}
+    files = write_records(root, plan, sidecars)
+    report = verify_dataset(root, jobs=jobs, fresh=fresh, progress=progress)
+    broken = {problem.shard for problem in report.problems} & (set(sidecars) - set(made))
+    if broken:
+        known = {name: [sidecar] for name, sidecar in sidecars.items()}
+        made |= _make_again(root, plan, sources, sorted(filter(None, broken)), known, jobs)
+        report = verify_dataset(root, jobs=jobs, progress=progress)
+    return Repair(shards=tuple(sorted(made)), files=files, verification=report)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Sources:
+    """What a dataset is made of."""
+
+    voc_root: Path
+    recipe: Recipe
+    textures: TextureSource
+
+
+def _derive_plan(
+    root: Path, index: Index | None, voc_root: Path, textures_dir: Path | None
+) -> Plan:
+    """Make the plan anew; the index tells whether it is the right one."""
+    if index is None:
+        raise DatasetError(
+            f"{root} cannot be repaired: both {PLAN_NAME} and {INDEX_NAME} are damaged or missing. "
+            "Build it again, into another folder."
+        )
+    recipe = _read_recipe(index.recipe)
+    textures = open_textures(textures_dir, procedural=recipe.textures.procedural)
+    entries: list[ImageEntry | LeftOutEntry] = [*index.images, *index.left_out]
+    photographs = _find_photographs(voc_root, recipe, {e.id: e.split for e in entries})
+    order = {split: number for number, split in enumerate(index.splits)}
+    in_order = sorted(photographs.values(), key=lambda p: (order[p.split], p.id))
+    plan = make_plan(in_order, recipe, textures, index.splits)
+    if plan.digest != index.digest:
+        raise InputError(
+            f"{root / PLAN_NAME} is damaged or missing and cannot be derived: photographs, "
+            "textures or the version of vocsmooth are not those that the dataset was made with."
+        )
+    return plan
+
+
+def _open_sources(plan: Plan, voc_root: Path, textures_dir: Path | None) -> _Sources:
+    """Open what the dataset was made of; the plan tells whether the textures are the same."""
+    recipe = _read_recipe(plan.recipe)
+    textures = open_textures(textures_dir, procedural=recipe.textures.procedural)
+    if digest(describe_textures(textures)) != digest(plan.textures):
+        raise InputError(
+            f"The textures in {textures_dir or 'the installed packages'} are not those that the "
+            "dataset was made with; give the same --textures as to `vocsmooth build`."
+        )
+    return _Sources(voc_root=voc_root, recipe=recipe, textures=textures)
+
+
+def _read_recipe(recipe: dict[str, Any]) -> Recipe:
+    """Return the recipe that a plan or an index holds."""
+    try:
+        return from_dict(Recipe, recipe, "the dataset's recipe")
+    except InputError as error:
+        raise DatasetError(f"{error}") from None
+
+
+def _find_photographs(
+    voc_root: Path, recipe: Recipe, splits: Mapping[str, str]
+) -> dict[str, Photograph]:
+    """Find photographs by their ids; each is in the split that it was in."""
+    every = tuple(dict.fromkeys(splits.values()))
+    tree, ids = find_tree(voc_root), tuple(splits)
+    found = {p.id: p for p in list_photographs(tree, every, None, recipe.val_fraction, ids=ids)}
+    if missing := [i for i in ids if i not in found]:
+        raise InputError(f"{voc_root}: {missing[0]} is not in the splits {', '.join(every)}.")
+    return {i: replace(found[i], split=splits[i]) for i in ids}
+
+
+def _make_again(
+    root: Path,
+    plan: Plan,
+    sources: _Sources,
+    names: Sequence[str],
+    records: Mapping[str, Sequence[Sidecar]],
+    jobs: int,
+) -> dict[str, Sidecar]:
+    """Make shards from their photographs and put them in place if they are the recorded ones."""
+    if not names:
+        return {}
+    shards = [planned for planned in plan.shards if planned.name in names]
+    known = [record for name in names for record in records[name]]
+    _check_versions(known)
+    splits = {i: planned.split for planned in shards for i in planned.ids}
+    photographs = _find_photographs(sources.voc_root, sources.recipe, splits)
+    _check_photographs(photographs, known)
+    workshop = root / WORKSHOP_NAME
+    workshop.mkdir(exist_ok=True)
+    tasks = [
+        ShardTask(
+            planned=planned,
+            photographs=tuple(photographs[i] for i in planned.ids),
+            digest=plan.digest,
+            recipe=sources.recipe,
+            textures=sources.textures,
+            out=workshop,
+            strict=True,
+            fatal={
+                entry.id: entry.reason
+                for record in records[planned.name]
+                for entry in record.left_out
+                if entry.kind == "error"
+            },
+        )
+        for planned in shards
+    ]
+    made = {}
+    with sigterm_interrupts(), closing(finish_shards(tasks, local_runner(jobs))) as finished:
+        for task, shard in finished:
+            name = task.planned.name
+            _check_made(root / name, shard.sidecar, records[name])
+            (workshop / name).replace(root / name)
+            made[name] = shard.sidecar
+    shutil.rmtree(workshop)
+    return made
+
+
+def _check_versions(records: Sequence[Sidecar]) -> None:
+    """Refuse to make shards with other versions than those that made them: they would differ."""
+    here = package_versions()
+    made_by = [record.versions for record in records]
+    if made_by and here not in made_by:
+        differing = (
+            f"{name} {version} (here {here.get(name, 'none')})"
+            for name, version in made_by[0].items()
+            if here.get(name) != version
+        )
+        raise InputError(
+            f"The dataset was made with {', '.join(differing)}: shards that are made again would "
+            "not be the same. Install these versions to repair it."
+        )
+
+
+def _check_photographs(photographs: Mapping[str, Photograph], records: Sequence[Sidecar]) -> None:
+    """Refuse source files that are not those that the dataset was made of."""
+    recorded: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for record in records:
+        entries: list[ImageEntry | LeftOutEntry] = [*record.images, *record.left_out]
+        for entry in entries:
+            for kind in ("image", "mask"):
+                source = entry.provenance.get(kind)
+                if isinstance(source, dict) and "sha256" in source:
+                    recorded[entry.id, kind].add(source["sha256"])
+    for photograph in photographs.values():
+        for kind, path in (("image", photograph.image), ("mask", photograph.mask)):
+            expected = recorded[photograph.id, kind]
+            if path is not None and expected and (found := sha256_file(path)) not in expected:
+                raise InputError(
+                    f"{path} is not the file that the dataset was made of: "
+                    f"SHA-256 expected {' or '.join(sorted(expected))}, got {found}."
+                )
+
+
+def _check_made(path: Path, made: Sidecar, records: Sequence[Sidecar]) -> None:
+    """Check that a shard that was made again is one of those recorded, or the one that is there."""
+    if records and made not in records:
+        there = sha256_file(path) if path.is_file() else None
+        if there != made.shard.sha256:
+            raise DatasetError(
+                f"{path} was made again, and is not what the dataset's records say: SHA-256 "
+                f"expected {records[0].shard.sha256}, got {made.shard.sha256}. It stays as it was."
+            )
