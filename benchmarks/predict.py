@@ -26,7 +26,8 @@ from csgisnet.checkpoint import load_network
 from csgisnet.device import Precision, pick_device
 from csgisnet.network import COMPACT, FULL, NetworkConfig, SmoothingNetwork
 from csgisnet.predict import Smoother
-from vocsmooth import folders
+from vocsmooth.file_tasks import plan
+from vocsmooth.folders import run
 
 STAGES = ("read", "network", "write")
 
@@ -128,9 +129,9 @@ def time_ours(smoother: Smoother, files: Sequence[Path]) -> dict[str, float]:
     """Return the seconds that the folder pipeline takes for all files."""
     smoother.smooth(np.zeros((64, 64, 3), np.float32))
     with tempfile.TemporaryDirectory() as folder:
-        tasks = folders.plan(files, Path(folder), ending=".png")
+        tasks = plan(files, Path(folder), ending=".png")
         began = time.perf_counter()
-        folders.run(tasks, smoother.smooth, jobs=2, workers="threads")
+        run(tasks, smoother.smooth_pixels, jobs=2 * smoother.batch, workers="threads")
         return {"seconds": time.perf_counter() - began}
 
 

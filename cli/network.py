@@ -100,20 +100,30 @@ def train(
 @options.CHECKPOINT
 @options.OUT
 @click.option("--strength", type=float, default=1.0, help="0 keeps the image, above 1 exaggerates.")
+@click.option("--save-edges", is_flag=True, help="Write the edges, too: NAME_edges.png.")
 @options.DEVICE
 @click.option("--precision", type=click.Choice(["float32", "bfloat16", "auto"]), default="float32")
-@click.option("--memory", type=click.IntRange(min=64), default=1024, help="MB for a tile.")
+@click.option("--memory", type=click.IntRange(min=64), default=1024, help="MB for a batch.")
+@click.option(
+    "--batch",
+    type=click.IntRange(min=1),
+    help="Images or tiles of one size to compute at once.  [default: 1 on the CPU, else 8]",
+)
 @options.file_options
-@click.option("--jobs", type=click.IntRange(min=1), default=2, help="Files in work at a time.")
+@click.option(
+    "--jobs", type=click.IntRange(min=1), help="Files in work at a time.  [default: 2 a batch]"
+)
 def predict(
     inputs: tuple[str, ...],
     checkpoint: Path,
     out: Path,
     strength: float,
+    save_edges: bool,
     device: str,
     precision: Any,
     memory: int,
-    jobs: int,
+    batch: int | None,
+    jobs: int | None,
     **given: Any,
 ) -> None:
     """Smooth files, folders, patterns, or (-) a list on stdin, with a trained network.
@@ -121,11 +131,18 @@ def predict(
     \b
     Example: csgisnet predict photos --checkpoint runs/a --out smoothed
     """
+    from csgisnet.device import keep_freed_memory
     from csgisnet.predict import load
 
-    smoother = load(checkpoint, device=device, precision=precision, memory=memory * 1_000_000)
-    function = functools.partial(smoother.smooth, strength=strength)
-    options.smooth_files(inputs, out, function, jobs=jobs, workers="threads", **given)
+    keep_freed_memory()
+    smoother = load(
+        checkpoint, device=device, precision=precision, memory=memory * 1_000_000, batch=batch
+    )
+    function = functools.partial(smoother.smooth_pixels, strength=strength, with_edges=save_edges)
+    jobs = jobs or 2 * smoother.batch
+    options.smooth_files(
+        inputs, out, function, jobs=jobs, workers="threads", save_edges=save_edges, **given
+    )
 
 
 @main.command()

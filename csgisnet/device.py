@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from contextlib import AbstractContextManager
 from typing import Literal, TypeAlias, TypeVar
 
@@ -13,6 +14,12 @@ from csgisnet.errors import ConfigError
 DeviceName: TypeAlias = Literal["auto", "cpu", "cuda", "mps"]
 Net = TypeVar("Net", bound=nn.Module)
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
+
+_NO_MEMORY = ("can't allocate memory", "out of memory", "could not create a primitive")
+"""In torch's messages; the last is oneDNN's for convolutions on the CPU."""
+_MALLOC_OPTIONS = {-8: 1, -3: 1 << 28, -1: (1 << 31) - 1}
+"""M_ARENA_MAX, M_MMAP_THRESHOLD, M_TRIM_THRESHOLD: one heap for all threads; blocks up to 256 MB
+come from it; it is not given back."""
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -57,3 +64,31 @@ def autocast(device: torch.device, precision: Precision) -> AbstractContextManag
         fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
         precision = "bfloat16" if fast else "float32"
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Tell whether an error of torch means that a device, or this machine, lacks memory."""
+    text = str(error)
+    return isinstance(error, torch.OutOfMemoryError) or any(words in text for words in _NO_MEMORY)
+
+
+def keep_freed_memory() -> None:
+    """Let this process keep the memory of activations for the next layer; for commands.
+
+    The system hands out fresh pages, zeroed one by one, for every block over 32 MB, which takes
+    longer than a normalisation layer does. Where malloc is not glibc's, nothing happens.
+    """
+    for option, value in _MALLOC_OPTIONS.items():
+        _call_malloc("mallopt", option, value)
+
+
+def return_freed_memory() -> None:
+    """Give the system back what malloc has kept for later, where it is glibc's."""
+    _call_malloc("malloc_trim", 0)
+
+
+def _call_malloc(name: str, *arguments: int) -> None:
+    """Call a function of glibc if this process has it."""
+    function = getattr(ctypes.CDLL(None), name, None)
+    if function is not None:
+        function(*arguments)

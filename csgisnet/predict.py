@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
+import functools
 import itertools
-import threading
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -14,19 +15,33 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from csgisnet.batching import Batcher
 from csgisnet.checkpoint import load_network
-from csgisnet.device import Precision, autocast, pick_device, place
+from csgisnet.device import (
+    Precision,
+    autocast,
+    is_out_of_memory,
+    pick_device,
+    place,
+    return_freed_memory,
+)
 from csgisnet.network import SmoothingNetwork, receptive_radius
 from csgisnet.pretrained import find_weights
-from csgisnet.tiling import Image, apply_tiled, tile_side
+from csgisnet.tiling import SMALLEST_TILE, apply_tiled
+
+Image: TypeAlias = NDArray[np.float32]
+Pixels: TypeAlias = NDArray[np.unsignedinteger[Any]]
+"""uint8 or uint16."""
 
 DEFAULT_MEMORY = 1 << 30
 """Bytes that the activations of a tile may take."""
-_SMALLEST_TILE = 64
+_GPU_BATCH = 8
 
 
 class Smoother:
     """A trained network, ready to smooth.
+
+    Several threads may call at once: their images or tiles are computed one batch after another.
 
     Parameters
     ----------
@@ -39,6 +54,9 @@ class Smoother:
     memory : int
         Bytes that the activations may take, besides the image and its result; larger images are
         cut into tiles.
+    batch : int, optional
+        Images or tiles of one shape, from several threads, to compute at once if the memory
+        suffices. By default 1 on the CPU, whose cores share the work on one image, and 8 elsewhere.
     """
 
     def __init__(
@@ -48,18 +66,20 @@ class Smoother:
         device: str = "auto",
         precision: Precision = "float32",
         memory: int = DEFAULT_MEMORY,
+        batch: int | None = None,
     ) -> None:
         self.device = pick_device(device)
         self.precision = precision
+        self.batch = batch or (1 if self.device.type == "cpu" else _GPU_BATCH)
+        self.pixels = int(memory / _bytes_per_pixel(network))
+        """Largest tile, halo counted; halves when the device runs out of memory."""
         self._network = place(fold_batch_norm(network), self.device)
-        self._lock = threading.Lock()
         self._halo = receptive_radius(network.config)
         self._multiple = network.config.shuffle
-        self.tile = tile_side(memory, _bytes_per_pixel(network), self._halo, self._multiple)
-        """Largest side of a tile, halo not counted; halves when the device runs out of memory."""
+        self._forward = Batcher(self._compute, largest=self.batch, pixels=self.pixels)
 
-    def smooth(self, image: NDArray[np.float32], strength: float = 1.0) -> NDArray[np.float32]:
-        """Smooth one image; several threads may call, and wait for each other.
+    def smooth(self, image: Image, strength: float = 1.0) -> Image:
+        """Smooth one image.
 
         Parameters
         ----------
@@ -78,6 +98,8 @@ class Smoother:
         ------
         TypeError, ValueError
             The array is of another type or shape.
+        MemoryError
+            The device has not enough memory for the smallest tile.
 
         Examples
         --------
@@ -86,9 +108,75 @@ class Smoother:
         >>> smoother.smooth(np.full((4, 6, 3), 0.5, np.float32)).shape
         (4, 6, 3)
         """
-        _check(image)
+        _check(image, np.float32)
+        smoothed: Image = self._tiled(image, strength, with_edges=False)[0]
+        return smoothed
+
+    def smooth_pixels(
+        self, pixels: Pixels, strength: float = 1.0, *, with_edges: bool = False
+    ) -> tuple[Pixels, NDArray[np.uint8] | None]:
+        """Smooth an image as files hold it; no more than a tile of it is ever there in floats.
+
+        Parameters
+        ----------
+        pixels : (H, W) or (H, W, 3) uint8 or uint16
+            Grey or RGB.
+        strength : float
+            See `smooth`.
+        with_edges : bool
+            Return the network's edges, too.
+
+        Returns
+        -------
+        smoothed : ndarray
+            Of the same shape and type: what `smooth` gives, rounded to the nearest.
+        edges : (H, W) uint8 ndarray or None
+            How likely each pixel is on an edge of the structure: 255 is certain.
+
+        Raises
+        ------
+        TypeError, ValueError, MemoryError
+            As `smooth`.
+
+        Examples
+        --------
+        >>> from csgisnet.network import COMPACT
+        >>> smoother = Smoother(SmoothingNetwork(COMPACT), device="cpu")
+        >>> smoothed, edges = smoother.smooth_pixels(np.zeros((4, 6), np.uint16), with_edges=True)
+        >>> smoothed.dtype.name, edges.dtype.name, edges.shape
+        ('uint16', 'uint8', (4, 6))
+        """
+        _check(pixels, np.uint8, np.uint16)
+        smoothed, *edges = self._tiled(pixels, strength, with_edges)
+        return smoothed, edges[0] if edges else None
+
+    def _tiled(
+        self, image: NDArray[Any], strength: float, with_edges: bool
+    ) -> tuple[NDArray[Any], ...]:
+        """Smooth in tiles; where the device's memory is too small for them, in smaller ones."""
+        function = functools.partial(self._smooth_tile, strength=strength, with_edges=with_edges)
+        height, width = image.shape[:2]
+        while True:
+            pixels = min(self.pixels, height * width)
+            tiles = {"pixels": pixels, "halo": self._halo, "multiple": self._multiple}
+            try:
+                results = apply_tiled(function, image, **tiles)
+            except MemoryError:
+                if pixels <= (SMALLEST_TILE + 2 * self._halo) ** 2:
+                    raise
+                self.pixels = min(self.pixels, pixels // 2)
+                continue
+            if pixels < height * width:
+                return_freed_memory()  # such an image needs it for being written
+            return results
+
+    def _smooth_tile(
+        self, tile: NDArray[Any], *, strength: float, with_edges: bool
+    ) -> tuple[NDArray[Any], ...]:
+        """Smooth a tile of floats or integers and return it as it came, and its edges if wanted."""
+        image = _to_float(tile)
         colour = image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
-        result = self._tiled(colour)
+        result, edges = self._forward(colour)
         np.clip(result, 0, 1, out=result)
         if image.ndim == 2:
             result = result.mean(axis=2)
@@ -96,29 +184,28 @@ class Smoother:
             result -= image
             result *= strength
             result += image
-        return np.clip(result, 0, 1, out=result)
+        smoothed = _as_type(np.clip(result, 0, 1, out=result), tile.dtype)
+        return (smoothed, _as_type(edges, np.dtype(np.uint8))) if with_edges else (smoothed,)
 
-    def _tiled(self, image: Image) -> Image:
-        """Smooth in tiles; where the device's memory is too small for them, in smaller ones."""
-        with self._lock:
-            while True:
-                tiles = {"tile": self.tile, "halo": self._halo, "multiple": self._multiple}
-                try:
-                    return apply_tiled(self._forward, image, **tiles)
-                except torch.OutOfMemoryError:
-                    if self.tile <= _SMALLEST_TILE:
-                        raise
-                    self.tile = _half(min(self.tile, max(image.shape)), self._multiple)
-                    torch.cuda.empty_cache()
-
-    def _forward(self, image: Image) -> Image:
-        """Smooth one tile (H, W, 3)."""
-        # (H, W, 3) seen as (1, 3, H, W) lies in memory as channels_last wants it.
-        x = torch.tensor(image, device=self.device).permute(2, 0, 1)[None]
-        with torch.inference_mode(), autocast(self.device, self.precision):
-            result = self._network(x).result
-        smoothed: Image = result[0].permute(1, 2, 0).float().cpu().numpy()
-        return smoothed
+    def _compute(self, images: Sequence[Image]) -> list[tuple[Image, Image]]:
+        """Return result (H, W, 3) and edges (H, W) of images (H, W, 3) of one shape."""
+        try:
+            # (B, H, W, 3) seen as (B, 3, H, W) lies in memory as channels_last wants it.
+            x = torch.from_numpy(np.stack(images)).to(self.device).permute(0, 3, 1, 2)
+            with torch.inference_mode(), autocast(self.device, self.precision):
+                smoothing = self._network(x)
+            results = smoothing.result.permute(0, 2, 3, 1).float().cpu().numpy()
+            edges = smoothing.edge[:, 0].float().sigmoid().cpu().numpy()
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            height, width = images[0].shape[:2]
+            reason = f"{self.device}: not enough memory for {width} x {height} pixels ({error})."
+        else:
+            return list(zip(results, edges, strict=True))
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        raise MemoryError(reason)  # outside of the handler, which keeps what was allocated alive
 
 
 def load(
@@ -127,6 +214,7 @@ def load(
     device: str = "auto",
     precision: Precision = "float32",
     memory: int = DEFAULT_MEMORY,
+    batch: int | None = None,
     channel_order: Literal["rgb", "bgr"] = "rgb",
 ) -> Smoother:
     """Load a checkpoint, ours or one that the paper's authors released, ready to smooth.
@@ -136,7 +224,7 @@ def load(
     path_or_name : str or Path, optional
         File of weights, the folder of a run (its best weights are taken), or the name of a bundled
         network; by default the bundled default, if the package came with one.
-    device, precision, memory
+    device, precision, memory, batch
         See `Smoother`.
     channel_order : {"rgb", "bgr"}
         See `csgisnet.checkpoint.load_network`.
@@ -152,7 +240,7 @@ def load(
     >>> result = smoother.smooth(image)  # doctest: +SKIP
     """
     network = load_network(find_weights(path_or_name), channel_order)
-    return Smoother(network, device=device, precision=precision, memory=memory)
+    return Smoother(network, device=device, precision=precision, memory=memory, batch=batch)
 
 
 def fold_batch_norm(network: SmoothingNetwork) -> SmoothingNetwork:
@@ -166,21 +254,34 @@ def fold_batch_norm(network: SmoothingNetwork) -> SmoothingNetwork:
     return folded
 
 
-def _check(image: NDArray[np.float32]) -> None:
-    """Raise unless the array is a float32 image."""
-    if not isinstance(image, np.ndarray) or image.dtype != np.float32:
+def _check(image: NDArray[Any], *types: type) -> None:
+    """Raise unless the array is an image of one of these types."""
+    if not isinstance(image, np.ndarray) or image.dtype not in types:
         kind = getattr(image, "dtype", type(image).__name__)
-        raise TypeError(f"image must be a float32 array in [0, 1], got {kind}.")
+        wanted = " or ".join(np.dtype(kind).name for kind in types)
+        scale = " in [0, 1]" if np.float32 in types else ""
+        raise TypeError(f"image must be a {wanted} array{scale}, got {kind}.")
     if image.size == 0 or (image.ndim != 2 and (image.ndim != 3 or image.shape[2] != 3)):
         raise ValueError(f"image must be (H, W) or (H, W, 3), got shape {image.shape}.")
+
+
+def _to_float(image: NDArray[Any]) -> Image:
+    """Scale integers to [0, 1]."""
+    if image.dtype == np.float32:
+        return image
+    scaled: Image = np.divide(image, np.iinfo(image.dtype).max, dtype=np.float32)
+    return scaled
+
+
+def _as_type(image: Image, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Scale [0, 1] to the range of an integer type, rounded; `image` is overwritten."""
+    if dtype == np.float32:
+        return image
+    image *= np.float32(np.iinfo(dtype).max)
+    return np.asarray(np.rint(image, out=image), dtype)
 
 
 def _bytes_per_pixel(network: SmoothingNetwork) -> float:
     """Return what the activations take at their peak: measured (300 and 1,700), and rounded up."""
     maps = 6 * network.config.width / network.config.shuffle**2
     return 4 * (maps + 40)
-
-
-def _half(tile: int, multiple: int) -> int:
-    """Return half a tile, at least the smallest."""
-    return max(tile // 2 // multiple * multiple, _SMALLEST_TILE)

@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-Image: TypeAlias = NDArray[np.float32]
+Array: TypeAlias = NDArray[Any]
+Tiled: TypeAlias = Callable[[Array], tuple[Array, ...]]
+"""Maps (h, w) or (h, w, C) to one or more arrays of that height and width."""
+
+SMALLEST_TILE = 64
+"""Side in pixels, halo not counted; smaller ones would be all halo."""
 
 
 class Span(NamedTuple):
@@ -28,37 +33,74 @@ class Span(NamedTuple):
     last: int
     """End of the pixels kept."""
 
+    @property
+    def kept(self) -> slice:
+        """The pixels kept, in the image."""
+        return slice(self.first, self.last)
+
+    @property
+    def inner(self) -> slice:
+        """The pixels kept, in the tile."""
+        return slice(self.first - self.start, self.last - self.start)
+
 
 def apply_tiled(
-    function: Callable[[Image], Image], image: Image, *, tile: int, halo: int, multiple: int = 1
-) -> Image:
+    function: Tiled, image: Array, *, pixels: int, halo: int, multiple: int = 1
+) -> tuple[Array, ...]:
     """Apply `function` tile by tile; equal to ``function(image)`` if `halo` covers its reach.
 
     Parameters
     ----------
     function : callable
-        Maps an image (h, w, C) to one of the same size; each pixel depends on those within `halo`.
+        Maps an image to arrays of its size; each pixel depends on those within `halo`.
     image : ndarray
-        Image (H, W, C).
-    tile : int
-        Largest side of a tile, halo not counted.
+        Image (H, W) or (H, W, C).
+    pixels : int
+        Largest tile, halo counted; tiles of `SMALLEST_TILE` may exceed it.
     halo : int
         Pixels read beyond each side of a tile, where the image has them.
     multiple : int
         Tiles start at multiples of this, as pixel-unshuffling networks need.
     """
     height, width = image.shape[:2]
-    if max(height, width) <= tile:
+    if height * width <= pixels:
         return function(image)
-    result = np.empty_like(image)
-    for rows in spans(height, tile, halo, multiple):
-        for columns in spans(width, tile, halo, multiple):
-            done = function(image[rows.start : rows.stop, columns.start : columns.stop])
-            result[rows.first : rows.last, columns.first : columns.last] = done[
-                rows.first - rows.start : rows.last - rows.start,
-                columns.first - columns.start : columns.last - columns.start,
-            ]
-    return result
+    tile_height, tile_width = tile_shape(height, width, pixels, halo, multiple)
+    wholes: tuple[Array, ...] = ()
+    for rows in spans(height, tile_height, halo, multiple):
+        for columns in spans(width, tile_width, halo, multiple):
+            parts = function(image[rows.start : rows.stop, columns.start : columns.stop])
+            wholes = wholes or tuple(
+                np.empty((height, width, *part.shape[2:]), part.dtype) for part in parts
+            )
+            for whole, part in zip(wholes, parts, strict=True):
+                whole[rows.kept, columns.kept] = part[rows.inner, columns.inner]
+    return wholes
+
+
+def tile_shape(
+    height: int, width: int, pixels: int, halo: int, multiple: int = 1
+) -> tuple[int, int]:
+    """Return the height and width, halo not counted, of the tiles that cost least to compute.
+
+    With their halo they have at most `pixels`, if tiles of `SMALLEST_TILE` do.
+    """
+    margin = 2 * _round_up(halo, multiple)
+    fitting = []
+    for count in range(1, math.ceil(height / SMALLEST_TILE) + 1):
+        rows = _round_up(math.ceil(height / count), multiple)
+        read = min(rows + margin, height)
+        columns = width if read * width <= pixels else pixels // read - margin
+        columns = columns // multiple * multiple if columns < width else width
+        if columns >= min(SMALLEST_TILE, width):
+            strips = math.ceil(width / columns)
+            columns = _round_up(math.ceil(width / strips), multiple)
+            cost = math.ceil(height / rows) * read * strips * min(columns + margin, width)
+            fitting.append((cost, rows, columns))
+    if not fitting:
+        return (_round_up(SMALLEST_TILE, multiple),) * 2
+    _, rows, columns = min(fitting)
+    return rows, columns
 
 
 def spans(length: int, tile: int, halo: int, multiple: int = 1) -> Iterator[Span]:
@@ -69,12 +111,6 @@ def spans(length: int, tile: int, halo: int, multiple: int = 1) -> Iterator[Span
     for first in range(0, length, step):
         last = min(first + step, length)
         yield Span(max(first - margin, 0), min(last + margin, length), first, last)
-
-
-def tile_side(memory: int, bytes_per_pixel: float, halo: int, multiple: int = 1) -> int:
-    """Return the largest tile that, halo included, takes at most `memory` bytes; at least 64."""
-    side = int(math.sqrt(memory / bytes_per_pixel)) - 2 * _round_up(halo, multiple)
-    return max(side // multiple * multiple, 64)
 
 
 def _round_up(number: int, multiple: int) -> int:

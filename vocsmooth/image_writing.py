@@ -35,6 +35,7 @@ FORMATS = {
 
 _OPAQUE_FORMATS = ("JPEG", "BMP")
 _DEEP_FORMATS = ("PNG", "TIFF")
+_ROWS = 256  # filtered at a time
 _PNG_COLOR_TYPE = {1: 0, 2: 4, 3: 2, 4: 6}  # by channels: grey, grey + alpha, RGB, RGBA
 
 
@@ -92,18 +93,20 @@ def format_of(path: Path) -> str:
 
 def _channels(picture: Picture) -> Pixels:
     """Stack pixels and alpha to ``(H, W, 1 to 4)``."""
-    layers = [picture.pixels] if picture.alpha is None else [picture.pixels, picture.alpha]
-    return np.ascontiguousarray(np.dstack(layers))  # cv2 takes no other
+    if picture.alpha is None:
+        height, width = picture.pixels.shape[:2]
+        return np.ascontiguousarray(picture.pixels).reshape(height, width, -1)
+    return np.dstack([picture.pixels, picture.alpha])
 
 
-def _encode(channels: Pixels, form: str, icc: bytes | None, quality: int) -> bytes:
+def _encode(channels: Pixels, form: str, icc: bytes | None, quality: int) -> memoryview:
     """Encode into memory with the writer that can hold this depth."""
     if channels.dtype == np.uint8:
         return _encode_8_bit(channels, form, icc, quality)
     return _encode_png_16(channels, icc) if form == "PNG" else _encode_tiff_16(channels, icc)
 
 
-def _encode_8_bit(channels: NDArray[Any], form: str, icc: bytes | None, quality: int) -> bytes:
+def _encode_8_bit(channels: NDArray[Any], form: str, icc: bytes | None, quality: int) -> memoryview:
     """Encode with Pillow."""
     options: dict[str, dict[str, Any]] = {
         "JPEG": {"quality": quality, "subsampling": 0},
@@ -113,26 +116,38 @@ def _encode_8_bit(channels: NDArray[Any], form: str, icc: bytes | None, quality:
     image = Image.fromarray(channels[:, :, 0] if channels.shape[2] == 1 else channels)
     buffer = io.BytesIO()
     image.save(buffer, form, icc_profile=icc, **options.get(form, {}))
-    return buffer.getvalue()
+    return buffer.getbuffer()
 
 
-def _encode_png_16(channels: NDArray[Any], icc: bytes | None) -> bytes:
-    """Encode as 16-bit PNG; each row is stored as differences to the row above (filter 2, "up")."""
+def _encode_png_16(channels: NDArray[Any], icc: bytes | None) -> memoryview:
+    """Encode as 16-bit PNG."""
     height, width, count = channels.shape
-    rows = channels.astype(">u2").view(np.uint8).reshape(height, -1)
-    filtered = np.full((height, 1 + rows.shape[1]), 2, np.uint8)
-    filtered[:, 1:] = np.diff(rows, axis=0, prepend=np.uint8(0))
     header = struct.pack(">IIBBBBB", width, height, 16, _PNG_COLOR_TYPE[count], 0, 0, 0)
     profile = _png_chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(icc)) if icc else b""
-    return b"".join(
-        [
-            b"\x89PNG\r\n\x1a\n",
-            _png_chunk(b"IHDR", header),
-            profile,
-            _png_chunk(b"IDAT", zlib.compress(filtered.tobytes())),
-            _png_chunk(b"IEND", b""),
-        ]
-    )
+    content = [
+        b"\x89PNG\r\n\x1a\n",
+        _png_chunk(b"IHDR", header),
+        profile,
+        _png_chunk(b"IDAT", _compress_rows(channels)),
+        _png_chunk(b"IEND", b""),
+    ]
+    return memoryview(b"".join(content))
+
+
+def _compress_rows(channels: NDArray[Any]) -> bytes:
+    """Compress rows, each as differences to the row above (filter 2, "up"), some at a time."""
+    height, width, count = channels.shape
+    compressor = zlib.compressobj()
+    above = np.zeros((1, 2 * width * count), np.uint8)
+    parts = []
+    for top in range(0, height, _ROWS):
+        band = channels[top : top + _ROWS]
+        rows = band.astype(">u2").view(np.uint8).reshape(len(band), -1)
+        filtered = np.full((len(rows), 1 + rows.shape[1]), 2, np.uint8)
+        filtered[:, 1:] = np.diff(rows, axis=0, prepend=above)
+        above = rows[-1:]
+        parts.append(compressor.compress(filtered.data))
+    return b"".join([*parts, compressor.flush()])
 
 
 def _png_chunk(name: bytes, data: bytes) -> bytes:
@@ -140,7 +155,7 @@ def _png_chunk(name: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
 
-def _encode_tiff_16(channels: NDArray[Any], icc: bytes | None) -> bytes:
+def _encode_tiff_16(channels: NDArray[Any], icc: bytes | None) -> memoryview:
     """Encode as 16-bit TIFF; grey with alpha becomes RGBA, since few readers know the former."""
     if channels.shape[2] == 2:
         channels = channels[:, :, [0, 0, 0, 1]]
@@ -155,4 +170,4 @@ def _encode_tiff_16(channels: NDArray[Any], icc: bytes | None) -> bytes:
         iccprofile=icc,
         metadata=None,
     )
-    return buffer.getvalue()
+    return buffer.getbuffer()

@@ -68,6 +68,7 @@ DECODER_ERRORS = (
 _ORIENTATION = 0x0112
 _TIFF_BITS_PER_SAMPLE = 258
 _PNG_GREY_ALPHA = 4
+_ROWS = 256  # compared at a time
 _PILLOW_LIMIT = threading.Lock()
 
 
@@ -304,7 +305,9 @@ def _agrees(deep: Pixels, shallow: Pixels) -> bool:
     """Whether 16-bit values are the 8-bit ones but for rounding, whether cut or rounded."""
     if deep.shape != shallow.shape:
         return False
-    return bool(np.abs((deep >> 8).astype(np.int16) - shallow).max() <= 1)
+    rows = range(0, len(deep), _ROWS)
+    bands = ((deep[top : top + _ROWS], shallow[top : top + _ROWS]) for top in rows)
+    return all(np.abs((mine >> 8).astype(np.int16) - other).max() <= 1 for mine, other in bands)
 
 
 def _turned(array: Pixels, orientation: int) -> Pixels:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vocsmooth.errors import InputError
-from vocsmooth.folders import IMAGE_SUFFIXES
+from vocsmooth.file_tasks import IMAGE_SUFFIXES
 
 _SHOWN = 5
 

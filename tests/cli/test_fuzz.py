@@ -268,7 +268,11 @@ def test_a_full_disk_is_named_and_leaves_no_partial_file(two_images: Path, tmp_p
     result = run("vocsmooth", *words, "--out", out, before=limit)
     assert result.returncode == 1
     assert "Traceback" not in result.stderr
-    assert f"failed: {out / 'large.png'}: cannot be written: File too large." in result.stderr
+    large = two_images / "large.png"
+    assert (
+        f"failed: {large}: the result {out / 'large.png'} cannot be written: File too large."
+        in result.stderr
+    )
     assert "1 written, 0 skipped, 1 failed" in result.stdout
     assert outputs(out) == {out / "small.png"}
 
@@ -286,7 +290,10 @@ def test_a_folder_that_cannot_be_written_is_named(two_images: Path, tmp_path: Pa
     assert result.returncode == 1
     assert "Traceback" not in result.stderr
     for name in ("small.png", "large.png"):
-        assert f"failed: {out / name}: cannot be written: Permission denied." in result.stderr
+        assert (
+            f"failed: {two_images / name}: the result {out / name} cannot be written: "
+            "Permission denied." in result.stderr
+        )
     result = run("vocsmooth", *words, "--out", out / "deeper", prefix=prefix)
     assert result.returncode == 1
     assert f"Error: {out / 'deeper'}: cannot make folder: Permission denied." in result.stderr

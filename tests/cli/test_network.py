@@ -134,3 +134,34 @@ def test_training_without_its_teachers_says_both_ways_to_get_them(
     assert result.exit_code == 1
     assert "train-segmenter" in result.stderr
     assert "checkpoint" in result.stderr
+
+
+def test_edges_are_saved_beside_the_results_and_batches_change_nothing(
+    csgisnet: Command, run: Path, tmp_path: Path
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 21, 33, 3), np.uint8)
+    (tmp_path / "in").mkdir()
+    for number, image in enumerate(pixels):
+        Image.fromarray(image).save(tmp_path / f"in/{number}.png")
+    words = ("predict", tmp_path / "in", "--checkpoint", run, "--device", "cpu", "--save-edges")
+    for out, batch in (("one", 1), ("many", 4)):
+        result = csgisnet(*words, "--out", tmp_path / out, "--batch", batch)
+        assert result.exit_code == 0, result.output
+    names = sorted(path.name for path in (tmp_path / "one").iterdir())
+    assert names == sorted([f"{n}.png" for n in range(6)] + [f"{n}_edges.png" for n in range(6)])
+    for name in names:
+        one, many = pixels_of(tmp_path / "one" / name), pixels_of(tmp_path / "many" / name)
+        assert one.shape == ((21, 33) if "edges" in name else (21, 33, 3))
+        assert np.abs(one.astype(int) - many).max() <= 1
+
+
+def test_edges_collide_before_anything_is_written(
+    csgisnet: Command, run: Path, tmp_path: Path
+) -> None:
+    for name in ("a.jpg", "a_edges.png"):
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+    words = ("predict", tmp_path / "a*", "--checkpoint", run, "--out", tmp_path / "out")
+    result = csgisnet(*words, "--save-edges")
+    assert result.exit_code == 1
+    assert f"would both write {tmp_path / 'out/a_edges.png'}" in result.stderr
+    assert not (tmp_path / "out").exists()

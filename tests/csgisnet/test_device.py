@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import platform
+import subprocess
+import sys
+
 import pytest
 import torch
 
-from csgisnet.device import autocast, pick_device
+from csgisnet.device import autocast, is_out_of_memory, pick_device
 from csgisnet.errors import ConfigError
 
 
@@ -30,3 +34,39 @@ def test_precision_decides_the_type_of_products() -> None:
     for precision, expected in (("auto", torch.float32), ("bfloat16", torch.bfloat16)):
         with autocast(cpu, precision):  # type: ignore[arg-type]
             assert (weight @ weight).dtype == expected
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory", True),
+        ("MPS backend out of memory (MPS allocated: 1.00 GB)", True),
+        ("could not create a primitive", True),
+        ("Given groups=1, weight of size [8, 3, 3, 3], expected input to have 3 channels", False),
+    ],
+)
+def test_errors_of_memory_are_told_from_others(message: str, expected: bool) -> None:
+    assert is_out_of_memory(RuntimeError(message)) == expected
+
+
+KEPT = """
+import sys, torch
+from csgisnet.device import keep_freed_memory, return_freed_memory
+if sys.argv[1] == "keep":
+    keep_freed_memory()
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096
+before = resident()
+torch.ones(30_000_000).sum()
+kept = resident() - before
+return_freed_memory()
+print(kept > 100_000_000, resident() - before > 100_000_000)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
+def test_freed_memory_is_kept_until_it_is_returned() -> None:
+    for mode, expected in (("keep", "True False\n"), ("leave", "False False\n")):
+        line = [sys.executable, "-c", KEPT, mode]
+        result = subprocess.run(line, capture_output=True, text=True, check=True)
+        assert result.stdout == expected

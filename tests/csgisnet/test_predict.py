@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,15 +57,117 @@ def test_tiles_give_what_the_whole_image_gives(
     config: NetworkConfig, shape: tuple[int, ...]
 ) -> None:
     network, image = trained(config), picture(*shape)
-    tiled = Smoother(network, device="cpu", memory=1)
-    assert tiled.tile == 64
+    tiled = Smoother(network, device="cpu", memory=1)  # the smallest tiles
     whole = Smoother(network, device="cpu")
-    assert whole.tile > max(shape)
+    assert tiled.pixels < image.shape[0] * image.shape[1] < whole.pixels
     np.testing.assert_allclose(tiled.smooth(image), whole.smooth(image), atol=1e-5, rtol=0)
     with torch.no_grad():
         expected = network(torch.from_numpy(image).permute(2, 0, 1)[None]).result[0]
     plain = expected.permute(1, 2, 0).clamp(0, 1).numpy()
     np.testing.assert_allclose(whole.smooth(image), plain, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("config", [PLAIN, SHUFFLED])
+def test_a_tile_sees_as_far_as_the_network_does(config: NetworkConfig) -> None:
+    """With a smaller halo than the receptive radius tiles differ: the test above can fail."""
+    network, image = trained(config), picture(150, 201, 3)
+    smoother = Smoother(network, device="cpu", memory=1)
+    expected = Smoother(network, device="cpu").smooth(image)
+    smoother._halo = 4
+    assert np.abs(smoother.smooth(image) - expected).max() > 1e-4
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("shape", [(90, 130, 3), (90, 130)])
+def test_pixels_are_smoothed_as_floats_and_rounded(
+    shape: tuple[int, ...], dtype: type[np.unsignedinteger[Any]]
+) -> None:
+    top = np.iinfo(dtype).max
+    pixels = np.random.default_rng(3).integers(0, top, shape, dtype, endpoint=True)
+    network = trained(SHUFFLED)
+    for memory in (1, 1 << 30):
+        smoother = Smoother(network, device="cpu", memory=memory)
+        for strength in (1.0, 0.0, 0.5, 2.0):
+            result, edges = smoother.smooth_pixels(pixels, strength)
+            assert edges is None
+            assert result.dtype == dtype
+            image = pixels.astype(np.float32) / np.float32(top)
+            expected = smoother.smooth(image, strength) * np.float32(top)
+            np.testing.assert_array_equal(result, np.rint(expected))
+        np.testing.assert_array_equal(smoother.smooth_pixels(pixels, 0.0)[0], pixels)
+
+
+def test_edges_are_the_edge_head_at_eight_bits() -> None:
+    network = trained(PLAIN)
+    pixels = np.random.default_rng(3).integers(0, 256, (90, 201, 3), np.uint8)
+    with torch.no_grad():
+        x = torch.from_numpy(pixels / np.float32(255)).permute(2, 0, 1)[None]
+        expected = network(x).edge[0, 0].sigmoid().numpy() * 255
+    for memory in (1, 1 << 30):
+        smoother = Smoother(network, device="cpu", memory=memory)
+        smoothed, edges = smoother.smooth_pixels(pixels, with_edges=True)
+        assert edges is not None
+        assert edges.dtype == np.uint8
+        np.testing.assert_allclose(edges, expected, atol=0.501)
+        np.testing.assert_array_equal(smoothed, smoother.smooth_pixels(pixels)[0])
+
+
+def test_batches_give_what_single_images_give() -> None:
+    smoother = Smoother(trained(SHUFFLED), device="cpu", batch=4)
+    alone = Smoother(trained(SHUFFLED), device="cpu")
+    images = [picture(30, 40, 3) * np.float32(n / 12) for n in range(12)] + [picture(40, 30)]
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(smoother.smooth, images))
+    for image, result in zip(images, results, strict=True):
+        np.testing.assert_allclose(result, alone.smooth(image), atol=1e-5)
+
+
+SCARCE = """
+import resource, sys
+import numpy as np
+from csgisnet import load
+file, allowed, height = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+smoother = load(file, device="cpu", memory=8 << 30)
+image = np.random.default_rng(2).random((height, 1600, 3), dtype=np.float32)
+smoother.smooth(image[:64, :64])
+before = smoother.pixels
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + allowed, -1))
+try:
+    result = smoother.smooth(image)
+except MemoryError as error:
+    sys.exit(f"MemoryError: {error}")
+resource.setrlimit(resource.RLIMIT_AS, (-1, -1))
+np.save(file + ".npy", result)
+print(before, smoother.pixels)
+"""
+
+
+def smooth_scarcely(
+    folder: Path, height: int, allowed: int
+) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """Smooth an image in a process that gets no more than `allowed` bytes for it."""
+    path = folder / "net.safetensors"
+    save_network(path, trained(SHUFFLED))
+    line = [sys.executable, "-c", SCARCE, str(path), str(allowed), str(height)]
+    return path, subprocess.run(line, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs limits on address space")
+def test_too_little_memory_makes_tiles_smaller(tmp_path: Path) -> None:
+    path, result = smooth_scarcely(tmp_path, 2400, 400_000_000)
+    assert result.returncode == 0, result.stderr
+    before, after = map(int, result.stdout.split())
+    assert after <= 2400 * 1600 / 2 < before
+    expected = load(path, device="cpu").smooth(picture(2400, 1600, 3))
+    np.testing.assert_allclose(np.load(f"{path}.npy"), expected, atol=1e-5)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs limits on address space")
+def test_too_little_memory_for_any_tile_is_an_error(tmp_path: Path) -> None:
+    _, result = smooth_scarcely(tmp_path, 200, 0)
+    assert result.returncode == 1
+    assert result.stderr.startswith("MemoryError: ")
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 5, 3), (7, 2), (9, 9, 3)])
@@ -116,3 +222,18 @@ def test_other_arrays_are_refused(
 ) -> None:
     with pytest.raises(error, match=message):
         Smoother(trained(PLAIN), device="cpu").smooth(image)
+
+
+def test_pixels_of_other_types_are_refused() -> None:
+    smoother = Smoother(trained(PLAIN), device="cpu")
+    with pytest.raises(TypeError, match="uint8 or uint16 array, got float32"):
+        smoother.smooth_pixels(picture(4, 4))  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_gives_what_the_cpu_gives() -> None:
+    network, image = trained(SHUFFLED), picture(300, 200, 3)
+    expected = Smoother(network, device="cpu").smooth(image)
+    for precision, tolerance in (("float32", 5e-3), ("bfloat16", 5e-2)):  # TF32 in convolutions
+        smoother = Smoother(network, device="cuda", precision=precision)  # type: ignore[arg-type]
+        np.testing.assert_allclose(smoother.smooth(image), expected, atol=tolerance)

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vocsmooth.errors import ConvergenceError, InputError
-from vocsmooth.folders import Outcome, Task, plan, run
+from vocsmooth.file_tasks import Task, plan
+from vocsmooth.folders import Outcome, on_floats, run
 from vocsmooth.guided import guided_filter
 from vocsmooth.image_writing import write_picture
 from vocsmooth.images import Picture, read_picture
@@ -86,7 +87,7 @@ def test_files_and_folders_mix_and_a_file_given_twice_counts_once(
 def test_results_inside_the_input_folder_are_not_taken_for_inputs(photos: Path) -> None:
     out = photos / "smoothed"
     first = plan([photos], out)
-    run(first, halve)
+    run(first, on_floats(halve))
     assert plan([photos], out) == first
 
 
@@ -129,7 +130,7 @@ def test_every_result_is_written_and_reported(
 ) -> None:
     reported: list[Outcome] = []
     tasks = plan([photos], tmp_path / "out", ending="png")
-    summary = run(tasks, halve, jobs=jobs, workers=workers, progress=reported.append)
+    summary = run(tasks, on_floats(halve), jobs=jobs, workers=workers, progress=reported.append)
     assert (summary.written, summary.skipped, summary.failures) == (5, 0, ())
     assert {outcome.task for outcome in reported} == set(tasks)
     for task in tasks:
@@ -139,7 +140,7 @@ def test_every_result_is_written_and_reported(
 
 
 def test_processes_give_the_same_bytes_as_one(photos: Path, tmp_path: Path) -> None:
-    function = partial(guided_filter, radius=2, eps=0.01)
+    function = on_floats(partial(guided_filter, radius=2, eps=0.01))
     run(plan([photos], tmp_path / "one"), function, jobs=1)
     run(plan([photos], tmp_path / "two"), function, jobs=2)
     one = {p.relative_to(tmp_path / "one"): p.read_bytes() for p in files(tmp_path / "one")}
@@ -161,7 +162,7 @@ def test_depth_alpha_profile_and_grey_pass_through_and_results_are_rounded(tmp_p
         write_picture(
             tmp_path / "in.png", Picture(pixels=rgba[:, :, :3], alpha=rgba[:, :, 3], icc=icc)
         )
-        run(plan([tmp_path / "in.png"], tmp_path / "out"), halve)
+        run(plan([tmp_path / "in.png"], tmp_path / "out"), on_floats(halve))
         result = read_picture(tmp_path / "out" / "in.png")
         assert result.pixels.dtype == dtype
         assert result.alpha is not None
@@ -175,7 +176,7 @@ def test_depth_alpha_profile_and_grey_pass_through_and_results_are_rounded(tmp_p
         seen.append((image.shape, image.dtype.name))
         return image
 
-    run(plan([save(tmp_path / "grey.png", shape=(4, 3))], tmp_path / "out"), look)
+    run(plan([save(tmp_path / "grey.png", shape=(4, 3))], tmp_path / "out"), on_floats(look))
     assert seen == [((4, 3), "float32")]
     assert read_picture(tmp_path / "out" / "grey.png").pixels.shape == (4, 3)
 
@@ -191,7 +192,7 @@ def test_bad_files_are_named_and_the_others_written(
     (photos / "cut.jpg").write_bytes(save(photos / "a.jpg").read_bytes()[:300])
     os.mkfifo(photos / "pipe.bmp")
     tasks = plan([photos], tmp_path / "out")
-    summary = run(tasks, halve, jobs=jobs)
+    summary = run(tasks, on_floats(halve), jobs=jobs)
     assert summary.written == 5
     failed = [outcome.task.source.name for outcome in summary.failures]
     assert failed == [
@@ -212,7 +213,7 @@ def test_what_the_function_cannot_do_fails_that_file_only(tmp_path: Path) -> Non
             raise ConvergenceError("did not converge.")
         return image * np.float32(np.nan) if image[0, 0, 0] == 1 else image
 
-    summary = run(plan([tmp_path / "in"], tmp_path / "out"), refuse)
+    summary = run(plan([tmp_path / "in"], tmp_path / "out"), on_floats(refuse))
     reasons = [outcome.reason for outcome in summary.failures]
     assert reasons == [
         f"{tmp_path}/in/a.png: did not converge.",
@@ -226,14 +227,14 @@ def test_a_programming_error_is_not_hidden(photos: Path, tmp_path: Path) -> None
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        run(plan([photos], tmp_path / "out"), broken)
+        run(plan([photos], tmp_path / "out"), on_floats(broken))
 
 
 def test_skip_existing_leaves_whole_outputs_alone(photos: Path, tmp_path: Path) -> None:
     tasks = plan([photos], tmp_path / "out")
-    run(tasks[:2], halve)
+    run(tasks[:2], on_floats(halve))
     before = [task.destination.stat().st_mtime_ns for task in tasks[:2]]
-    summary = run(tasks, halve, skip_existing=True)
+    summary = run(tasks, on_floats(halve), skip_existing=True)
     assert (summary.written, summary.skipped) == (3, 2)
     assert [task.destination.stat().st_mtime_ns for task in tasks[:2]] == before
 
@@ -242,7 +243,7 @@ def test_results_that_cannot_be_made_are_an_error(photos: Path, tmp_path: Path) 
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "deep").touch()
     with pytest.raises(InputError, match=r"deep.*: cannot make folder: "):
-        run(plan([photos], tmp_path / "out"), halve)
+        run(plan([photos], tmp_path / "out"), on_floats(halve))
 
 
 def test_a_full_disk_leaves_no_partial_file(tmp_path: Path) -> None:
@@ -255,12 +256,13 @@ def test_a_full_disk_leaves_no_partial_file(tmp_path: Path) -> None:
     old = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, old[1]))
     try:
-        summary = run(plan([tmp_path / "in"], tmp_path / "out"), halve)
+        summary = run(plan([tmp_path / "in"], tmp_path / "out"), on_floats(halve))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, old)
     assert summary.written == 1
     assert [f.reason for f in summary.failures] == [
-        f"{tmp_path}/out/large.png: cannot be written: File too large."
+        f"{tmp_path}/in/large.png: the result {tmp_path}/out/large.png cannot be written: "
+        "File too large."
     ]
     assert [path.name for path in files(tmp_path / "out")] == ["small.png"]
 
@@ -275,8 +277,53 @@ def deadly(image: Float) -> Float:
 def test_a_file_that_kills_its_worker_is_named_and_the_others_written(tmp_path: Path) -> None:
     for name, height in (("a.png", 3), ("b.png", 7), ("c.png", 3), ("d.png", 3)):
         save(tmp_path / "in" / name, shape=(height, 3, 3))
-    summary = run(plan([tmp_path / "in"], tmp_path / "out"), deadly, jobs=2)
+    summary = run(plan([tmp_path / "in"], tmp_path / "out"), on_floats(deadly), jobs=2)
     assert [outcome.reason for outcome in summary.failures] == [
         f"{tmp_path}/in/b.png: its worker process died (killed, or out of memory)."
     ]
     assert sorted(p.name for p in files(tmp_path / "out")) == ["a.png", "c.png", "d.png"]
+
+
+def with_edges(pixels: Any) -> tuple[Any, NDArray[np.uint8]]:
+    """Half the image, and its first channel as edges."""
+    return pixels // 2, np.ascontiguousarray(pixels[..., 0])
+
+
+def test_edges_are_written_beside_the_results(tmp_path: Path) -> None:
+    save(tmp_path / "in/deep/a.jpg")
+    tasks = plan([tmp_path / "in"], tmp_path / "out", suffix="_s", edges=True)
+    assert run(tasks, with_edges).written == 1
+    out = tmp_path / "out/deep"
+    assert sorted(path.name for path in files(tmp_path / "out")) == ["a_s.jpg", "a_s_edges.png"]
+    assert (read_picture(out / "a_s_edges.png").pixels == np.full((6, 5), 100)).all()
+    assert run(tasks, with_edges, skip_existing=True).skipped == 1
+    (out / "a_s_edges.png").unlink()  # the pair is not complete
+    assert run(tasks, with_edges, skip_existing=True).written == 1
+    assert (out / "a_s_edges.png").is_file()
+
+
+def test_edges_collide_like_results(tmp_path: Path) -> None:
+    save(tmp_path / "in/a.jpg")
+    save(tmp_path / "in/a_edges.png")
+    assert len(plan([tmp_path / "in"], tmp_path / "out")) == 2
+    with pytest.raises(InputError, match=r"would both write .*out/a_edges\.png"):
+        plan([tmp_path / "in"], tmp_path / "out", edges=True)
+
+
+def test_edges_of_a_picture_that_cannot_be_written_do_not_stay(tmp_path: Path) -> None:
+    rgba = np.zeros((6, 5, 4), np.uint8)
+    (tmp_path / "in").mkdir()
+    Image.fromarray(rgba).save(tmp_path / "in/a.png")
+    tasks = plan([tmp_path / "in"], tmp_path / "out", ending="jpg", edges=True)
+    (failure,) = run(tasks, with_edges).failures
+    assert failure.reason == (
+        f"{tmp_path}/in/a.png: {tmp_path}/out/a.jpg: JPEG cannot hold the alpha channel; "
+        "write png, tiff or webp."
+    )
+    assert list(files(tmp_path / "out")) == []
+
+
+@pytest.mark.parametrize("suffix", ["/x", "a/../b", "\0"])
+def test_a_suffix_that_is_no_part_of_a_name_is_refused(tmp_path: Path, suffix: str) -> None:
+    with pytest.raises(InputError, match=r"suffix .* is no part of a file's name"):
+        plan([save(tmp_path / "a.png")], tmp_path / "out", suffix=suffix)

@@ -1,0 +1,155 @@
+"""Which file of a folder goes where: every output is planned, and collisions refused, first."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vocsmooth.errors import InputError
+from vocsmooth.image_writing import FORMATS
+from vocsmooth.settings import nearest
+
+IMAGE_SUFFIXES = frozenset(FORMATS) | {".gif", ".ppm", ".pgm", ".avif", ".jp2"}
+"""Endings, in any case, by which files are found in folders; a file named itself may have any."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One file to smooth."""
+
+    source: Path
+    destination: Path
+    edges: Path | None = None
+    """Where its edges go, if they are asked for."""
+
+    @property
+    def outputs(self) -> tuple[Path, ...]:
+        """All files that it writes."""
+        return (self.destination,) if self.edges is None else (self.destination, self.edges)
+
+
+def plan(
+    inputs: Sequence[Path],
+    out: Path,
+    *,
+    suffix: str = "",
+    ending: str | None = None,
+    edges: bool = False,
+) -> list[Task]:
+    """Pair every input image with its output, and refuse the whole run if two paths collide.
+
+    Parameters
+    ----------
+    inputs : sequence of Path
+        Files, and folders, which are searched through all sub-folders (links to folders are not
+        followed, names that begin with a dot are passed over). Sub-folders are mirrored in `out`.
+    out : Path
+        Folder for the results; may not exist yet. Where it lies inside an input folder, what it
+        holds is no input.
+    suffix : str
+        Added to each file's name before its ending.
+    ending : str, optional
+        "png", "jpg", ...: the format of all results. By default each keeps its own; formats that
+        can be read but not written become PNG.
+    edges : bool
+        Plan a picture of the edges beside each result: its name, then "_edges.png".
+
+    Returns
+    -------
+    list of Task
+        In the order of `inputs`, each folder's files sorted by path.
+
+    Raises
+    ------
+    InputError
+        An input is missing, a folder holds no image, the format is unknown, the suffix is no part
+        of a name, two inputs would write one output, or an output would replace an input.
+    """
+    if not inputs:
+        raise InputError("No inputs: give image files or folders.")
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file; the results need a folder.")
+    if "\0" in suffix or Path(f"x{suffix}").name != f"x{suffix}":
+        raise InputError(f"The suffix {suffix!r} is no part of a file's name.")
+    new_ending = None if ending is None else _checked_ending(ending)
+    tasks = {}
+    for given in inputs:
+        for source, relative in _find(given, out):
+            place, stem = out / relative.parent, relative.stem + suffix
+            task = Task(
+                source=source,
+                destination=place / (stem + (new_ending or _own_ending(relative))),
+                edges=place / f"{stem}_edges.png" if edges else None,
+            )
+            tasks[task.source, task.destination] = task  # the same file given twice is one task
+    _refuse_collisions(tasks.values())
+    return list(tasks.values())
+
+
+def _find(given: Path, out: Path) -> list[tuple[Path, Path]]:
+    """Return (file, path under the output folder) for a file or for all images in a folder."""
+    if not given.is_dir():
+        if not (given.exists() or given.is_symlink()):
+            raise InputError(f"No file or folder {given}.")
+        return [(given, Path(given.name))]
+    found = []
+    for folder, subfolders, files in os.walk(given, onerror=_refuse_folder):
+        here = Path(folder)
+        subfolders[:] = [
+            name
+            for name in subfolders
+            if not name.startswith(".") and os.path.realpath(here / name) != os.path.realpath(out)
+        ]
+        # A folder or link named like an image is taken for one and reported when it is read.
+        names = [name for name in subfolders + files if _looks_like_an_image(name)]
+        found += [(here / name, (here / name).relative_to(given)) for name in names]
+    if not found:
+        endings = " ".join(sorted(IMAGE_SUFFIXES))
+        raise InputError(f"No images in {given}; looked for files ending in {endings}.")
+    return sorted(found)
+
+
+def _looks_like_an_image(name: str) -> bool:
+    """Whether a name in a folder has the ending of an image and is not hidden."""
+    return not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES
+
+
+def _refuse_folder(error: OSError) -> None:
+    """Stop before starting when a folder cannot be listed: its images would be missed silently."""
+    raise InputError(f"{error.filename}: cannot be listed: {error.strerror}.")
+
+
+def _own_ending(path: Path) -> str:
+    """Ending of the output for an input that keeps its format, if that can be written."""
+    return path.suffix if path.suffix.lower() in FORMATS else ".png"
+
+
+def _checked_ending(ending: str) -> str:
+    """Return the ending with its dot."""
+    dotted = "." + ending.lower().removeprefix(".")
+    if dotted not in FORMATS:
+        legal = [name.removeprefix(".") for name in FORMATS]
+        raise InputError(f"Cannot write format {ending!r}.{nearest(ending, legal)}")
+    return dotted
+
+
+def _refuse_collisions(tasks: Iterable[Task]) -> None:
+    """Refuse two writers of one output, and outputs over inputs."""
+    sources = {os.path.realpath(task.source) for task in tasks}  # links to themselves too
+    writers: dict[str, Path] = {}
+    for task in tasks:
+        for output in task.outputs:
+            place = os.path.realpath(output)
+            if place in sources:
+                raise InputError(
+                    f"The result of {task.source} would replace the input {place}; "
+                    "choose another output folder, or a suffix for the names."
+                )
+            other = writers.setdefault(os.path.normcase(place), task.source)
+            if other != task.source:
+                raise InputError(
+                    f"{other} and {task.source} would both write {output}; "
+                    "run them into different output folders."
+                )
