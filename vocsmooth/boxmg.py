@@ -1,7 +1,8 @@
 """The grids of vocsmooth/multigrid.py in NumPy: line solves, coarse grids, one V-cycle.
 
-Arrays have a border of zeros one point wide, so that a neighbour outside the image counts as zero.
-A coupling is stored at its left or upper point.
+Fields (C, H, W) are taken apart into quarters (galerkin.split) while a grid is at work. What is
+said here of rows holds for columns too: they are the rows of the turned quarters, which are views
+of the same memory.
 """
 
 from __future__ import annotations
@@ -13,186 +14,178 @@ from numpy.typing import NDArray
 from scipy.linalg.lapack import spttrf, spttrs
 
 from vocsmooth.errors import ConvergenceError
-from vocsmooth.galerkin import Couplings, Interpolation, coarsen
+from vocsmooth.galerkin import (
+    HERE,
+    THERE,
+    Array,
+    Couplings,
+    Interpolation,
+    Quarters,
+    coarsen,
+    join,
+    move,
+    split,
+    turn,
+)
 
-Field = NDArray[np.float32]
-"""(C, H + 2, W + 2)"""
-
-INSIDE, NEXT, BEFORE = slice(1, -1), slice(2, None), slice(0, -2)
+NEIGHBOURS = ((-1, 0), (0, 1))
+"""Where in the other parity's quarter the neighbours of an even, and of an odd, point are."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Grid:
-    """Couplings, factored line systems, and (but for the coarsest) the weights from the next grid.
+    """A grid as rows and as columns, and (but for the coarsest) the weights from the next grid."""
 
-    `rows` and `columns` hold the factors of the even and of the odd lines.
-    """
-
-    couplings: Couplings
-    rows: tuple[LineFactors, LineFactors]
-    columns: tuple[LineFactors, LineFactors]
+    shape: tuple[int, int]
+    rows: Lines
+    columns: Lines
     weights: Interpolation | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class LineFactors:
-    """L D L' of all lines of one parity, end to end as one tridiagonal system."""
+class Lines:
+    """Couplings, and the factored systems of the even and of the odd rows."""
 
-    diagonal: NDArray[np.float32]
-    subdiagonal: NDArray[np.float32]
+    couplings: Couplings
+    factors: tuple[Factors, Factors]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Factors:
+    """The systems of all rows of one parity: odd points are eliminated, even ones factored.
+
+    `scale` is 1 / diagonal of the odd points, `gain` and `following` are the weights of the even
+    points before and after them; `pivots` and `multipliers` are L D L' of what is left, the rows
+    end to end as one tridiagonal system.
+    """
+
+    scale: Array
+    gain: Array
+    following: Array
+    pivots: Array
+    multipliers: Array
 
 
 def build_grids(east: NDArray[np.floating], south: NDArray[np.floating]) -> list[Grid]:
     """Coarsen the five-point system with mass 1 until a grid is a single line."""
-    couplings = Couplings(
-        mass=bordered(np.ones_like(east)), east=bordered(east), south=bordered(south)
-    )
+    shape = east.shape[0], east.shape[1]
+    couplings = Couplings(mass=split(np.ones(shape), 1), east=split(east), south=split(south))
     grids = []
-    while min(couplings.mass.shape) > 3:
+    while min(shape) > 1:
         weights, coarser = coarsen(couplings)
-        grids.append(_factor(couplings, weights))
+        grids.append(_factor_grid(shape, couplings, weights))
         couplings = coarser
-    grids.append(_factor(couplings, None))
+        shape = (shape[0] + 1) // 2, (shape[1] + 1) // 2
+    grids.append(_factor_grid(shape, couplings, None))
     return grids
 
 
-def cycle(grids: list[Grid], rhs: Field) -> Field:
+def cycle(grids: list[Grid], rhs: Array) -> Array:
     """One V-cycle from zero, an approximation to A^-1 rhs: rows down, columns up."""
     grid = grids[0]
-    x = _sweep_rows(grid, rhs)
+    right_side = split(rhs)
+    x = np.zeros_like(right_side)
+    x[0] = right_side[0]
+    _solve(grid.rows.factors[0], *x[0])  # beside odd rows that are still zero
+    _sweep(grid.rows, x, right_side, 1)
     if grid.weights is not None:
-        residual = _from_rows(grid.couplings, x, 0)  # the odd rows have none after the sweep
+        residual = _from_beside(grid.rows.couplings, x, 0)  # odd rows have none after the sweep
         _interpolate(grid.weights, x, cycle(grids[1:], _restrict(grid.weights, residual)))
-    _sweep_columns(grid, x, rhs)
-    return x
+    for parity in (0, 1):
+        _sweep(grid.columns, turn(x), turn(right_side), parity)
+    return join(x, grid.shape)
 
 
-def bordered(values: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Add the border of zeros to the last two axes."""
-    padding = ((0, 0),) * (values.ndim - 2) + ((1, 1), (1, 1))
-    return np.pad(values.astype(np.float32), padding)
-
-
-def _factor(couplings: Couplings, weights: Interpolation | None) -> Grid:
+def _factor_grid(
+    shape: tuple[int, int], couplings: Couplings, weights: Interpolation | None
+) -> Grid:
     """Factor the row and the column systems of a grid."""
-    diagonal = _diagonal(couplings)
-    east = couplings.east[INSIDE, INSIDE]
-    south = couplings.south[INSIDE, INSIDE].T
-    return Grid(
-        couplings=couplings,
-        weights=weights,
-        rows=(_factor_lines(diagonal[::2], east[::2]), _factor_lines(diagonal[1::2], east[1::2])),
-        columns=(
-            _factor_lines(diagonal.T[::2], south[::2]),
-            _factor_lines(diagonal.T[1::2], south[1::2]),
-        ),
+    rows, columns = _factor_rows(couplings), _factor_rows(couplings.turned())
+    return Grid(shape=shape, rows=rows, columns=columns, weights=weights)
+
+
+def _factor_rows(couplings: Couplings) -> Lines:
+    return Lines(couplings=couplings, factors=(_factor(couplings, 0), _factor(couplings, 1)))
+
+
+def _factor(couplings: Couplings, parity: int) -> Factors:
+    """Factor the systems of the rows of one parity."""
+    ones = np.ones_like(couplings.mass)[:, :, np.newaxis]
+    to_odd, to_even = couplings.east[parity]
+    even, odd = couplings.mass[parity] + to_odd + _from_beside(couplings, ones, parity)[:, 0]
+    odd += to_even
+    even[:, 1:] += to_even[:, :-1]
+    scale = 1 / odd
+    gain, following = to_odd * scale, to_even * scale
+    even -= to_odd * gain
+    even[:, 1:] -= (to_even * following)[:, :-1]
+    pivots, multipliers = even.ravel(), -(to_odd * following).ravel()[:-1]
+    if pivots.size > 1:  # LAPACK's wrapper wants an off-diagonal
+        pivots, multipliers, _ = spttrf(pivots, multipliers)
+    if not np.all(pivots > 0):
+        raise ConvergenceError("A line system of the multigrid is not positive definite.")
+    return Factors(
+        scale=scale, gain=gain, following=following, pivots=pivots, multipliers=multipliers
     )
 
 
-def _diagonal(couplings: Couplings) -> NDArray[np.float32]:
-    """Diagonal of the system, without border: mass and all couplings of a point."""
-    east, south = couplings.east, couplings.south
-    total = couplings.mass[INSIDE, INSIDE] + east[INSIDE, INSIDE] + east[INSIDE, BEFORE]
-    total += south[INSIDE, INSIDE] + south[BEFORE, INSIDE]
-    if couplings.southeast is not None and couplings.southwest is not None:
-        total += couplings.southeast[INSIDE, INSIDE] + couplings.southeast[BEFORE, BEFORE]
-        total += couplings.southwest[INSIDE, INSIDE] + couplings.southwest[BEFORE, NEXT]
-    return total
-
-
-def _factor_lines(diagonal: NDArray[np.float32], coupling: NDArray[np.float32]) -> LineFactors:
-    """Factor lines that lie along the last axis; the last coupling of each is zero."""
-    if diagonal.size < 2:  # LAPACK's wrapper wants an off-diagonal
-        return LineFactors(diagonal=diagonal.ravel(), subdiagonal=coupling.ravel()[:0])
-    pivots, multipliers, failed = spttrf(diagonal.ravel(), -coupling.ravel()[:-1])
-    if failed:
-        raise ConvergenceError("A line system of the multigrid is not positive definite.")
-    return LineFactors(diagonal=pivots, subdiagonal=multipliers)
-
-
-def _solve_lines(factors: LineFactors, rhs: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Solve the lines along the last axis of `rhs` (C, lines, length)."""
-    if factors.diagonal.size < 2:
-        return rhs / factors.diagonal if rhs.size else rhs
-    flat = rhs.reshape(rhs.shape[0], -1).T
-    solution, _ = spttrs(factors.diagonal, factors.subdiagonal, flat, overwrite_b=True)
-    solved: NDArray[np.float32] = solution.T.reshape(rhs.shape)
-    return solved
-
-
-def _from_rows(couplings: Couplings, x: Field, parity: int) -> NDArray[np.float32]:
+def _from_beside(couplings: Couplings, x: Quarters, parity: int) -> Array:
     """What the rows of one parity get from the rows between them."""
-    height = x.shape[1] - 2
-    here, above = slice(1 + parity, height + 1, 2), slice(parity, height, 2)
-    below = slice(2 + parity, height + 2, 2)
     south, se, sw = couplings.south, couplings.southeast, couplings.southwest
-    total = south[above, INSIDE] * x[:, above, INSIDE]
-    total += south[here, INSIDE] * x[:, below, INSIDE]
+    other, (up, down) = 1 - parity, NEIGHBOURS[parity]
+    total: Array = south[0][:, np.newaxis] * x[other]  # of the row with the same index
+    far = down or up
+    step = south[1][:, np.newaxis, HERE[1]] * x[other][..., THERE[far], :]
+    total[..., HERE[far], :] += step
     if se is not None and sw is not None:
-        total += se[above, BEFORE] * x[:, above, BEFORE]
-        total += sw[above, NEXT] * x[:, above, NEXT]
-        total += sw[here, INSIDE] * x[:, below, BEFORE]
-        total += se[here, INSIDE] * x[:, below, NEXT]
+        for column, (left, right) in enumerate(NEIGHBOURS):
+            beside = x[other, 1 - column]
+            for strength, dy, dx in (
+                (se[other, 1 - column, THERE[up], THERE[left]], up, left),
+                (sw[other, 1 - column, THERE[up], THERE[right]], up, right),
+                (sw[parity, column, HERE[down], HERE[left]], down, left),
+                (se[parity, column, HERE[down], HERE[right]], down, right),
+            ):
+                pull = strength * beside[:, THERE[dy], THERE[dx]]
+                total[column][:, HERE[dy], HERE[dx]] += pull
     return total
 
 
-def _from_columns(couplings: Couplings, x: Field, parity: int) -> NDArray[np.float32]:
-    """What the columns of one parity get from the columns between them."""
-    width = x.shape[2] - 2
-    here, left = slice(1 + parity, width + 1, 2), slice(parity, width, 2)
-    right = slice(2 + parity, width + 2, 2)
-    east, se, sw = couplings.east, couplings.southeast, couplings.southwest
-    total = east[INSIDE, left] * x[:, INSIDE, left]
-    total += east[INSIDE, here] * x[:, INSIDE, right]
-    if se is not None and sw is not None:
-        total += se[BEFORE, left] * x[:, BEFORE, left]
-        total += sw[BEFORE, right] * x[:, BEFORE, right]
-        total += sw[INSIDE, here] * x[:, NEXT, left]
-        total += se[INSIDE, here] * x[:, NEXT, right]
-    return total
+def _sweep(lines: Lines, x: Quarters, rhs: Quarters, parity: int) -> None:
+    """Solve the rows of one parity beside the others."""
+    np.add(_from_beside(lines.couplings, x, parity), rhs[parity], out=x[parity])
+    _solve(lines.factors[parity], *x[parity])
 
 
-def _sweep_rows(grid: Grid, rhs: Field) -> Field:
-    """Solve the even rows with zeros beside them, then the odd rows beside those."""
-    x = np.zeros_like(rhs)
-    x[:, 1:-1:2, INSIDE] = _solve_lines(grid.rows[0], rhs[:, 1:-1:2, INSIDE].copy())
-    beside = _from_rows(grid.couplings, x, 1)
-    beside += rhs[:, 2:-1:2, INSIDE]
-    x[:, 2:-1:2, INSIDE] = _solve_lines(grid.rows[1], beside)
-    return x
+def _solve(factors: Factors, even: Array, odd: Array) -> None:
+    """Solve rows in place, given the right side at even and at odd points."""
+    gain, following = factors.gain, factors.following
+    even += gain * odd
+    even[..., 1:] += (following * odd)[..., :-1]
+    if factors.pivots.size > 1:
+        rows = np.ascontiguousarray(even).reshape(len(even), -1)
+        solution, _ = spttrs(factors.pivots, factors.multipliers, rows.T, overwrite_b=True)
+        even[...] = solution.T.reshape(even.shape)
+    else:
+        even /= factors.pivots
+    odd *= factors.scale
+    odd += gain * even
+    odd[..., :-1] += following[..., :-1] * even[..., 1:]
 
 
-def _sweep_columns(grid: Grid, x: Field, rhs: Field) -> None:
-    """Solve the even columns beside the odd ones, then the odd columns beside those."""
-    for parity in (0, 1):
-        beside = _from_columns(grid.couplings, x, parity)
-        beside += rhs[:, INSIDE, 1 + parity : -1 : 2]
-        lines = np.ascontiguousarray(beside.transpose(0, 2, 1))
-        solution = _solve_lines(grid.columns[parity], lines)
-        x[:, INSIDE, 1 + parity : -1 : 2] = solution.transpose(0, 2, 1)
-
-
-def _restrict(weights: Interpolation, residual: NDArray[np.float32]) -> Field:
+def _restrict(weights: Interpolation, residual: Array) -> Array:
     """Right side of the next grid, from the residual on the even rows."""
-    odd = residual[:, :, 1::2]
-    columns = odd.shape[2]
-    left, right = (weight[:, :columns] for weight in weights.across)
-    height, width = weights.across[0].shape
-    rhs = np.zeros((len(residual), height + 2, width + 2), np.float32)
-    rhs[:, INSIDE, INSIDE] = residual[:, :, ::2]
-    rhs[:, INSIDE, 1 : 1 + columns] += left * odd
-    rhs[:, INSIDE, 2 : 2 + columns] += right * odd
-    rhs[:, :, -1] = 0
+    even, odd = residual
+    left, right = weights.across
+    rhs: Array = even + left * odd
+    rhs[..., 1:] += (right * odd)[..., :-1]
     return rhs
 
 
-def _interpolate(weights: Interpolation, x: Field, coarse: Field) -> None:
+def _interpolate(weights: Interpolation, x: Quarters, coarse: Array) -> None:
     """Add the next grid's correction to the odd columns; the column sweep reads no others."""
-    rows, columns = (x.shape[1] - 2) // 2, (x.shape[2] - 2) // 2
-    here, right = coarse[:, INSIDE, INSIDE], coarse[:, INSIDE, NEXT]
-    below, below_right = coarse[:, NEXT, INSIDE], coarse[:, NEXT, NEXT]
+    right, below = move(coarse, 0, 1), move(coarse, 1, 0)
     first, second = weights.across
-    x[:, 1:-1:2, 2:-1:2] += (first * here + second * right)[:, :, :columns]
+    x[0, 1] += first * coarse + second * right
     c0, c1, c2, c3 = weights.centre
-    centre = c0 * here + c1 * right + c2 * below + c3 * below_right
-    x[:, 2:-1:2, 2:-1:2] += centre[:, :rows, :columns]
+    x[1, 1] += c0 * coarse + c1 * right + c2 * below + c3 * move(right, 1, 0)

@@ -3,6 +3,9 @@
 A coarse cell has four corners (0 upper left, 1 upper right, 2 lower left, 3 lower right), which are
 every second point of the fine grid, the middle of each side, and a centre. The weights of a fine
 point are those of its four corners, a plain 0.0 standing for an array of zeros.
+
+Arrays of a grid are stored in quarters, by the parity of row and column: what line solves,
+interpolation and P'AP combine is then contiguous, and not every second float.
 """
 
 from __future__ import annotations
@@ -22,21 +25,85 @@ TINY = np.float32(1e-30)
 PAIRS = ((0, 1), (0, 2), (1, 3), (2, 3), (0, 3), (1, 2))
 """Corners of a cell that can be coupled."""
 
-INSIDE, NEXT, BEFORE = slice(1, -1), slice(2, None), slice(0, -2)
+PARITIES = ((0, 0), (0, 1), (1, 0), (1, 1))
+
+Quarters = NDArray[np.float32]
+"""(2, 2, ..., h, w): [p, q, ..., i, j] is the point (2 i + p, 2 j + q).
+
+The last points of odd sides stand for what lies outside.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Couplings:
     """A graph Laplacian and the mass; a coupling is stored at its left or upper point.
 
-    Arrays are (H + 2, W + 2) with a border of zeros. The finest grid has no diagonal couplings.
+    Outside the grid the mass is 1 and couplings are 0. The finest grid has no diagonal ones.
     """
 
-    mass: Array
-    east: Array
-    south: Array
-    southeast: Array | None = None
-    southwest: Array | None = None
+    mass: Quarters
+    east: Quarters
+    south: Quarters
+    southeast: Quarters | None = None
+    southwest: Quarters | None = None
+
+    def turned(self) -> Couplings:
+        """Couplings of the grid whose rows are this one's columns."""
+        southeast = southwest = None
+        if self.southeast is not None and self.southwest is not None:
+            southeast = turn(self.southeast)
+            southwest = turn(_by_lower_end(self.southwest))
+        east, south = turn(self.south), turn(self.east)
+        return Couplings(
+            mass=turn(self.mass), east=east, south=south, southeast=southeast, southwest=southwest
+        )
+
+
+def split(values: NDArray[np.floating], outside: float = 0) -> Quarters:
+    """Take an array (..., H, W) apart into quarters."""
+    height, width = values.shape[-2:]
+    shape = (2, 2, *values.shape[:-2], (height + 1) // 2, (width + 1) // 2)
+    quarters = np.full(shape, outside, np.float32)
+    for p, q in PARITIES:
+        part = values[..., p::2, q::2]
+        quarters[p, q, ..., : part.shape[-2], : part.shape[-1]] = part
+    return quarters
+
+
+def join(quarters: Quarters, shape: tuple[int, int]) -> Array:
+    """Put the quarters of a grid of a shape together again: the inverse of split."""
+    values = np.empty((*quarters.shape[2:-2], *shape), np.float32)
+    for p, q in PARITIES:
+        part = values[..., p::2, q::2]
+        part[...] = quarters[p, q, ..., : part.shape[-2], : part.shape[-1]]
+    return values
+
+
+def turn(quarters: Quarters) -> Quarters:
+    """View rows as columns."""
+    return quarters.swapaxes(0, 1).swapaxes(-1, -2)
+
+
+def move(values: Array, dy: int, dx: int) -> Array:
+    """Values of the neighbours `dy` rows down and `dx` columns to the right, 0 beyond the last."""
+    if not dy and not dx:
+        return values
+    moved = np.zeros_like(values)
+    moved[..., HERE[dy], HERE[dx]] = values[..., THERE[dy], THERE[dx]]
+    return moved
+
+
+HERE = {-1: slice(1, None), 0: slice(None), 1: slice(0, -1)}
+"""Which rows, or columns, have a neighbour so many further on,"""
+
+THERE = {-1: slice(0, -1), 0: slice(None), 1: slice(1, None)}
+"""and which are those neighbours."""
+
+
+def _by_lower_end(southwest: Quarters) -> Quarters:
+    """Store each coupling at its lower left point, not at its upper right one."""
+    ends = [move(southwest[1 - p, 1 - q], p - 1, q) for p, q in PARITIES]
+    return np.stack(ends).reshape(southwest.shape)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,61 +115,38 @@ class Interpolation:
     centre: tuple[Array, Array, Array, Array]  # the corners, at odd rows and odd columns
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Cells:
-    """A coefficient as the coarse cells see it, zero outside the image."""
-
-    padded: Array
-    height: int
-    width: int
-
-    def at(self, dy: int, dx: int) -> Array:
-        """Value at an offset from the upper left corner of each cell."""
-        rows = slice(1 + dy, 1 + dy + 2 * self.height, 2)
-        return self.padded[rows, 1 + dx : 1 + dx + 2 * self.width : 2]
-
-
 def coarsen(fine: Couplings) -> tuple[Interpolation, Couplings]:
     """Return the weights from the grid of every second row and column, and P'AP on that grid."""
-    mass, east, south = _cells(fine.mass), _cells(fine.east), _cells(fine.south)
-    diagonal = None
-    if fine.southeast is not None and fine.southwest is not None:
-        diagonal = (_cells(fine.southeast), _cells(fine.southwest))
-    weights = _interpolate_by(east, south, diagonal)
-    coupling = _project(_fine_couplings(east, south, diagonal, weights), weights.across[0].shape)
-    return weights, _assemble(coupling, _coarse_mass(mass, weights))
+    weights = _interpolate_by(fine)
+    coupling = _project(_fine_couplings(fine, weights), weights.across[0].shape)
+    return weights, _assemble(coupling, _coarse_mass(fine.mass, weights))
 
 
-def _cells(values: Array) -> _Cells:
-    height, width = (values.shape[0] - 1) // 2, (values.shape[1] - 1) // 2
-    padded = np.zeros((2 * height + 3, 2 * width + 3), np.float32)
-    padded[: values.shape[0], : values.shape[1]] = values
-    return _Cells(padded=padded, height=height, width=width)
+def _at(quarters: Quarters, dy: int, dx: int) -> Array:
+    """Values at an offset from the upper left corner of each cell."""
+    return move(quarters[dy % 2, dx % 2], dy // 2, dx // 2)
 
 
-def _interpolate_by(
-    east: _Cells, south: _Cells, diagonal: tuple[_Cells, _Cells] | None
-) -> Interpolation:
+def _interpolate_by(fine: Couplings) -> Interpolation:
     """Weights in proportion to what the couplings pull."""
-    to_west, to_east = east.at(0, 0), east.at(0, 1)
-    to_north, to_south = south.at(0, 0), south.at(1, 0)
-    if diagonal:
-        se, sw = diagonal
-        to_west = to_west + se.at(-1, 0) + sw.at(0, 1)
-        to_east = to_east + sw.at(-1, 2) + se.at(0, 1)
-        to_north = to_north + se.at(0, -1) + sw.at(0, 1)
-        to_south = to_south + sw.at(1, 0) + se.at(1, 0)
+    east, south, se, sw = fine.east, fine.south, fine.southeast, fine.southwest
+    to_west, to_east = _at(east, 0, 0), _at(east, 0, 1)
+    to_north, to_south = _at(south, 0, 0), _at(south, 1, 0)
+    if se is not None and sw is not None:
+        to_west = to_west + _at(se, -1, 0) + _at(sw, 0, 1)
+        to_east = to_east + _at(sw, -1, 2) + _at(se, 0, 1)
+        to_north = to_north + _at(se, 0, -1) + _at(sw, 0, 1)
+        to_south = to_south + _at(sw, 1, 0) + _at(se, 1, 0)
     across, down = _share(to_west, to_east), _share(to_north, to_south)
     top, left, right, bottom = _sides(across, down)
     pulls: list[tuple[Array, Point]] = [
-        (south.at(0, 1), top),
-        (east.at(1, 0), left),
-        (east.at(1, 1), right),
-        (south.at(1, 1), bottom),
+        (_at(south, 0, 1), top),
+        (_at(east, 1, 0), left),
+        (_at(east, 1, 1), right),
+        (_at(south, 1, 1), bottom),
     ]
-    if diagonal:
-        se, sw = diagonal
-        strengths = (se.at(0, 0), sw.at(0, 2), sw.at(1, 1), se.at(1, 1))
+    if se is not None and sw is not None:
+        strengths = (_at(se, 0, 0), _at(sw, 0, 2), _at(sw, 1, 1), _at(se, 1, 1))
         pulls += [(strength, _corner(a)) for a, strength in enumerate(strengths)]
     pulls = [(_pull(strength), point) for strength, point in pulls]
     total = np.full_like(to_west, TINY)
@@ -134,8 +178,8 @@ def _share(first: Array, second: Array) -> tuple[Array, Array]:
 
 def _sides(across: tuple[Array, Array], down: tuple[Array, Array]) -> tuple[Point, ...]:
     """The points in the middle of a cell's upper, left, right and lower side."""
-    below = [np.pad(weight, ((0, 1), (0, 0)))[1:] for weight in across]
-    beside = [np.pad(weight, ((0, 0), (0, 1)))[:, 1:] for weight in down]
+    below = [move(weight, 1, 0) for weight in across]
+    beside = [move(weight, 0, 1) for weight in down]
     top = (across[0], across[1], 0.0, 0.0)
     left = (down[0], 0.0, down[1], 0.0)
     right = (0.0, beside[0], 0.0, beside[1])
@@ -154,30 +198,30 @@ def _is_set(weight: Array | float) -> bool:
 
 
 def _fine_couplings(
-    east: _Cells, south: _Cells, diagonal: tuple[_Cells, _Cells] | None, weights: Interpolation
+    fine: Couplings, weights: Interpolation
 ) -> Iterator[tuple[Array, Point, Point]]:
     """Yield each fine coupling of a cell with its two points; right and lower sides are others'."""
+    east, south, se, sw = fine.east, fine.south, fine.southeast, fine.southwest
     top, left, right, bottom = _sides(weights.across, weights.down)
     c0, c1, c2, c3 = (_corner(a) for a in range(4))
     centre = weights.centre
-    yield east.at(0, 0), c0, top
-    yield east.at(0, 1), top, c1
-    yield south.at(0, 0), c0, left
-    yield south.at(1, 0), left, c2
-    yield south.at(0, 1), top, centre
-    yield south.at(1, 1), centre, bottom
-    yield east.at(1, 0), left, centre
-    yield east.at(1, 1), centre, right
-    if diagonal:
-        se, sw = diagonal
-        yield se.at(0, 0), c0, centre
-        yield se.at(1, 1), centre, c3
-        yield sw.at(0, 2), c1, centre
-        yield sw.at(1, 1), centre, c2
-        yield se.at(0, 1), top, right
-        yield se.at(1, 0), left, bottom
-        yield sw.at(0, 1), top, left
-        yield sw.at(1, 2), right, bottom
+    yield _at(east, 0, 0), c0, top
+    yield _at(east, 0, 1), top, c1
+    yield _at(south, 0, 0), c0, left
+    yield _at(south, 1, 0), left, c2
+    yield _at(south, 0, 1), top, centre
+    yield _at(south, 1, 1), centre, bottom
+    yield _at(east, 1, 0), left, centre
+    yield _at(east, 1, 1), centre, right
+    if se is not None and sw is not None:
+        yield _at(se, 0, 0), c0, centre
+        yield _at(se, 1, 1), centre, c3
+        yield _at(sw, 0, 2), c1, centre
+        yield _at(sw, 1, 1), centre, c2
+        yield _at(se, 0, 1), top, right
+        yield _at(se, 1, 0), left, bottom
+        yield _at(sw, 0, 1), top, left
+        yield _at(sw, 1, 2), right, bottom
 
 
 def _project(
@@ -194,30 +238,29 @@ def _project(
 
 
 def _assemble(coupling: dict[tuple[int, int], Array], mass: Array) -> Couplings:
-    """Add what the cells on both sides of a coarse line contribute, inside a border of zeros."""
-    east, south, southeast, southwest = (np.zeros_like(mass) for _ in range(4))
-    east[INSIDE, INSIDE] = coupling[0, 1]
-    east[NEXT, INSIDE] += coupling[2, 3]
-    south[INSIDE, INSIDE] = coupling[0, 2]
-    south[INSIDE, NEXT] += coupling[1, 3]
-    southeast[INSIDE, INSIDE] = coupling[0, 3]
-    southwest[INSIDE, NEXT] = coupling[1, 2]
-    for values in (east, south, southeast, southwest):
-        values[-1] = 0
-        values[:, -1] = 0
-    return Couplings(mass=mass, east=east, south=south, southeast=southeast, southwest=southwest)
+    """Add what the cells on both sides of a coarse line contribute."""
+    east, south, southwest = coupling[0, 1], coupling[0, 2], np.zeros_like(mass)
+    east[1:] += coupling[2, 3][:-1]
+    south[:, 1:] += coupling[1, 3][:, :-1]
+    southwest[:, 1:] = coupling[1, 2][:, :-1]
+    return Couplings(
+        mass=split(mass, 1),
+        east=split(east),
+        south=split(south),
+        southeast=split(coupling[0, 3]),
+        southwest=split(southwest),
+    )
 
 
-def _coarse_mass(mass: _Cells, weights: Interpolation) -> Array:
+def _coarse_mass(mass: Quarters, weights: Interpolation) -> Array:
     """Mass of the coarse points: each fine point's goes to its corners (P'M, lumped)."""
-    total = np.zeros((mass.height + 2, mass.width + 2), np.float32)
-    places = ((INSIDE, INSIDE), (INSIDE, NEXT), (NEXT, INSIDE), (NEXT, NEXT))
+    height, width = weights.across[0].shape
+    total = np.zeros((height + 1, width + 1), np.float32)
     top, left, _, _ = _sides(weights.across, weights.down)
     points = ((0, 0, _corner(0)), (0, 1, top), (1, 0, left), (1, 1, weights.centre))
     for dy, dx, point in points:
-        for place, weight in zip(places, point, strict=True):
+        for corner, weight in enumerate(point):
             if _is_set(weight):
-                total[place] += weight * mass.at(dy, dx)
-    total[-1] = 0
-    total[:, -1] = 0
-    return total
+                y, x = divmod(corner, 2)
+                total[y : y + height, x : x + width] += weight * _at(mass, dy, dx)
+    return total[:height, :width]

@@ -104,7 +104,9 @@ def solve_screened(
     x = guess.copy()
     cycles = 0
     while True:
-        residual = image - apply_system(east, south, x)
+        residual = np.stack(
+            [b - apply_system(east, south, p) for b, p in zip(image, x, strict=True)]
+        )
         worst = float(np.abs(residual).max())
         if worst <= tolerance:
             return x
@@ -118,15 +120,15 @@ def solve_screened(
 
 def apply_system(east: Couplings, south: Couplings, x: NDArray[Any]) -> NDArray[Any]:
     """Return (1 + L) x, from differences so that strong couplings cost no digits."""
-    across = x[:, :, 1:] - x[:, :, :-1]
+    across = x[..., 1:] - x[..., :-1]
     across *= east[:, :-1]
-    down = x[:, 1:] - x[:, :-1]
+    down = x[..., 1:, :] - x[..., :-1, :]
     down *= south[:-1]
     result = x.copy()
-    result[:, :, :-1] -= across
-    result[:, :, 1:] += across
-    result[:, :-1] -= down
-    result[:, 1:] += down
+    result[..., :-1] -= across
+    result[..., 1:] += across
+    result[..., :-1, :] -= down
+    result[..., 1:, :] += down
     return result
 
 
@@ -148,7 +150,7 @@ def _gradients(
     energy = np.zeros(len(left))
     used = 0
     while used < max_cycles and np.abs(left).max() > enough:
-        step = boxmg.cycle(system.grids, boxmg.bordered(left))[:, 1:-1, 1:-1]
+        step = boxmg.cycle(system.grids, left)
         direction = step - _ratio(_dot(step, image), energy) * direction
         image = apply_system(system.east, system.south, direction)
         energy = _dot(direction, image)
