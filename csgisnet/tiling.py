@@ -7,7 +7,7 @@ convolutions acts where it acts on the whole image, and nowhere else within reac
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -65,10 +65,10 @@ def apply_tiled(
     height, width = image.shape[:2]
     if height * width <= pixels:
         return function(image)
-    tile_height, tile_width = tile_shape(height, width, pixels, halo, multiple)
+    down, across = tile_counts(height, width, pixels, halo, multiple)
     wholes: tuple[Array, ...] = ()
-    for rows in spans(height, tile_height, halo, multiple):
-        for columns in spans(width, tile_width, halo, multiple):
+    for rows in spans(height, down, halo, multiple):
+        for columns in spans(width, across, halo, multiple):
             parts = function(image[rows.start : rows.stop, columns.start : columns.stop])
             wholes = wholes or tuple(
                 np.empty((height, width, *part.shape[2:]), part.dtype) for part in parts
@@ -78,39 +78,62 @@ def apply_tiled(
     return wholes
 
 
-def tile_shape(
+def tile_counts(
     height: int, width: int, pixels: int, halo: int, multiple: int = 1
 ) -> tuple[int, int]:
-    """Return the height and width, halo not counted, of the tiles that cost least to compute.
+    """Return how many tiles down and across cost least to compute.
 
     With their halo they have at most `pixels`, if tiles of `SMALLEST_TILE` do.
     """
-    margin = 2 * _round_up(halo, multiple)
     fitting = []
-    for count in range(1, math.ceil(height / SMALLEST_TILE) + 1):
-        rows = _round_up(math.ceil(height / count), multiple)
-        read = min(rows + margin, height)
-        columns = width if read * width <= pixels else pixels // read - margin
-        columns = columns // multiple * multiple if columns < width else width
-        if columns >= min(SMALLEST_TILE, width):
-            strips = math.ceil(width / columns)
-            columns = _round_up(math.ceil(width / strips), multiple)
-            cost = math.ceil(height / rows) * read * strips * min(columns + margin, width)
-            fitting.append((cost, rows, columns))
+    most = _most(height, halo, multiple)
+    for down in range(1, most + 1):
+        rows = spans(height, down, halo, multiple)
+        room = pixels // (rows[0].stop - rows[0].start)
+        across = _fewest(width, room, halo, multiple)
+        if across is not None:
+            columns = spans(width, across, halo, multiple)
+            read = sum(s.stop - s.start for s in rows) * sum(s.stop - s.start for s in columns)
+            fitting.append((read, down, across))
     if not fitting:
-        return (_round_up(SMALLEST_TILE, multiple),) * 2
-    _, rows, columns = min(fitting)
-    return rows, columns
+        return most, _most(width, halo, multiple)
+    _, down, across = min(fitting)
+    return down, across
 
 
-def spans(length: int, tile: int, halo: int, multiple: int = 1) -> Iterator[Span]:
-    """Yield tiles of nearly equal size that cover an axis of `length` pixels."""
-    count = math.ceil(length / tile)
-    step = _round_up(math.ceil(length / count), multiple)
+def spans(length: int, count: int, halo: int, multiple: int = 1) -> list[Span]:
+    """Return about `count` tiles that cover an axis of `length` pixels.
+
+    All read the same number of pixels, the last perhaps fewer by less than `multiple`: memory that
+    one tile has used fits the next.
+    """
     margin = _round_up(halo, multiple)
-    for first in range(0, length, step):
-        last = min(first + step, length)
-        yield Span(max(first - margin, 0), min(last + margin, length), first, last)
+    inside = length - 2 * margin  # first and last tile have a halo on one side only
+    if count == 1 or inside <= 0:
+        return [Span(0, length, 0, length)]
+    step = _round_up(math.ceil(inside / count), multiple)
+    found = []
+    for start in range(0, inside, step):
+        first = start + margin if start else 0
+        last = start + margin + step if start + step < inside else length
+        begin = min(start, _round_up(length - 2 * margin - step, multiple))
+        found.append(Span(max(begin, 0), min(begin + 2 * margin + step, length), first, last))
+    return found
+
+
+def _most(length: int, halo: int, multiple: int) -> int:
+    """Return how many tiles of `SMALLEST_TILE` an axis takes."""
+    inside = length - 2 * _round_up(halo, multiple)
+    return max(1, math.ceil(inside / _round_up(SMALLEST_TILE, multiple)))
+
+
+def _fewest(length: int, room: int, halo: int, multiple: int) -> int | None:
+    """Return the smallest number of tiles that read at most `room` pixels each, None if none do."""
+    if length <= room:
+        return 1
+    margin = _round_up(halo, multiple)
+    step = room // multiple * multiple - 2 * margin
+    return math.ceil((length - 2 * margin) / step) if step >= SMALLEST_TILE else None
 
 
 def _round_up(number: int, multiple: int) -> int:

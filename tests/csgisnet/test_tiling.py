@@ -7,18 +7,24 @@ import itertools
 import numpy as np
 import pytest
 
-from csgisnet.tiling import SMALLEST_TILE, Array, apply_tiled, spans, tile_shape
+from csgisnet.tiling import SMALLEST_TILE, Array, apply_tiled, spans, tile_counts
 
 
 @pytest.mark.parametrize("length", [1, 7, 64, 65, 130, 1001])
+@pytest.mark.parametrize("count", [1, 2, 3, 10])
 @pytest.mark.parametrize("multiple", [1, 2, 4])
-def test_spans_cover_an_axis_once_and_start_at_multiples(length: int, multiple: int) -> None:
-    found = list(spans(length, 64, 9, multiple))
+def test_spans_cover_an_axis_once_and_read_alike(length: int, count: int, multiple: int) -> None:
+    found = spans(length, count, 9, multiple)
+    assert len(found) <= count
     assert found[0].first == 0
     assert found[-1].last == length
     assert all(a.last == b.first for a, b in itertools.pairwise(found))
-    assert all(s.start % multiple == 0 and s.last - s.first <= 64 + multiple - 1 for s in found)
+    reads = [span.stop - span.start for span in found]
+    assert len(set(reads[:-1])) <= 1
+    assert 0 <= reads[0] - reads[-1] < multiple
     for span in found:
+        assert span.first < span.last
+        assert span.start % multiple == 0
         assert span.start == 0 or span.first - span.start >= 9
         assert span.stop == length or span.stop - span.last >= 9
 
@@ -28,7 +34,7 @@ def test_a_filter_with_zero_padding_sees_no_tiles(shape: tuple[int, ...]) -> Non
     largest = 0
 
     def box(image: Array) -> tuple[Array, Array]:
-        """Sum over 7 x 7 pixels, zeros beyond the border; and the first column of each row."""
+        """Sum over 7 x 7 pixels, zeros beyond the border; and the image as integers."""
         nonlocal largest
         largest = max(largest, image.shape[0] * image.shape[1])
         padded = np.pad(image, [(3, 3), (3, 3)] + [(0, 0)] * (image.ndim - 2))
@@ -48,27 +54,25 @@ def test_a_filter_with_zero_padding_sees_no_tiles(shape: tuple[int, ...]) -> Non
 @pytest.mark.parametrize(("halo", "multiple"), [(135, 1), (103, 2), (7, 4)])
 def test_tiles_keep_to_the_memory(size: tuple[int, int], halo: int, multiple: int) -> None:
     pixels = 500_000
-    rows, columns = tile_shape(*size, pixels, halo, multiple)
-    for row in spans(size[0], rows, halo, multiple):
-        for column in spans(size[1], columns, halo, multiple):
+    down, across = tile_counts(*size, pixels, halo, multiple)
+    for row in spans(size[0], down, halo, multiple):
+        for column in spans(size[1], across, halo, multiple):
             assert (row.stop - row.start) * (column.stop - column.start) <= pixels
 
 
-def test_tiles_cost_no_more_than_squares() -> None:
-    side = int(500_000**0.5) - 2 * 135
-    squares = sum(
-        (rows.stop - rows.start) * (columns.stop - columns.start)
-        for rows in spans(3000, side, 135)
-        for columns in spans(4000, side, 135)
-    )
-    height, width = tile_shape(3000, 4000, 500_000, 135)
-    ours = sum(
-        (rows.stop - rows.start) * (columns.stop - columns.start)
-        for rows in spans(3000, height, 135)
-        for columns in spans(4000, width, 135)
-    )
-    assert ours <= squares
+def test_no_other_tiles_cost_less() -> None:
+    def cost(down: int, across: int) -> float:
+        """Pixels that are read, infinitely many where a tile is too large."""
+        rows, columns = spans(900, down, 50, 2), spans(1300, across, 50, 2)
+        tile = (rows[0].stop - rows[0].start) * (columns[0].stop - columns[0].start)
+        read = len(rows) * len(columns) * tile
+        return read if tile <= 200_000 else float("inf")
+
+    best = min(cost(down, across) for down in range(1, 13) for across in range(1, 18))
+    assert cost(*tile_counts(900, 1300, 200_000, 50, 2)) == pytest.approx(best, rel=1e-3)
 
 
 def test_tiles_are_never_tiny() -> None:
-    assert tile_shape(1000, 1000, 1, halo=40) == (SMALLEST_TILE, SMALLEST_TILE)
+    (count, _) = tile_counts(1000, 1000, 1, halo=40)
+    assert all(s.last - s.first > SMALLEST_TILE / 2 for s in spans(1000, count, 40))
+    assert tile_counts(70, 70, 1, halo=40) == (1, 1)
