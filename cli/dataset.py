@@ -69,6 +69,7 @@ def generate(folder: Path, train: int, val: int, size: tuple[int, int], seed: in
 @click.option("--ids", type=options.FILE, help="Only the photographs in this list.")
 @click.option("--strict", is_flag=True, help="Stop at the first photograph that cannot be used.")
 @options.PART
+@click.option("--scheduler", help="Dask scheduler: tcp://HOST:PORT, or its JSON file.")
 @options.JOBS
 def build(
     voc_root: Path,
@@ -79,12 +80,14 @@ def build(
     ids: Path | None,
     strict: bool,
     part: tuple[int, int],
+    scheduler: str | None,
     jobs: int | None,
 ) -> None:
     """Build a dataset from a VOC tree, or go on with one that was interrupted.
 
     Several machines with a shared folder build one dataset together: each gets a --part I/N, in any
-    order, and the one that finishes last completes the dataset.
+    order, and the one that finishes last completes the dataset. Or they are workers of a Dask
+    cluster (--scheduler), which needs `pip install csgisnet[cluster]` on all of them.
 
     \b
     Example: vocsmooth build --voc-root VOCdevkit --out voc-smooth --jobs 8
@@ -93,6 +96,8 @@ def build(
     from vocsmooth.recipe import load_recipe
     from vocsmooth.voc import find_tree
 
+    if scheduler and jobs:
+        raise click.UsageError("--jobs is for this machine; give it or --scheduler, not both")
     tree = find_tree(voc_root)
     click.echo(f"From {tree.describe()}", err=True)
     with progress_bar("photographs") as bar:
@@ -110,6 +115,7 @@ def build(
             splits=splits,
             ids_file=ids,
             jobs=jobs,
+            scheduler=scheduler,
             part=part,
             strict=strict,
             progress=show,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from vocsmooth.card import CARD_NAME, describe
-from vocsmooth.errors import DatasetError
+from vocsmooth.errors import DatasetError, InputError
 from vocsmooth.files import remove_leftovers, write_atomically
 from vocsmooth.index import (
     INDEX_NAME,
@@ -89,6 +89,7 @@ def build_dataset(
     splits: Sequence[str] = ("train", "val"),
     ids_file: Path | None = None,
     jobs: int | None = None,
+    scheduler: str | None = None,
     part: tuple[int, int] = (1, 1),
     strict: bool = False,
     progress: Callable[[Progress], None] = lambda _: None,
@@ -115,6 +116,9 @@ def build_dataset(
         Restrict to the ids of this list.
     jobs : int, optional
         Worker processes; one per core if not given.
+    scheduler : str, optional
+        Dask scheduler whose workers do the work instead, see `vocsmooth.cluster.connected`. They
+        see all folders under the same paths as this machine does.
     part : (int, int)
         (I, N) makes every N-th shard, from the I-th on. All N parts may run at the same time, on
         any machines that share `out`; the one that finds all shards finished completes the
@@ -129,6 +133,8 @@ def build_dataset(
     InputError
         Anything given cannot be used; nothing has been written then, or with `strict` only
         shards that are whole.
+    ClusterError
+        The cluster cannot be used, or was lost.
     DatasetError
         The parts were made by different versions of the packages.
     OSError
@@ -140,6 +146,9 @@ def build_dataset(
     number, parts = part
     if not 1 <= number <= parts:
         raise ValueError(f"part must be (I, N) with 1 <= I <= N, got {part}")
+    if scheduler is not None:  # its workers run in other folders
+        voc_root, out = voc_root.resolve(), out.resolve()
+        textures_dir = textures_dir and textures_dir.resolve()
     textures = open_textures(textures_dir, procedural=recipe.textures.procedural)
     photographs = list_photographs(
         find_tree(voc_root), splits, ids_file, recipe.val_fraction, ids=recipe.ids
@@ -162,8 +171,8 @@ def build_dataset(
             )
             for planned in plan.shards
         ]
-        with sigterm_interrupts():
-            run = local_runner(jobs or available_cores())
+        shared = (out / PLAN_NAME, photographs[0].image)
+        with sigterm_interrupts(), _open_runner(scheduler, jobs, shared) as run:
             index, missing = _build(plan, out, tasks[number - 1 :: parts], run, progress)
     return BuildSummary(
         **vars(index.totals),
@@ -173,6 +182,24 @@ def build_dataset(
         failed_checks=sum(bool(failed_checks(image.provenance)) for image in index.images),
         left_out=index.left_out,
     )
+
+
+@contextmanager
+def _open_runner(
+    scheduler: str | None, jobs: int | None, shared: Sequence[Path]
+) -> Iterator[Runner]:
+    """Open what runs the tasks: processes of this machine, or a cluster."""
+    if scheduler is None:
+        yield local_runner(jobs or available_cores())
+        return
+    try:
+        from vocsmooth.cluster import cluster_runner, connected
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"A cluster needs the extra: pip install csgisnet[cluster] ({error})."
+        ) from None
+    with connected(scheduler) as client:
+        yield cluster_runner(client, shared)
 
 
 def _finished(out: Path, plan: Plan) -> Index | None:

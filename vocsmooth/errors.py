@@ -3,6 +3,7 @@
 VocsmoothError
 ├── InputError         a folder, list, recipe, image or mask that the user gave
 ├── DatasetError       a shard, sidecar or index that is missing, damaged or of another kind
+├── ClusterError       a Dask cluster that cannot be used or was lost
 └── ConvergenceError   an iterative solver that could not reach its promised accuracy
 """
 
@@ -17,6 +18,10 @@ class InputError(VocsmoothError, ValueError):
 
 class DatasetError(VocsmoothError, ValueError):
     """A dataset on disk is not what its index or its schema promises."""
+
+
+class ClusterError(VocsmoothError, RuntimeError):
+    """A Dask cluster cannot do the work; what it has finished is kept."""
 
 
 class ConvergenceError(VocsmoothError, ArithmeticError):

@@ -24,7 +24,7 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 _PR_SET_PDEATHSIG = 1
-_ONE_THREAD = dict.fromkeys(
+ONE_THREAD = dict.fromkeys(
     (
         "OMP_NUM_THREADS",
         "OPENBLAS_NUM_THREADS",
@@ -35,6 +35,7 @@ _ONE_THREAD = dict.fromkeys(
     ),
     "1",
 )
+"""The environment of a process that shall keep to one core."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def _run_pool(
 ) -> Generator[tuple[Task, Result | WorkerDied], None, list[Task]]:
     """Work off `queue` until it is empty or a worker dies; return the tasks it may have died of."""
     pool = ProcessPoolExecutor(
-        workers, initializer=_prepare_worker, initargs=(os.getpid(),), env=_ONE_THREAD
+        workers, initializer=prepare_worker, initargs=(os.getpid(),), env=ONE_THREAD
     )
     running: dict[Future[Result], Task] = {}
     try:
@@ -167,8 +168,8 @@ def _interrupts_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _prepare_worker(parent: int) -> None:
-    """Limit OpenCV's threads (loky does not) and tie this process' life to that of `parent`."""
+def prepare_worker(parent: int) -> None:
+    """Limit OpenCV's threads (no variable does) and tie this process' life to that of `parent`."""
     cv2.setNumThreads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     if sys.platform == "linux":
