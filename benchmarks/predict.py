@@ -1,17 +1,20 @@
 """Prediction speed on a folder, beside the plain forward of the same network, both in one run.
 
-    python benchmarks/predict.py shared/photos
+    python benchmarks/predict.py PHOTOS --out benchmarks/results/predict.json
 
 Plain: float32, NCHW, batch normalisation as a layer of its own, one image after the other with
 imread and imwrite in line. Ours: what `csgisnet predict` does, once for the same network and once
 for the compact one. Weights are random unless checkpoints are given: speed does not depend on them.
+The same line measures a GPU where there is one, there with bfloat16 as well.
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
 import platform
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -23,7 +26,7 @@ import torch
 from numpy.typing import NDArray
 
 from csgisnet.checkpoint import load_network
-from csgisnet.device import Precision, pick_device
+from csgisnet.device import Precision, keep_freed_memory, pick_device
 from csgisnet.network import COMPACT, FULL, NetworkConfig, SmoothingNetwork
 from csgisnet.predict import Smoother
 from vocsmooth.file_tasks import plan
@@ -40,6 +43,7 @@ def main() -> None:
     parser.add_argument("--compact", type=Path, help="checkpoint of the compact network")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--limit", type=int, default=0, help="images to take; 0 takes all")
+    parser.add_argument("--hardware", default="", help="a line about the machine")
     parser.add_argument("--out", type=Path, help="JSON file")
     arguments = parser.parse_args()
     device = pick_device(arguments.device)
@@ -54,6 +58,7 @@ def main() -> None:
         stages = time_plain(plain, files, device)
     seconds = sum(stages.values())
     precisions: tuple[Precision, ...] = ("float32", "bfloat16")
+    keep_freed_memory()  # as the command does
     rows: dict[str, dict[str, float]] = {"plain full float32": {"seconds": seconds, "times": 1.0}}
     for name, network in (("full", full), ("compact", compact)):
         for precision in precisions if device.type == "cuda" else precisions[:1]:
@@ -64,9 +69,14 @@ def main() -> None:
                 **differences(smoother, network.to(device), files[:4], device),
             }
     report = {
-        "device": describe(device),
+        "hardware": arguments.hardware or describe(device),
+        "device": str(device),
+        "threads": torch.get_num_threads(),
         "torch": torch.__version__,
-        "images": len(files),
+        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+        "command": " ".join(["python", *sys.argv]),
+        "weights": "random" if arguments.checkpoint is None else "trained",
+        "images": [{"name": path.name, "shape": read(path).shape} for path in files],
         "plain_stages": stages,
         "rows": rows,
     }
@@ -159,7 +169,7 @@ def describe(device: torch.device) -> str:
 def show(report: dict[str, object]) -> None:
     """Print the table."""
     rows: dict[str, dict[str, float]] = report["rows"]  # type: ignore[assignment]
-    print(f"{report['device']}, {report['images']} images; plain: {report['plain_stages']}")
+    print(f"{report['hardware']}; plain: {report['plain_stages']}")
     print(f"{'':24} {'s':>8} {'times':>7} {'largest':>9} {'mean diff.':>10}")
     for name, row in rows.items():
         largest, mean = row.get("max_difference", 0.0), row.get("mean_difference", 0.0)

@@ -11,7 +11,7 @@ import click
 
 import csgisnet
 
-from . import evaluate, export, options
+from . import evaluate, export, models, options
 from .group import CONTEXT, Commands
 
 
@@ -97,7 +97,11 @@ def train(
 
 @main.command()
 @options.INPUTS
-@options.CHECKPOINT
+@click.option(
+    "--checkpoint",
+    type=click.Path(path_type=Path),
+    help="Weights, a run's folder, or a name of `csgisnet models`.  [default: compact]",
+)
 @options.OUT
 @click.option("--strength", type=float, default=1.0, help="0 keeps the image, above 1 exaggerates.")
 @click.option("--save-edges", is_flag=True, help="Write the edges, too: NAME_edges.png.")
@@ -115,7 +119,7 @@ def train(
 )
 def predict(
     inputs: tuple[str, ...],
-    checkpoint: Path,
+    checkpoint: Path | None,
     out: Path,
     strength: float,
     save_edges: bool,
@@ -169,3 +173,4 @@ def sheet(data: Path, checkpoint: Path, out: Path, split: str, rows: int, device
 
 main.add_command(evaluate.evaluate)
 main.add_command(export.export)
+main.add_command(models.models)

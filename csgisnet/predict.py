@@ -223,7 +223,7 @@ def load(
     ----------
     path_or_name : str or Path, optional
         File of weights, the folder of a run (its best weights are taken), or the name of a bundled
-        network; by default the bundled default, if the package came with one.
+        network ("compact", "full"), if the package came with any; by default "compact".
     device, precision, memory, batch
         See `Smoother`.
     channel_order : {"rgb", "bgr"}
@@ -236,8 +236,14 @@ def load(
 
     Examples
     --------
-    >>> smoother = load("runs/demo")  # doctest: +SKIP
-    >>> result = smoother.smooth(image)  # doctest: +SKIP
+    >>> import tempfile
+    >>> from csgisnet.checkpoint import save_network
+    >>> from csgisnet.network import COMPACT
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_network(Path(folder) / "mine.safetensors", SmoothingNetwork(COMPACT))
+    ...     smoother = load(Path(folder) / "mine.safetensors", device="cpu")
+    >>> smoother.smooth(np.full((4, 6, 3), 0.5, np.float32)).shape
+    (4, 6, 3)
     """
     network = load_network(find_weights(path_or_name), channel_order)
     return Smoother(network, device=device, precision=precision, memory=memory, batch=batch)

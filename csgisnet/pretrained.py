@@ -10,7 +10,8 @@ from vocsmooth.settings import nearest
 
 BUNDLED = Path(__file__).with_name("models")
 """Networks that come with the package, if it was built with any: NAME.safetensors."""
-DEFAULT = "default"
+DEFAULT = "compact"
+"""The bundled network that is meant where none is named."""
 
 
 def find_weights(path_or_name: str | Path | None = None) -> Path:
@@ -20,7 +21,7 @@ def find_weights(path_or_name: str | Path | None = None) -> Path:
     ----------
     path_or_name : str or Path, optional
         A file, the folder of a run (its best weights), or, where no such path exists, the name of
-        a bundled network; by default the bundled network "default".
+        a bundled network, such as "compact" or "full"; by default `DEFAULT`.
 
     Raises
     ------
@@ -32,9 +33,14 @@ def find_weights(path_or_name: str | Path | None = None) -> Path:
     path = Path(path_or_name)
     if path.is_dir():
         return _best_of(path)
-    if path.exists() or path.suffix or len(path.parts) > 1:
+    if path.exists() or path.suffix or len(path.parts) != 1:
         return path
     return _bundled(path.name)
+
+
+def bundled_models() -> dict[str, Path]:
+    """Return the files of the networks that come with the package, by name."""
+    return {file.stem: file for file in sorted(BUNDLED.glob("*.safetensors"))}
 
 
 def _best_of(run: Path) -> Path:
@@ -50,10 +56,11 @@ def _best_of(run: Path) -> Path:
 
 def _bundled(name: str) -> Path:
     """Return the file of a bundled network."""
-    names = sorted(file.stem for file in BUNDLED.glob("*.safetensors"))
-    if name in names:
-        return BUNDLED / f"{name}.safetensors"
-    hint = nearest(name, names) if names else ""
-    if name == DEFAULT and not names:
-        hint = " This package comes without a network: give a file of weights, or train one."
-    raise CheckpointError(f"There is no file, folder or bundled network {name!r}.{hint}")
+    models = bundled_models()
+    if name in models:
+        return models[name]
+    hint = nearest(name, models) if models else " This package comes without networks."
+    raise CheckpointError(
+        f"There is no file, folder or bundled network {name!r}.{hint} Give a file of weights or "
+        "the folder of a run; `csgisnet train` makes one."
+    )

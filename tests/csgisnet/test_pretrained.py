@@ -4,11 +4,27 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import csgisnet
 from csgisnet import pretrained
+from csgisnet.checkpoint import save_network
 from csgisnet.errors import CheckpointError
-from csgisnet.pretrained import find_weights
+from csgisnet.network import NetworkConfig, SmoothingNetwork
+from csgisnet.pretrained import bundled_models, find_weights
+
+TINY = NetworkConfig(width=4, blocks=1, coarse_blocks=1, refine_blocks=1)
+
+
+@pytest.fixture
+def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder that stands for the package's, and another to work in."""
+    (tmp_path / "models").mkdir()
+    (tmp_path / "here").mkdir()
+    monkeypatch.setattr(pretrained, "BUNDLED", tmp_path / "models")
+    monkeypatch.chdir(tmp_path / "here")
+    return tmp_path / "models"
 
 
 def test_files_are_themselves_and_runs_their_best(tmp_path: Path) -> None:
@@ -23,23 +39,38 @@ def test_a_run_without_weights_says_so(tmp_path: Path) -> None:
         find_weights(tmp_path)
 
 
-def test_names_are_bundled_networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pretrained, "BUNDLED", tmp_path)
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(CheckpointError, match="comes without a network"):
+def test_without_networks_the_error_says_what_to_do(bundle: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"comes without networks\. Give a file .*train"):
         find_weights()
-    (tmp_path / "default.safetensors").touch()
-    (tmp_path / "large.safetensors").touch()
-    assert find_weights() == tmp_path / "default.safetensors"
-    assert find_weights("large") == tmp_path / "large.safetensors"
-    with pytest.raises(CheckpointError, match=r"network 'larg'\. Did you mean 'large'"):
-        find_weights("larg")
 
 
-def test_a_path_goes_before_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pretrained, "BUNDLED", tmp_path)
-    (tmp_path / "large.safetensors").touch()
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-    Path("large").touch()
-    assert find_weights("large") == Path("large")
+def test_names_are_bundled_networks(bundle: Path) -> None:
+    (bundle / "compact.safetensors").touch()
+    (bundle / "full.safetensors").touch()
+    assert list(bundled_models()) == ["compact", "full"]
+    assert find_weights() == bundle / "compact.safetensors"
+    assert find_weights("full") == bundle / "full.safetensors"
+    with pytest.raises(CheckpointError, match=r"network 'ful'\. Did you mean 'full'"):
+        find_weights("ful")
+
+
+def test_load_takes_names(bundle: Path) -> None:
+    for number, name in enumerate(("compact", "full")):
+        network = SmoothingNetwork(TINY)
+        network.get_parameter("refine.4.bias").data.fill_(0.25 * number)
+        save_network(bundle / f"{name}.safetensors", network)
+    image = np.full((8, 8, 3), 0.5, np.float32)
+    default = csgisnet.load(device="cpu").smooth(image)
+    np.testing.assert_array_equal(csgisnet.load("compact", device="cpu").smooth(image), default)
+    assert np.abs(csgisnet.load("full", device="cpu").smooth(image) - default).max() > 0.01
+
+
+def test_what_the_package_bundles_can_be_loaded() -> None:
+    for name in bundled_models():
+        assert csgisnet.load(name, device="cpu").smooth(np.zeros((8, 8), np.float32)).shape
+
+
+def test_a_path_goes_before_a_name(bundle: Path) -> None:
+    (bundle / "full.safetensors").touch()
+    Path("full").touch()
+    assert find_weights("full") == Path("full")

@@ -1,0 +1,30 @@
+"""`csgisnet models`: which networks came with the package."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command()
+def models() -> None:
+    """List the bundled networks, which every --checkpoint takes by name.
+
+    Of each: name, size, what its metadata says about it, and the SHA-256 of its file.
+
+    \b
+    Example: csgisnet models
+    """
+    from csgisnet.pretrained import DEFAULT, bundled_models
+    from csgisnet.weights import load_weights
+    from vocsmooth.files import sha256_file
+
+    found = bundled_models()
+    if not found:
+        click.echo("None came with this package; `csgisnet train` makes one.")
+    for name, path in found.items():
+        weights = load_weights(path, "network")
+        label = f"{name} (default)" if name == DEFAULT else name
+        click.echo(f"{label}: {path.stat().st_size / 1e6:.1f} MB")
+        if description := weights.metadata.get("description"):
+            click.echo(f"  {description}")
+        click.echo(f"  SHA-256 {sha256_file(path)}")

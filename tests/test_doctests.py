@@ -1,0 +1,29 @@
+"""Every example in a docstring runs and gives what it says."""
+
+from __future__ import annotations
+
+import doctest
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+MODULES = [
+    f"{package}.{path.stem}"
+    for package in ("vocsmooth", "csgisnet")
+    for path in sorted((ROOT / package).glob("*.py"))
+    if ">>> " in path.read_text(encoding="utf-8")
+]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_run(name: str) -> None:
+    results = doctest.testmod(import_module(name), optionflags=doctest.FAIL_FAST)
+    assert results.attempted > 0
+    assert results.failed == 0
+
+
+def test_what_users_call_has_examples() -> None:
+    assert {"csgisnet.predict", "vocsmooth.applications", "vocsmooth.video"} <= set(MODULES)
