@@ -1,7 +1,8 @@
 """What people smooth images for: detail, abstraction, smoothing by class; see also `video`.
 
 All functions take what a smoother made, so they work with every operator and with the network.
-Images are ``(H, W)`` or ``(H, W, 3)`` float32 or float64 in [0, 1] and keep shape and type.
+Images are ``(H, W)`` or ``(H, W, 3)`` float32 or float64 in [0, 1] and keep shape and type. Where
+a smoother overshoots a little, as those that solve a linear system do, its result is clipped.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ _SURROUND = 1.6  # ratio of the two sigmas, as in the paper
 _EDGE_SENSITIVITY = 0.98
 _EDGE_SHARPNESS = 300.0  # the paper's 0.75 to 5, for luminances up to 1 instead of 100
 _STEP_SHARPNESS = 3.0
+_OVERSHOOT = 0.25
 
 
 def blend(
@@ -59,7 +61,12 @@ def blend(
     >>> blend(image, smoothed, np.array([[1.0, 0.0]])).tolist()
     [[0.5, 0.75]]
     """
-    _check_pair(image, smoothed)
+    check_image(image)
+    smoothed = _clipped(smoothed)
+    if image.shape != smoothed.shape:
+        raise ValueError(
+            f"image and smoothed must have one shape, got {image.shape} and {smoothed.shape}."
+        )
     amount = np.asarray(strength, image.dtype)
     if amount.ndim and amount.shape != image.shape[:2]:
         raise ValueError(
@@ -134,7 +141,7 @@ def abstract(smoothed: FloatImage, levels: int = 8, edge_strength: float = 1.0) 
     >>> abstract(ramp, levels=2, edge_strength=0)[0].round(1).tolist()
     [0.0, 0.0, 0.2, 0.5, 0.5, 0.5, 0.8, 1.0, 1.0]
     """
-    check_image(smoothed, "smoothed")
+    smoothed = _clipped(smoothed)
     check_count("levels", levels, at_least=2)
     check_number("edge_strength", edge_strength, at_least=0)
     luma = _luma(smoothed)
@@ -228,11 +235,10 @@ def _blurred(plane: NDArray[Any], sigma: float) -> NDArray[Any]:
     return np.asarray(cv2.GaussianBlur(plane, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE))
 
 
-def _check_pair(image: FloatImage, smoothed: FloatImage) -> None:
-    """Refuse anything but two float images of one shape."""
-    check_image(image)
+def _clipped(smoothed: FloatImage) -> FloatImage:
+    """Bring what a smoother made into [0, 1]; what is no such image or far outside is refused."""
+    overshoots = isinstance(smoothed, np.ndarray) and smoothed.dtype.kind == "f" and smoothed.size
+    if overshoots and smoothed.min() >= -_OVERSHOOT and smoothed.max() <= 1 + _OVERSHOOT:
+        smoothed = np.clip(smoothed, 0, 1)
     check_image(smoothed, "smoothed")
-    if image.shape != smoothed.shape:
-        raise ValueError(
-            f"image and smoothed must have one shape, got {image.shape} and {smoothed.shape}."
-        )
+    return smoothed

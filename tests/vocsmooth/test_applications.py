@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from vocsmooth.applications import abstract, blend, detail_enhance, strength_map
+from vocsmooth.operators import OPERATORS
 
 
 def noise(*shape: int) -> NDArray[np.float32]:
@@ -101,3 +102,19 @@ IMAGE = np.zeros((4, 5), np.float32)
 def test_misuse_is_named(call: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_every_operator_will_do(operator: str) -> None:
+    """On black and white stripes some operators overshoot."""
+    image = np.zeros((24, 24, 3), np.float32)
+    image[:, ::4] = 1
+    smoothed = OPERATORS[operator](image)
+    for result in (detail_enhance(image, smoothed), abstract(smoothed)):
+        assert 0 <= result.min() <= result.max() <= 1
+
+
+def test_a_smoothed_image_of_another_scale_is_refused() -> None:
+    image = noise(6, 6)
+    with pytest.raises(ValueError, match=r"smoothed must lie in \[0, 1\]"):
+        blend(image, image * 255, 1.0)
