@@ -29,6 +29,7 @@ Flat = NDArray[np.floating[Any]]
 
 VECTOR_BYTES = 64
 L0_STRIP = 16  # STRIP of l0.c
+L0_TURN = 1.2  # how many times as costly the DFTs of columns must be to exchange them with rows
 PAIRS_RUN = 4096  # pixels whose rows of a window fit in a core's second-level cache
 
 _int, _float, _double, _pointer = ctypes.c_int, ctypes.c_float, ctypes.c_double, ctypes.c_void_p
@@ -125,6 +126,7 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "solve_screened": (_int, (ctypes.POINTER(_Problem), _pointer)),
     "rtv_scratch_floats": (ctypes.c_size_t, (_int, _int, _int)),
     "rtv_weights": (None, (ctypes.POINTER(_Weights),)),
+    "fft_cost": (_double, (_int,)),
     "l0_table_doubles": (ctypes.c_size_t, (_int, _int, _int)),
     "l0_plan": (None, (ctypes.POINTER(_Round),)),
     "l0_round": (None, (ctypes.POINTER(_Round),)),
@@ -246,6 +248,8 @@ def rtv_weights(
 def l0_rounds(image: Planes, penalties: Iterable[tuple[float, float]]) -> Planes:
     """Do a round of L0 minimisation for each (beta, threshold); see vocsmooth/l0.py."""
     compiled = _required()
+    turned = compiled.fft_cost(image.shape[1]) > L0_TURN * compiled.fft_cost(image.shape[2])
+    image = image.swapaxes(1, 2) if turned else image
     channels, height, width = image.shape
     pitch = -(-width // L0_STRIP) * L0_STRIP
     padded, smooth, work = (_zeros((channels, height, pitch), np.float64) for _ in range(3))
@@ -264,7 +268,8 @@ def l0_rounds(image: Planes, penalties: Iterable[tuple[float, float]]) -> Planes
     compiled.l0_plan(ctypes.byref(step))
     for step.beta, step.threshold in penalties:
         compiled.l0_round(ctypes.byref(step))
-    return smooth[:, :, :width]
+    result = smooth[:, :, :width]
+    return result.swapaxes(1, 2) if turned else result
 
 
 def guided_filter(image: Planes, guide: Planes, out: Planes, *, radius: int, eps: float) -> None:

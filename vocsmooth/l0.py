@@ -6,7 +6,8 @@ image S to image I and to those gradients, (1 + beta L) S = I + beta D'(h, v), a
 
 Both ways to fit are exact, in double precision. NumPy's divides two-dimensional DFTs. The kernels'
 (csrc/l0.c) solves for the change of S, by DFTs down the columns only and then, for each vertical
-frequency, two recursions along the row; a length with large prime factors costs it twice as much.
+frequency, two recursions along the row. A height with large prime factors costs it twice as much:
+where the width has none, rows and columns change places.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def l0_smooth(image: FloatImage, lam: float = 0.02, kappa: float = 2.0) -> Float
     check_image(image)
     check_number("lam", lam, above=0)
     check_number("kappa", kappa, above=1)
-    planes = np.moveaxis(as_channels(image), 2, 0).astype(np.float64)
+    planes = np.moveaxis(as_channels(image), 2, 0).astype(np.float64, order="C")
     rounds = kernels.l0_rounds if kernels.library is not None else l0_rounds
     return like(np.moveaxis(rounds(planes, _penalties(lam, kappa)), 0, 2), image)
 
@@ -65,12 +66,17 @@ def l0_rounds(image: Planes, penalties: Iterator[tuple[float, float]]) -> Planes
     laplacian = _eigenvalues(height, np.arange(height))[:, np.newaxis]
     laplacian = laplacian + _eigenvalues(width, np.arange(width // 2 + 1))
     spectrum = scipy.fft.rfft2(image)
-    smooth = image
+    smooth = image.copy()
+    across, down = np.empty_like(image), np.empty_like(image)
     for beta, threshold in penalties:
-        target = scipy.fft.rfft2(_kept_divergence(smooth, threshold), overwrite_x=True)
+        _difference(smooth, 2, out=across)
+        _difference(smooth, 1, out=down)
+        _discard(across, down, threshold)
+        _divergence(across, down, out=smooth)
+        target = scipy.fft.rfft2(smooth)
         target *= beta
         target += spectrum
-        target /= 1 + beta * laplacian
+        target *= 1 / (1 + beta * laplacian)
         smooth = scipy.fft.irfft2(target, (height, width), overwrite_x=True)
     return smooth
 
@@ -83,21 +89,29 @@ def _penalties(lam: float, kappa: float) -> Iterator[tuple[float, float]]:
         beta *= kappa
 
 
-def _kept_divergence(smooth: Planes, threshold: float) -> Planes:
-    """Adjoint of the gradient, applied to the gradients of at least the threshold."""
-    across = np.roll(smooth, -1, 2)
-    across -= smooth
-    down = np.roll(smooth, -1, 1)
-    down -= smooth
-    square = np.einsum("chw,chw->hw", across, across) + np.einsum("chw,chw->hw", down, down)
-    kept = square >= threshold
+def _difference(values: Planes, axis: int, out: Planes) -> None:
+    """Next value minus this one, the first following the last."""
+    values, out = values.swapaxes(0, axis), out.swapaxes(0, axis)
+    np.subtract(values[1:], values[:-1], out=out[:-1])
+    np.subtract(values[0], values[-1], out=out[-1])
+
+
+def _discard(across: Planes, down: Planes, threshold: float) -> None:
+    """Set gradients to zero whose square, summed over the channels, is below the threshold."""
+    square = np.einsum("chw,chw->hw", across, across)
+    square += np.einsum("chw,chw->hw", down, down)
+    kept = (square >= threshold).astype(np.float64)
     across *= kept
     down *= kept
-    divergence = np.roll(across, 1, 2)
-    divergence -= across
-    divergence += np.roll(down, 1, 1)
-    divergence -= down
-    return divergence
+
+
+def _divergence(across: Planes, down: Planes, out: Planes) -> None:
+    """Adjoint of the gradient."""
+    np.subtract(across[:, :, :-1], across[:, :, 1:], out=out[:, :, 1:])
+    np.subtract(across[:, :, -1], across[:, :, 0], out=out[:, :, 0])
+    out[:, 1:] += down[:, :-1]
+    out[:, 0] += down[:, -1]
+    out -= down
 
 
 def _eigenvalues(length: int, frequency: NDArray[np.int_]) -> NDArray[np.float64]:

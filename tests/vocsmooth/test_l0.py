@@ -90,6 +90,20 @@ def test_kernels_agree_with_numpy_for_every_kind_of_length(
     np.testing.assert_allclose(fast, l0_smooth(image, 0.02), atol=1e-10)
 
 
+@compiled
+def test_the_friendlier_side_gets_the_transforms(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A prime height changes places with a width that is none, which shows in no result."""
+    assert kernels.library is not None
+    assert kernels.library.fft_cost(479) > 3 * kernels.library.fft_cost(640)
+    image = scene(53, 64)
+    turned = l0_smooth(image.swapaxes(0, 1)).swapaxes(0, 1)
+    np.testing.assert_array_equal(l0_smooth(image), turned)
+    monkeypatch.setattr(kernels, "L0_TURN", np.inf)
+    straight = l0_smooth(image)
+    assert not np.array_equal(straight, turned)
+    np.testing.assert_allclose(straight, turned, atol=1e-10)
+
+
 def test_shifts_with_the_image_as_borders_are_periodic(backend: str) -> None:
     image = scene(24, 31)
     shifted = np.roll(image, (5, -9), (0, 1))

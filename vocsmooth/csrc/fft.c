@@ -136,14 +136,21 @@ INLINE void pass(const Fft *fft, const Complex *in, Complex *out, const int radi
         }
 }
 
+/* Radix of the next pass, of a length with small factors only. */
+static int next_radix(int rest)
+{
+    int radix = rest % 4 == 0 ? 4 : 2;
+    while (rest % radix)
+        radix++;
+    return radix;
+}
+
 /* DFT of the padded length from `x`, with `y` to work in; return which of them holds the result. */
 HOT static Complex *transform(const Fft *fft, Complex *x, Complex *y)
 {
     int rest = fft->padded, stride = 1;
     while (rest > 1) {
-        int radix = rest % 4 == 0 ? 4 : 2;
-        while (rest % radix)
-            radix++;
+        int radix = next_radix(rest);
         rest /= radix;
         switch (radix) {
         case 2: pass(fft, x, y, 2, rest, stride); break;
@@ -205,6 +212,14 @@ Complex *fft_transform(const Fft *fft)
 static size_t buffer_doubles(int padded)
 {
     return (size_t)padded * sizeof(Complex) / sizeof(double);
+}
+
+EXPORT double fft_cost(int length)
+{
+    int padded = padded_length(length), radices = 0;
+    for (int rest = padded; rest > 1; rest /= next_radix(rest))
+        radices += next_radix(rest);
+    return (padded == length ? 1.0 : 2.0) * padded * radices / length;
 }
 
 size_t fft_doubles(int length)

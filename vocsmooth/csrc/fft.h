@@ -23,6 +23,9 @@ typedef struct {
     Complex *strip, *spare;                 /* padded elements each, to work in */
 } Fft;
 
+/* What a DFT of a length costs, for each of its elements, in a unit of its own. */
+double fft_cost(int length);
+
 /* Doubles of memory that fft_plan wants for a length, on the boundary of a Column. */
 size_t fft_doubles(int length);
 
