@@ -47,6 +47,18 @@ def test_persistence_steadies_what_is_still_and_leaves_no_ghost() -> None:
     assert np.array_equal(last, moving[1])
 
 
+def test_noise_is_no_motion() -> None:
+    rng = np.random.default_rng(4)
+    clean = np.full((40, 40, 3), 0.5, np.float32)
+    noisy = [clean + rng.normal(0, 0.03, clean.shape).astype(np.float32) for _ in range(8)]
+
+    def flicker(persistence: float) -> float:
+        frames = list(smooth_frames(noisy, guided_filter, persistence=persistence))
+        return float(np.abs(np.diff(frames[4:], axis=0)).mean())
+
+    assert flicker(0.8) < 0.4 * flicker(0.0)
+
+
 def test_misuse_is_named() -> None:
     image = np.zeros((4, 5), np.float32)
     with pytest.raises(ValueError, match=r"below 1, got 1\.0"):
