@@ -10,12 +10,14 @@ where g is the image f and v the last result u_k, both in CIE Lab for RGB images
 by its largest value over all neighbours of that picture. The first u is constant.
 
 The matrix M = I + lambda L is an M-matrix with M 1 = 1, so the largest error of an approximate u is
-at most its largest residual: conjugate gradients stop when that is below `TOLERANCE`.
+at most its largest residual. That is found in double precision and must be below `TOLERANCE`;
+conjugate gradients solve for the correction, in single precision.
 """
 
 from __future__ import annotations
 
 from types import EllipsisType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,12 +26,14 @@ from vocsmooth.arrays import FloatImage, as_channels, check_count, check_image, 
 from vocsmooth.errors import ConvergenceError
 
 Planes = NDArray[np.float64]
+Floats = NDArray[np.float32]
 Index = tuple[EllipsisType, slice, slice]
 
-TOLERANCE = 1e-6
+TOLERANCE = 1e-5
 """Bound on the largest error of each step's solution."""
 
 _MAX_CYCLES = 10_000
+_SINGLE_PRECISION_GAIN = 1e-4  # how far gradients reduce a residual before it is found anew
 _SMALLEST_WEIGHT = 1e-5  # the authors' program adds it to both factors
 _NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (1, -1))  # half of the 8; pairs work both ways
 
@@ -89,7 +93,8 @@ def sd_filter(
     for step in range(num_iter):
         if step:
             dynamic = _weights(u, nu)
-        u = _solve(f, [lam * s * d for s, d in zip(static, dynamic, strict=True)], start=u)
+        weights = [(lam * s * d).astype(np.float32) for s, d in zip(static, dynamic, strict=True)]
+        u = np.stack([_solve(b, weights, start) for b, start in zip(f, u, strict=True)])
     return like(np.moveaxis(u, 0, 2), image)
 
 
@@ -115,61 +120,67 @@ def _pairs(shape: tuple[int, ...]) -> list[tuple[Index, Index]]:
     return pairs
 
 
-def _solve(f: Planes, weights: list[Planes], start: Planes) -> Planes:
-    """Solve (I + L) u = f by conjugate gradients, all channels at once, to a maximum error."""
-    diagonal = _diagonal(f.shape[1:], weights)
+def _solve(f: Planes, weights: list[Floats], start: Planes) -> Planes:
+    """Solve (I + L) u = f for one channel, to a maximum error."""
     u = start.copy()
-    residual = f - _multiply(u, weights)
-    direction = np.zeros_like(f)
-    last = np.ones(len(f))
-    for _ in range(_MAX_CYCLES):
-        if np.abs(residual).max() <= TOLERANCE:
+    cycles = 0
+    while True:
+        residual = f - _multiply(u, weights)
+        worst = float(np.abs(residual).max())
+        if worst <= TOLERANCE:
             return u
-        scaled = residual / diagonal
-        product = _dots(residual, scaled)
-        direction *= _ratio(product, last)
-        direction += scaled
+        if cycles >= _MAX_CYCLES:
+            raise ConvergenceError(
+                f"the SD filter's system did not reach an error of {TOLERANCE:g} in {_MAX_CYCLES} "
+                "cycles; use a smaller lam."
+            )
+        enough = max(0.9 * TOLERANCE, _SINGLE_PRECISION_GAIN * worst)
+        correction, used = _gradients(
+            residual.astype(np.float32), weights, enough, _MAX_CYCLES - cycles
+        )
+        u += correction
+        cycles += used
+
+
+def _gradients(
+    residual: Floats, weights: list[Floats], enough: float, max_cycles: int
+) -> tuple[Floats, int]:
+    """Find a correction by conjugate gradients, preconditioned by the diagonal; and the cycles."""
+    scale = 1 / _diagonal(residual.shape, weights)
+    correction, direction = np.zeros_like(residual), scale * residual
+    product = np.vdot(residual, direction)
+    used = 0
+    while used < max_cycles and np.abs(residual).max() > enough:
         image = _multiply(direction, weights)
-        step = _ratio(product, _dots(direction, image))
-        u += step * direction
-        residual -= step * image
-        last = product
-    raise ConvergenceError(
-        f"the SD filter's system did not reach an error of {TOLERANCE:g} in {_MAX_CYCLES} cycles; "
-        "use a smaller lam."
-    )
+        length = product / np.vdot(direction, image)
+        correction += length * direction
+        residual -= length * image
+        scaled = scale * residual
+        last, product = product, np.vdot(residual, scaled)
+        direction *= product / last
+        direction += scaled
+        used += 1
+    return correction, used
 
 
-def _multiply(u: Planes, weights: list[Planes]) -> Planes:
+def _multiply(u: NDArray[Any], weights: list[Floats]) -> NDArray[Any]:
     """(I + L) u, from the differences of all pairs."""
     result = u.copy()
     for (near, far), weight in zip(_pairs(u.shape), weights, strict=True):
         flow = u[near] - u[far]
         flow *= weight
-        np.add(result[near], flow, out=result[near])
-        np.subtract(result[far], flow, out=result[far])
+        result[near] += flow
+        result[far] -= flow
     return result
 
 
-def _diagonal(shape: tuple[int, ...], weights: list[Planes]) -> Planes:
+def _diagonal(shape: tuple[int, ...], weights: list[Floats]) -> Floats:
     """Diagonal of I + L, the preconditioner."""
-    diagonal = np.ones(shape)
+    diagonal = np.ones(shape, np.float32)
     for (near, far), weight in zip(_pairs(shape), weights, strict=True):
         diagonal[near] += weight
         diagonal[far] += weight
     return diagonal
-
-
-def _dots(a: Planes, b: Planes) -> NDArray[np.float64]:
-    """Scalar product of each channel."""
-    products: NDArray[np.float64] = np.einsum("chw,chw->c", a, b)
-    return products
-
-
-def _ratio(over: NDArray[np.float64], under: NDArray[np.float64]) -> Planes:
-    """Quotient for each channel, to multiply planes with; 0 where a channel is solved exactly."""
-    ratio = np.divide(over, under, out=np.zeros_like(over), where=under > 0)
-    return ratio[:, np.newaxis, np.newaxis]
 
 
 def _lab(planes: Planes) -> Planes:
