@@ -13,21 +13,33 @@ from . import options
 @click.command()
 @options.CHECKPOINT
 @click.option(
-    "--format", "form", type=click.Choice(["onnx", "torchscript"]), default="onnx", help="Format."
+    "--format",
+    "form",
+    type=click.Choice(["onnx", "torchscript", "safetensors"]),
+    default="onnx",
+    help="For other runtimes, or (safetensors) for csgisnet elsewhere.",
 )
 @click.option("--out", type=options.FILE, required=True, help="File to write.")
-def export(checkpoint: Path, form: Any, out: Path) -> None:
-    """Export a network to ONNX or TorchScript, for images of any size.
+@click.option("--description", default="", help="safetensors: what to say about the network.")
+@click.option("--half", is_flag=True, help="safetensors: bfloat16 weights, half the size.")
+def export(checkpoint: Path, form: Any, out: Path, description: str, half: bool) -> None:
+    """Export a network to ONNX or TorchScript, for images of any size, or as a model to share.
 
-    The file appears only after its results equal the network's on three sizes. ONNX needs
-    `pip install csgisnet[export]`.
+    An ONNX or TorchScript file appears only after its results equal the network's on three sizes.
+    ONNX needs `pip install csgisnet[export]`.
 
     \b
     Example: csgisnet export --checkpoint runs/a --out smooth.onnx
     """
-    from csgisnet.checkpoint import load_network
+    from csgisnet.checkpoint import load_network, publish_network
     from csgisnet.export import export_network
     from csgisnet.pretrained import find_weights
 
+    if form == "safetensors":
+        publish_network(find_weights(checkpoint), out, description=description, half=half)
+        click.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
+        return
+    if description or half:
+        raise click.UsageError("--description and --half belong to --format safetensors.")
     difference = export_network(load_network(find_weights(checkpoint)), out, form)
     click.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB, difference {difference:.1g}")

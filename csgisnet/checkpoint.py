@@ -54,6 +54,39 @@ def save_network(
     save_weights(path, weights)
 
 
+def publish_network(source: Path, path: Path, *, description: str, half: bool = False) -> None:
+    """Write a network to share: its weights, what training recorded, and a description.
+
+    Parameters
+    ----------
+    source : Path
+        Any checkpoint that `load_network` reads.
+    path : Path
+        Safetensors file to write.
+    description : str
+        What it was trained on and is good for; `csgisnet models` shows it.
+    half : bool
+        Round convolution weights to bfloat16: half the size, for a relative error of 1/256 each.
+
+    Raises
+    ------
+    CheckpointError
+        `source` cannot be read.
+    """
+    network = load_network(source)
+    recorded = load_weights(source, "network").metadata if is_safetensors(source) else {}
+    tensors = network.state_dict()
+    if half:
+        tensors = {name: t.bfloat16() if t.ndim > 1 else t for name, t in tensors.items()}
+    weights = Weights(
+        kind="network",
+        config=settings.to_dict(network.config),
+        metadata={**recorded, "description": description},
+        tensors=tensors,
+    )
+    save_weights(path, weights)
+
+
 def load_network(path: Path, channel_order: Literal["rgb", "bgr"] = "rgb") -> SmoothingNetwork:
     """Read a network that we saved, or a `.pth` released by the paper's authors.
 

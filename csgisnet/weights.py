@@ -30,6 +30,7 @@ T = TypeVar("T")
 
 FORMAT = "csgisnet-weights"
 VERSION = 1
+_HALF = (torch.float16, torch.bfloat16)
 _HEADER_KEYS = {"version", "kind", "config", "metadata"}
 
 # What damaged or foreign bytes make torch.load raise, besides its own UnpicklingError.
@@ -170,6 +171,8 @@ def load_plain(source: Path | io.BytesIO, path: Path) -> Any:
 def load_into(module: nn.Module, tensors: Mapping[str, Any], path: Path) -> None:
     """Give `module` (which may lie on the meta device) its weights, if every one is as expected.
 
+    Weights in half precision, as shared networks may have, are widened.
+
     Raises
     ------
     CheckpointError
@@ -188,7 +191,8 @@ def load_into(module: nn.Module, tensors: Mapping[str, Any], path: Path) -> None
             )
     for name, wanted in expected.items():
         _check_tensor(tensors[name], wanted, f"{path}: {name}")
-    module.load_state_dict(dict(tensors), assign=True)
+    widened = {name: tensors[name].to(wanted.dtype) for name, wanted in expected.items()}
+    module.load_state_dict(widened, assign=True)
 
 
 def missing(path: Path) -> CheckpointError:
@@ -202,7 +206,8 @@ def _check_tensor(value: Any, wanted: Tensor, where: str) -> None:
         raise CheckpointError(f"{where} must be a tensor, got {type(value).__name__}.")
     if value.layout != torch.strided or value.is_quantized:
         raise CheckpointError(f"{where} must be a dense tensor, got layout {value.layout}.")
-    if value.dtype != wanted.dtype or value.shape != wanted.shape:
+    fits = value.dtype == wanted.dtype or (wanted.dtype == torch.float32 and value.dtype in _HALF)
+    if not fits or value.shape != wanted.shape:
         raise CheckpointError(
             f"{where} must be {wanted.dtype} of shape {tuple(wanted.shape)}, "
             f"got {value.dtype} of shape {tuple(value.shape)}."

@@ -10,8 +10,9 @@ import pytest
 import torch
 from click.testing import Result
 
-from csgisnet.checkpoint import save_network
+from csgisnet.checkpoint import load_network, save_network
 from csgisnet.network import NetworkConfig, SmoothingNetwork
+from csgisnet.weights import load_weights
 
 Command = Callable[..., Result]
 
@@ -50,3 +51,17 @@ def test_a_folder_without_weights_and_a_missing_folder_are_errors(
     result = run(*words, "--out", tmp_path / "nowhere/net.pt")
     assert result.exit_code == 1
     assert "nowhere" in result.stderr
+
+
+def test_a_model_to_share_is_described(run: Command, tmp_path: Path) -> None:
+    network = SmoothingNetwork(TINY).eval()
+    save_network(tmp_path / "best.safetensors", network)
+    out = tmp_path / "net.safetensors"
+    words = ("--checkpoint", tmp_path, "--out", out, "--description", "for tests", "--half")
+    result = run(*words, "--format", "safetensors")
+    assert result.exit_code == 0, result.output
+    assert load_weights(out, "network").metadata["description"] == "for tests"
+    assert load_network(out).config == TINY
+    result = run(*words, "--format", "onnx")
+    assert result.exit_code == 2
+    assert "belong to --format safetensors" in result.stderr

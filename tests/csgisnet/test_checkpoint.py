@@ -10,6 +10,7 @@ from csgisnet.checkpoint import (
     load_latest,
     load_network,
     load_state,
+    publish_network,
     save_best,
     save_latest,
     save_network,
@@ -51,6 +52,23 @@ def test_network_comes_back_bit_for_bit(config: NetworkConfig, tmp_path: Path) -
     for ours, theirs in zip(loaded(image), network(image), strict=True):
         assert torch.equal(ours, theirs)
     assert load_weights(tmp_path / "n.safetensors", "network").metadata == {"step": 5}
+
+
+def test_a_published_network_keeps_its_record_and_is_half_as_large(tmp_path: Path) -> None:
+    network, image = make_network(NetworkConfig(width=16, blocks=1)), torch.rand(1, 3, 9, 10)
+    source = tmp_path / "n.safetensors"
+    save_network(source, network, {"step": 5})
+    publish_network(source, tmp_path / "same.safetensors", description="what for")
+    publish_network(source, tmp_path / "half.safetensors", description="what for", half=True)
+    same, half = (load_network(tmp_path / f"{name}.safetensors") for name in ("same", "half"))
+    assert torch.equal(same(image).result, network(image).result)
+    metadata = load_weights(tmp_path / "half.safetensors", "network").metadata
+    assert metadata == {"step": 5, "description": "what for"}
+    assert (tmp_path / "half.safetensors").stat().st_size < 0.6 * source.stat().st_size
+    for name, wanted in network.state_dict().items():
+        found = half.state_dict()[name]
+        assert found.dtype == wanted.dtype
+        torch.testing.assert_close(found, wanted, rtol=1 / 256, atol=0)
 
 
 @pytest.mark.parametrize("key", ["net", None])
