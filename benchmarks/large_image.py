@@ -13,6 +13,7 @@ import datetime
 import json
 import os
 import platform
+import shlex
 import sys
 import tempfile
 import time
@@ -53,7 +54,7 @@ def main() -> None:
     report = {
         "hardware": arguments.hardware,
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
-        "command": " ".join(["python", *sys.argv]),
+        "command": shlex.join(["python", *sys.argv]),
         "megapixels": arguments.side**2 / 1e6,
         "bits": 16 if arguments.deep else 8,
         "rows": rows,

@@ -14,6 +14,7 @@ import argparse
 import datetime
 import json
 import platform
+import shlex
 import sys
 import tempfile
 import time
@@ -74,9 +75,9 @@ def main() -> None:
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
-        "command": " ".join(["python", *sys.argv]),
+        "command": shlex.join(["python", *sys.argv]),
         "weights": "random" if arguments.checkpoint is None else "trained",
-        "images": [{"name": path.name, "shape": read(path).shape} for path in files],
+        "images": [path.name for path in files],
         "plain_stages": stages,
         "rows": rows,
     }

@@ -115,6 +115,8 @@ def _marks(points: Sequence[_Point], highlight: str | None) -> Iterator[str]:
             label = label._replace(y=label.y + 1)
         taken.append(label)
         edge, anchor = (label.x, "start") if fits else (point.x - _GAP, "end")
+        if label.y > point.y + _LINE:  # far enough to be taken for another dot's
+            yield _line(point.x, point.y, edge, label.y - 4, "#999")
         yield _text(edge, label.y, point.name, anchor, _HALO)
 
 

@@ -111,6 +111,8 @@ def test_plot_is_well_formed_and_orders_points(records: list[Record]) -> None:
     assert slow.attrib["fill"] != quick.attrib["fill"]
     texts = {text.text: text for text in svg.iter(f"{tag}text")}
     assert abs(float(texts["quick"].attrib["y"]) - float(texts["same time"].attrib["y"])) >= 12
+    leaders = [line for line in svg.iter(f"{tag}line") if line.attrib["stroke"] == "#999"]
+    assert len(leaders) == 1  # ties the name that had to move to its dot
     assert {"slow", "input", "0.1", "100", "seconds per megapixel"} <= texts.keys()
     for element in svg.iter():
         for key in ("cx", "x", "x1", "x2"):
