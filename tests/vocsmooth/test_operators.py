@@ -20,6 +20,14 @@ RANGE_KEPT = ("rtv", "rolling", "sd")
 CHANNELS_ALONE = ("guided", "rolling", "ils")
 # A pixel's weight comes from its forward differences, which a flip turns into backward ones.
 FORWARD_DIFFERENCES = ("l0", "rtv")
+# What else scales by s where the image does. L0 starts from a penalty, and RTV divides by floors,
+# that know no scale.
+SCALED: dict[str, Callable[[float], dict[str, float]]] = {
+    "guided": lambda s: {"eps": 0.01 * s**2},
+    "rolling": lambda s: {"sigma_range": 0.1 * s},
+    "ils": lambda s: {"gamma": 0.04 * s},
+    "sd": lambda s: {},
+}
 
 
 def photo(dtype: type = np.float64, shape: tuple[int, ...] = (22, 17, 3)) -> Array:
@@ -116,6 +124,22 @@ def test_channels_are_smoothed_alone(name: str) -> None:
     image = photo()
     alone = [smooth(image[:, :, c], name) for c in range(3)]
     np.testing.assert_allclose(smooth(image, name), np.stack(alone, axis=2), atol=1e-12)
+
+
+@pytest.mark.parametrize("name", SCALED)
+@pytest.mark.parametrize("scale", [0.5, 0.03])
+def test_contrast_scales_with_its_parameters(name: str, scale: float) -> None:
+    image = photo(shape=(22, 17))
+    expected = scale * smooth(image, name, **SCALED[name](1.0))
+    result = smooth(scale * image, name, **SCALED[name](scale))
+    np.testing.assert_allclose(result, expected, atol=2e-5)
+
+
+@pytest.mark.parametrize("name", ["l0", *SCALED])
+def test_brightness_is_added_back(name: str) -> None:
+    image = photo(shape=(22, 17)) / 2
+    result = smooth(image + 0.4, name)
+    np.testing.assert_allclose(result, smooth(image, name) + 0.4, atol=2e-5)
 
 
 @pytest.mark.parametrize("name", RANGE_KEPT)
