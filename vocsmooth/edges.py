@@ -11,10 +11,13 @@ from numpy.typing import NDArray
 LUMA_WEIGHTS = (0.299, 0.587, 0.114)
 """Rec. 601 weights of R, G and B."""
 
+# In thousandths all sums of whole grey levels are exact, hence the same on every processor.
+_THOUSANDTHS = (299, 587, 114)
+
 
 def luminance(image: NDArray[Any]) -> NDArray[np.float32]:
     """Return the Rec. 601 luma of an ``(H, W, 3)`` RGB image, in the image's own units."""
-    return image.astype(np.float32) @ np.array(LUMA_WEIGHTS, np.float32)
+    return (_weigh(image) / 1000).astype(np.float32)
 
 
 def sobel(plane: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -48,4 +51,13 @@ def find_edges(label: NDArray[np.uint8], threshold: float = 50.0) -> NDArray[np.
     J. Wang et al., "Contrastive Semantic-Guided Image Smoothing Network", Computer Graphics Forum
     41(7), 2022: the edge maps of its dataset, here of the luminance instead of one channel.
     """
-    return (sobel(luminance(label)) > threshold).astype(np.uint8)
+    return (sobel(_weigh(label).astype(np.float32)) > 1000 * threshold).astype(np.uint8)
+
+
+def _weigh(image: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the luma in thousandths, without a matrix product: processors round it differently."""
+    red, green, blue = (
+        weight * image[..., channel].astype(np.float64)
+        for channel, weight in enumerate(_THOUSANDTHS)
+    )
+    return red + green + blue

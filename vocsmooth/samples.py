@@ -177,12 +177,22 @@ def _describe_choice(choice: Choice) -> dict[str, Any]:
     return {
         "method": choice.method,
         **(to_dict(choice.operator) if choice.operator else {"operator": "none", "params": {}}),
-        "score": choice.score,
+        "score": None if choice.score is None else _rounded(choice.score),
         "candidates": [
-            {**to_dict(c.operator), "kept": c.kept, "left": c.left, "score": c.score}
+            {
+                **to_dict(c.operator),
+                "kept": _rounded(c.kept),
+                "left": _rounded(c.left),
+                "score": _rounded(c.score),
+            }
             for c in choice.candidates
         ],
     }
+
+
+def _rounded(figure: float) -> float:
+    """Return a figure for the record without its last bits, in which processors differ."""
+    return round(figure, 9)
 
 
 def _reject(
@@ -227,4 +237,9 @@ def _check_negative(
     reference = measure(structure, to_float(label))
     values = [measure(structure, to_float(result)) for result in results]
     worse = all(sign * (value - reference) > 0 for value in values)
-    return {"worse": worse, "where": negative.worse, "label": reference, "values": values}
+    return {
+        "worse": worse,
+        "where": negative.worse,
+        "label": _rounded(reference),
+        "values": [_rounded(value) for value in values],
+    }

@@ -219,7 +219,8 @@ def _draw_placement(settings: Textures, rng: np.random.Generator) -> Placement:
     gains = 1 + rng.uniform(-settings.color, settings.color, 3)
     return Placement(
         strength=tuple(map(float, strength * gains)) if settings.color else (float(strength),),
-        scale=float(np.exp(rng.uniform(low, high))),
+        # Processors differ in the last bits of exponentials.
+        scale=round(float(np.exp(rng.uniform(low, high))), 9),
         angle=float(rng.uniform(-settings.rotation, settings.rotation)),
         phase=(float(rng.random()), float(rng.random())),
     )

@@ -29,6 +29,20 @@ def test_threshold_is_exclusive(height: int, edge: int) -> None:
     assert edges.sum() == 12 * edge
 
 
+def test_gradients_at_the_threshold_are_exact() -> None:
+    """Rec. 601 of whole grey levels in thousandths: nothing is rounded, whatever the processor."""
+    label = np.random.default_rng(1).integers(0, 256, (60, 80, 3)).astype(np.uint8)
+    luma = label.astype(np.int64) @ np.array([299, 587, 114])
+    right = luma[:, 2:] - luma[:, :-2]
+    down = luma[2:] - luma[:-2]
+    across = right[:-2] + 2 * right[1:-1] + right[2:]
+    along = down[:, :-2] + 2 * down[:, 1:-1] + down[:, 2:]
+    gradient = np.abs(across) + np.abs(along)
+    for threshold in np.unique(gradient)[::200]:
+        expected = gradient > threshold
+        assert np.array_equal(find_edges(label, threshold / 2000)[1:-1, 1:-1], expected)
+
+
 def test_lower_threshold_finds_no_fewer_edges() -> None:
     label = np.random.default_rng(0).integers(0, 256, (20, 30, 3)).astype(np.uint8)
     counts = [int(find_edges(label, threshold=t).sum()) for t in (0, 50, 100, 1020)]
