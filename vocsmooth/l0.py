@@ -65,18 +65,19 @@ def l0_rounds(image: Planes, penalties: Iterator[tuple[float, float]]) -> Planes
     height, width = image.shape[1:]
     laplacian = _eigenvalues(height, np.arange(height))[:, np.newaxis]
     laplacian = laplacian + _eigenvalues(width, np.arange(width // 2 + 1))
-    spectrum = scipy.fft.rfft2(image)
+    laplacian = laplacian.repeat(2, axis=1)  # for real and imaginary parts
+    spectrum = scipy.fft.rfft2(image).view(np.float64)
     smooth = image.copy()
     across, down = np.empty_like(image), np.empty_like(image)
     for beta, threshold in penalties:
         _difference(smooth, 2, out=across)
         _difference(smooth, 1, out=down)
-        _discard(across, down, threshold)
+        _weigh(across, down, beta, threshold)
         _divergence(across, down, out=smooth)
         target = scipy.fft.rfft2(smooth)
-        target *= beta
-        target += spectrum
-        target *= 1 / (1 + beta * laplacian)
+        parts = target.view(np.float64)
+        parts += spectrum
+        parts /= 1 + beta * laplacian
         smooth = scipy.fft.irfft2(target, (height, width), overwrite_x=True)
     return smooth
 
@@ -96,13 +97,16 @@ def _difference(values: Planes, axis: int, out: Planes) -> None:
     np.subtract(values[0], values[-1], out=out[-1])
 
 
-def _discard(across: Planes, down: Planes, threshold: float) -> None:
-    """Set gradients to zero whose square, summed over the channels, is below the threshold."""
+def _weigh(across: Planes, down: Planes, beta: float, threshold: float) -> None:
+    """Multiply by beta gradients whose square, summed over the channels, reaches the threshold.
+
+    Set the others to zero.
+    """
     square = np.einsum("chw,chw->hw", across, across)
     square += np.einsum("chw,chw->hw", down, down)
-    kept = (square >= threshold).astype(np.float64)
-    across *= kept
-    down *= kept
+    weight = np.where(square >= threshold, beta, 0.0)
+    across *= weight
+    down *= weight
 
 
 def _divergence(across: Planes, down: Planes, out: Planes) -> None:
