@@ -130,11 +130,15 @@ def _factor(couplings: Couplings, parity: int) -> Factors:
 
 
 def _from_beside(couplings: Couplings, x: Quarters, parity: int) -> Array:
-    """What the rows of one parity get from the rows between them."""
+    """What the rows of one parity get from the rows between them.
+
+    South couplings of even rows join an even and an odd row of the same index, those of odd rows
+    join an odd row and the next even one.
+    """
     south, se, sw = couplings.south, couplings.southeast, couplings.southwest
     other, (up, down) = 1 - parity, NEIGHBOURS[parity]
-    total: Array = south[0][:, np.newaxis] * x[other]  # of the row with the same index
-    far = down or up
+    total: Array = south[0][:, np.newaxis] * x[other]
+    far = down or up  # the neighbour of another index
     step = south[1][:, np.newaxis, HERE[1]] * x[other][..., THERE[far], :]
     total[..., HERE[far], :] += step
     if se is not None and sw is not None:
