@@ -5,13 +5,18 @@ figures of one run. Memory is the most that NumPy had given out at a time, in
 float32 images of that size.
 
 Example: python benchmarks/operators.py --references ../shared/operators --out operators.json
+--sheet FILE only draws every operator's result on the photograph.
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime
+import io
 import platform
+import shlex
 import statistics
+import sys
 import time
 import tracemalloc
 from collections.abc import Callable
@@ -25,14 +30,17 @@ import scipy.sparse
 import scipy.sparse.linalg
 import skimage
 from numpy.typing import NDArray
+from PIL import Image
 
 from vocsmooth import kernels
-from vocsmooth.files import write_json
+from vocsmooth.files import write_atomically, write_json
+from vocsmooth.grids import describe
 from vocsmooth.guided import guided_filter
-from vocsmooth.images import read_rgb
+from vocsmooth.images import read_rgb, to_uint
 from vocsmooth.operators import OPERATORS, smooth
 from vocsmooth.rolling import rolling_guidance_filter, spatial_weights
 from vocsmooth.rtv import rtv_weights
+from vocsmooth.sheet import Panel, compose_sheet
 
 Array = NDArray[np.floating[Any]]
 
@@ -55,6 +63,17 @@ REFERENCE_PARAMS: dict[str, dict[str, Any]] = {
     },
     "sdf_3_50_400_10": {"lam": 3, "mu": 50, "nu": 400, "num_iter": 10},
 }  # fmt: skip
+SHOWN: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("l0", {"lam": 0.02}),
+    ("rtv", {"lam": 0.015, "sigma": 3.0}),
+    ("sd", {"lam": 10.0}),
+    ("guided", {"radius": 8, "eps": 0.01}),
+    ("rolling", {"sigma_space": 4.0, "sigma_range": 0.1}),
+    ("ils", {"lam": 30.0}),
+    ("ils", {"penalty": "charbonnier", "lam": 1.0, "num_iter": 4}),
+)
+"""What the picture shows."""
+
 REFERENCE_OPERATORS = {"rgf": "rolling", "sdf": "sd"}
 
 
@@ -217,6 +236,21 @@ def measure_errors(folder: Path) -> dict[str, dict[str, float]]:
     }
 
 
+def draw_sheet(image: Array, path: Path) -> None:
+    """Write a JPEG of the photograph's middle, as it is and smoothed by each operator."""
+    middle = np.s_[60:420, 80:560]
+    panels = [Panel(caption="photograph", pixels=to_uint(image[middle], np.uint8))]
+    for name, params in SHOWN:
+        result = np.clip(smooth(image, name, **params), 0, 1)
+        panels.append(
+            Panel(caption=describe(name, params), pixels=to_uint(result[middle], np.uint8))
+        )
+    sheet = compose_sheet([panels[:4], panels[4:]], height=360)
+    encoded = io.BytesIO()
+    Image.fromarray(sheet).save(encoded, "JPEG", quality=88)
+    write_atomically(path, encoded.getvalue())
+
+
 def show(title: str, table: dict[str, dict[str, float]]) -> None:
     """Print one row a key, one column a figure."""
     columns = list(dict.fromkeys(name for row in table.values() for name in row))
@@ -239,10 +273,21 @@ def main() -> None:
     parser.add_argument("--references", type=Path, help="images with the authors' outputs (.npz)")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--out", type=Path, help="write the figures here as JSON")
+    parser.add_argument("--sheet", type=Path, help="only draw a picture here, a JPEG")
+    parser.add_argument("--hardware", default=f"{platform.machine()} CPU", help="for the report")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     image = load_image(arguments.image)
-    report: dict[str, Any] = {"machine": platform.machine(), "kernels": kernels.describe()}
+    if arguments.sheet:
+        draw_sheet(image, arguments.sheet)
+        return
+    report: dict[str, Any] = {
+        "hardware": arguments.hardware,
+        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+        "command": shlex.join(["python", *sys.argv]),
+        "kernels": kernels.describe(),
+        "versions": {m.__name__: m.__version__ for m in (np, scipy, cv2)},
+    }
     report["speed"] = compare(image, arguments.repeats)
     show("seconds", report["speed"])
     report["sizes"] = compare_sizes(image, min(arguments.repeats, 3))
