@@ -21,7 +21,6 @@ several pages or frames                  refused (except the previews in a camer
 from __future__ import annotations
 
 import struct
-import threading
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,6 +34,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from vocsmooth.errors import InputError
+from vocsmooth.pillow_limit import allowing, open_header
 from vocsmooth.voc import VOC_CLASSES, VOC_PALETTE, VOID
 
 Pixels = NDArray[np.unsignedinteger[Any]]
@@ -69,7 +69,6 @@ _ORIENTATION = 0x0112
 _TIFF_BITS_PER_SAMPLE = 258
 _PNG_GREY_ALPHA = 4
 _ROWS = 256  # compared at a time
-_PILLOW_LIMIT = threading.Lock()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,13 +195,14 @@ def _opened(path: Path, max_pixels: int) -> Iterator[Image.Image]:
     """Open a file with Pillow; any way of failing, then or while decoding, is an InputError."""
     _check_file(path)
     try:
-        with _open_header(path) as image:
+        with open_header(path, READABLE_FORMATS) as image:
             if image.width * image.height > max_pixels:
                 raise InputError(
                     f"{path}: {image.width} x {image.height} pixels exceed the limit of "
                     f"{max_pixels}; raise the limit if the file is to be trusted."
                 )
-            yield image
+            with allowing(max_pixels):
+                yield image
     except InputError:
         raise
     except UnidentifiedImageError:
@@ -224,16 +224,6 @@ def _check_file(path: Path) -> None:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path}: cannot be read: {error}.") from None
-
-
-def _open_header(path: Path) -> Image.Image:
-    """Read the header only, without Pillow's own limit on the size, which the caller replaces."""
-    with _PILLOW_LIMIT:
-        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-        try:
-            return Image.open(path, formats=READABLE_FORMATS)
-        finally:
-            Image.MAX_IMAGE_PIXELS = limit
 
 
 def _bits_per_channel(path: Path, image: Image.Image) -> int:
