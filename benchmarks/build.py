@@ -15,6 +15,7 @@ import json
 import os
 import platform
 import statistics
+import sys
 import tempfile
 import threading
 import time
@@ -25,9 +26,10 @@ from pathlib import Path
 
 import numpy as np
 
+from vocsmooth import kernels
 from vocsmooth.build import build_dataset
 from vocsmooth.edges import find_edges
-from vocsmooth.files import write_atomically
+from vocsmooth.files import write_atomically, write_json
 from vocsmooth.images import read_mask, read_rgb, to_float, to_uint
 from vocsmooth.labels import choose_label, find_structure
 from vocsmooth.operators import smooth
@@ -158,6 +160,7 @@ def main() -> None:
     parser.add_argument("--voc-root", type=Path, required=True)
     parser.add_argument("--manifest", default="voc-smooth")
     parser.add_argument("--images", type=int, default=16, help="of the train split")
+    parser.add_argument("--machine", default=platform.machine(), help="in words, for the figures")
     parser.add_argument("--out", type=Path, help="write the figures here as JSON")
     arguments = parser.parse_args()
     recipe, textures = load_recipe(arguments.manifest), open_textures()
@@ -172,6 +175,10 @@ def main() -> None:
     start = builds["one image"]
     efficiency = (builds["one worker"] - start) / (builds["two workers"] - start) / 2
     report = {
+        "machine": arguments.machine,
+        "date": time.strftime("%Y-%m-%d"),
+        "command": " ".join(["python", *sys.argv]),
+        "kernels": kernels.describe().split(" ")[0],
         "images": len(photographs),
         "mean_pixels": round(pixels),
         "seconds_per_image": mean,
@@ -179,12 +186,10 @@ def main() -> None:
         "efficiency_of_two_workers": efficiency,
         "peak_worker_bytes": peak,
         "voc_minutes_on_two_cores": VOC_IMAGES * per_image * (VOC_PIXELS / pixels) / 2 / 60,
-        "machine": platform.machine(),
-        "cores": os.cpu_count(),
     }
     print(json.dumps(report, indent=1))
     if arguments.out:
-        arguments.out.write_text(json.dumps(report, indent=1) + "\n")
+        write_json(arguments.out, report)
 
 
 if __name__ == "__main__":

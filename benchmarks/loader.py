@@ -7,10 +7,10 @@ turn) and their ratios. Example: python benchmarks/loader.py --data voc-smooth -
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from vocsmooth.files import write_json
 from vocsmooth.shards import Split, open_dataset
 
 SIZE = 128
@@ -198,6 +199,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="a dataset; its train split")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--cold", action="store_true", help="also with the page cache dropped")
+    parser.add_argument("--machine", default=platform.machine(), help="in words, for the figures")
     parser.add_argument("--out", type=Path, help="write the figures here as JSON")
     arguments = parser.parse_args()
     split = open_dataset(arguments.data).split("train")
@@ -216,9 +218,18 @@ def main() -> None:
             f"{value / median['png']:7.1f} x PNG  {value / median['raw memmap']:5.2f} x raw"
         )
     if arguments.out:
-        machine = {"machine": platform.machine(), "cores": os.cpu_count(), "maps": maps}
-        report = {"crops_per_second": median, "rounds": rates, "size": SIZE, **machine}
-        arguments.out.write_text(json.dumps(report, indent=1) + "\n")
+        figures = {
+            "machine": arguments.machine,
+            "date": time.strftime("%Y-%m-%d"),
+            "command": " ".join(["python", *sys.argv]),
+            "maps": maps,
+            "size": SIZE,
+            "batch": BATCH,
+            "crops_per_second": median,
+            "times_png": {name: value / median["png"] for name, value in median.items()},
+            "rounds": rates,
+        }
+        write_json(arguments.out, figures)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from vocsmooth.voc import VOC_CLASSES, VOID
 
 _SECONDS = 60
 _BYTES_PER_SECOND = 20_000_000
+_PIECE = 1 << 18
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,20 +63,37 @@ def check_shard(task: CheckTask) -> list[Problem]:
         if size != entry.bytes:
             found = f"{size} bytes, expected {entry.bytes}; not looked into"
             return [_problem(task, "size", found)]
-        data = path.read_bytes()
+        data, digest = _read(path, size)
     except FileNotFoundError:
         return [_problem(task, "file", "is missing")]
     except (OSError, MemoryError) as error:
         return [_problem(task, "file", f"cannot be read: {error}")]
     problems = []
-    if (found := hashlib.sha256(data).hexdigest()) != entry.sha256:
-        problems.append(_problem(task, "sha256", f"{found}, expected {entry.sha256}"))
+    if digest != entry.sha256:
+        problems.append(_problem(task, "sha256", f"{digest}, expected {entry.sha256}"))
     with _time_limit(_SECONDS + len(data) // _BYTES_PER_SECOND):
         problems.extend(_check_content(task, path, data))
     return problems
 
 
-def _check_content(task: CheckTask, path: Path, data: bytes) -> Iterator[Problem]:
+def _read(path: Path, size: int) -> tuple[NDArray[np.uint8], str]:
+    """Return a file and its SHA-256, of pieces that the processor's cache still holds.
+
+    Into an array, because NumPy asks the system for large pages: `Path.read_bytes` and then hashing
+    takes half as long again.
+    """
+    data = np.empty(size, np.uint8)
+    rest, digest = data.data, hashlib.sha256()
+    with path.open("rb", buffering=0) as file:
+        while count := file.readinto(rest[:_PIECE]):
+            digest.update(rest[:count])
+            rest = rest[count:]
+    if rest:
+        raise OSError(f"ends {len(rest)} bytes before its length")
+    return data, digest.hexdigest()
+
+
+def _check_content(task: CheckTask, path: Path, data: NDArray[np.uint8]) -> Iterator[Problem]:
     """Check the structure, and the values of every image if the structure is sound."""
     try:
         layout = read_layout(path, task.maps)

@@ -1,0 +1,84 @@
+"""How fast `vocsmooth verify` reads, beside SHA-256 alone, in one run.
+
+Medians over rounds, the ways in turn, the files in the page cache.
+Example: python benchmarks/verify.py --data voc-smooth --out verify.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from vocsmooth.files import sha256_file, write_json
+from vocsmooth.index import read_index
+from vocsmooth.mapped_shard import parts_of
+from vocsmooth.shard_check import CheckTask, check_shard
+from vocsmooth.shard_writer import recipe_text
+from vocsmooth.verify import verify_dataset
+
+
+def list_tasks(root: Path) -> list[CheckTask]:
+    """Return what `verify` hands to its processes."""
+    index = read_index(root)
+    return [
+        CheckTask(
+            root=root,
+            part=part,
+            digest=index.digest,
+            recipe=recipe_text(index.recipe),
+            maps=index.maps,
+        )
+        for split in index.splits
+        for part in parts_of(index, split)
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="a dataset")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--machine", default=platform.machine(), help="in words, for the figures")
+    parser.add_argument("--out", type=Path, help="write the figures here as JSON")
+    arguments = parser.parse_args()
+    root, tasks = arguments.data, list_tasks(arguments.data)
+    paths = [root / task.part.entry.name for task in tasks]
+    size = sum(path.stat().st_size for path in paths)
+    ways: dict[str, Callable[[], object]] = {
+        "SHA-256 alone, one process": lambda: [sha256_file(path) for path in paths],
+        "verify's check of every shard, one process": lambda: [check_shard(t) for t in tasks],
+        "vocsmooth verify --jobs 1": lambda: verify_dataset(root, jobs=1, fresh=True),
+        "vocsmooth verify --jobs 2": lambda: verify_dataset(root, jobs=2, fresh=True),
+    }
+    rates: dict[str, list[float]] = {name: [] for name in ways}
+    for way in ways.values():
+        way()
+    for _ in range(arguments.rounds):
+        for name, way in ways.items():
+            started = time.perf_counter()
+            way()
+            rates[name].append(size / (time.perf_counter() - started) / 1e6)
+    median = {name: statistics.median(values) for name, values in rates.items()}
+    limit = median["SHA-256 alone, one process"]
+    for name, value in median.items():
+        print(f"{name:44s} {value:7.0f} MB/s  {value / limit:5.2f} x SHA-256")
+    if arguments.out:
+        figures = {
+            "machine": arguments.machine,
+            "date": time.strftime("%Y-%m-%d"),
+            "command": " ".join(["python", *sys.argv]),
+            "bytes": size,
+            "shards": len(paths),
+            "megabytes_per_second": median,
+            "share_of_sha256": {name: value / limit for name, value in median.items()},
+            "rounds": rates,
+        }
+        write_json(arguments.out, figures)
+
+
+if __name__ == "__main__":
+    main()
