@@ -68,7 +68,7 @@ DECODER_ERRORS = (
 _ORIENTATION = 0x0112
 _TIFF_BITS_PER_SAMPLE = 258
 _PNG_GREY_ALPHA = 4
-_ROWS = 256  # compared at a time
+_ROWS = 256  # worked on at a time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -281,7 +281,8 @@ def _decode_deep(path: Path, pixels: Pixels, alpha: Pixels | None) -> tuple[Pixe
     if decoded is None or decoded.dtype != np.uint16:
         raise InputError(f"{path}: this kind of 16-bit image cannot be read; save it as RGB PNG.")
     channels = np.asarray(decoded, np.uint16).reshape(*decoded.shape[:2], -1)  # B, G, R, alpha
-    deep = channels[:, :, 2::-1] if pixels.ndim == 3 else channels[:, :, 0]
+    _turn_bgr(channels)
+    deep = channels[:, :, :3] if pixels.ndim == 3 else channels[:, :, 0]
     deep_alpha = None if alpha is None else channels[:, :, -1]
     agree = _agrees(deep, pixels)
     if alpha is not None and deep_alpha is not None:
@@ -289,6 +290,15 @@ def _decode_deep(path: Path, pixels: Pixels, alpha: Pixels | None) -> tuple[Pixe
     if not agree:
         raise InputError(f"{path}: two decoders disagree on its 16-bit pixels; save it as RGB PNG.")
     return deep, deep_alpha
+
+
+def _turn_bgr(channels: Pixels) -> None:
+    """Turn B, G, R, in place and some rows at a time, into R, G, B, and leave alpha where it is."""
+    if channels.shape[2] < 3:
+        return
+    for top in range(0, len(channels), _ROWS):
+        band = channels[top : top + _ROWS, :, :3]
+        band[:] = band[:, :, ::-1].copy()
 
 
 def _agrees(deep: Pixels, shallow: Pixels) -> bool:
