@@ -11,6 +11,7 @@ References
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
@@ -19,7 +20,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from csgisnet.contrast import contrast_ratio, contrast_triplet
+from csgisnet.device import place
+from csgisnet.features import SegmenterFeatures
 from csgisnet.network import Smoothing
+from csgisnet.segmenter import Segmenter
 from csgisnet.ssim import structure_loss
 
 VOID = 255
@@ -99,7 +103,7 @@ class Teachers:
         """Move both networks to `device`."""
         for teacher in (self.segmenter, self.features):
             if teacher is not None:
-                teacher.to(device)
+                place(teacher, torch.device(device))
         return self
 
 
@@ -117,13 +121,13 @@ def total_loss(
         A term with a weight needs a teacher that `teachers` lacks.
     """
     smoothing = Smoothing(*(m.float() for m in smoothing))
-    result = smoothing.result
+    result, seen = smoothing.result, _Seen(smoothing.result, teachers)
     terms: dict[str, Callable[[], Tensor]] = {
         "l1": lambda: l1_loss(smoothing.coarse, batch.label) + l1_loss(result, batch.label),
         "structure": lambda: _structure(smoothing, batch.label, config),
         "edge": lambda: edge_loss(smoothing.edge, batch.edge),
-        "contrast": lambda: _contrast(result, batch, teachers, config),
-        "semantic": lambda: _semantic(result, batch.mask, teachers),
+        "contrast": lambda: _contrast(seen, batch, config),
+        "semantic": lambda: semantic_loss(seen.logits().float(), batch.mask),
         "tv": lambda: distinctive_tv(result, batch.edge),
     }
     values = {name: term() for name, term in terms.items() if getattr(config, name) > 0}
@@ -178,20 +182,46 @@ def _structure(smoothing: Smoothing, label: Tensor, config: LossConfig) -> Tenso
     )
 
 
-def _contrast(result: Tensor, batch: Batch, teachers: Teachers, config: LossConfig) -> Tensor:
+class _Seen:
+    """What the teachers see in a result; a backbone that they share looks at it once."""
+
+    def __init__(self, result: Tensor, teachers: Teachers) -> None:
+        self.result, self._teachers = result, teachers
+        extractor, segmenter = teachers.features, teachers.segmenter
+        shared = isinstance(extractor, SegmenterFeatures) and extractor.segmenter is segmenter
+        self._segmenter = segmenter if shared and isinstance(segmenter, Segmenter) else None
+
+    @functools.cached_property
+    def _levels(self) -> tuple[Tensor, ...]:
+        """Maps of the shared backbone."""
+        if self._segmenter is None:
+            raise TypeError("The teachers share no backbone.")
+        return self._segmenter.levels(self.result)
+
+    def features(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Return the feature maps of an image, the result's from the shared backbone."""
+        if self._teachers.features is None:
+            raise ValueError("The contrast term has a weight, and the teachers have no features.")
+        if self._segmenter is not None and image is self.result:
+            return self._levels[:4]
+        maps: tuple[Tensor, ...] = self._teachers.features(image)
+        return maps
+
+    def logits(self) -> Tensor:
+        """Return the segmenter's view of the result, so that its gradient reaches the network."""
+        if self._segmenter is not None:
+            return self._segmenter.classify(self._levels, self.result.shape[-2:])
+        if self._teachers.segmenter is None:
+            raise ValueError("The semantic term has a weight, and the teachers have no segmenter.")
+        logits: Tensor = self._teachers.segmenter(self.result)
+        return logits
+
+
+def _contrast(seen: _Seen, batch: Batch, config: LossConfig) -> Tensor:
     """Contrast term in the form that `config` names."""
-    if teachers.features is None:
-        raise ValueError("The contrast term has a weight, and the teachers have no features.")
-    images = (result, batch.label, batch.negatives, teachers.features)
+    images = (seen.result, batch.label, batch.negatives, seen.features)
     if config.contrast_form == "triplet":
         return contrast_triplet(
             *images, image_margin=config.image_margin, gram_margin=config.gram_margin
         )
     return contrast_ratio(*images, layers=config.contrast_layers, eps=config.contrast_eps)
-
-
-def _semantic(result: Tensor, mask: Tensor, teachers: Teachers) -> Tensor:
-    """Semantic term: the segmenter is fed the result, so the gradient reaches the network."""
-    if teachers.segmenter is None:
-        raise ValueError("The semantic term has a weight, and the teachers have no segmenter.")
-    return semantic_loss(teachers.segmenter(result).float(), mask)

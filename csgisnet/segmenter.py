@@ -91,9 +91,12 @@ class Segmenter(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Return logits (B, K, H, W) of images (B, 3, H, W)."""
-        levels = self.levels(image)
+        return self.classify(self.levels(image), image.shape[-2:])
+
+    def classify(self, levels: tuple[Tensor, ...], size: tuple[int, ...]) -> Tensor:
+        """Return logits (B, K, *size) of what `levels` made of an image of that size."""
         logits = self.classifier(levels[1], levels[-1])
-        return functional.interpolate(logits, image.shape[-2:], mode="bilinear")
+        return functional.interpolate(logits, size, mode="bilinear")
 
     def levels(self, image: Tensor) -> tuple[Tensor, ...]:
         """Return the backbone's maps at stride 2, 4, 8 and 16, and its last one."""

@@ -1,3 +1,4 @@
+import copy
 import math
 from collections.abc import Callable
 
@@ -159,6 +160,34 @@ def test_total_is_the_weighted_sum_of_the_logged_terms(teachers: Teachers) -> No
     expected = sum(getattr(config, name) * value.item() for name, value in terms.items())
     assert total.item() == pytest.approx(expected, rel=1e-5)
     assert not any(value.requires_grad for value in terms.values())
+
+
+def test_a_backbone_that_both_teachers_share_sees_the_result_once(teachers: Teachers) -> None:
+    batch, config = draw_batch(), LossConfig(l1=0, structure=0, edge=0, contrast=1, semantic=1)
+    apart = Teachers(
+        segmenter=teachers.segmenter,
+        features=SegmenterFeatures(copy.deepcopy(segmenter_of(teachers))),
+    )
+    seen: list[int] = []
+    hook = segmenter_of(teachers).backbone.register_forward_hook(lambda *_: seen.append(1))
+    gradients, calls = [], []
+    for pair in (teachers, apart):
+        image = batch.input.clone().requires_grad_()
+        smoothing = Smoothing(image, image, image * 0, image[:, :1])
+        total, _ = total_loss(smoothing, batch, pair, config)
+        torch.autograd.backward(total)
+        assert image.grad is not None
+        gradients.append(image.grad)
+        calls.append(len(seen))
+        seen.clear()
+    hook.remove()
+    assert calls == [2, 1]  # the result and the references; only the result
+    torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-4, atol=1e-7)
+
+
+def segmenter_of(teachers: Teachers) -> Segmenter:
+    assert isinstance(teachers.segmenter, Segmenter)
+    return teachers.segmenter
 
 
 def test_terms_without_weight_are_left_out_and_need_no_teacher() -> None:
