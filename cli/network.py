@@ -33,8 +33,10 @@ def train_segmenter(data: Path, out: Path, config: str | None, device: str) -> N
     Example: csgisnet train-segmenter --data voc-smooth --out segmenter.safetensors
     """
     from csgisnet.config import load_config
+    from csgisnet.device import keep_freed_memory
     from csgisnet.train_segmenter import train_segmenter as run
 
+    keep_freed_memory()
     summary = run(data, out, load_config(config) if config else None, device=device)
     click.echo(
         f"{summary.path}: {summary.steps} steps, {summary.seconds:.0f} s, "
@@ -67,9 +69,11 @@ def train(
     Example: csgisnet train --data voc-smooth --out runs/a --segmenter segmenter.safetensors
     """
     from csgisnet.config import load_config, without_terms
+    from csgisnet.device import keep_freed_memory
     from csgisnet.train import EXIT_STOPPED
     from csgisnet.train import train as run
 
+    keep_freed_memory()
     chosen = load_config(config) if config else None
     if ablate:
         terms = tuple(term.strip() for term in ablate.split(","))
