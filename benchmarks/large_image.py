@@ -98,6 +98,7 @@ def measure(image: Path, checkpoint: Path, out: Path) -> dict[str, object]:
         "result_megabytes": round((out / image.name).stat().st_size / 1e6, 1),
         "peak_gigabytes": round(usage.ru_maxrss * 1024 / 1e9, 3),
         "seconds": round(time.perf_counter() - began, 1),
+        "processor_seconds": round(usage.ru_utime + usage.ru_stime, 1),
     }
 
 
