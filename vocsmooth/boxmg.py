@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg.lapack import spttrf, spttrs
@@ -16,6 +17,7 @@ from scipy.linalg.lapack import spttrf, spttrs
 from vocsmooth.errors import ConvergenceError
 from vocsmooth.galerkin import (
     HERE,
+    PARITIES,
     THERE,
     Array,
     Couplings,
@@ -23,10 +25,11 @@ from vocsmooth.galerkin import (
     Quarters,
     coarsen,
     join,
-    move,
     split,
     turn,
 )
+
+ALL = slice(None)
 
 NEIGHBOURS = ((-1, 0), (0, 1))
 """Where in the other parity's quarter the neighbours of an even, and of an odd, point are."""
@@ -139,10 +142,10 @@ def _from_beside(couplings: Couplings, x: Quarters, parity: int) -> Array:
     other, (up, down) = 1 - parity, NEIGHBOURS[parity]
     total: Array = south[0][:, np.newaxis] * x[other]
     far = down or up  # the neighbour of another index
-    step = south[1][:, np.newaxis, HERE[1]] * x[other][..., THERE[far], :]
-    total[..., HERE[far], :] += step
-    if se is not None and sw is not None:
-        for column, (left, right) in enumerate(NEIGHBOURS):
+    for column, (left, right) in enumerate(NEIGHBOURS):
+        here, there = total[column][:, HERE[far]], x[other, column][:, THERE[far]]
+        _add_product(here, south[1, column, HERE[1]], there)
+        if se is not None and sw is not None:
             beside = x[other, 1 - column]
             for strength, dy, dx in (
                 (se[other, 1 - column, THERE[up], THERE[left]], up, left),
@@ -150,8 +153,8 @@ def _from_beside(couplings: Couplings, x: Quarters, parity: int) -> Array:
                 (sw[parity, column, HERE[down], HERE[left]], down, left),
                 (se[parity, column, HERE[down], HERE[right]], down, right),
             ):
-                pull = strength * beside[:, THERE[dy], THERE[dx]]
-                total[column][:, HERE[dy], HERE[dx]] += pull
+                here = total[column][:, HERE[dy], HERE[dx]]
+                _add_product(here, strength, beside[:, THERE[dy], THERE[dx]])
     return total
 
 
@@ -164,8 +167,8 @@ def _sweep(lines: Lines, x: Quarters, rhs: Quarters, parity: int) -> None:
 def _solve(factors: Factors, even: Array, odd: Array) -> None:
     """Solve rows in place, given the right side at even and at odd points."""
     gain, following = factors.gain, factors.following
-    even += gain * odd
-    even[..., 1:] += (following * odd)[..., :-1]
+    _add_product(even, gain, odd)
+    _add_product(even[..., 1:], following[..., :-1], odd[..., :-1])
     if factors.pivots.size > 1:
         rows = np.ascontiguousarray(even).reshape(len(even), -1)
         solution, _ = spttrs(factors.pivots, factors.multipliers, rows.T, overwrite_b=True)
@@ -173,23 +176,37 @@ def _solve(factors: Factors, even: Array, odd: Array) -> None:
     else:
         even /= factors.pivots
     odd *= factors.scale
-    odd += gain * even
-    odd[..., :-1] += following[..., :-1] * even[..., 1:]
+    _add_product(odd, gain, even)
+    _add_product(odd[..., :-1], following[..., :-1], even[..., 1:])
+
+
+def _add_product(total: Array, strength: Array, field: Array) -> None:
+    """Add `strength` (h, w) times `field` (C, h, w) in one pass, without memory for the product.
+
+    That memory would cost several times the arithmetic. OpenCV wants rows that lie end to end.
+    """
+    if not field.size:
+        return
+    if total.strides[-1] > total.strides[-2]:
+        total, field = total.swapaxes(-1, -2), field.swapaxes(-1, -2)
+        strength = strength.T
+    for plane, values in zip(total, field, strict=True):
+        cv2.accumulateProduct(strength, values, plane)
 
 
 def _restrict(weights: Interpolation, residual: Array) -> Array:
     """Right side of the next grid, from the residual on the even rows."""
     even, odd = residual
     left, right = weights.across
-    rhs: Array = even + left * odd
-    rhs[..., 1:] += (right * odd)[..., :-1]
+    rhs: Array = even.copy()
+    _add_product(rhs, left, odd)
+    _add_product(rhs[..., 1:], right[..., :-1], odd[..., :-1])
     return rhs
 
 
 def _interpolate(weights: Interpolation, x: Quarters, coarse: Array) -> None:
     """Add the next grid's correction to the odd columns; the column sweep reads no others."""
-    right, below = move(coarse, 0, 1), move(coarse, 1, 0)
-    first, second = weights.across
-    x[0, 1] += first * coarse + second * right
-    c0, c1, c2, c3 = weights.centre
-    x[1, 1] += c0 * coarse + c1 * right + c2 * below + c3 * move(right, 1, 0)
+    for target, strengths in ((x[0, 1], weights.across), (x[1, 1], weights.centre)):
+        for strength, (down, right) in zip(strengths, PARITIES, strict=False):
+            here, there = (HERE[down], HERE[right]), (THERE[down], THERE[right])
+            _add_product(target[(ALL, *here)], strength[here], coarse[(ALL, *there)])
