@@ -26,9 +26,11 @@ test: $(READY)
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
+SOAK_TESTS := tests/vocsmooth/test_survives.py tests/cli/test_large_image.py
+
 # The full counts of kills, damage and failing system calls; most of an hour.
 soak: $(READY)
-	SOAK=1 $(BIN)/python -m pytest tests/vocsmooth/test_survives.py --timeout=0 -rP
+	SOAK=1 $(BIN)/python -m pytest $(SOAK_TESTS) --timeout=0 -rP
 
 format: $(READY)
 	$(BIN)/ruff format .
@@ -36,13 +38,14 @@ format: $(READY)
 
 # Each step of the demo is one command of the README, and its product one make target: a second
 # run, or one after an interruption, does only what is missing.
-demo: $(DEMO)/.trained
+demo: $(DEMO)/first_picture.png $(DEMO)/.trained
 	$(BIN)/csgisnet predict $(DEMO)/voc/JPEGImages --out $(DEMO)/smoothed --checkpoint $(DEMO)/run --skip-existing
 	$(BIN)/csgisnet sheet --data $(DEMO)/dataset --checkpoint $(DEMO)/run --out $(DEMO)/before_after.png
 	@echo
-	@cat $<
-	@echo "Look at $(DEMO)/before_after.png, and at the smoothed photographs in $(DEMO)/smoothed/."
-	@echo "Next: $(BIN)/csgisnet predict YOUR_PHOTOS --out smoothed --checkpoint $(DEMO)/run"
+	@cat $(DEMO)/.trained
+	@echo "Look at $(DEMO)/first_picture.png (the network that comes with the package), at"
+	@echo "$(DEMO)/before_after.png (the one you have just trained) and at its results in $(DEMO)/smoothed/."
+	@echo "Next: $(BIN)/csgisnet predict YOUR_PHOTOS --out smoothed"
 	@echo "      $(BIN)/vocsmooth build --voc-root VOCdevkit --out voc-smooth"
 
 $(DEMO)/voc/SOURCES.txt: | $(READY)
@@ -51,6 +54,9 @@ $(DEMO)/voc/SOURCES.txt: | $(READY)
 $(DEMO)/dataset/index.json: $(DEMO)/voc/SOURCES.txt
 	$(BIN)/vocsmooth build --voc-root $(DEMO)/voc --out $(DEMO)/dataset --manifest demo
 	$(BIN)/vocsmooth verify $(DEMO)/dataset
+
+$(DEMO)/first_picture.png: $(DEMO)/dataset/index.json
+	$(BIN)/csgisnet sheet --data $(DEMO)/dataset --checkpoint compact --out $@
 
 $(DEMO)/segmenter.safetensors: $(DEMO)/dataset/index.json
 	$(BIN)/csgisnet train-segmenter --data $(DEMO)/dataset --out $@ --config demo

@@ -11,6 +11,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
+_PACKAGED = (".py", ".toml", ".txt", ".typed", ".html", ".css", ".js", ".md", ".safetensors")
+
 
 @pytest.fixture(scope="module")
 def wheel_names(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
@@ -39,7 +41,7 @@ def test_every_file_of_the_packages_is_in_the_wheel(wheel_names: set[str]) -> No
     folders |= {"manifests": "vocsmooth/manifests"}
     for folder, installed in folders.items():
         for path in (ROOT / folder).glob("**/*"):
-            if path.suffix in (".py", ".toml", ".txt", ".typed", ".html", ".css", ".js"):
+            if path.suffix in _PACKAGED:
                 assert f"{installed}/{path.relative_to(ROOT / folder)}" in wheel_names
 
 
