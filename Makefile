@@ -26,7 +26,7 @@ test: $(READY)
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
-SOAK_TESTS := tests/vocsmooth/test_survives.py tests/cli/test_large_image.py
+SOAK_TESTS := $(addprefix tests/,vocsmooth/test_survives.py vocsmooth/test_cluster.py cli/test_large_image.py)
 
 # The full counts of kills, damage and failing system calls; most of an hour.
 soak: $(READY)
