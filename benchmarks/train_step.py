@@ -12,9 +12,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import datetime
 import json
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,6 +30,7 @@ from csgisnet.config import Config, load_config
 from csgisnet.data import BatchSource, sample_stream
 from csgisnet.device import autocast, keep_freed_memory, pick_device, place
 from csgisnet.distributed import Processes
+from csgisnet.features import SegmenterFeatures
 from csgisnet.losses import (
     Batch,
     LossConfig,
@@ -39,6 +42,7 @@ from csgisnet.losses import (
 )
 from csgisnet.network import Smoothing
 from csgisnet.optimise import make_optimizer
+from csgisnet.segmenter import load_segmenter
 from csgisnet.teachers import load_teachers
 from csgisnet.training import Training, new_network
 from vocsmooth.shards import Dataset, open_dataset
@@ -78,10 +82,11 @@ def main() -> None:
         data=dataclasses.replace(config.data, patch=arguments.patch),
     )
     teachers = load_teachers(config.losses, arguments.segmenter, None).to(device)
+    plain_teachers = load_plain_teachers(arguments.segmenter, device)
     torch.backends.cudnn.benchmark = device.type == "cuda"
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     steps = arguments.steps
-    plain = measure(plain_side(config, dataset, teachers, device), device, steps)
+    plain = measure(plain_side(config, dataset, plain_teachers, device), device, steps)
     keep_freed_memory()  # as the command does
     staged = measure(our_side(config, dataset, teachers, device), device, steps)
     ours = {
@@ -90,6 +95,8 @@ def main() -> None:
     }
     size = config.data.batch_size
     report = {
+        "date": datetime.date.today().isoformat(),
+        "command": "python benchmarks/train_step.py " + " ".join(sys.argv[1:]),
         "device": describe(device),
         "torch": torch.__version__,
         "config": arguments.config,
@@ -102,6 +109,12 @@ def main() -> None:
     show(report, plain, staged, ours)
     if arguments.out:
         arguments.out.write_text(json.dumps(report, indent=1) + "\n")
+
+
+def load_plain_teachers(path: Path, device: torch.device) -> Teachers:
+    """The same teachers as they come from the file: normalisation apart, NCHW."""
+    segmenter = load_segmenter(path).to(device)
+    return Teachers(segmenter=segmenter, features=SegmenterFeatures(segmenter))
 
 
 def plain_side(config: Config, dataset: Dataset, teachers: Teachers, device: torch.device) -> Side:

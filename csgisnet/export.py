@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from csgisnet.errors import CheckpointError, ConfigError
+from csgisnet.folding import fold_batch_norm
 from csgisnet.network import SmoothingNetwork
-from csgisnet.predict import fold_batch_norm
 from vocsmooth.files import write_atomically
 
 Format: TypeAlias = Literal["onnx", "torchscript"]

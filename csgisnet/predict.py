@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 import functools
-import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -12,8 +10,6 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from csgisnet.batching import Batcher
 from csgisnet.checkpoint import load_network
@@ -25,6 +21,7 @@ from csgisnet.device import (
     place,
     return_freed_memory,
 )
+from csgisnet.folding import fold_batch_norm
 from csgisnet.network import SmoothingNetwork, receptive_radius
 from csgisnet.pretrained import find_weights
 from csgisnet.tiling import SMALLEST_TILE, apply_tiled
@@ -247,17 +244,6 @@ def load(
     """
     network = load_network(find_weights(path_or_name), channel_order)
     return Smoother(network, device=device, precision=precision, memory=memory, batch=batch)
-
-
-def fold_batch_norm(network: SmoothingNetwork) -> SmoothingNetwork:
-    """Return a copy for inference in which every convolution contains its batch normalisation."""
-    folded = copy.deepcopy(network).eval().requires_grad_(False)
-    for module in list(folded.modules()):
-        for (name, conv), (after, norm) in itertools.pairwise(list(module.named_children())):
-            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                setattr(module, name, fuse_conv_bn_eval(conv, norm))
-                setattr(module, after, nn.Identity())
-    return folded
 
 
 def _check(image: NDArray[Any], *types: type) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from csgisnet.errors import ConfigError
 from csgisnet.features import SegmenterFeatures, load_features
+from csgisnet.folding import fold_batch_norm
 from csgisnet.losses import LossConfig, Teachers
 from csgisnet.segmenter import load_segmenter
 
@@ -45,7 +46,7 @@ def load_teachers(losses: LossConfig, segmenter: Path | None, features: Path | N
             f"torchvision's VGG-16 weights with --features, or a segmenter: {_SEGMENTER_WAYS}. "
             "Or leave the term out with --ablate contrast."
         )
-    judge = None if segmenter is None else load_segmenter(segmenter)
+    judge = None if segmenter is None else fold_batch_norm(load_segmenter(segmenter))
     if features is not None:
         return Teachers(segmenter=judge, features=load_features(features))
     return Teachers(segmenter=judge, features=None if judge is None else SegmenterFeatures(judge))

@@ -155,6 +155,7 @@ def test_l0_grid_has_its_best_inside() -> None:
     _, photo, mask = make_scene()
     grid = Grid(operator="l0", values={"lam": [0.0001, 0.02, 10.0]})
     choice = choose_label(photo, structure_of(photo, mask), Labels(candidates=(grid,)))
+    assert choice.operator is not None
     assert choice.operator.params == {"lam": 0.02}
 
 
