@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import datetime
 import json
 import statistics
 from pathlib import Path
@@ -25,6 +26,7 @@ from csgisnet.predict import load
 from csgisnet.runs import RUN_FILE
 from csgisnet.train import train
 from csgisnet.validate import choose_samples, score
+from vocsmooth import settings
 from vocsmooth.files import write_json
 from vocsmooth.shards import open_dataset
 
@@ -49,6 +51,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--runs", type=Path, required=True, help="folder of the runs")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--machine", default="", help="what to say about the hardware")
     parser.add_argument("--out", type=Path, help="JSON file")
     arguments = parser.parse_args()
     base = load_config(arguments.config)
@@ -64,8 +67,15 @@ def main() -> None:
             print(name, json.dumps(results[name][-1]), flush=True)
     print(table(results))
     if arguments.out:
-        about = {"data": arguments.data.name, "steps": base.run.steps, "torch": torch.__version__}
-        write_json(arguments.out, {**about, "threads": torch.get_num_threads(), "runs": results})
+        about = {
+            "date": datetime.date.today().isoformat(),
+            "machine": arguments.machine,
+            "data": arguments.data.name,
+            "config": settings.to_dict(base),
+            "torch": torch.__version__,
+            "threads": torch.get_num_threads(),
+        }
+        write_json(arguments.out, {**about, "runs": results})
 
 
 def train_one(arguments: argparse.Namespace, config: Config, folder: Path) -> dict[str, Any]:
