@@ -173,13 +173,25 @@ def compare(image: Array, repeats: int) -> dict[str, dict[str, float]]:
     for name, function in ours.items():
         own = seconds(function, repeats)
         table[name] = {"seconds": own, "rival": rivals[name], "ratio": rivals[name] / own}
-    library, kernels.library = kernels.library, None
     for name in ("rtv", "l0"):
-        slow = seconds(ours[name], 3)
-        table[name]["fallback"] = slow
-        table[name]["fallback_ratio"] = slow / table[name]["seconds"]
-    kernels.library = library
+        slow, ratio = without_kernels(ours[name], 2 * repeats)
+        table[name] |= {"fallback": slow, "fallback_ratio": ratio}
     return table
+
+
+def without_kernels(function: Callable[[], object], repeats: int) -> tuple[float, float]:
+    """Median time without compiled kernels, and median ratio of neighbouring calls.
+
+    Calls with and without alternate, so that what else the machine does befalls both.
+    """
+    library, pairs = kernels.library, []
+    for _ in range(repeats + 1):
+        fast = time_once(function)
+        kernels.library = None
+        pairs.append((time_once(function), fast))
+        kernels.library = library
+    slow = statistics.median(pair[0] for pair in pairs[1:])
+    return slow, statistics.median(pair[0] / pair[1] for pair in pairs[1:])
 
 
 def compare_sizes(image: Array, repeats: int) -> dict[str, dict[str, float]]:

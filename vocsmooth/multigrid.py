@@ -42,6 +42,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -151,14 +152,23 @@ def _gradients(
     used = 0
     while used < max_cycles and np.abs(left).max() > enough:
         step = boxmg.cycle(system.grids, left)
-        direction = step - _ratio(_dot(step, image), energy) * direction
+        _add_scaled(step, -_ratio(_dot(step, image), energy), direction)
+        direction = step
         image = apply_system(system.east, system.south, direction)
         energy = _dot(direction, image)
         length = _ratio(_dot(direction, left), energy)
-        correction += length * direction
-        left -= length * image
+        _add_scaled(correction, length, direction)
+        _add_scaled(left, -length, image)
         used += 1
     return correction, used
+
+
+def _add_scaled(
+    total: NDArray[np.float32], factors: NDArray[np.float64], field: NDArray[np.float32]
+) -> None:
+    """Add each channel of a field times its factor, in one pass."""
+    for plane, factor, values in zip(total, factors, field, strict=True):
+        cv2.scaleAdd(values, float(factor), plane, plane)
 
 
 def _dot(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -166,7 +176,6 @@ def _dot(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float64]:
     return np.array([np.vdot(p, q) for p, q in zip(a, b, strict=True)], np.float64)
 
 
-def _ratio(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Quotient for each channel, 0 where `b` is, shaped to scale a field."""
-    quotient = np.divide(a, b, out=np.zeros_like(a), where=b > 0)
-    return quotient.astype(np.float32)[:, np.newaxis, np.newaxis]
+def _ratio(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Quotient for each channel, 0 where `b` is."""
+    return np.divide(a, b, out=np.zeros_like(a), where=b > 0)
