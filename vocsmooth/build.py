@@ -243,6 +243,7 @@ def _build(
     index = assemble_index(plan, [sidecars[s.name] for s in plan.shards if s.name in sidecars])
     if not missing:
         with explained_writing(out / INDEX_NAME):
+            remove_leftovers(out)  # of workers that died on the way
             write_atomically(out / CARD_NAME, describe(index).encode())
             write_object(out / INDEX_NAME, index)
     return index, missing

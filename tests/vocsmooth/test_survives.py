@@ -246,7 +246,8 @@ def test_every_sync_and_rename_may_fail(
         check_after_fault(tmp_path / "out", expected, result)
         subprocess.run(command, check=True, timeout=120)
         assert content_of(tmp_path / "out") == expected
-    assert k > 8  # two renames a shard, and more syncs
+    # Two renames a shard, and more syncs; a killed worker's successor begins to count anew.
+    assert k > (4 if "KILL" in fault else 8)
     print(f"\n{k - 1} times {call} {fault}: nothing torn, same bytes after resuming")
 
 
