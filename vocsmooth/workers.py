@@ -15,6 +15,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any, Protocol, TypeVar
 
 import cv2
@@ -157,15 +158,28 @@ def _manager_unheard() -> Iterator[None]:
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Hold Ctrl-C back while workers are started: they inherit that and leave it to the parent."""
+    """Hold Ctrl-C and SIGTERM back while workers are started, in the middle of loky's own work.
+
+    The workers inherit the blocked Ctrl-C and leave it to the parent. In the parent that is not
+    enough: another thread may take the signal, and Python then raises in the main one.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    caught: list[tuple[int, FrameType | None]] = []
+    signals = [s for s in (signal.SIGINT, signal.SIGTERM) if callable(signal.getsignal(s))]
+    handlers = {s: signal.signal(s, lambda *call: caught.append(call)) for s in signals}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    for caught_number, frame in caught:
+        handler = signal.getsignal(caught_number)
+        if callable(handler):
+            handler(caught_number, frame)
 
 
 def prepare_worker(parent: int) -> None:

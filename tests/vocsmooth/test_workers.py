@@ -7,13 +7,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from vocsmooth.workers import WorkerDied, run_tasks, sigterm_interrupts
+from vocsmooth.workers import WorkerDied, _interrupts_held, run_tasks, sigterm_interrupts
 
 DIE = "__import__('os')._exit(3)"
 SLEEP = "__import__('time').sleep(60)"
@@ -113,3 +114,22 @@ def test_sigterm_handler_is_put_back() -> None:
     with pytest.raises(KeyboardInterrupt), sigterm_interrupts():
         os.kill(os.getpid(), signal.SIGTERM)
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_an_interrupt_while_workers_start_comes_when_they_have() -> None:
+    """Another thread takes the signal, which blocking it in the main one does not prevent."""
+    steps, done = list[str](), threading.Event()
+    other = threading.Thread(target=done.wait)
+    other.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):  # noqa: PT012
+            with _interrupts_held():
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(0.05)
+                steps.append("started")
+            steps.append("never")
+    finally:
+        done.set()
+        other.join()
+    assert steps == ["started"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
