@@ -15,6 +15,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from types import FrameType
 from typing import Any, Protocol, TypeVar
 
@@ -169,6 +170,7 @@ def _interrupts_held() -> Iterator[None]:
     caught: list[tuple[int, FrameType | None]] = []
     signals = [s for s in (signal.SIGINT, signal.SIGTERM) if callable(signal.getsignal(s))]
     handlers = {s: signal.signal(s, lambda *call: caught.append(call)) for s in signals}
+    resource_tracker.ensure_running()  # or loky starts it, which lets the signal through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

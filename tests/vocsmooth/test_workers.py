@@ -133,3 +133,14 @@ def test_an_interrupt_while_workers_start_comes_when_they_have() -> None:
         other.join()
     assert steps == ["started"]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_workers_are_born_deaf_to_interrupts() -> None:
+    """In a new process, where the helpers of multiprocessing and loky are started on the way."""
+    mask = "__import__('signal').SIGINT in __import__('signal').pthread_sigmask(0, [])"
+    code = (
+        f"from vocsmooth.workers import run_tasks; print(list(run_tasks(eval, [{mask!r}] * 2, 2)))"
+    )
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert result.stdout.count("True") == 2
