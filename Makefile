@@ -68,7 +68,7 @@ $(DEMO)/.trained: $(DEMO)/segmenter.safetensors
 
 # The released network, from the project's own commands; an hour and a half on one CPU core, and an
 # interrupted run goes on. MODEL=full trains the paper's network, which needs a GPU. The textures
-# come from wheels of the package index; release-test has others than release-train.
+# come from wheels of the package index; those of release-test are not among them.
 WHEELS := robosuite==1.5.2 metaworld==3.1.1 gymnasium-robotics==1.4.2
 CONFIG_compact := release
 CONFIG_full := release-full
