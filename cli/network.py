@@ -52,6 +52,11 @@ def train_segmenter(data: Path, out: Path, config: str | None, device: str) -> N
 @click.option("--resume", is_flag=True, help="Go on with the run in --out.")
 @click.option("--segmenter", type=options.FILE, help="Weights of the segmenter.")
 @click.option("--features", type=options.FILE, help="VGG-16 weights instead of its features.")
+@click.option(
+    "--init",
+    type=click.Path(path_type=Path),
+    help="Go on from these weights: a file, a run, or a name of `csgisnet models`.",
+)
 @click.option("--ablate", default="", help="Loss terms to leave out, as in: contrast,semantic")
 def train(
     data: Path,
@@ -61,6 +66,7 @@ def train(
     resume: bool,
     segmenter: Path | None,
     features: Path | None,
+    init: Path | None,
     ablate: str,
 ) -> None:
     """Train the smoothing network; under torchrun, on several GPUs.
@@ -68,8 +74,10 @@ def train(
     \b
     Example: csgisnet train --data voc-smooth --out runs/a --segmenter segmenter.safetensors
     """
+    from csgisnet.checkpoint import load_network
     from csgisnet.config import load_config, without_terms
     from csgisnet.device import keep_freed_memory
+    from csgisnet.pretrained import find_weights
     from csgisnet.train import EXIT_STOPPED
     from csgisnet.train import train as run
 
@@ -86,6 +94,7 @@ def train(
         resume=resume,
         segmenter=segmenter,
         features=features,
+        initial=None if init is None else load_network(find_weights(init)),
     )
     click.echo(f"{out}: {summary.steps} steps, {summary.seconds:.0f} s")
     if (scores := summary.scores) is not None:

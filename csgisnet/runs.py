@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
 
+from csgisnet.checkpoint import load_network, save_network
 from csgisnet.config import Config, load_config
 from csgisnet.errors import ConfigError
+from csgisnet.network import NetworkConfig, SmoothingNetwork
 from vocsmooth import settings
 from vocsmooth.errors import InputError
 from vocsmooth.files import write_json
@@ -16,9 +19,18 @@ RUN_FILE = "run.json"
 """What a run belongs to."""
 BEST_FILE = "best.safetensors"
 """A copy of the run's best network."""
+_INITIAL_FILE = "initial.safetensors"
+"""The weights that the run began with, unless they were random."""
 
 
-def settle_config(folder: Path, config: Config | None, *, dataset: str, resume: bool) -> Config:
+def settle_config(
+    folder: Path,
+    config: Config | None,
+    *,
+    dataset: str,
+    resume: bool,
+    network: NetworkConfig | None = None,
+) -> Config:
     """Check that a run may begin in `folder` or be taken up there; return its settings.
 
     Parameters
@@ -31,6 +43,8 @@ def settle_config(folder: Path, config: Config | None, *, dataset: str, resume: 
         Digest of the dataset's recipe.
     resume : bool
         Take up the run in `folder`.
+    network : NetworkConfig, optional
+        Size of the network that the run begins with, in place of the one in `config`.
 
     Raises
     ------
@@ -39,6 +53,8 @@ def settle_config(folder: Path, config: Config | None, *, dataset: str, resume: 
     ConfigError
         The settings or the dataset are not those that the run began with.
     """
+    if network is not None and not (resume and config is None):
+        config = dataclasses.replace(config or load_config("compact"), network=network)
     if resume:
         return _resumed(folder / RUN_FILE, config, dataset)
     if folder.is_dir() and any(folder.iterdir()):
@@ -49,9 +65,45 @@ def settle_config(folder: Path, config: Config | None, *, dataset: str, resume: 
     return config or load_config("compact")
 
 
-def begin_run(folder: Path, config: Config, *, dataset: str) -> None:
-    """Make the folder of a new run and note what it belongs to."""
+def settle_initial(
+    folder: Path, initial: SmoothingNetwork | None, *, resume: bool
+) -> SmoothingNetwork | None:
+    """Return the network that a run begins with, None for random weights.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the run.
+    initial : SmoothingNetwork or None
+        What a new run shall begin with.
+    resume : bool
+        Take up the run in `folder`, and what that began with.
+
+    Raises
+    ------
+    InputError
+        A network is given for a run to resume.
+    CheckpointError
+        The one in `folder` is damaged.
+    """
+    if not resume:
+        return initial
+    if initial is not None:
+        raise InputError(
+            f"The run in {folder} goes on from its own weights. Leave out --init, or begin a new "
+            "run with it."
+        )
+    path = folder / _INITIAL_FILE
+    return load_network(path) if path.exists() else None
+
+
+def begin_run(
+    folder: Path, config: Config, *, dataset: str, initial: SmoothingNetwork | None = None
+) -> None:
+    """Make the folder of a new run and note what it belongs to and began with."""
     folder.mkdir(parents=True, exist_ok=True)
+    if initial is not None:
+        save_network(folder / _INITIAL_FILE, initial)
     write_json(folder / RUN_FILE, {"dataset": dataset, "config": settings.to_dict(config)})
 
 

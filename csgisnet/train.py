@@ -20,10 +20,11 @@ from csgisnet.data import BatchSource, filled
 from csgisnet.device import pick_device
 from csgisnet.distributed import Processes, join_processes
 from csgisnet.errors import TrainingError
+from csgisnet.network import SmoothingNetwork
 from csgisnet.panel import draw_panel
 from csgisnet.predict import Smoother
 from csgisnet.progress import RunLog, to_stderr
-from csgisnet.runs import BEST_FILE, begin_run, settle_config
+from csgisnet.runs import BEST_FILE, begin_run, settle_config, settle_initial
 from csgisnet.teachers import load_teachers
 from csgisnet.training import Training
 from csgisnet.validate import Scores, choose_samples, score
@@ -62,6 +63,7 @@ def train(
     resume: bool = False,
     segmenter: Path | None = None,
     features: Path | None = None,
+    initial: SmoothingNetwork | None = None,
     report: Callable[[str], None] = to_stderr,
 ) -> Summary:
     """Train a network on the split "train" of a dataset and validate it on "val".
@@ -84,6 +86,9 @@ def train(
         Go on with the run in `run_dir`.
     segmenter, features : Path, optional
         Teachers of the semantic and the contrast term, see `csgisnet.teachers.load_teachers`.
+    initial : SmoothingNetwork, optional
+        Network to go on from, as `csgisnet.checkpoint.load_network` returns it, instead of random
+        weights; its size takes the place of the one in `config`. A run to resume has its own.
     report : callable
         Takes each line of the log.
 
@@ -97,9 +102,11 @@ def train(
     with join_processes(pick_device(device)) as processes, _stop_signals() as stopped:
         dataset = open_dataset(data_dir)
         digest = settings.digest(dataset.recipe)
-        config = settle_config(run_dir, config, dataset=digest, resume=resume)
+        initial = settle_initial(run_dir, initial, resume=resume)
+        network = None if initial is None else initial.config
+        config = settle_config(run_dir, config, dataset=digest, resume=resume, network=network)
         teachers = load_teachers(config.losses, segmenter, features).to(processes.device)
-        training = Training(config, teachers, processes)
+        training = Training(config, teachers, processes, initial)
         run = _Run(
             dataset,
             run_dir,
@@ -112,7 +119,7 @@ def train(
         if resume:
             run.resume()
         elif processes.leads:
-            begin_run(run_dir, config, dataset=digest)
+            begin_run(run_dir, config, dataset=digest, initial=initial)
         return run.go(stopped)
 
 

@@ -29,12 +29,20 @@ class Training:
         Judges of the results, on the device.
     processes : Processes
         Who else trains, and on which device.
+    initial : SmoothingNetwork, optional
+        Weights to begin with, taken over as they are; random ones without it.
     """
 
-    def __init__(self, config: Config, teachers: Teachers, processes: Processes) -> None:
+    def __init__(
+        self,
+        config: Config,
+        teachers: Teachers,
+        processes: Processes,
+        initial: SmoothingNetwork | None = None,
+    ) -> None:
         self.step = 0
         self._config, self._teachers, self._device = config, teachers, processes.device
-        network = place(new_network(config), processes.device)
+        network = place(initial or new_network(config), processes.device)
         self.average = averaged_copy(network)
         """The network to validate and to keep: a moving average of the trained one."""
         self._network = synchronise(network, processes).train()

@@ -11,6 +11,8 @@ from click.testing import Result
 from numpy.typing import NDArray
 from PIL import Image
 
+from csgisnet.checkpoint import load_network
+
 Command = Callable[..., Result]
 
 
@@ -91,6 +93,20 @@ def test_a_run_is_not_overwritten_but_can_be_resumed(
     assert refused.exit_code == 1
     assert "--resume" in refused.stderr
     assert csgisnet(*words, "--resume").exit_code == 0
+
+
+def test_training_goes_on_from_a_bundled_network(
+    csgisnet: Command, built: Path, segmenter: Path, config_file: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    words = ("train", "--data", built, "--out", out, "--config", config_file, "--device", "cpu")
+    given = ("--segmenter", segmenter, "--init")
+    refused = csgisnet(*words, *given, "compat")
+    assert refused.exit_code == 1
+    assert "compact" in refused.stderr
+    assert not out.exists()
+    assert csgisnet(*words, *given, "compact").exit_code == 0
+    assert load_network(out / "best.safetensors").config.width == 48
 
 
 @pytest.mark.parametrize("checkpoint", ["segmenter", "nowhere", "text"])

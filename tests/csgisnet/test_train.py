@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import torch
 from csgisnet.checkpoint import list_best, load_network, load_state
 from csgisnet.config import Config, without_terms
 from csgisnet.errors import ConfigError, TrainingError
+from csgisnet.network import NetworkConfig, SmoothingNetwork
 from csgisnet.train import Summary, train
 from csgisnet.weights import load_weights
 from vocsmooth import settings
@@ -71,7 +73,14 @@ class Lab:
         self.data, self.teacher, self.folder = data, teacher, folder
         self.lines: list[str] = []
 
-    def train(self, config: Config | None, name: str = "run", *, resume: bool = False) -> Summary:
+    def train(
+        self,
+        config: Config | None,
+        name: str = "run",
+        *,
+        resume: bool = False,
+        initial: SmoothingNetwork | None = None,
+    ) -> Summary:
         return train(
             self.data,
             self.folder / name,
@@ -79,6 +88,7 @@ class Lab:
             device="cpu",
             resume=resume,
             segmenter=self.teacher,
+            initial=initial,
             report=self.lines.append,
         )
 
@@ -211,6 +221,35 @@ def test_resuming_with_other_settings_names_them(lab: Lab, config: Config) -> No
     lab.train(changed(config, steps=2))
     with pytest.raises(ConfigError, match=r"run\.steps was 2, given 12"):
         lab.train(config, resume=True)
+
+
+def test_a_run_goes_on_from_given_weights_and_their_size(lab: Lab, config: Config) -> None:
+    torch.manual_seed(5)
+    given = SmoothingNetwork(NetworkConfig(width=12, blocks=1, coarse_blocks=1, refine_blocks=1))
+    before = {name: value.clone() for name, value in given.named_parameters()}
+    still = dataclasses.replace(config.optimizer, lr=1e-9)
+    config = changed(dataclasses.replace(quick(config), optimizer=still), steps=2)
+    summary = lab.train(config, initial=given)
+    assert summary.best is not None
+    trained = load_network(summary.best)
+    assert trained.config == given.config != config.network
+    for name, value in trained.named_parameters():
+        torch.testing.assert_close(value, before[name], rtol=0, atol=1e-8)
+
+
+def test_a_run_killed_before_its_first_state_still_begins_with_its_weights(
+    lab: Lab, config: Config
+) -> None:
+    config, given = quick(config), SmoothingNetwork(config.network)
+    lab.train(config, "whole", initial=given)
+    killed = lab.folder / "killed"
+    killed.mkdir()
+    for name in ("run.json", "initial.safetensors"):
+        shutil.copy(lab.folder / "whole" / name, killed)
+    lab.train(None, "killed", resume=True)
+    assert content(killed) == content(lab.folder / "whole")
+    with pytest.raises(InputError, match="goes on from its own weights"):
+        lab.train(None, "killed", resume=True, initial=given)
 
 
 @pytest.mark.parametrize(
