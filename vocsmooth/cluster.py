@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 import distributed
 from distributed import CancelledError, Client, Future, KilledWorker, as_completed
+from distributed.comm import get_address_host_port
 from distributed.comm.core import CommClosedError
 
 from vocsmooth.child import run_in_child
@@ -113,6 +114,7 @@ def _connect(scheduler: str) -> Client:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=distributed.versions.VersionMismatchWarning)
+            get_address_host_port(address)  # what has none leaves a client that cannot be closed
             client = Client(address, timeout=_SECONDS_TO_CONNECT, set_as_default=False)
     except (OSError, ValueError) as error:
         raise ClusterError(f"No Dask scheduler answers at {address}: {error}.") from None

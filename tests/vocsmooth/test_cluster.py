@@ -161,12 +161,20 @@ def test_no_scheduler(
         address = f"tcp://127.0.0.1:{unused.getsockname()[1]}"
         for wrong, error, message in (
             (address, ClusterError, f"No Dask scheduler answers at {address}"),
-            ("nonsense", ClusterError, "No Dask scheduler answers at nonsense"),
             (str(tmp_path / "s.json"), InputError, "No scheduler file .*has `dask scheduler`"),
         ):
             with pytest.raises(error, match=message):
                 build_dataset(pristine_tree, tmp_path / "out", recipe, scheduler=wrong)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("wrong", ["nonsense", "tcp://127.0.0.1", "http://127.0.0.1:8787"])
+def test_what_is_no_address_is_refused_before_a_client_is_made(
+    wrong: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vocsmooth.cluster.Client", None)  # one without an address cannot be closed
+    with pytest.raises(ClusterError, match=f"No Dask scheduler answers at {wrong}: "):
+        connected(wrong).__enter__()
 
 
 def test_no_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
