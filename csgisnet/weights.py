@@ -162,6 +162,10 @@ def load_plain(source: Path | io.BytesIO, path: Path) -> Any:
         raise missing(path) from None
     except (OSError, *_DAMAGE) as error:
         reason = str(error).split("\n", maxsplit=1)[0]
+        if isinstance(
+            error, pickle.UnpicklingError
+        ):  # torch's advice is to run what is in the file
+            reason = "not plain weights"
         raise CheckpointError(
             f"{path} cannot be read as weights ({type(error).__name__}: {reason}). It is damaged, "
             "or holds objects that only running its code would make; such files are refused."
