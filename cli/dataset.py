@@ -52,7 +52,7 @@ def generate(folder: Path, train: int, val: int, size: tuple[int, int], seed: in
     """Draw scenes without texture to FOLDER, as a VOC2012 tree: structure images as exact labels.
 
     \b
-    Example: vocsmooth generate scenes --train 2000; vocsmooth build --manifest scenes ...
+    Example: vocsmooth generate scenes --train 2000; vocsmooth build --manifest release ...
     """
     from vocsmooth.scene_tree import write_scene_tree
 
