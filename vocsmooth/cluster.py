@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 import distributed
 from distributed import CancelledError, Client, Future, KilledWorker, as_completed
-from distributed.comm import get_address_host_port
+from distributed.comm.addressing import get_address_host_port
 from distributed.comm.core import CommClosedError
 
 from vocsmooth.child import run_in_child

@@ -1,5 +1,6 @@
 """Every command that `--help` or the README shows: what it names is there."""
 
+import itertools
 import re
 import shlex
 from collections.abc import Iterator
@@ -44,7 +45,7 @@ def test_what_is_shown_exists(line: str) -> None:
     while isinstance(command, click.Group):
         command = command.commands[words.pop(0)]
     options = {name for parameter in command.params for name in parameter.opts}
-    given = dict(zip(words, words[1:], strict=False))
+    given = dict(itertools.pairwise(words))
     assert {word for word in words if word.startswith("--")} <= options
     if "--manifest" in given:
         load_recipe(given["--manifest"])
