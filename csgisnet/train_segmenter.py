@@ -21,8 +21,8 @@ from csgisnet.optimise import make_optimizer, set_learning_rate
 from csgisnet.progress import to_stderr
 from csgisnet.segmenter import Segmenter, save_segmenter
 from vocsmooth import settings
-from vocsmooth.errors import InputError
-from vocsmooth.shards import Split, open_dataset
+from vocsmooth.errors import DatasetError, InputError
+from vocsmooth.shards import Dataset, Split, open_dataset
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -77,7 +77,7 @@ def train_segmenter(
         patch=config.segmenter.patch, batch_size=config.segmenter.batch_size, negatives=("input",)
     )
     source = BatchSource(dataset, data, config.augment, seed=config.seed, device=place_of_work)
-    validation = filled(dataset, "val")
+    _, validation = (_masked(dataset, name) for name in ("train", "val"))
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
         segmenter = place(Segmenter(config.segmenter.network), place_of_work)
@@ -135,7 +135,7 @@ def _fit(
             image = _alternate(batch)
             with autocast(device, config.run.precision):
                 logits = segmenter(image)
-            loss = functional.cross_entropy(logits.float(), batch.mask, ignore_index=VOID)
+            loss = _cross_entropy(logits.float(), batch.mask)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -145,6 +145,24 @@ def _fit(
                 _check_finite(mean, step + 1)
                 report(f"segmenter step {step + 1}/{steps}  cross-entropy {mean:.4f}")
                 losses.clear()
+
+
+def _masked(dataset: Dataset, name: str) -> Split:
+    """Return a split in whose masks there are classes; DatasetError if there are none."""
+    split = filled(dataset, name)
+    masks = (split.read(index, ("mask",))["mask"] for index in _first_of_each(split))
+    if not any((mask != VOID).any() for mask in masks):
+        raise DatasetError(
+            f"The masks of the split {name!r} are void everywhere. Build the dataset from a tree "
+            "with masks."
+        )
+    return split
+
+
+def _cross_entropy(logits: Tensor, mask: Tensor) -> Tensor:
+    """Mean over the known pixels of a batch; 0 where a batch has none."""
+    loss = functional.cross_entropy(logits, mask, ignore_index=VOID, reduction="sum")
+    return loss / (mask != VOID).sum().clamp(min=1)
 
 
 def _alternate(batch: Batch) -> Tensor:
@@ -158,8 +176,8 @@ def _check_finite(loss: float, step: int) -> None:
     """Raise TrainingError unless the loss is a number."""
     if not loss < float("inf"):
         raise TrainingError(
-            f"The segmenter's loss is {loss} at step {step}. Lower segmenter.lr; if all masks are "
-            "void, build the dataset from a tree with masks."
+            f"The segmenter's loss is {loss} at step {step}. Lower segmenter.lr, or take "
+            "run.precision float32."
         )
 
 

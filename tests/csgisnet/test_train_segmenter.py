@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from csgisnet.config import Config
 from csgisnet.segmenter import Segmenter, SegmenterConfig, load_segmenter
 from csgisnet.train_segmenter import mean_iou, train_segmenter
-from vocsmooth.errors import InputError
+from vocsmooth.build import build_dataset
+from vocsmooth.errors import DatasetError, InputError
+from vocsmooth.recipe import Labels, Negative, Operator, Recipe
 from vocsmooth.shards import open_dataset
 
 CPU = torch.device("cpu")
@@ -77,3 +82,48 @@ def test_longer_training_learns_the_masks(data_dir: Path, config: Config, tmp_pa
     train_segmenter(data_dir, tmp_path / "s", longer, device="cpu", report=lines.append)
     losses = [float(line.split()[-1]) for line in lines if "cross-entropy" in line]
     assert losses[-1] < 0.6 * losses[0]
+
+
+@pytest.fixture
+def partly_void(voc_tree: Path, tmp_path: Path) -> Path:
+    """A copy of the tree in which three of four training masks are void."""
+    tree = Path(shutil.copytree(voc_tree, tmp_path / "tree"))
+    erase(tree, "p0", "p1", "p2")
+    return tree
+
+
+def erase(tree: Path, *ids: str) -> None:
+    """Make masks void."""
+    for name in ids:
+        path = tree / f"SegmentationClass/{name}.png"
+        with Image.open(path) as mask:
+            void = np.full((mask.height, mask.width), 255, np.uint8)
+        Image.fromarray(void).save(path)
+
+
+def build(tree: Path) -> Path:
+    """Build a dataset beside a tree."""
+    guided = Operator(operator="guided")
+    negatives = tuple(Negative(name=name, operator="guided") for name in ("over", "under"))
+    recipe = Recipe(labels=Labels(fixed=guided), negatives=negatives)
+    build_dataset(tree, tree.parent / "dataset", recipe, jobs=1)
+    return tree.parent / "dataset"
+
+
+def test_a_batch_without_classes_teaches_nothing_and_breaks_nothing(
+    partly_void: Path, config: Config, tmp_path: Path
+) -> None:
+    small = dataclasses.replace(config.segmenter, batch_size=2, steps=12)
+    data = build(partly_void)
+    train_segmenter(data, tmp_path / "s", dataclasses.replace(config, segmenter=small))
+    weights = load_segmenter(tmp_path / "s").state_dict().values()
+    assert all(bool(tensor.isfinite().all()) for tensor in weights)
+
+
+@pytest.mark.parametrize(("split", "ids"), [("train", ("p3",)), ("val", ("p4", "p5"))])
+def test_void_masks_are_an_error_before_the_training(
+    split: str, ids: tuple[str, ...], partly_void: Path, config: Config, tmp_path: Path
+) -> None:
+    erase(partly_void, *ids)
+    with pytest.raises(DatasetError, match=f"split '{split}' are void everywhere"):
+        train_segmenter(build(partly_void), tmp_path / "s", config)
