@@ -177,7 +177,7 @@ class Shards:
     """How the dataset is cut into files."""
 
     images: int = 16
-    """Photographs per shard."""
+    """Photographs per shard; a worker has two copies of one in memory when it writes it."""
 
     def __post_init__(self) -> None:
         _check_range("images", self.images, 1, 10_000)

@@ -4,9 +4,10 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from vocsmooth.plan import make_plan, needed_bytes
-from vocsmooth.recipe import Recipe
+from vocsmooth.recipe import Recipe, load_recipe
 from vocsmooth.textures import open_textures
 from vocsmooth.voc import Photograph, find_tree, list_photographs
 
@@ -54,3 +55,14 @@ def test_needed_bytes_is_the_size_of_all_maps(
     assert needed == pixels * per_pixel
     written = sum(path.stat().st_size for path in pristine_dataset.glob("*.h5"))
     assert needed < written < needed + 4 * 12 * 4096  # each dataset starts on a page
+
+
+@pytest.mark.parametrize("name", ["voc-smooth", "demo", "paper150"])
+def test_two_copies_of_a_bundled_recipes_shard_leave_a_worker_below_a_gigabyte(
+    name: str, photographs: tuple[Photograph, ...], tmp_path: Path
+) -> None:
+    Image.new("RGB", (500, 375)).save(tmp_path / "large.jpg")
+    photograph = dataclasses.replace(photographs[0], image=tmp_path / "large.jpg")
+    recipe = load_recipe(name)
+    shard = needed_bytes([photograph] * recipe.shards.images, recipe, open_textures())
+    assert 2 * shard < 700e6  # the rest is the libraries' and one photograph's intermediate results
