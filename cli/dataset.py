@@ -104,6 +104,11 @@ def build(
 
         def show(progress: Progress) -> None:
             bar.update(progress.done, progress.total)
+            if progress.needed_bytes > progress.free_bytes:
+                bar.print(
+                    f"warning: about {progress.needed_bytes / 1e9:.1f} GB are needed, and the disk "
+                    f"of {out} has {progress.free_bytes / 1e9:.1f} GB left"
+                )
             for entry in progress.left_out:
                 bar.print(f"{entry.kind}: {entry.reason}")
 

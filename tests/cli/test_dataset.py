@@ -112,6 +112,21 @@ def test_parts_make_the_same_dataset(
         assert (tmp_path / "out" / path.name).read_bytes() == path.read_bytes()
 
 
+def test_too_small_a_disk_is_said_at_the_start(
+    vocsmooth: Command,
+    pristine_tree: Path,
+    recipe_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    usage = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    words = build_words(pristine_tree, tmp_path / "out", recipe_file)
+    result = vocsmooth(*words, "--part", "1/9")  # whose one shard fits all the same
+    assert result.exit_code == 0, result.output
+    assert result.stderr.count("GB are needed, and the disk of") == 1
+
+
 @pytest.mark.parametrize("part", ["0/2", "3/2", "1", "a/b", "1/2/3"])
 def test_impossible_parts_are_refused(vocsmooth: Command, tmp_path: Path, part: str) -> None:
     result = vocsmooth(*build_words(tmp_path, tmp_path, tmp_path), "--part", part)
