@@ -45,11 +45,15 @@ def train_segmenter(data: Path, out: Path, config: str | None, device: str) -> N
 
 
 @main.command()
-@options.DATA
+@click.option(
+    "--data", type=options.FOLDER, help="Dataset of `vocsmooth build`; a run to resume has its own."
+)
 @click.option("--out", type=options.FOLDER, required=True, help="Folder of the run.")
 @options.CONFIG
 @options.DEVICE
-@click.option("--resume", is_flag=True, help="Go on with the run in --out.")
+@click.option(
+    "--resume", is_flag=True, help="Go on with the run in --out; nothing else need be given."
+)
 @click.option("--segmenter", type=options.FILE, help="Weights of the segmenter.")
 @click.option("--features", type=options.FILE, help="VGG-16 weights instead of its features.")
 @click.option(
@@ -59,7 +63,7 @@ def train_segmenter(data: Path, out: Path, config: str | None, device: str) -> N
 )
 @click.option("--ablate", default="", help="Loss terms to leave out, as in: contrast,semantic")
 def train(
-    data: Path,
+    data: Path | None,
     out: Path,
     config: str | None,
     device: str,
@@ -73,6 +77,7 @@ def train(
 
     \b
     Example: csgisnet train --data voc-smooth --out runs/a --segmenter segmenter.safetensors
+    Example: csgisnet train --out runs/a --resume
     """
     from csgisnet.checkpoint import load_network
     from csgisnet.config import load_config, without_terms

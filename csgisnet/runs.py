@@ -13,7 +13,8 @@ from csgisnet.errors import ConfigError
 from csgisnet.network import NetworkConfig, SmoothingNetwork
 from vocsmooth import settings
 from vocsmooth.errors import InputError
-from vocsmooth.files import write_json
+from vocsmooth.files import sha256_file, write_json
+from vocsmooth.index import INDEX_NAME
 
 RUN_FILE = "run.json"
 """What a run belongs to."""
@@ -21,6 +22,51 @@ BEST_FILE = "best.safetensors"
 """A copy of the run's best network."""
 _INITIAL_FILE = "initial.safetensors"
 """The weights that the run began with, unless they were random."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sources:
+    """What a run learns from."""
+
+    data: Path | None = None
+    """Folder of the dataset."""
+    segmenter: Path | None = None
+    """Weights of the segmenter."""
+    features: Path | None = None
+    """Weights of the feature extractor."""
+
+    def given(self) -> dict[str, Path]:
+        """Return those that there are, by name."""
+        return {name: path for name, path in vars(self).items() if path is not None}
+
+
+def settle_sources(folder: Path, given: Sources, *, resume: bool) -> Sources:
+    """Return what a run learns from: as given, and to resume one, what else it began with.
+
+    Raises
+    ------
+    InputError
+        `resume` is on and there is no run in `folder`.
+    ConfigError
+        One of them is not the one that the run began with.
+    """
+    if not resume:
+        return given
+    path = folder / RUN_FILE
+    record = _read_record(path).get("sources", {})  # of runs that did not note it, nothing is known
+    try:
+        recorded = {name: (Path(one["path"]), str(one["sha256"])) for name, one in record.items()}
+        settled = Sources(**{name: known[0] for name, known in recorded.items()} | given.given())
+    except (AttributeError, KeyError, TypeError) as error:
+        raise _no_record(path, error) from None
+    for name, now in settled.given().items() if recorded else ():
+        before, digest = recorded.get(name, (None, None))
+        if _identify(now) not in (digest, None):
+            raise ConfigError(
+                f"The run in {folder} began with {before or 'none'} as its {name}, and {now} is "
+                f"another. Leave out --{name} or give the same, or begin a new run."
+            )
+    return settled
 
 
 def settle_config(
@@ -98,25 +144,36 @@ def settle_initial(
 
 
 def begin_run(
-    folder: Path, config: Config, *, dataset: str, initial: SmoothingNetwork | None = None
+    folder: Path,
+    config: Config,
+    *,
+    dataset: str,
+    sources: Sources,
+    initial: SmoothingNetwork | None = None,
 ) -> None:
     """Make the folder of a new run and note what it belongs to and began with."""
     folder.mkdir(parents=True, exist_ok=True)
     if initial is not None:
         save_network(folder / _INITIAL_FILE, initial)
-    write_json(folder / RUN_FILE, {"dataset": dataset, "config": settings.to_dict(config)})
+    record = {
+        "dataset": dataset,
+        "config": settings.to_dict(config),
+        "sources": {
+            name: {"path": str(path.resolve()), "sha256": _identify(path)}
+            for name, path in sources.given().items()
+        },
+    }
+    write_json(folder / RUN_FILE, record)
 
 
 def _resumed(path: Path, config: Config | None, dataset: str) -> Config:
     """Return the settings of an earlier run, checked against those given now."""
+    content = _read_record(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
         began = settings.from_dict(Config, content["config"], str(path))
         its_dataset = content["dataset"]
-    except FileNotFoundError:
-        raise InputError(f"{path.parent} holds no run to resume. Leave out --resume.") from None
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is no record of a run: {error!r}.") from None
+    except (AttributeError, KeyError, TypeError) as error:
+        raise _no_record(path, error) from None
     if its_dataset != dataset:
         raise ConfigError(
             f"The run in {path.parent} began on another dataset (recipe digest {its_dataset}, "
@@ -131,6 +188,35 @@ def _resumed(path: Path, config: Config | None, dataset: str) -> Config:
             "the settings out to go on with its own, or begin a new run."
         )
     return began
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    """Return what a run noted when it began."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path.parent} holds no run to resume. Leave out --resume.") from None
+    except ValueError as error:
+        raise _no_record(path, error) from None
+    if not isinstance(content, dict):
+        raise _no_record(path, content)
+    return content
+
+
+def _no_record(path: Path, found: object) -> InputError:
+    """Return the error for a record that says something else than it should."""
+    return InputError(f"{path} is no record of a run: {found!r}.")
+
+
+def _identify(path: Path) -> str | None:
+    """Return the SHA-256 of a file, or of a dataset's index, in which those of its shards are.
+
+    None if it cannot be read: who opens it next says why.
+    """
+    try:
+        return sha256_file(path / INDEX_NAME if path.is_dir() else path)
+    except OSError:
+        return None
 
 
 def _differences(began: dict[str, Any], given: dict[str, Any], prefix: str = "") -> list[str]:

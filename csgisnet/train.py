@@ -19,12 +19,19 @@ from csgisnet.config import Config
 from csgisnet.data import BatchSource, filled
 from csgisnet.device import pick_device
 from csgisnet.distributed import Processes, join_processes
-from csgisnet.errors import TrainingError
+from csgisnet.errors import ConfigError, TrainingError
 from csgisnet.network import SmoothingNetwork
 from csgisnet.panel import draw_panel
 from csgisnet.predict import Smoother
 from csgisnet.progress import RunLog, to_stderr
-from csgisnet.runs import BEST_FILE, begin_run, settle_config, settle_initial
+from csgisnet.runs import (
+    BEST_FILE,
+    Sources,
+    begin_run,
+    settle_config,
+    settle_initial,
+    settle_sources,
+)
 from csgisnet.teachers import load_teachers
 from csgisnet.training import Training
 from csgisnet.validate import Scores, choose_samples, score
@@ -55,7 +62,7 @@ class Summary:
 
 
 def train(
-    data_dir: Path,
+    data_dir: Path | None,
     run_dir: Path,
     config: Config | None = None,
     *,
@@ -74,8 +81,8 @@ def train(
 
     Parameters
     ----------
-    data_dir : Path
-        Dataset of `vocsmooth build`.
+    data_dir : Path or None
+        Dataset of `vocsmooth build`; with `resume`, None takes that of the run.
     run_dir : Path
         New folder for states, best networks (safetensors), metrics.jsonl and TensorBoard files.
     config : Config, optional
@@ -85,7 +92,8 @@ def train(
     resume : bool
         Go on with the run in `run_dir`.
     segmenter, features : Path, optional
-        Teachers of the semantic and the contrast term, see `csgisnet.teachers.load_teachers`.
+        Teachers of the semantic and the contrast term, see `csgisnet.teachers.load_teachers`; with
+        `resume` those of the run.
     initial : SmoothingNetwork, optional
         Network to go on from, as `csgisnet.checkpoint.load_network` returns it, instead of random
         weights; its size takes the place of the one in `config`. A run to resume has its own.
@@ -100,12 +108,17 @@ def train(
         The loss is no longer a number.
     """
     with join_processes(pick_device(device)) as processes, _stop_signals() as stopped:
-        dataset = open_dataset(data_dir)
+        given = Sources(data=data_dir, segmenter=segmenter, features=features)
+        sources = settle_sources(run_dir, given, resume=resume)
+        if sources.data is None:
+            raise ConfigError("No dataset to train on is known: give one with --data.")
+        dataset = open_dataset(sources.data)
         digest = settings.digest(dataset.recipe)
         initial = settle_initial(run_dir, initial, resume=resume)
         network = None if initial is None else initial.config
         config = settle_config(run_dir, config, dataset=digest, resume=resume, network=network)
-        teachers = load_teachers(config.losses, segmenter, features).to(processes.device)
+        teachers = load_teachers(config.losses, sources.segmenter, sources.features)
+        teachers = teachers.to(processes.device)
         training = Training(config, teachers, processes, initial)
         run = _Run(
             dataset,
@@ -119,7 +132,7 @@ def train(
         if resume:
             run.resume()
         elif processes.leads:
-            begin_run(run_dir, config, dataset=digest, initial=initial)
+            begin_run(run_dir, config, dataset=digest, sources=sources, initial=initial)
         return run.go(stopped)
 
 

@@ -93,6 +93,15 @@ def test_a_run_is_not_overwritten_but_can_be_resumed(
     assert refused.exit_code == 1
     assert "--resume" in refused.stderr
     assert csgisnet(*words, "--resume").exit_code == 0
+    resumed = csgisnet("train", "--out", run, "--device", "cpu", "--resume")
+    assert resumed.exit_code == 0, resumed.output
+
+
+def test_a_new_run_needs_a_dataset(csgisnet: Command, tmp_path: Path) -> None:
+    result = csgisnet("train", "--out", tmp_path / "run")
+    assert result.exit_code == 1
+    assert "give one with --data" in result.stderr
+    assert not (tmp_path / "run").exists()
 
 
 def test_training_goes_on_from_a_bundled_network(

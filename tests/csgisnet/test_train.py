@@ -20,6 +20,7 @@ from csgisnet.checkpoint import list_best, load_network, load_state
 from csgisnet.config import Config, without_terms
 from csgisnet.errors import ConfigError, TrainingError
 from csgisnet.network import NetworkConfig, SmoothingNetwork
+from csgisnet.segmenter import Segmenter, save_segmenter
 from csgisnet.train import Summary, train
 from csgisnet.weights import load_weights
 from vocsmooth import settings
@@ -221,6 +222,49 @@ def test_resuming_with_other_settings_names_them(lab: Lab, config: Config) -> No
     lab.train(changed(config, steps=2))
     with pytest.raises(ConfigError, match=r"run\.steps was 2, given 12"):
         lab.train(config, resume=True)
+
+
+def test_a_run_knows_what_it_learns_from(lab: Lab, config: Config) -> None:
+    lab.train(changed(config, steps=3), "whole")
+    killed = lab.folder / "killed"  # before its first state
+    killed.mkdir()
+    shutil.copy(lab.folder / "whole" / "run.json", killed)
+    train(None, killed, device="cpu", resume=True, report=lab.lines.append)
+    assert content(killed) == content(lab.folder / "whole")
+
+
+@pytest.mark.parametrize("name", ["data", "segmenter", "features"])
+def test_resuming_with_another_source_is_refused(name: str, lab: Lab, config: Config) -> None:
+    lab.train(changed(config, steps=1))
+    other = lab.folder / "other"
+    if name == "data":  # of the same recipe: only the bytes of its shards differ
+        shutil.copytree(lab.data, other)
+        index = json.loads((other / "index.json").read_text())
+        index["shards"][0]["sha256"] = 64 * "0"
+        (other / "index.json").write_text(json.dumps(index))
+    else:
+        save_segmenter(other, Segmenter(config.segmenter.network))
+    given = {"data_dir": None, name + "_dir" * (name == "data"): other}
+    with pytest.raises(ConfigError, match=f"{other} is another. Leave out --{name} or give"):
+        train(**given, run_dir=lab.folder / "run", device="cpu", resume=True)  # type: ignore[arg-type]
+
+
+def test_a_copy_of_a_source_is_the_same(lab: Lab, config: Config) -> None:
+    lab.train(changed(config, steps=2))
+    data, teacher = shutil.copytree(lab.data, lab.folder / "d"), lab.folder / "t"
+    shutil.copy(lab.teacher, teacher)
+    assert Lab(data, teacher, lab.folder).train(None, resume=True).finished
+
+
+def test_runs_that_did_not_note_their_sources_can_be_resumed(lab: Lab, config: Config) -> None:
+    lab.train(changed(config, steps=2))
+    path = lab.folder / "run" / "run.json"
+    record = json.loads(path.read_text())
+    del record["sources"]
+    path.write_text(json.dumps(record))
+    assert lab.train(None, resume=True).finished
+    with pytest.raises(ConfigError, match="give one with --data"):
+        train(None, lab.folder / "run", device="cpu", resume=True)
 
 
 def test_a_run_goes_on_from_given_weights_and_their_size(lab: Lab, config: Config) -> None:
