@@ -70,8 +70,6 @@ $(DEMO)/.trained: $(DEMO)/segmenter.safetensors
 # interrupted run goes on. MODEL=full trains the paper's network, which needs a GPU. The textures
 # come from wheels of the package index; those of release-test are not among them.
 WHEELS := robosuite==1.5.2 metaworld==3.1.1 gymnasium-robotics==1.4.2
-CONFIG_compact := release
-CONFIG_full := release-full
 HALF_full := --half
 
 release-model: $(RELEASE)/$(MODEL)/.trained $(RELEASE)/tune/val $(RELEASE)/test/index.json
@@ -103,9 +101,20 @@ $(RELEASE)/test/index.json: $(RELEASE)/textures/.done
 	$(BIN)/vocsmooth build --voc-root $(RELEASE)/test-scenes --out $(RELEASE)/test --split val \
 		--manifest release-test --textures $(RELEASE)/textures/test
 
-$(RELEASE)/$(MODEL)/.trained: $(RELEASE)/data/index.json
-	$(BIN)/csgisnet train --data $(RELEASE)/data --out $(RELEASE)/$(MODEL) \
-		--config $(CONFIG_$(MODEL)) $(if $(wildcard $(RELEASE)/$(MODEL)/run.json),--resume)
+# $(call train,RUN,FLAGS of a new run): begin the run, or go on with it.
+train = $(BIN)/csgisnet train --data $(RELEASE)/data --out $(1) \
+	$(if $(wildcard $(1)/run.json),--resume,$(2))
+
+$(RELEASE)/first/.trained: $(RELEASE)/data/index.json
+	$(call train,$(@D),--config release)
+	touch $@
+
+$(RELEASE)/compact/.trained: $(RELEASE)/first/.trained
+	$(call train,$(@D),--config release-fine --init $(RELEASE)/first)
+	touch $@
+
+$(RELEASE)/full/.trained: $(RELEASE)/data/index.json
+	$(call train,$(@D),--config release-full)
 	touch $@
 
 clean:
