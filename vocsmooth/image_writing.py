@@ -35,7 +35,7 @@ FORMATS = {
 
 _OPAQUE_FORMATS = ("JPEG", "BMP")
 _DEEP_FORMATS = ("PNG", "TIFF")
-_ROWS = 256  # filtered at a time
+_ROWS = 256  # compressed at a time
 _PNG_COLOR_TYPE = {1: 0, 2: 4, 3: 2, 4: 6}  # by channels: grey, grey + alpha, RGB, RGBA
 
 
@@ -167,6 +167,7 @@ def _encode_tiff_16(channels: NDArray[Any], icc: bytes | None) -> memoryview:
         photometric="minisblack" if channels.shape[2] == 1 else "rgb",
         extrasamples=["unassalpha"] if channels.shape[2] == 4 else None,
         compression="zlib",
+        rowsperstrip=_ROWS,  # in one strip, readers would need the whole picture twice
         iccprofile=icc,
         metadata=None,
     )

@@ -7,13 +7,13 @@ OpenCV too, and the two have to agree. Writing is in `image_writing`.
 =======================================  =========================================================
 in the file                              in the `Picture`
 =======================================  =========================================================
-grey, 8 or 16 bit; 1 bit                 grey; 1 bit becomes 0 and 255
+grey, 8 or 16 bit; 1 to 12 bit           grey; fewer bits are spread over the range of 8 or 16
 RGB, 8 or 16 bit                         the same
 palette                                  RGB
-CMYK, YCbCr, HSV                         RGB by Pillow's formulas, the profile left out
+CMYK, YCbCr, HSV, 8-bit Lab              RGB by Pillow's formulas, the profile left out
 alpha, transparent colour or palette     colour as stored, and alpha
 EXIF orientation                         applied; no other EXIF data is kept
-Lab, 32-bit integers, floats             refused
+signed or 32-bit integers, floats        refused
 several pages or frames                  refused (except the previews in a camera's JPEG)
 =======================================  =========================================================
 """
@@ -67,6 +67,12 @@ DECODER_ERRORS = (
 
 _ORIENTATION = 0x0112
 _TIFF_BITS_PER_SAMPLE = 258
+_TIFF_PHOTOMETRIC = 262
+_TIFF_SAMPLE_FORMAT = 339
+_TIFF_WHITE_IS_ZERO = 0
+_TIFF_SIGNED = 2
+_TWELVE_BITS = 12
+_TIFF_MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PNG_GREY_ALPHA = 4
 _ROWS = 256  # worked on at a time
 
@@ -106,9 +112,7 @@ def read_picture(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
         image.load()
         # Pillow turns TIFFs on loading and then forgets the tag; others are turned here.
         turn = int(image.getexif().get(_ORIENTATION, 1))
-        pixels, alpha = _split(path, image)
-        if bits > 8 and pixels.dtype == np.uint8:
-            pixels, alpha = _decode_deep(path, pixels, alpha)
+        pixels, alpha = _split(path, image, bits)
     upright = np.ascontiguousarray(_turned(pixels, turn))
     return Picture(
         pixels=upright,
@@ -195,7 +199,7 @@ def _opened(path: Path, max_pixels: int) -> Iterator[Image.Image]:
     """Open a file with Pillow; any way of failing, then or while decoding, is an InputError."""
     _check_file(path)
     try:
-        with open_header(path, READABLE_FORMATS) as image:
+        with path.open("rb") as file, open_header(file, READABLE_FORMATS) as image:
             if image.width * image.height > max_pixels:
                 raise InputError(
                     f"{path}: {image.width} x {image.height} pixels exceed the limit of "
@@ -206,7 +210,7 @@ def _opened(path: Path, max_pixels: int) -> Iterator[Image.Image]:
     except InputError:
         raise
     except UnidentifiedImageError:
-        raise InputError(f"{path}: is not an image, or damaged in its first bytes.") from None
+        raise InputError(f"{path}: {_unidentified(path)}") from None
     except DECODER_ERRORS as error:
         reason = str(error) or type(error).__name__
         raise InputError(f"{path}: cannot be read as an image: {reason}.") from None
@@ -226,14 +230,29 @@ def _check_file(path: Path) -> None:
         raise InputError(f"{path}: cannot be read: {error}.") from None
 
 
+def _unidentified(path: Path) -> str:
+    """Say what may be wrong with a file that Pillow does not know; of TIFFs it knows many kinds."""
+    with path.open("rb") as file:
+        if file.read(4) in _TIFF_MAGICS:
+            return (
+                "is a TIFF that is damaged, or of a kind that cannot be read (such as colour in "
+                "floats or 32 bits); save it as RGB of 8 or 16 bits."
+            )
+    return "is not an image, or damaged in its first bytes."
+
+
 def _bits_per_channel(path: Path, image: Image.Image) -> int:
     """Bits that the file declares for a channel, or the most that its format allows."""
     if image.format == "PNG":
         return _png_kind(path)[0]
     if image.format == "TIFF":
-        tags: Any = image
-        return int(max(tags.tag_v2.get(_TIFF_BITS_PER_SAMPLE, (1,))))
+        return int(max(_tiff_tag(image, _TIFF_BITS_PER_SAMPLE, (1,))))
     return 16 if image.format in ("PPM", "JPEG2000") else 8
+
+
+def _tiff_tag(image: Any, tag: int, default: Any) -> Any:
+    """Value of a tag where the image is a TIFF that has it."""
+    return image.tag_v2.get(tag, default) if image.format == "TIFF" else default
 
 
 def _png_kind(path: Path) -> tuple[int, int]:
@@ -243,9 +262,11 @@ def _png_kind(path: Path) -> tuple[int, int]:
     return header[24], header[25]
 
 
-def _split(path: Path, image: Image.Image) -> tuple[Pixels, Pixels | None]:
+def _split(path: Path, image: Image.Image, bits: int) -> tuple[Pixels, Pixels | None]:
     """Pixels and alpha of an image that Pillow has decoded, in the two kinds that we keep."""
     mode = image.mode
+    if _TIFF_SIGNED in _tiff_tag(image, _TIFF_SAMPLE_FORMAT, ()):
+        raise InputError(f"{path}: holds signed integers; convert it to 8 or 16 bits without sign.")
     if mode.startswith("I"):
         return _deep_grey(path, image)
     if mode == "F":
@@ -255,10 +276,15 @@ def _split(path: Path, image: Image.Image) -> tuple[Pixels, Pixels | None]:
         grey = True  # Pillow turns its 16-bit form into RGBA
     has_alpha = mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info
     kind = ("L" if grey else "RGB") + ("A" if has_alpha else "")
-    array = np.asarray(image if mode == kind else image.convert(kind))
-    if not has_alpha:
-        return array, None
-    return array[:, :, 0] if grey else array[:, :, :3], array[:, :, -1]
+    deep = _decode_deep(path, image, kind) if bits > 8 else None
+    return deep or _planes(image, kind)
+
+
+def _planes(image: Image.Image, kind: str) -> tuple[Pixels, Pixels | None]:
+    """Pixels and alpha at 8 bits, as L, LA, RGB or RGBA."""
+    array = np.asarray(image if image.mode == kind else image.convert(kind))
+    pixels = array[:, :, :3] if kind.startswith("RGB") else array[:, :, 0] if "A" in kind else array
+    return pixels, array[:, :, -1] if "A" in kind else None
 
 
 def _deep_grey(path: Path, image: Image.Image) -> tuple[Pixels, Pixels | None]:
@@ -266,30 +292,36 @@ def _deep_grey(path: Path, image: Image.Image) -> tuple[Pixels, Pixels | None]:
     values = np.asarray(image)
     if values.min() < 0 or values.max() > 65535:
         raise InputError(f"{path}: holds 32-bit integers; convert it to 8 or 16 bits.")
-    pixels = values.astype(np.uint16)
+    pixels: Pixels = values.astype(np.uint16)
+    # Pillow hands both kinds of TIFF over as they are.
+    if max(_tiff_tag(image, _TIFF_BITS_PER_SAMPLE, (16,))) == _TWELVE_BITS:
+        pixels = np.bitwise_or(pixels << 4, pixels >> 8, dtype=np.uint16)  # 4095: 65535
+    if _tiff_tag(image, _TIFF_PHOTOMETRIC, None) == _TIFF_WHITE_IS_ZERO:
+        pixels = np.subtract(65535, pixels, dtype=np.uint16)
     transparent = image.info.get("transparency")
     if transparent is None:
         return pixels, None
     return pixels, np.where(pixels == transparent, 0, 65535).astype(np.uint16)
 
 
-def _decode_deep(path: Path, pixels: Pixels, alpha: Pixels | None) -> tuple[Pixels, Pixels | None]:
-    """Decode colour of up to 16 bits with OpenCV, given what Pillow made of it at 8 bits."""
+def _decode_deep(path: Path, image: Image.Image, kind: str) -> tuple[Pixels, Pixels | None] | None:
+    """Decode colour of up to 16 bits with OpenCV, given what Pillow made of it; None if it has 8.
+
+    `image` holds 400 MB for 100 megapixels, the file and OpenCV's work may take as much as the
+    result each, so nothing else of this size may be there meanwhile.
+    """
     decoded = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
     if decoded is not None and decoded.dtype == np.uint8:
-        return pixels, alpha
+        return None
     if decoded is None or decoded.dtype != np.uint16:
         raise InputError(f"{path}: this kind of 16-bit image cannot be read; save it as RGB PNG.")
     channels = np.asarray(decoded, np.uint16).reshape(*decoded.shape[:2], -1)  # B, G, R, alpha
     _turn_bgr(channels)
-    deep = channels[:, :, :3] if pixels.ndim == 3 else channels[:, :, 0]
-    deep_alpha = None if alpha is None else channels[:, :, -1]
-    agree = _agrees(deep, pixels)
-    if alpha is not None and deep_alpha is not None:
-        agree = agree and _agrees(deep_alpha, alpha)
-    if not agree:
+    pixels = channels[:, :, :3] if kind.startswith("RGB") else channels[:, :, 0]
+    alpha = channels[:, :, -1] if "A" in kind else None
+    if not _agrees(image, kind, pixels, alpha):
         raise InputError(f"{path}: two decoders disagree on its 16-bit pixels; save it as RGB PNG.")
-    return deep, deep_alpha
+    return pixels, alpha
 
 
 def _turn_bgr(channels: Pixels) -> None:
@@ -301,13 +333,25 @@ def _turn_bgr(channels: Pixels) -> None:
         band[:] = band[:, :, ::-1].copy()
 
 
-def _agrees(deep: Pixels, shallow: Pixels) -> bool:
-    """Whether 16-bit values are the 8-bit ones but for rounding, whether cut or rounded."""
-    if deep.shape != shallow.shape:
+def _agrees(image: Image.Image, kind: str, pixels: Pixels, alpha: Pixels | None) -> bool:
+    """Whether 16-bit values are the image's 8-bit ones but for rounding, whether cut or rounded."""
+    if pixels.shape[:2] != (image.height, image.width):
         return False
-    rows = range(0, len(deep), _ROWS)
-    bands = ((deep[top : top + _ROWS], shallow[top : top + _ROWS]) for top in rows)
-    return all(np.abs((mine >> 8).astype(np.int16) - other).max() <= 1 for mine, other in bands)
+    for top in range(0, image.height, _ROWS):
+        rows = slice(top, min(top + _ROWS, image.height))
+        band = image.crop((0, rows.start, image.width, rows.stop))
+        deep = (pixels[rows], None if alpha is None else alpha[rows])
+        if not all(_is_rounded(*pair) for pair in zip(deep, _planes(band, kind), strict=True)):
+            return False
+    return True
+
+
+def _is_rounded(deep: Pixels | None, shallow: Pixels | None) -> bool:
+    """Whether 8-bit values can come of these 16-bit ones; both may be missing."""
+    if deep is None or shallow is None:
+        return deep is shallow
+    same = deep.shape == shallow.shape
+    return same and int(np.abs((deep >> 8).astype(np.int16) - shallow).max()) <= 1
 
 
 def _turned(array: Pixels, orientation: int) -> Pixels:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from typing import BinaryIO
 
 from PIL import Image
 
@@ -18,12 +18,17 @@ _allowed: list[int] = []  # pixels, by those who read now
 _before: list[int | None] = []  # Pillow's limit while somebody reads
 
 
-def open_header(path: Path, formats: tuple[str, ...]) -> Image.Image:
-    """Open an image of any size, reading its header only; the caller checks the size."""
+def open_header(file: BinaryIO, formats: tuple[str, ...]) -> Image.Image:
+    """Open an image of any size, reading its header only; the caller checks the size.
+
+    A file and no path: given a path, Pillow maps uncompressed pixels into memory, which scrambles
+    TIFFs that lie on their side (it takes the upright width for that of the file's rows), and kills
+    the process where somebody cuts the file meanwhile.
+    """
     with _lock:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
-            return Image.open(path, formats=formats)
+            return Image.open(file, formats=formats)
         finally:
             Image.MAX_IMAGE_PIXELS = limit
 

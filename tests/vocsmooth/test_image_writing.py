@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -57,6 +58,13 @@ def test_16_bit_pngs_are_read_by_others_too(tmp_path: Path) -> None:
     with Image.open(tmp_path / "a.png") as image:
         assert image.mode == "I;16"
         np.testing.assert_array_equal(np.asarray(image), grey)
+
+
+def test_16_bit_tiffs_can_be_read_strip_by_strip(tmp_path: Path) -> None:
+    """A single strip takes readers twice the picture's memory."""
+    write_picture(tmp_path / "a.tif", Picture(pixels=noise(600, 5, 3, dtype=np.uint16)))
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        assert file.pages.first.tags["RowsPerStrip"].value <= 256
 
 
 @pytest.mark.parametrize("ending", [".jpg", ".webp"])

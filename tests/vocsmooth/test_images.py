@@ -2,6 +2,8 @@
 
 import io
 import struct
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -66,6 +69,28 @@ def test_16_bit_colour_is_not_cut(tmp_path: Path, ending: str) -> None:
     np.testing.assert_array_equal(picture.alpha, rgba[:, :, 3])
     cv2.imwrite(str(path), rgba[:, :, 2::-1])
     np.testing.assert_array_equal(read_picture(path).pixels, rgba[:, :, :3])
+
+
+READ = """
+import sys
+from pathlib import Path
+from vocsmooth.images import read_picture
+read_picture(Path(sys.argv[1]))
+print(open("/proc/self/status").read())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_16_bit_colour_takes_little_beside_file_and_result(tmp_path: Path) -> None:
+    """In one strip, the worst case: the strip, the file and the result are 6 bytes a pixel each."""
+    peaks = []
+    for side in (8, 3000):
+        path = tmp_path / f"{side}.tif"
+        tifffile.imwrite(path, noise(side, side, 3, dtype=np.uint16), photometric="rgb")
+        line = [sys.executable, "-c", READ, str(path)]
+        result = subprocess.run(line, capture_output=True, text=True, check=True)
+        peaks.append(int(result.stdout.split("VmHWM:")[1].split()[0]) * 1024)
+    assert (peaks[1] - peaks[0]) / 3000**2 < 3 * 6 + 4 + 1.5  # 4 are Pillow's
 
 
 def test_16_bit_colour_in_ppm_is_not_cut(tmp_path: Path) -> None:
@@ -131,8 +156,6 @@ def test_orientation_is_applied(tmp_path: Path, name: str, orientation: int) -> 
             )
             path.write_bytes(data[:33] + framed + data[33:])
         else:
-            import tifffile
-
             tags = [(0x0112, 3, 1, orientation, True)]
             tifffile.imwrite(path, deep, photometric="rgb", extratags=tags)
     else:
@@ -145,6 +168,67 @@ def test_orientation_is_applied(tmp_path: Path, name: str, orientation: int) -> 
     turned = ["abcd", "badc", "dcba", "cdab", "acbd", "cadb", "dbca", "bdac"]
     assert names == turned[orientation - 1]
     assert pixels.shape == ((32, 48) if orientation < 5 else (48, 32))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation_is_applied_to_uncompressed_grey(
+    tmp_path: Path, orientation: int, dtype: type[np.unsignedinteger[Any]]
+) -> None:
+    """Pillow maps such files into memory when it is given their path, and scrambles four of 8."""
+    grey = noise(5, 7, dtype=dtype)
+    path = tmp_path / "a.tif"
+    tags = [(0x0112, 3, 1, orientation, True)]
+    tifffile.imwrite(path, grey, photometric="minisblack", extratags=tags)
+    turned = [
+        grey, grey[:, ::-1], grey[::-1, ::-1], grey[::-1],
+        grey.T, np.rot90(grey, -1), grey[::-1, ::-1].T, np.rot90(grey),
+    ]  # fmt: skip
+    np.testing.assert_array_equal(read_picture(path).pixels, turned[orientation - 1])
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_tiffs_whose_zero_is_white_are_no_negatives(
+    tmp_path: Path, dtype: type[np.unsignedinteger[Any]]
+) -> None:
+    grey = noise(5, 7, dtype=dtype)
+    tifffile.imwrite(tmp_path / "a.tif", grey, photometric="miniswhite")
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.tif").pixels, ~grey)
+
+
+def test_12_bits_are_spread_over_16(tmp_path: Path) -> None:
+    """Two pixels in three bytes; tifffile writes none of these by itself."""
+    tags = {256: 2, 257: 1, 258: 12, 259: 1, 262: 1, 273: 110, 277: 1, 279: 3}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    path = tmp_path / "a.tif"
+    path.write_bytes(b"II*\0" + struct.pack("<IH", 8, 8) + entries + bytes(4) + b"\xff\xf8\x00")
+    np.testing.assert_array_equal(read_picture(path).pixels, [[65535, 0x8008]])
+
+
+def test_lab_becomes_rgb_without_the_profile(tmp_path: Path) -> None:
+    smooth = cv2.resize(noise(3, 3, 3), (30, 20), interpolation=cv2.INTER_CUBIC)
+    Image.fromarray(smooth).convert("LAB").save(tmp_path / "a.tif")
+    picture = read_picture(tmp_path / "a.tif")
+    assert np.abs(picture.pixels.astype(int) - smooth).mean() < 3  # 8 bits of Lab are coarse
+    assert picture.icc is None
+
+
+@pytest.mark.parametrize(
+    ("array", "reason"),
+    [
+        (noise(4, 4).view(np.int8), "holds signed integers"),
+        (noise(4, 4, dtype=np.uint16).view(np.int16), "holds signed integers"),
+        (noise(4, 4, 3, dtype=np.uint32), "a TIFF that is damaged, or of a kind .* save it as RGB"),
+        (np.ones((4, 4, 3), np.float32), "a TIFF that is damaged, or of a kind .* save it as RGB"),
+    ],
+)
+def test_other_numbers_in_tiffs_are_refused(
+    tmp_path: Path, array: NDArray[Any], reason: str
+) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, array, photometric="rgb" if array.ndim == 3 else "minisblack")
+    with pytest.raises(InputError, match=reason):
+        read_picture(path)
 
 
 def test_truncated_files_are_refused(tmp_path: Path) -> None:
