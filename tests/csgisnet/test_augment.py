@@ -61,12 +61,14 @@ def test_resampled_views_show_the_same_place_in_every_map() -> None:
     window = RESAMPLED.window(PATCH)
     y, x = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
     label = torch.stack([x, y, x + y], dim=-1).expand(50, -1, -1, -1)
-    maps = {"label": label, "over": 255 - label, "mask": (y * 64 + x).expand(50, -1, -1)}
+    place = (y * 64 + x).expand(50, -1, -1)
+    maps = {"label": label, "over": 255 - label, "mask": place, "edge": place % 3}
     views = views_of(RESAMPLED, 50)
     patches = cut_views(windows_of(maps, views, window), views, RESAMPLED, PATCH)
     torch.testing.assert_close(patches["over"], 255 - patches["label"], atol=1e-3, rtol=0)
     nearest = torch.stack([patches["mask"] % 64, patches["mask"] // 64], dim=-1)
     assert (nearest - patches["label"][..., :2]).abs().max() <= 0.5 + 1e-3
+    assert torch.equal(patches["edge"], patches["mask"] % 3)
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (19, 80), (PATCH - 5, 30)])

@@ -30,6 +30,9 @@ def test_cosine_rises_peaks_and_ends_at_its_floor() -> None:
 def test_multistep_falls_at_its_milestones() -> None:
     schedule = ScheduleConfig(kind="multistep", warmup=0, milestones=(0.5, 0.75), factor=0.5)
     assert [schedule.share(step, 8) for step in range(8)] == [1, 1, 1, 1, 0.5, 0.5, 0.25, 0.25]
+    rising = ScheduleConfig(kind="multistep", warmup=3, milestones=(0.5,), factor=0.1)
+    shares = [rising.share(step, 8) for step in range(8)]
+    assert shares == pytest.approx([0.25, 0.5, 0.75, 1, 0.1, 0.1, 0.1, 0.1])
 
 
 def test_only_weights_of_convolutions_decay() -> None:

@@ -18,13 +18,17 @@ import torch
 
 from csgisnet.checkpoint import list_best, load_network, load_state
 from csgisnet.config import Config, without_terms
+from csgisnet.distributed import Processes
 from csgisnet.errors import ConfigError, TrainingError
 from csgisnet.network import NetworkConfig, SmoothingNetwork
+from csgisnet.predict import Smoother
 from csgisnet.segmenter import Segmenter, save_segmenter
 from csgisnet.train import Summary, train
+from csgisnet.validate import choose_samples, score
 from csgisnet.weights import load_weights
 from vocsmooth import settings
 from vocsmooth.errors import InputError
+from vocsmooth.shards import open_dataset
 
 # One process imports torch and forks a child for each try, which kills itself after some steps.
 TRIES = """
@@ -155,6 +159,11 @@ def test_training_lowers_the_loss_and_the_average_follows(lab: Lab, config: Conf
     assert losses[-1] < losses[0]
     assert summary.scores is not None
     assert summary.scores.psnr_result != summary.scores.psnr_input
+    assert summary.best is not None
+    split, alone = open_dataset(lab.data).split("val"), Processes(device=torch.device("cpu"))
+    smoother = Smoother(load_network(summary.best), device="cpu")
+    scores = score(smoother, split, choose_samples(split, 0), alone)
+    assert scores.psnr_result == pytest.approx(summary.scores.psnr_result, abs=1e-9)
 
 
 def test_ten_kills_at_random_steps_leave_no_trace(lab: Lab, config: Config) -> None:

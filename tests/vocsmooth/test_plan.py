@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from vocsmooth.plan import make_plan, needed_bytes
-from vocsmooth.recipe import Recipe, load_recipe
+from vocsmooth.recipe import Recipe, Textures, load_recipe
 from vocsmooth.textures import open_textures
 from vocsmooth.voc import Photograph, find_tree, list_photographs
 
@@ -55,6 +55,10 @@ def test_needed_bytes_is_the_size_of_all_maps(
     assert needed == pixels * per_pixel
     written = sum(path.stat().st_size for path in pristine_dataset.glob("*.h5"))
     assert needed < written < needed + 4 * 12 * 4096  # each dataset starts on a page
+    authors = dataclasses.replace(recipe, textures=Textures(mode="authors"))
+    every = len(open_textures().names)
+    per_pixel = (3 + 1 + 1 + 3) + every * (3 + 2 + 3)
+    assert needed_bytes(photographs, authors, open_textures()) == pixels * per_pixel
 
 
 @pytest.mark.parametrize("name", ["voc-smooth", "demo", "paper150"])

@@ -136,6 +136,21 @@ def test_a_negative_that_is_no_worse_is_found_out(
     assert failed_checks(make(photo, textures).provenance) == ()
 
 
+def test_every_input_has_to_have_a_worse_negative(
+    photo: Photograph, textures: TextureSource
+) -> None:
+    """Strong enough to take weak textures off, not so the strongest."""
+    negative = Negative(
+        name="under", operator="rtv", params={"lam": 0.005}, of="input", worse="inside"
+    )
+    recipe = dataclasses.replace(
+        RECIPE, negatives=(negative,), textures=Textures(count=3, strength=(0, 1))
+    )
+    check = make(photo, textures, recipe).provenance["negatives"]["under"]
+    assert min(check["values"]) < check["label"] < max(check["values"])
+    assert check["worse"] is False
+
+
 def test_same_maps_whatever_was_made_before(photo: Photograph, textures: TextureSource) -> None:
     first = make(photo, textures)
     make(dataclasses.replace(photo, id="b"), textures)

@@ -135,6 +135,19 @@ def test_seamless_keeps_mean_and_contrast_and_has_no_seam() -> None:
     assert make_seamless(noise)[:32].std() == pytest.approx(30, rel=0.05)
 
 
+@pytest.mark.parametrize(("seamless", "period"), [(True, 112), (False, 128)])
+def test_tiles_are_made_seamless_where_the_recipe_asks(
+    seamless: bool, period: int, tmp_path: Path
+) -> None:
+    """An eighth of a tile goes into the blend, so its copies follow each other sooner."""
+    noise = np.random.default_rng(0).integers(0, 256, (128, 128), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "noise.png")
+    settings = Textures(count=1, scale=(1, 1), rotation=0, seamless=seamless)
+    source = open_textures(tmp_path)
+    ((field, _),) = draw_fields(source, settings, (48, 300), seed=0, image_id="x")
+    np.testing.assert_array_equal(field[:, period:], field[:, :-period])
+
+
 def test_fields_depend_on_seed_id_and_number_only() -> None:
     settings = Textures(count=3)
     first, again = draw(settings), draw(Textures(count=5), count=3)

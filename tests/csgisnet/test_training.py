@@ -1,0 +1,60 @@
+"""One optimizer step: what it adds up, and how long it may be."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from torch import Tensor
+
+from csgisnet.config import Config
+from csgisnet.distributed import Processes
+from csgisnet.losses import Batch, LossConfig, Teachers
+from csgisnet.training import Training
+
+ALONE = Processes(device=torch.device("cpu"))
+
+
+@pytest.fixture
+def plain(config: Config) -> Config:
+    """Only the terms that need no teacher."""
+    return dataclasses.replace(config, losses=LossConfig(contrast=0, semantic=0))
+
+
+def random_batch() -> Batch:
+    generator = torch.Generator().manual_seed(3)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.rand(*shape, generator=generator)
+
+    return Batch(
+        input=draw(2, 3, 32, 32),
+        label=draw(2, 3, 32, 32),
+        edge=draw(2, 1, 32, 32).round(),
+        mask=torch.zeros(2, 32, 32, dtype=torch.int64),
+        negatives=draw(2, 1, 3, 32, 32),
+    )
+
+
+def test_accumulated_gradients_are_means(plain: Config) -> None:
+    """A batch taken twice in one step is a step of that batch."""
+    steps = []
+    for count in (1, 2):
+        run = dataclasses.replace(plain.run, accumulate=count)
+        training = Training(dataclasses.replace(plain, run=run), Teachers(), ALONE)
+        steps.append(training.advance(iter([random_batch()] * count)))
+    once, twice = steps
+    for name, value in once.items():
+        torch.testing.assert_close(twice[name], value, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("clip_norm", [1e-3, 1e9])
+def test_steps_are_clipped_to_the_norm_that_is_asked_for(plain: Config, clip_norm: float) -> None:
+    optimizer = dataclasses.replace(plain.optimizer, clip_norm=clip_norm)
+    training = Training(dataclasses.replace(plain, optimizer=optimizer), Teachers(), ALONE)
+    norm = float(training.advance(iter([random_batch()]))["grad_norm"])
+    moments = training.state()["optimizer"]["state"].values()
+    first = torch.cat([moment["exp_avg"].flatten() for moment in moments])
+    taken = float(first.norm()) / (1 - optimizer.betas[0])  # the first moments began at 0
+    assert taken == pytest.approx(min(norm, clip_norm), rel=1e-3)
