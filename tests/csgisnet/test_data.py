@@ -57,6 +57,19 @@ def test_a_batch_holds_aligned_maps_in_their_ranges(data_dir: Path, config: Conf
     assert spread[inside.all(dim=1, keepdim=True).expand_as(spread)].max() < 1e-3  # grey texture
 
 
+def test_negatives_go_through_all_that_their_input_does(data_dir: Path, config: Config) -> None:
+    everything = AugmentConfig(
+        max_angle=15.0, scale=(0.8, 1.2), brightness=0.2, contrast=0.3, saturation=0.5
+    )
+    untouched = source_of(data_dir, config)
+    source = source_of(data_dir, dataclasses.replace(config, augment=everything))
+    for number in range(5):
+        batch = source.assemble(source.read(number))
+        torch.testing.assert_close(batch.negatives[:, 2], batch.input, rtol=0, atol=1e-6)
+        before = untouched.assemble(untouched.read(number))
+        assert (batch.input.mean() - before.input.mean()).abs() > 1e-3
+
+
 @pytest.mark.parametrize("augment", [AugmentConfig(), AugmentConfig(max_angle=15.0)])
 def test_processes_share_the_batches_of_one(
     data_dir: Path, config: Config, augment: AugmentConfig
