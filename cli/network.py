@@ -121,7 +121,12 @@ def train(
     help="Weights, a run's folder, or a name of `csgisnet models`.  [default: compact]",
 )
 @options.OUT
-@click.option("--strength", type=float, default=1.0, help="0 keeps the image, above 1 exaggerates.")
+@click.option(
+    "--strength",
+    type=options.Finite(),
+    default=1.0,
+    help="0 keeps the image, above 1 exaggerates, below 0 enhances detail.",
+)
 @click.option("--save-edges", is_flag=True, help="Write the edges, too: NAME_edges.png.")
 @options.DEVICE
 @click.option("--precision", type=click.Choice(["float32", "bfloat16", "auto"]), default="float32")

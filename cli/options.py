@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -49,13 +50,28 @@ PART = click.option(
     "--part", metavar="I/N", callback=_parse_part, help="Make every N-th shard, from the I-th on."
 )
 
+
+class Finite(click.FloatRange):
+    """A number, in a range if that is wanted, but never NaN or infinite."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is no finite number.", param, ctx)
+        return number
+
+
 _FILE_OPTIONS = (
     click.option("--skip-existing", is_flag=True, help="Leave out files whose result exists."),
     click.option("--suffix", default="", help="Added to each file's name."),
     click.option("--format", "ending", help="png, jpg, tiff, webp, bmp.  [default: as the input]"),
     click.option("--quality", type=click.IntRange(1, 100), default=95, help="JPEG and WebP."),
     click.option(
-        "--max-megapixels", type=float, default=200.0, help="Refuse larger images as bombs."
+        "--max-megapixels",
+        type=Finite(min=0, min_open=True),
+        default=200.0,
+        help="Refuse larger images as bombs.",
     ),
 )
 

@@ -21,10 +21,12 @@ from csgisnet.device import (
     place,
     return_freed_memory,
 )
+from csgisnet.errors import CheckpointError
 from csgisnet.folding import fold_batch_norm
 from csgisnet.network import SmoothingNetwork, receptive_radius
 from csgisnet.pretrained import find_weights
 from csgisnet.tiling import SMALLEST_TILE, apply_tiled
+from vocsmooth.arrays import check_image, check_number
 
 Image: TypeAlias = NDArray[np.float32]
 Pixels: TypeAlias = NDArray[np.unsignedinteger[Any]]
@@ -94,7 +96,9 @@ class Smoother:
         Raises
         ------
         TypeError, ValueError
-            The array is of another type or shape.
+            The array is of another type, shape or range, or the strength no finite number.
+        CheckpointError
+            The network's result has NaN or infinite values.
         MemoryError
             The device has not enough memory for the smallest tile.
 
@@ -106,6 +110,7 @@ class Smoother:
         (4, 6, 3)
         """
         _check(image, np.float32)
+        check_image(image)
         smoothed: Image = self._tiled(image, strength, with_edges=False)[0]
         return smoothed
 
@@ -132,7 +137,7 @@ class Smoother:
 
         Raises
         ------
-        TypeError, ValueError, MemoryError
+        TypeError, ValueError, CheckpointError, MemoryError
             As `smooth`.
 
         Examples
@@ -151,6 +156,7 @@ class Smoother:
         self, image: NDArray[Any], strength: float, with_edges: bool
     ) -> tuple[NDArray[Any], ...]:
         """Smooth in tiles; where the device's memory is too small for them, in smaller ones."""
+        check_number("strength", strength)
         function = functools.partial(self._smooth_tile, strength=strength, with_edges=with_edges)
         height, width = image.shape[:2]
         while True:
@@ -174,6 +180,11 @@ class Smoother:
         image = _to_float(tile)
         colour = image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
         result, edges = self._forward(colour)
+        if not np.isfinite(result).all():
+            raise CheckpointError(
+                f"the network's result has NaN or infinite values in {self.precision}: its weights "
+                "are of no use, or need --precision float32."
+            )
         np.clip(result, 0, 1, out=result)
         if image.ndim == 2:
             result = result.mean(axis=2)

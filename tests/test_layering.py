@@ -14,8 +14,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 PACKAGES = ("vocsmooth", "csgisnet", "vocsmooth_cli")
 
-# The reader, the errors, and the two helpers that both sides would otherwise write twice.
+# The reader, the errors, and the helpers that both sides would otherwise write twice.
 NETWORK_MAY_IMPORT = {
+    "vocsmooth.arrays",
     "vocsmooth.errors",
     "vocsmooth.files",
     "vocsmooth.settings",

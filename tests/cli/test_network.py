@@ -74,6 +74,19 @@ def test_strength_zero_gives_the_image_back(csgisnet: Command, run: Path, tmp_pa
     assert np.array_equal(pixels_of(tmp_path / "out/a.png"), pixels)
 
 
+@pytest.mark.parametrize("value", ["nan", "inf"])
+@pytest.mark.parametrize("option", ["--strength", "--max-megapixels"])
+def test_numbers_have_to_be_finite(
+    csgisnet: Command, tmp_path: Path, option: str, value: str
+) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    words = ("predict", tmp_path / "a.png", "--out", tmp_path / "out", option, value)
+    result = csgisnet(*words)
+    assert result.exit_code == 2
+    assert f"Invalid value for '{option}': {value} is no finite number." in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_sheet_shows_validation_photographs(
     csgisnet: Command, built: Path, run: Path, tmp_path: Path
 ) -> None:

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from csgisnet.checkpoint import save_network
+from csgisnet.errors import CheckpointError
 from csgisnet.network import NetworkConfig, SmoothingNetwork
 from csgisnet.predict import Smoother, load
 
@@ -204,6 +205,8 @@ def test_load_gives_the_saved_network(tmp_path: Path) -> None:
         (np.zeros((4, 4, 3), np.uint8), TypeError, "float32.*uint8"),
         (np.zeros((4, 4, 4), np.float32), ValueError, r"\(4, 4, 4\)"),
         (np.zeros((0, 4), np.float32), ValueError, r"\(0, 4\)"),
+        (np.full((4, 4), 200, np.float32), ValueError, r"must lie in \[0, 1\], got 200 to 200"),
+        (np.full((4, 4), np.nan, np.float32), ValueError, "16 NaN or infinite values"),
     ],
 )
 def test_other_arrays_are_refused(
@@ -211,6 +214,24 @@ def test_other_arrays_are_refused(
 ) -> None:
     with pytest.raises(error, match=message):
         Smoother(trained(PLAIN), device="cpu").smooth(image)
+
+
+@pytest.mark.parametrize("strength", [np.nan, np.inf])
+def test_a_strength_that_is_no_number_is_refused(strength: float) -> None:
+    smoother = Smoother(trained(PLAIN), device="cpu")
+    with pytest.raises(ValueError, match="strength must be finite"):
+        smoother.smooth_pixels(np.zeros((4, 4), np.uint8), strength)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_result_that_is_no_image_is_an_error(value: float) -> None:
+    """As integers it would be black."""
+    network = trained(PLAIN)
+    with torch.no_grad():
+        network.get_parameter("refine.4.bias").fill_(value)
+    smoother = Smoother(network, device="cpu")
+    with pytest.raises(CheckpointError, match="result has NaN or infinite values"):
+        smoother.smooth_pixels(np.zeros((4, 4), np.uint8))
 
 
 def test_pixels_of_other_types_are_refused() -> None:
