@@ -14,11 +14,12 @@ ROOT = Path(__file__).resolve().parents[1]
 
 PACKAGES = ("vocsmooth", "csgisnet", "vocsmooth_cli")
 
-# The reader, the errors, and the helpers that both sides would otherwise write twice.
+# The reader and its index, the errors, and the helpers that both sides would otherwise write twice.
 NETWORK_MAY_IMPORT = {
     "vocsmooth.arrays",
     "vocsmooth.errors",
     "vocsmooth.files",
+    "vocsmooth.index",
     "vocsmooth.settings",
     "vocsmooth.shards",
 }
