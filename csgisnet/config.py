@@ -59,11 +59,18 @@ class SegmenterRun:
     steps: int = 20_000
     """Optimizer steps."""
     batch_size: int = 16
-    """Patches a step."""
+    """Patches a step, 2 or more: what sees a whole patch is normalised over the batch."""
     patch: int = 256
     """Side of a patch in pixels."""
     lr: float = 2e-3
     """Learning rate at the top of the schedule."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("steps", 1), ("batch_size", 2), ("patch", 16)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}.")
+        if not self.lr > 0:
+            raise ValueError(f"lr must be above 0, got {self.lr}.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,9 @@ from torch import Tensor, nn
 from csgisnet.segmenter import Segmenter, load_segmenter, normalise
 from csgisnet.weights import is_safetensors, load_into, read_pickled
 
+LAYERS = 4
+"""Maps that both extractors give."""
+
 # Channels of the convolutions between poolings, up to relu4_3.
 _VGG16 = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512))
 
@@ -60,7 +63,7 @@ class SegmenterFeatures(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """Return the four maps of RGB images (B, 3, H, W) in [0, 1]."""
-        return self.segmenter.levels(image)[:4]
+        return self.segmenter.levels(image)[:LAYERS]
 
 
 def load_features(path: Path) -> VggFeatures | SegmenterFeatures:

@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from csgisnet.contrast import contrast_ratio, contrast_triplet
 from csgisnet.device import place
-from csgisnet.features import SegmenterFeatures
+from csgisnet.features import LAYERS, SegmenterFeatures
 from csgisnet.network import Smoothing
 from csgisnet.segmenter import Segmenter
 from csgisnet.ssim import structure_loss
@@ -203,7 +203,7 @@ class _Seen:
         if self._teachers.features is None:
             raise ValueError("The contrast term has a weight, and the teachers have no features.")
         if self._segmenter is not None and image is self.result:
-            return self._levels[:4]
+            return self._levels[:LAYERS]
         maps: tuple[Tensor, ...] = self._teachers.features(image)
         return maps
 

@@ -30,10 +30,14 @@ class OptimizerConfig:
 
     def __post_init__(self) -> None:
         for name in ("lr", "clip_norm"):
-            if getattr(self, name) <= 0:
+            if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name)}.")
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema_decay must be in [0, 1), got {self.ema_decay}.")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas must be in [0, 1), got {self.betas}.")
+        if not self.weight_decay >= 0:
+            raise ValueError(f"weight_decay must be at least 0, got {self.weight_decay}.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,6 +54,16 @@ class ScheduleConfig:
     """Shares of the run after which each step falls; the default is the authors'."""
     factor: float = 0.5
     """What each step multiplies by."""
+
+    def __post_init__(self) -> None:
+        if self.warmup < 0:
+            raise ValueError(f"warmup must be at least 0, got {self.warmup}.")
+        if not 0 <= self.floor <= 1:
+            raise ValueError(f"floor must be in [0, 1], got {self.floor}.")
+        if not all(0 <= milestone <= 1 for milestone in self.milestones):
+            raise ValueError(f"milestones must be in [0, 1], got {self.milestones}.")
+        if not 0 < self.factor <= 1:
+            raise ValueError(f"factor must be above 0 and at most 1, got {self.factor}.")
 
     def share(self, step: int, steps: int) -> float:
         """Return the learning rate of `step` (from 0) of `steps`, as a share of the top."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from csgisnet.errors import ConfigError
-from csgisnet.features import SegmenterFeatures, load_features
+from csgisnet.features import LAYERS, SegmenterFeatures, load_features
 from csgisnet.folding import fold_batch_norm
 from csgisnet.losses import LossConfig, Teachers
 from csgisnet.segmenter import load_segmenter
@@ -31,7 +31,8 @@ def load_teachers(losses: LossConfig, segmenter: Path | None, features: Path | N
     Raises
     ------
     ConfigError
-        A term's teacher is not given.
+        A term's teacher is not given, or the contrast term has weights for other layers than
+        the extractors have.
     CheckpointError
         A file is missing, damaged, or of something else.
     """
@@ -45,6 +46,11 @@ def load_teachers(losses: LossConfig, segmenter: Path | None, features: Path | N
             f"The contrast term (weight {losses.contrast}) needs a feature extractor: give "
             f"torchvision's VGG-16 weights with --features, or a segmenter: {_SEGMENTER_WAYS}. "
             "Or leave the term out with --ablate contrast."
+        )
+    if losses.contrast > 0 and len(losses.contrast_layers) != LAYERS:
+        raise ConfigError(
+            f"losses.contrast_layers must have {LAYERS} weights, one for each layer of features, "
+            f"got {len(losses.contrast_layers)}."
         )
     judge = None if segmenter is None else fold_batch_norm(load_segmenter(segmenter))
     if features is not None:

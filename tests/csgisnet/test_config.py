@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from csgisnet.config import Config, RunConfig, load_config, without_terms
+from csgisnet.config import Config, RunConfig, SegmenterRun, load_config, without_terms
 from csgisnet.losses import TERMS
 from csgisnet.network import COMPACT, FULL
 from vocsmooth import settings
@@ -68,3 +68,11 @@ def test_the_number_of_validation_samples_may_be_zero() -> None:
     assert RunConfig(validate_samples=0).validate_samples == 0
     with pytest.raises(ValueError, match="validate_samples"):
         RunConfig(validate_samples=-1)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("steps", 0), ("batch_size", 1), ("patch", 15), ("lr", 0.0)]
+)
+def test_segmenter_runs_out_of_range_are_refused(field: str, value: float) -> None:
+    with pytest.raises(ValueError, match=field):
+        SegmenterRun(**{field: value})  # type: ignore[arg-type]

@@ -59,7 +59,26 @@ def test_the_average_moves_weights_and_statistics_and_copies_counters() -> None:
     assert average.weight.tolist() == pytest.approx([2.82, 2.82])
 
 
-@pytest.mark.parametrize(("field", "value"), [("lr", 0.0), ("clip_norm", -1.0), ("ema_decay", 1.0)])
-def test_settings_out_of_range_are_refused(field: str, value: float) -> None:
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("lr", 0.0),
+        ("lr", float("nan")),
+        ("clip_norm", -1.0),
+        ("ema_decay", 1.0),
+        ("betas", (0.9, 1.0)),
+        ("weight_decay", -0.1),
+    ],
+)
+def test_settings_out_of_range_are_refused(field: str, value: object) -> None:
     with pytest.raises(ValueError, match=field):
         OptimizerConfig(**{field: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("warmup", -1), ("floor", -0.1), ("floor", 2.0), ("milestones", (0.5, 40.0)), ("factor", 0.0)],
+)
+def test_schedules_out_of_range_are_refused(field: str, value: object) -> None:
+    with pytest.raises(ValueError, match=field):
+        ScheduleConfig(**{field: value})  # type: ignore[arg-type]

@@ -317,6 +317,13 @@ def test_a_missing_teacher_is_an_error_that_says_how_to_get_one(
     assert not (lab.folder / "run").exists()
 
 
+def test_weights_of_other_layers_are_an_error_before_the_training(lab: Lab, config: Config) -> None:
+    losses = dataclasses.replace(config.losses, contrast_layers=(1.0, 1.0))
+    with pytest.raises(ConfigError, match=r"contrast_layers must have 4 weights.*got 2"):
+        lab.train(dataclasses.replace(config, losses=losses))
+    assert not (lab.folder / "run").exists()
+
+
 def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_batch(
     lab: Lab, config: Config
 ) -> None:
