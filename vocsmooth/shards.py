@@ -77,7 +77,7 @@ class Split:
     """
 
     ids: tuple[str, ...]
-    """Photograph id of each sample."""
+    """Photograph id of each sample; those of a photograph follow each other."""
     shapes: NDArray[np.int64]
     """(N, 2) height and width of each sample."""
 
@@ -104,6 +104,13 @@ class Split:
     def __getstate__(self) -> dict[str, Any]:
         # A pickled mapping would carry its data along.
         return {**self.__dict__, "_open": {}}
+
+    def samples_of(self, photograph: str) -> range:
+        """Return the samples of the photograph of this id; ValueError if it is not in the split."""
+        if photograph not in self.ids:
+            raise ValueError(f"no photograph {photograph!r} among the {len(set(self.ids))} here")
+        first = self.ids.index(photograph)
+        return range(first, first + self.ids.count(photograph))
 
     def read(self, index: int, maps: Sequence[str]) -> dict[str, NDArray[Any]]:
         """Return whole maps of sample `index`, each (H, W) or (H, W, 3).

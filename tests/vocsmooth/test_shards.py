@@ -65,6 +65,12 @@ class TestRead:
         assert len(split) == 4
         assert split.shapes.tolist() == [[36, 52], [36, 52], [45, 31], [45, 31]]
 
+    def test_finds_the_samples_of_a_photograph(self, pristine_dataset: Path) -> None:
+        split = open_dataset(pristine_dataset).split("val")
+        assert [split.samples_of(name) for name in ("v_1", "w_2")] == [range(2), range(2, 4)]
+        with pytest.raises(ValueError, match="no photograph 'a_1' among the 2 here"):
+            split.samples_of("a_1")
+
     def test_returns_copies(self, pristine_dataset: Path) -> None:
         split = open_dataset(pristine_dataset).split("val")
         first = split.read(0, ["label"])["label"]
