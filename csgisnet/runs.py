@@ -13,7 +13,7 @@ from csgisnet.errors import ConfigError
 from csgisnet.network import NetworkConfig, SmoothingNetwork
 from vocsmooth import settings
 from vocsmooth.errors import InputError
-from vocsmooth.files import sha256_file, write_json
+from vocsmooth.files import is_temporary, remove_leftovers, sha256_file, write_json
 from vocsmooth.index import INDEX_NAME
 
 RUN_FILE = "run.json"
@@ -103,7 +103,7 @@ def settle_config(
         config = dataclasses.replace(config or load_config("compact"), network=network)
     if resume:
         return _resumed(folder / RUN_FILE, config, dataset)
-    if folder.is_dir() and any(folder.iterdir()):
+    if folder.is_dir() and not all(_is_begun(path) for path in folder.iterdir()):
         raise InputError(
             f"{folder} is not empty. Give a new folder for the run, or --resume to go on with the "
             "run in it."
@@ -153,6 +153,8 @@ def begin_run(
 ) -> None:
     """Make the folder of a new run and note what it belongs to and began with."""
     folder.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(folder)
+    (folder / _INITIAL_FILE).unlink(missing_ok=True)  # of one that was killed here
     if initial is not None:
         save_network(folder / _INITIAL_FILE, initial)
     record = {
@@ -201,6 +203,11 @@ def _read_record(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise _no_record(path, content)
     return content
+
+
+def _is_begun(path: Path) -> bool:
+    """Return whether a file is what `begin_run` leaves when it is killed."""
+    return path.name == _INITIAL_FILE or is_temporary(path)
 
 
 def _no_record(path: Path, found: object) -> InputError:

@@ -227,6 +227,14 @@ def test_a_folder_in_use_is_refused_without_resume(lab: Lab, config: Config) -> 
     assert [p.name for p in (lab.folder / "run").iterdir()] == ["notes.txt"]
 
 
+def test_a_run_killed_while_it_began_can_begin_again(lab: Lab, config: Config) -> None:
+    for name in ("initial.safetensors", ".run.json.host.1-2.tmp"):
+        (lab.folder / "run").mkdir(exist_ok=True)
+        (lab.folder / "run" / name).write_text("half")
+    assert lab.train(changed(quick(config), steps=1)).finished
+    assert lab.train(None, resume=True).finished
+
+
 def test_resuming_with_other_settings_names_them(lab: Lab, config: Config) -> None:
     lab.train(changed(config, steps=2))
     with pytest.raises(ConfigError, match=r"run\.steps was 2, given 12"):
