@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import errno
+import os
+import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -21,6 +24,7 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the chosen command."""
+        _hush_decoders()
         try:
             return super().invoke(ctx)
         except VocsmoothError as error:
@@ -29,6 +33,18 @@ class Commands(click.Group):
             if error.errno == errno.EPIPE:  # the reader of our output went away: click's business
                 raise
             raise click.ClickException(_sentence(error)) from error
+
+
+def _hush_decoders() -> None:
+    """Keep what OpenCV and Pillow print about damaged files off stderr: our error says it.
+
+    By way of the environment, so that worker processes do the same; what the user has set stays.
+    """
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # read when OpenCV is imported: not yet
+    hushed = [f"PIL.{name}" for name in ("TiffImagePlugin", "PngImagePlugin", "Image")]
+    os.environ.setdefault("PYTHONWARNINGS", ",".join(f"ignore:::{name}" for name in hushed))
+    if not sys.warnoptions:
+        warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 class Bar:

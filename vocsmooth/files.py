@@ -14,6 +14,7 @@ from pathlib import Path
 _CHUNK_BYTES = 1 << 20
 _HOST = re.sub(r"\W", "-", platform.node()) or "localhost"
 _TEMPORARY = re.compile(r"\..+\.([\w-]+)\.(\d+)-\d+\.tmp")
+_LONGEST_NAME = 255  # bytes, on all common file systems
 _SECONDS_TO_WRITE = 24 * 3600
 
 
@@ -39,8 +40,10 @@ def write_atomically(path: Path, data: bytes | memoryview) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            error.filename = str(path)  # the caller knows no other
         raise
     _sync_folder(path.parent)
 
@@ -49,8 +52,14 @@ def temporary_path(path: Path, process: int) -> Path:
     """Return where this thread of a process of this host writes what will be `path`.
 
     All three count: several machines, and threads, may write the same file of a shared folder.
+    Of a long name only the beginning stays: a name that may be written needs one that may, too.
     """
-    return path.with_name(f".{path.name}.{_HOST}.{process}-{threading.get_ident()}.tmp")
+    ending = f".{_HOST}.{process}-{threading.get_ident()}.tmp"
+    beginning = os.fsencode(f".{path.name}")
+    if len(beginning) + len(ending) <= _LONGEST_NAME:
+        return path.with_name(f".{path.name}{ending}")
+    cut = beginning[: _LONGEST_NAME - len(ending)].decode(errors="ignore")
+    return path.with_name(f"{cut}{ending}")
 
 
 def is_temporary(path: Path) -> bool:

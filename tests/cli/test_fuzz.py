@@ -20,6 +20,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from csgisnet.checkpoint import save_network
@@ -275,6 +276,24 @@ def test_a_full_disk_is_named_and_leaves_no_partial_file(two_images: Path, tmp_p
     )
     assert "1 written, 0 skipped, 1 failed" in result.stdout
     assert outputs(out) == {out / "small.png"}
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_decoders_add_nothing_to_our_errors(tmp_path: Path, jobs: int) -> None:
+    """OpenCV logs what it cannot decode, Pillow warns: here of 16-bit CMYK, and a cut TIFF."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    tifffile.imwrite(folder / "a.tif", np.ones((8, 8, 4), np.uint16), photometric="separated")
+    tifffile.imwrite(folder / "b.tif", np.ones((8, 8, 3), np.uint8), photometric="rgb")
+    (folder / "b.tif").write_bytes((folder / "b.tif").read_bytes()[:150])
+    words = ("smooth", folder, "--operator", "guided", "--jobs", jobs, "--out", tmp_path / "out")
+    result = run("vocsmooth", *words)
+    assert result.returncode == 1
+    lines = result.stderr.splitlines()
+    assert sorted(line.split(": ")[:2] for line in lines) == [
+        ["failed", str(folder / "a.tif")],
+        ["failed", str(folder / "b.tif")],
+    ]
 
 
 def test_a_folder_that_cannot_be_written_is_named(two_images: Path, tmp_path: Path) -> None:

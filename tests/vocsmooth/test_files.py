@@ -33,6 +33,22 @@ def test_writes_and_replaces_whole_content(tmp_path: Path) -> None:
     assert names(tmp_path) == ["a.bin"]
 
 
+@pytest.mark.parametrize("letter", ["a", "é", "写"])
+def test_the_longest_name_can_be_written(tmp_path: Path, letter: str) -> None:
+    name = letter * (251 // len(letter.encode())) + ".png"
+    write_atomically(tmp_path / name, b"one")
+    assert names(tmp_path) == [name]
+    temporary = temporary_path(tmp_path / name, 1)
+    assert is_temporary(temporary)
+    assert len(os.fsencode(temporary.name)) <= 255
+
+
+def test_errors_name_the_file_that_was_to_be_written(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as caught:
+        write_atomically(tmp_path / "missing/a.bin", b"one")
+    assert caught.value.filename == str(tmp_path / "missing/a.bin")
+
+
 def test_json_is_readable_and_refuses_nan(tmp_path: Path) -> None:
     write_json(tmp_path / "a.json", {"é": [1]})
     assert (tmp_path / "a.json").read_text(encoding="utf-8") == '{\n "é": [\n  1\n ]\n}\n'
