@@ -28,6 +28,7 @@ from vocsmooth.images import Picture
 
 RUN = "from vocsmooth_cli.network import main; main()"
 BAND = 500
+DEEP = ("png", "tif", "tiff")
 
 
 def main() -> None:
@@ -49,14 +50,14 @@ def main() -> None:
             write_picture(folder / f"image.{ending}", Picture(pixels=pixels))
         del pixels
         for ending in arguments.formats:
-            rows.append(measure(folder / f"image.{ending}", checkpoint, folder / ending))
+            row = measure(folder / f"image.{ending}", checkpoint, folder / ending)
+            rows.append(row | {"bits": 16 if arguments.deep and ending in DEEP else 8})
             print(rows[-1], flush=True)
     report = {
         "hardware": arguments.hardware,
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
         "command": shlex.join(["python", *sys.argv]),
         "megapixels": arguments.side**2 / 1e6,
-        "bits": 16 if arguments.deep else 8,
         "rows": rows,
     }
     if arguments.out:
