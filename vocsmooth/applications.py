@@ -50,7 +50,7 @@ def blend(
     Raises
     ------
     TypeError, ValueError
-        An image is no float image in [0, 1], or the shapes do not fit.
+        An image is no float image in [0, 1], the shapes do not fit, or a strength is not finite.
 
     Examples
     --------
@@ -72,6 +72,8 @@ def blend(
         raise ValueError(
             f"strength must be a number or of shape {image.shape[:2]}, got shape {amount.shape}."
         )
+    if not np.isfinite(amount).all():
+        raise ValueError("strength must be finite, it has NaN or infinite values.")
     if amount.ndim:
         amount = amount.reshape(amount.shape + (1,) * (image.ndim - 2))
     return np.clip(image + amount * (smoothed - image), 0, 1)
@@ -179,8 +181,8 @@ def strength_map(
     Raises
     ------
     ValueError
-        A name is no VOC class (the message names the nearest), the mask holds a value that is no
-        class, or `feather` is negative.
+        A name is no VOC class (the message names the nearest), a strength is not finite, the mask
+        holds a value that is no class, or `feather` is negative.
 
     Examples
     --------
@@ -189,10 +191,12 @@ def strength_map(
     [[1.0, 0.25, 1.0]]
     """
     check_number("feather", feather, at_least=0)
+    check_number("default", default)
     by_class = np.full(256, default, np.float32)
     for name, strength in strengths.items():
         if name not in VOC_CLASSES:
             raise ValueError(f"No class {name!r}.{nearest(name, VOC_CLASSES)}")
+        check_number(f"strength of {name}", strength)
         by_class[VOC_CLASSES.index(name)] = strength
     unknown = (mask >= len(VOC_CLASSES)) & (mask != VOID)
     if mask.ndim != 2 or mask.dtype != np.uint8 or unknown.any():

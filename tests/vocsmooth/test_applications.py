@@ -118,3 +118,16 @@ def test_a_smoothed_image_of_another_scale_is_refused() -> None:
     image = noise(6, 6)
     with pytest.raises(ValueError, match=r"smoothed must lie in \[0, 1\]"):
         blend(image, image * 255, 1.0)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_strengths_that_are_no_numbers_are_refused(value: float) -> None:
+    image, mask = noise(4, 4), np.zeros((4, 4), np.uint8)
+    with pytest.raises(ValueError, match="strength must be finite"):
+        blend(image, image, np.full((4, 4), value))
+    with pytest.raises(ValueError, match="strength must be finite"):
+        detail_enhance(image, image, value)
+    with pytest.raises(ValueError, match="strength of cat must be finite"):
+        strength_map(mask, {"cat": value})
+    with pytest.raises(ValueError, match="default must be finite"):
+        strength_map(mask, {}, default=value)
