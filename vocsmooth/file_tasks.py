@@ -11,8 +11,13 @@ from vocsmooth.errors import InputError
 from vocsmooth.image_writing import FORMATS
 from vocsmooth.settings import nearest
 
-IMAGE_SUFFIXES = frozenset(FORMATS) | {".gif", ".ppm", ".pgm", ".avif", ".jp2"}
-"""Endings, in any case, by which files are found in folders; a file named itself may have any."""
+_READ_ONLY = (
+    ".gif", ".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".jp2", ".j2k", ".jpe", ".jfif",
+    ".heic", ".heif",
+)  # fmt: skip
+IMAGE_SUFFIXES = frozenset((*FORMATS, *_READ_ONLY))
+"""Endings, in any case, by which files are found in folders; a file named itself may have any.
+HEIC is among them, which cannot be read: a telephone's photographs are not passed over silently."""
 
 
 @dataclass(frozen=True, kw_only=True)

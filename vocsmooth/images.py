@@ -73,6 +73,7 @@ _TIFF_WHITE_IS_ZERO = 0
 _TIFF_SIGNED = 2
 _TWELVE_BITS = 12
 _TIFF_MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_HEIF_MAGICS = tuple(b"ftyp" + brand for brand in (b"heic", b"heix", b"mif1", b"msf1", b"hevc"))
 _PNG_GREY_ALPHA = 4
 _ROWS = 256  # worked on at a time
 
@@ -233,11 +234,14 @@ def _check_file(path: Path) -> None:
 def _unidentified(path: Path) -> str:
     """Say what may be wrong with a file that Pillow does not know; of TIFFs it knows many kinds."""
     with path.open("rb") as file:
-        if file.read(4) in _TIFF_MAGICS:
-            return (
-                "is a TIFF that is damaged, or of a kind that cannot be read (such as colour in "
-                "floats or 32 bits); save it as RGB of 8 or 16 bits."
-            )
+        head = file.read(12)
+    if head[:4] in _TIFF_MAGICS:
+        return (
+            "is a TIFF that is damaged, or of a kind that cannot be read (such as colour in "
+            "floats or 32 bits); save it as RGB of 8 or 16 bits."
+        )
+    if head[4:] in _HEIF_MAGICS:
+        return "is a HEIC picture, which cannot be read; save it as JPEG, PNG or AVIF."
     return "is not an image, or damaged in its first bytes."
 
 

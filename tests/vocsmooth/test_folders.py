@@ -187,6 +187,7 @@ def test_bad_files_are_named_and_the_others_written(
 ) -> None:
     (photos / "empty.jpg").touch()
     (photos / "text.png").write_text("no image")
+    (photos / "phone.HEIC").write_bytes(b"\0\0\0\x18ftypheic")
     (photos / "folder.png").mkdir()
     (photos / "broken link.jpg").symlink_to("nowhere")
     (photos / "cut.jpg").write_bytes(save(photos / "a.jpg").read_bytes()[:300])
@@ -196,7 +197,8 @@ def test_bad_files_are_named_and_the_others_written(
     assert summary.written == 5
     failed = [outcome.task.source.name for outcome in summary.failures]
     assert failed == [
-        "broken link.jpg", "cut.jpg", "empty.jpg", "folder.png", "pipe.bmp", "text.png"
+        "broken link.jpg", "cut.jpg", "empty.jpg", "folder.png", "phone.HEIC", "pipe.bmp",
+        "text.png",
     ]  # fmt: skip
     for outcome in summary.failures:
         assert outcome.reason.startswith(str(outcome.task.source))

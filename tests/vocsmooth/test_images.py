@@ -261,11 +261,13 @@ def test_the_limit_replaces_pillows_own_and_leaves_it_as_it_was(
 def test_what_is_no_image_is_named(tmp_path: Path) -> None:
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "text.jpg").write_text("not an image")
+    (tmp_path / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
     (tmp_path / "folder.jpg").mkdir()
     (tmp_path / "link.jpg").symlink_to("nowhere")
     for name, reason in {
         "empty.jpg": "the file is empty",
         "text.jpg": "is not an image, or damaged in its first bytes",
+        "phone.heic": "is a HEIC picture, which cannot be read; save it as JPEG",
         "folder.jpg": "is a folder; an image file was expected",
         "link.jpg": "no such file",
         "missing.jpg": "no such file",
