@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,11 @@ from vocsmooth.voc import VOC_PALETTE
 # Networks of a few channels are slower on several threads; subprocesses inherit this. Set before
 # anything imports torch.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A job in the background of a script ignores interrupts from its start, and so would all that tests
+# start in order to interrupt it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SIZES = {
     "train": {"a_1": (40, 56), "b_2": (33, 47), "c_3": (48, 40), "d_4": (25, 61), "é_5": (40, 40)},
