@@ -41,7 +41,7 @@ from csgisnet.losses import (
     total_loss,
 )
 from csgisnet.network import Smoothing
-from csgisnet.optimise import make_optimizer
+from csgisnet.optimise import make_optimizers, take_step
 from csgisnet.segmenter import load_segmenter
 from csgisnet.teachers import load_teachers
 from csgisnet.training import Training, new_network
@@ -57,7 +57,7 @@ class Side:
     batches: Iterator[Batch]
     forward: Callable[[Tensor], Smoothing]
     losses: Callable[[Smoothing, Batch], Tensor]
-    optimizer: torch.optim.Optimizer
+    optimizers: list[torch.optim.Optimizer]
 
 
 def main() -> None:
@@ -124,7 +124,7 @@ def plain_side(config: Config, dataset: Dataset, teachers: Teachers, device: tor
         batches=plain_batches(config, dataset, device),
         forward=network,
         losses=lambda s, b: plain_losses(s, b, teachers, config.losses),
-        optimizer=torch.optim.Adam(network.parameters(), config.optimizer.lr, foreach=False),
+        optimizers=[torch.optim.Adam(network.parameters(), config.optimizer.lr, foreach=False)],
     )
 
 
@@ -146,7 +146,7 @@ def our_side(config: Config, dataset: Dataset, teachers: Teachers, device: torch
         batches=source.batches(0, 1 << 30),
         forward=forward,
         losses=losses,
-        optimizer=make_optimizer(network, config.optimizer),
+        optimizers=make_optimizers(network, config.optimizer),
     )
 
 
@@ -238,16 +238,15 @@ def measure(side: Side, device: torch.device, steps: int) -> dict[str, float]:
         with clock(device, seconds["backward"]):
             loss.backward()  # type: ignore[no-untyped-call]
         with clock(device, seconds["step"]):
-            clip_and_step(side.optimizer)
+            clip_and_step(side.optimizers)
     return {stage: statistics.median(times[3:]) for stage, times in seconds.items()}
 
 
-def clip_and_step(optimizer: torch.optim.Optimizer) -> None:
+def clip_and_step(optimizers: list[torch.optim.Optimizer]) -> None:
     """Bound the gradient and move the weights."""
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    nn.utils.clip_grad_norm_(parameters, 1.0)
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
+    groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+    nn.utils.clip_grad_norm_([p for group in groups for p in group["params"]], 1.0)
+    take_step(optimizers)
 
 
 def whole_steps(
@@ -297,7 +296,7 @@ def equal_loss(
             for batch in batches:
                 loss = side.losses(side.forward(batch.input), batch)
                 loss.backward()  # type: ignore[no-untyped-call]
-                clip_and_step(side.optimizer)
+                clip_and_step(side.optimizers)
                 losses[name].append(loss.detach())
     tail = max(1, steps // 10)
     return {name: torch.stack(found[-tail:]).mean().item() for name, found in losses.items()}

@@ -27,7 +27,7 @@ from csgisnet.weights import (
 from vocsmooth import settings
 from vocsmooth.files import write_atomically
 
-_STATE_HEADER = re.compile(rb"csgisnet-state 1 ([0-9a-f]{64})\n")
+_STATE_HEADER = re.compile(rb"csgisnet-state 2 ([0-9a-f]{64})\n")
 _STATE_HEADER_BYTES = 82
 _BEST_NAME = re.compile(r"best-(-?\d+\.\d+)-step(\d+)\.safetensors")
 
@@ -132,7 +132,7 @@ def save_state(path: Path, state: Mapping[str, Any]) -> None:
     torch.save(dict(state), buffer)
     data = buffer.getvalue()
     digest = hashlib.sha256(data).hexdigest()
-    write_atomically(path, f"csgisnet-state 1 {digest}\n".encode() + data)
+    write_atomically(path, f"csgisnet-state 2 {digest}\n".encode() + data)
 
 
 def load_state(path: Path) -> dict[str, Any]:

@@ -5,22 +5,30 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
+
+from csgisnet.muon import Muon
+
+_FEWEST = 16
+"""Input and output channels of the layers that Muon moves: not images, edges, depthwise layers."""
 
 Net = TypeVar("Net", bound=nn.Module)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
-    """AdamW and what surrounds its steps."""
+    """AdamW or Muon, and what surrounds its steps."""
 
+    kind: Literal["adamw", "muon"] = "adamw"
+    """Muon moves convolutions between features, and AdamW the rest."""
     lr: float = 1e-3
     """Learning rate at the top of the schedule."""
     betas: tuple[float, float] = (0.9, 0.999)
-    """Decay of the two moments."""
+    """Decay of AdamW's two moments."""
     weight_decay: float = 0.0
     """Decoupled decay of convolution weights; biases and normalisation have none."""
     clip_norm: float = 1.0
@@ -74,20 +82,34 @@ class ScheduleConfig:
         return rise * (self.floor + (1 - self.floor) * (1 + math.cos(math.pi * progress)) / 2)
 
 
-def make_optimizer(network: nn.Module, config: OptimizerConfig) -> torch.optim.AdamW:
-    """Return AdamW, fused into one kernel; one-dimensional parameters do not decay."""
+def make_optimizers(network: nn.Module, config: OptimizerConfig) -> list[torch.optim.Optimizer]:
+    """Return the optimizers that share a network's parameters; one-dimensional ones never decay."""
     parameters = list(network.parameters())
+    between = [p for p in parameters if p.ndim == 4 and min(p.shape[:2]) >= _FEWEST]
+    orthogonal = {id(p) for p in between} if config.kind == "muon" else set()
+    rest = [p for p in parameters if id(p) not in orthogonal]
     groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": [p for p in rest if p.ndim > 1], "weight_decay": config.weight_decay},
+        {"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=True)
+    adamw = torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=True)
+    if not orthogonal:
+        return [adamw]
+    return [Muon(between, config.lr, weight_decay=config.weight_decay), adamw]
 
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """Give every group this learning rate."""
-    for group in optimizer.param_groups:
-        group["lr"] = lr
+def set_learning_rate(optimizers: Sequence[torch.optim.Optimizer], lr: float) -> None:
+    """Give every group of every optimizer this learning rate."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = lr
+
+
+def take_step(optimizers: Sequence[torch.optim.Optimizer]) -> None:
+    """Step along the gradients and drop them."""
+    for optimizer in optimizers:
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
 
 
 def averaged_copy(network: Net) -> Net:

@@ -17,7 +17,7 @@ from csgisnet.data import BatchSource, DataConfig, filled
 from csgisnet.device import autocast, pick_device, place
 from csgisnet.errors import TrainingError
 from csgisnet.losses import VOID, Batch
-from csgisnet.optimise import make_optimizer, set_learning_rate
+from csgisnet.optimise import make_optimizers, set_learning_rate, take_step
 from csgisnet.progress import to_stderr
 from csgisnet.segmenter import Segmenter, save_segmenter
 from vocsmooth import settings
@@ -126,19 +126,18 @@ def _fit(
 ) -> None:
     """Take the optimizer's steps."""
     steps = config.segmenter.steps
-    optimizer = make_optimizer(segmenter.train(), config.optimizer)
+    optimizers = make_optimizers(segmenter.train(), config.optimizer)
     losses: list[Tensor] = []
     with contextlib.closing(source.batches(0, steps)) as batches:
         for step, batch in enumerate(batches):
             share = config.schedule.share(step, steps)
-            set_learning_rate(optimizer, config.segmenter.lr * share)
+            set_learning_rate(optimizers, config.segmenter.lr * share)
             image = _alternate(batch)
             with autocast(device, config.run.precision):
                 logits = segmenter(image)
             loss = _cross_entropy(logits.float(), batch.mask)
-            optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
+            take_step(optimizers)
             losses.append(loss.detach())
             if (step + 1) % config.run.log_every == 0 or step + 1 == steps:
                 mean = torch.stack(losses).mean().item()

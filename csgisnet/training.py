@@ -1,4 +1,4 @@
-"""What changes from step to step: weights, their average, and the optimizer's moments."""
+"""What changes from step to step: weights, their average, and the optimizers' moments."""
 
 from __future__ import annotations
 
@@ -15,7 +15,13 @@ from csgisnet.device import autocast, place
 from csgisnet.distributed import Processes, distribute, synchronise
 from csgisnet.losses import Batch, Teachers, total_loss
 from csgisnet.network import SmoothingNetwork
-from csgisnet.optimise import averaged_copy, make_optimizer, set_learning_rate, update_average
+from csgisnet.optimise import (
+    averaged_copy,
+    make_optimizers,
+    set_learning_rate,
+    take_step,
+    update_average,
+)
 
 
 class Training:
@@ -46,7 +52,7 @@ class Training:
         self.average = averaged_copy(network)
         """The network to validate and to keep: a moving average of the trained one."""
         self._network = synchronise(network, processes).train()
-        self._optimizer = make_optimizer(self._network, config.optimizer)
+        self._optimizers = make_optimizers(self._network, config.optimizer)
         if config.run.compile:
             self._network.compile()
         self._forward = distribute(self._network, processes)
@@ -60,9 +66,8 @@ class Training:
         count = self._config.run.accumulate
         parts = [self._backward(next(batches), last=i + 1 == count) for i in range(count)]
         norm = nn.utils.clip_grad_norm_(self._network.parameters(), optimizer.clip_norm)
-        set_learning_rate(self._optimizer, self.learning_rate)
-        self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
+        set_learning_rate(self._optimizers, self.learning_rate)
+        take_step(self._optimizers)
         update_average(self.average, self._network, self.step, optimizer.ema_decay)
         self.step += 1
         means = {name: torch.stack([part[name] for part in parts]).mean() for name in parts[0]}
@@ -80,7 +85,7 @@ class Training:
             "step": self.step,
             "network": self._network.state_dict(),
             "average": self.average.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -88,7 +93,8 @@ class Training:
         self.step = state["step"]
         self._network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
-        self._optimizer.load_state_dict(state["optimizer"])
+        for optimizer, kept in zip(self._optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(kept)
 
     def _backward(self, batch: Batch, *, last: bool) -> dict[str, Tensor]:
         """Add a batch's share of the gradient; processes exchange theirs after the last one."""

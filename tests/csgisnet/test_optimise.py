@@ -12,7 +12,9 @@ from csgisnet.optimise import (
     OptimizerConfig,
     ScheduleConfig,
     averaged_copy,
-    make_optimizer,
+    make_optimizers,
+    set_learning_rate,
+    take_step,
     update_average,
 )
 
@@ -37,10 +39,37 @@ def test_multistep_falls_at_its_milestones() -> None:
 
 def test_only_weights_of_convolutions_decay() -> None:
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
-    decayed, kept = make_optimizer(network, OptimizerConfig(weight_decay=0.1)).param_groups
+    (adamw,) = make_optimizers(network, OptimizerConfig(weight_decay=0.1))
+    decayed, kept = adamw.param_groups
     assert (decayed["weight_decay"], kept["weight_decay"]) == (0.1, 0.0)
     assert [p.ndim for p in decayed["params"]] == [4]
     assert len(kept["params"]) == 3
+
+
+def test_muon_takes_convolutions_between_features_and_adamw_the_rest() -> None:
+    network = nn.Sequential(
+        nn.Conv2d(3, 16, 3), nn.Conv2d(16, 32, 3), nn.BatchNorm2d(32), nn.Conv2d(32, 3, 3)
+    )
+    depthwise = nn.Conv2d(32, 32, 3, groups=32)
+    network.append(depthwise)
+    muon, adamw = make_optimizers(network, OptimizerConfig(kind="muon", weight_decay=0.1))
+    assert [id(p) for p in muon.param_groups[0]["params"]] == [id(network[1].weight)]
+    assert muon.param_groups[0]["weight_decay"] == 0.1
+    rest = [p for group in adamw.param_groups for p in group["params"]]
+    assert len(rest) == len(list(network.parameters())) - 1
+    assert id(depthwise.weight) in {id(p) for p in rest}
+
+
+def test_both_optimizers_follow_the_rate_and_drop_gradients() -> None:
+    network = nn.Sequential(nn.Conv2d(16, 16, 3), nn.Conv2d(16, 3, 3))
+    optimizers = make_optimizers(network, OptimizerConfig(kind="muon"))
+    before = [p.detach().clone() for p in network.parameters()]
+    network(torch.ones(1, 16, 8, 8)).square().sum().backward()
+    set_learning_rate(optimizers, 1e-9)
+    take_step(optimizers)
+    for parameter, old in zip(network.parameters(), before, strict=True):
+        assert parameter.grad is None
+        assert 0 < float((parameter.detach() - old).abs().max()) < 1e-7
 
 
 def test_the_average_moves_weights_and_statistics_and_copies_counters() -> None:

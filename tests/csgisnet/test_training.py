@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+from typing import Literal
 
 import pytest
 import torch
@@ -54,7 +56,28 @@ def test_steps_are_clipped_to_the_norm_that_is_asked_for(plain: Config, clip_nor
     optimizer = dataclasses.replace(plain.optimizer, clip_norm=clip_norm)
     training = Training(dataclasses.replace(plain, optimizer=optimizer), Teachers(), ALONE)
     norm = float(training.advance(iter([random_batch()]))["grad_norm"])
-    moments = training.state()["optimizer"]["state"].values()
+    (adamw,) = training.state()["optimizers"]
+    moments = adamw["state"].values()
     first = torch.cat([moment["exp_avg"].flatten() for moment in moments])
     taken = float(first.norm()) / (1 - optimizer.betas[0])  # the first moments began at 0
     assert taken == pytest.approx(min(norm, clip_norm), rel=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["adamw", "muon"])
+def test_a_restored_training_goes_on_exactly(plain: Config, kind: Literal["adamw", "muon"]) -> None:
+    config = dataclasses.replace(
+        plain,
+        network=dataclasses.replace(plain.network, width=16),
+        optimizer=dataclasses.replace(plain.optimizer, kind=kind),
+    )
+    first = Training(config, Teachers(), ALONE)
+    for _ in range(3):
+        first.advance(iter([random_batch()]))
+    other = Training(dataclasses.replace(config, seed=9), Teachers(), ALONE)
+    other.restore(copy.deepcopy(first.state()))
+    for training in (first, other):
+        training.advance(iter([random_batch()]))
+    assert len(first.state()["optimizers"]) == (2 if kind == "muon" else 1)
+    weights, again = (training.state()["network"] for training in (first, other))
+    for name, value in weights.items():
+        assert torch.equal(value, again[name]), name
