@@ -38,9 +38,11 @@ class LossConfig:
     """Weights and forms of the terms; a weight of 0 leaves a term out."""
 
     l1: float = 1.0
-    """Mean absolute error of coarse and result."""
+    """Mean absolute error of result and coarse image."""
     structure: float = 0.1
-    """SSIM over four scales, of coarse and result."""
+    """SSIM over four scales, of result and coarse image."""
+    coarse: float = 1.0
+    """How much the coarse image counts in these two, where the result counts 1."""
     structure_pool: Literal["max", "average"] = "max"
     """How the scales are made; the paper's code takes the maximum."""
     edge: float = 131.072
@@ -66,6 +68,8 @@ class LossConfig:
         weights = [getattr(self, term) for term in TERMS]
         if min(weights) < 0 or max(weights) == 0:
             raise ValueError(f"the weights {', '.join(TERMS)} must be >= 0, and one of them > 0.")
+        if not self.coarse >= 0:
+            raise ValueError(f"coarse must be at least 0, got {self.coarse}.")
         if not self.contrast_eps > 0:
             raise ValueError(f"contrast_eps must be greater than 0, got {self.contrast_eps}.")
 
@@ -122,9 +126,10 @@ def total_loss(
     """
     smoothing = Smoothing(*(m.float() for m in smoothing))
     result, seen = smoothing.result, _Seen(smoothing.result, teachers)
+    structure = functools.partial(structure_loss, pool=config.structure_pool)
     terms: dict[str, Callable[[], Tensor]] = {
-        "l1": lambda: l1_loss(smoothing.coarse, batch.label) + l1_loss(result, batch.label),
-        "structure": lambda: _structure(smoothing, batch.label, config),
+        "l1": lambda: _of_both(l1_loss, smoothing, batch.label, config.coarse),
+        "structure": lambda: _of_both(structure, smoothing, batch.label, config.coarse),
         "edge": lambda: edge_loss(smoothing.edge, batch.edge),
         "contrast": lambda: _contrast(seen, batch, config),
         "semantic": lambda: semantic_loss(seen.logits().float(), batch.mask),
@@ -174,12 +179,12 @@ def distinctive_tv(image: Tensor, edge: Tensor) -> Tensor:
     return (change / pairs.clamp(min=1)).mean()
 
 
-def _structure(smoothing: Smoothing, label: Tensor, config: LossConfig) -> Tensor:
-    """Structure term of both images."""
-    pool = config.structure_pool
-    return structure_loss(smoothing.coarse, label, pool) + structure_loss(
-        smoothing.result, label, pool
-    )
+def _of_both(
+    loss: Callable[[Tensor, Tensor], Tensor], smoothing: Smoothing, label: Tensor, coarse: float
+) -> Tensor:
+    """Loss of the result, and `coarse` times that of the coarse image."""
+    value = loss(smoothing.result, label)
+    return value + coarse * loss(smoothing.coarse, label) if coarse > 0 else value
 
 
 class _Seen:

@@ -21,6 +21,7 @@ from csgisnet.losses import (
 )
 from csgisnet.network import COMPACT, NetworkConfig, Smoothing, SmoothingNetwork
 from csgisnet.segmenter import Segmenter, SegmenterConfig
+from csgisnet.ssim import structure_loss
 
 OFF = dict.fromkeys(TERMS, 0.0)
 SMALL = NetworkConfig(width=8, blocks=1, coarse_blocks=1, refine_blocks=1)
@@ -197,6 +198,18 @@ def test_terms_without_weight_are_left_out_and_need_no_teacher() -> None:
     assert tuple(terms) == ("l1", "structure", "edge")
 
 
+@pytest.mark.parametrize("coarse", [0.0, 0.25, 1.0])
+def test_the_coarse_image_counts_as_much_as_asked(coarse: float) -> None:
+    batch = draw_batch()
+    one, other = batch.input, batch.negatives[:, 0]
+    smoothing = Smoothing(result=one, coarse=other, residual=one - other, edge=batch.edge)
+    config = LossConfig(coarse=coarse, contrast=0, semantic=0)
+    _, terms = total_loss(smoothing, batch, Teachers(), config)
+    for name, loss in (("l1", l1_loss), ("structure", structure_loss)):
+        expected = loss(one, batch.label) + coarse * loss(other, batch.label)
+        torch.testing.assert_close(terms[name], expected)
+
+
 def test_perfect_smoothing_costs_nothing_but_edges(teachers: Teachers) -> None:
     batch = draw_batch()
     perfect = Smoothing(batch.label, batch.label, batch.label * 0, 60 * batch.edge - 30)
@@ -233,6 +246,7 @@ def test_teachers_are_frozen_in_eval_mode() -> None:
     [
         ({"l1": -1.0}, "must be >= 0"),
         (OFF, "one of them > 0"),
+        ({"coarse": -0.1}, "coarse must be at least 0"),
         ({"contrast_eps": 0.0}, "contrast_eps must be greater than 0"),
     ],
 )
