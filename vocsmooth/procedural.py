@@ -211,17 +211,62 @@ def _speckle(rng: np.random.Generator) -> Tile:
 
 
 def _bricks(rng: np.random.Generator) -> Tile:
-    """A wall in running bond: bricks of varied grey, light joints, rough faces."""
-    courses, per_course = 2 * _whole(rng, 6, 13), _whole(rng, 5, 11)
+    """A wall in stack, running or third bond: flat or varied faces, thin or wide joints."""
+    offsets = _whole(rng, 1, 4)  # rows until one lies above another
+    courses, per_course = offsets * _whole(rng, 12 // offsets, 30 // offsets), _whole(rng, 5, 14)
     row = np.arange(SIZE) * courses / SIZE
-    column = np.arange(SIZE) * per_course / SIZE + 0.5 * (row.astype(int)[:, None] % 2)
-    greys = rng.uniform(-0.5, 0.5, (courses, per_course))
-    faces = greys[row.astype(int)[:, None], column.astype(int) % per_course]
+    course = row.astype(int)[:, None]
+    column = np.arange(SIZE) * per_course / SIZE + course % offsets / offsets
+    greys = rng.uniform(0, 0.6) * rng.uniform(-1, 1, (courses, per_course))
+    faces = greys[course, column.astype(int) % per_course]
     joint_x = np.abs((column + 0.5) % 1 - 0.5) * SIZE / per_course
     joint_y = np.abs((row + 0.5) % 1 - 0.5) * SIZE / courses
-    joints: Tile = np.exp(-((np.minimum(joint_x, joint_y[:, None]) / 1.5) ** 2))
+    distance = np.minimum(joint_x, joint_y[:, None])
+    joints: Tile = np.exp(-((distance / rng.uniform(0.7, 2)) ** 2))
     tile: Tile = faces * (1 - joints) + rng.uniform(0.8, 1.6) * joints
-    return tile + 0.15 * _noise(rng, 10, 110)
+    side = 1 if rng.random() < 0.5 else -1
+    return side * tile + rng.uniform(0.02, 0.2) * _noise(rng, 10, 110)
+
+
+def _planks(rng: np.random.Generator) -> Tile:
+    """Rows of bars of unequal length, few of them very light or dark, along fine fibres."""
+    rows, per_row = _whole(rng, 16, 48), _whole(rng, 4, 14)
+    cuts = np.sort(rng.uniform(0, SIZE, (rows, per_row)), axis=1)
+    greys = rng.standard_normal((rows, per_row))
+    greys = np.sign(greys) * np.abs(greys) ** rng.uniform(0.3, 1.6)
+    row = np.arange(SIZE) * rows // SIZE
+    bar = np.stack([np.searchsorted(line, np.arange(SIZE)) % per_row for line in cuts])
+    faces = greys[row[:, None], bar[row]]
+    fibres = _noise(rng, 20, 110) + np.repeat(rng.standard_normal((SIZE, 1)), SIZE, 1)
+    return _blur(faces, rng.uniform(0.3, 0.8)) + rng.uniform(0, 0.3) * fibres
+
+
+def _grain(rng: np.random.Generator) -> Tile:
+    """Wood with knots: thin dark rings of uneven strength that run along it and around them."""
+    distances, _ = _scattered(rng, _whole(rng, 2, 8))
+    knots = np.exp(-((distances[..., 0] / rng.uniform(8, 24)) ** 2))
+    warp = rng.uniform(1, 4) * _along(_noise(rng, 1, 8), rng.uniform(5, 25))
+    rings = _phase(_whole(rng, 8, 24), 0) + warp + 2 * np.pi * rng.uniform(1, 5) * knots
+    strength = np.exp(rng.uniform(0.2, 0.6) * _along(_noise(rng, 3, 30), rng.uniform(2, 10)))
+    lines = np.exp(rng.uniform(0.5, 4) * (np.sin(rings) - 1))
+    fibres = _along(_noise(rng, 20, 110), rng.uniform(2, 10))
+    return -strength * lines - rng.uniform(0, 1) * knots + rng.uniform(0.1, 0.4) * fibres
+
+
+def _granite(rng: np.random.Generator) -> Tile:
+    """Crystals: patches of a few greys with sharp borders, at several sizes."""
+    tile = np.zeros((SIZE, SIZE))
+    for low in (8, 16, 32):
+        tile += rng.uniform(0.2, 1) * np.round(_noise(rng, low, 3 * low) * rng.uniform(0.6, 1.2))
+    return _blur(tile, rng.uniform(0.3, 0.8))
+
+
+def _along(tile: Tile, sigma: float) -> Tile:
+    """Draw noise out along the rows' axis, to a standard deviation of 1."""
+    gain = np.exp(-2 * (np.pi * sigma * fft.fftfreq(SIZE)) ** 2)
+    drawn: Tile = fft.ifft(fft.fft(tile, axis=0) * gain[:, None], axis=0).real
+    drawn /= drawn.std()
+    return drawn
 
 
 FAMILIES: dict[str, TileMaker] = {
@@ -231,9 +276,12 @@ FAMILIES: dict[str, TileMaker] = {
     "checks": _checks,
     "crosshatch": _crosshatch,
     "dots": _dots,
+    "grain": _grain,
+    "granite": _granite,
     "halftone": _halftone,
     "octaves": _octaves,
     "pebbles": _pebbles,
+    "planks": _planks,
     "ripples": _ripples,
     "scratches": _scratches,
     "speckle": _speckle,
