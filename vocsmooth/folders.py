@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from vocsmooth.errors import ConvergenceError, InputError, VocsmoothError
 from vocsmooth.file_tasks import Task
 from vocsmooth.image_writing import write_picture
-from vocsmooth.images import MAX_PIXELS, Picture, Pixels, read_picture, to_float, to_uint
+from vocsmooth.images import MAX_PIXELS, Picture, read_picture, to_float, to_uint
+from vocsmooth.planes import Pixels
 from vocsmooth.workers import WorkerDied, run_tasks
 
 FloatSmoother: TypeAlias = Callable[[NDArray[np.float32]], NDArray[np.float32]]

@@ -19,7 +19,8 @@ from PIL import Image
 
 from vocsmooth.errors import InputError
 from vocsmooth.files import write_atomically
-from vocsmooth.images import DECODER_ERRORS, Picture, Pixels, to_8_bit
+from vocsmooth.images import DECODER_ERRORS, Picture, to_8_bit
+from vocsmooth.planes import Pixels
 from vocsmooth.settings import nearest
 
 FORMATS = {

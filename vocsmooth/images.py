@@ -1,8 +1,7 @@
 """Reading images strictly: a picture as the file holds it, or one clear error, never a guess.
 
 Pillow reads, since it refuses truncated files and oversized ones where OpenCV returns wrong pixels
-or decodes them. It would cut 16-bit colour to 8 bits without a word, so those files are decoded by
-OpenCV too, and the two have to agree. Writing is in `image_writing`.
+or decodes them; depths beyond 8 bits are the matter of `planes`. Writing is in `image_writing`.
 
 =======================================  =========================================================
 in the file                              in the `Picture`
@@ -35,10 +34,8 @@ from PIL import Image, UnidentifiedImageError
 
 from vocsmooth.errors import InputError
 from vocsmooth.pillow_limit import allowing, open_header
+from vocsmooth.planes import Pixels, bits_per_channel, split_planes
 from vocsmooth.voc import VOC_CLASSES, VOC_PALETTE, VOID
-
-Pixels = NDArray[np.unsignedinteger[Any]]
-"""uint8 or uint16."""
 
 MAX_PIXELS = 200_000_000
 """Default limit on width times height: a 200-megapixel picture is 2.4 GB as float32 RGB."""
@@ -66,16 +63,8 @@ DECODER_ERRORS = (
 """What decoders raise when a damaged file feeds them nonsense."""
 
 _ORIENTATION = 0x0112
-_TIFF_BITS_PER_SAMPLE = 258
-_TIFF_PHOTOMETRIC = 262
-_TIFF_SAMPLE_FORMAT = 339
-_TIFF_WHITE_IS_ZERO = 0
-_TIFF_SIGNED = 2
-_TWELVE_BITS = 12
 _TIFF_MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _HEIF_MAGICS = tuple(b"ftyp" + brand for brand in (b"heic", b"heix", b"mif1", b"msf1", b"hevc"))
-_PNG_GREY_ALPHA = 4
-_ROWS = 256  # worked on at a time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,12 +97,12 @@ def read_picture(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
     with _opened(path, max_pixels) as image:
         if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
             raise InputError(f"{path}: holds several pages or frames; save the one to use alone.")
-        bits = _bits_per_channel(path, image)
+        bits = bits_per_channel(path, image)
         icc = image.info.get("icc_profile")
         image.load()
         # Pillow turns TIFFs on loading and then forgets the tag; others are turned here.
         turn = int(image.getexif().get(_ORIENTATION, 1))
-        pixels, alpha = _split(path, image, bits)
+        pixels, alpha = split_planes(path, image, bits)
     upright = np.ascontiguousarray(_turned(pixels, turn))
     return Picture(
         pixels=upright,
@@ -152,7 +141,7 @@ def read_mask(path: Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
     with _opened(path, max_pixels) as image:
         if image.format in ("JPEG", "MPO"):
             raise InputError(f"{path}: a mask must not be a JPEG, which changes values; use PNG.")
-        bits = _bits_per_channel(path, image)
+        bits = bits_per_channel(path, image)
         image.load()
         if image.mode == "RGB":
             return _indices_of_colors(path, np.asarray(image))
@@ -243,119 +232,6 @@ def _unidentified(path: Path) -> str:
     if head[4:] in _HEIF_MAGICS:
         return "is a HEIC picture, which cannot be read; save it as JPEG, PNG or AVIF."
     return "is not an image, or damaged in its first bytes."
-
-
-def _bits_per_channel(path: Path, image: Image.Image) -> int:
-    """Bits that the file declares for a channel, or the most that its format allows."""
-    if image.format == "PNG":
-        return _png_kind(path)[0]
-    if image.format == "TIFF":
-        return int(max(_tiff_tag(image, _TIFF_BITS_PER_SAMPLE, (1,))))
-    return 16 if image.format in ("PPM", "JPEG2000") else 8
-
-
-def _tiff_tag(image: Any, tag: int, default: Any) -> Any:
-    """Value of a tag where the image is a TIFF that has it."""
-    return image.tag_v2.get(tag, default) if image.format == "TIFF" else default
-
-
-def _png_kind(path: Path) -> tuple[int, int]:
-    """Bit depth and colour type, which stand behind signature, chunk head and size in a PNG."""
-    with path.open("rb") as file:
-        header = file.read(26)
-    return header[24], header[25]
-
-
-def _split(path: Path, image: Image.Image, bits: int) -> tuple[Pixels, Pixels | None]:
-    """Pixels and alpha of an image that Pillow has decoded, in the two kinds that we keep."""
-    mode = image.mode
-    if _TIFF_SIGNED in _tiff_tag(image, _TIFF_SAMPLE_FORMAT, ()):
-        raise InputError(f"{path}: holds signed integers; convert it to 8 or 16 bits without sign.")
-    if mode.startswith("I"):
-        return _deep_grey(path, image)
-    if mode == "F":
-        raise InputError(f"{path}: holds floating-point values; convert it to 8 or 16 bits.")
-    grey = mode in ("1", "L", "LA", "La")
-    if image.format == "PNG" and _png_kind(path)[1] == _PNG_GREY_ALPHA:
-        grey = True  # Pillow turns its 16-bit form into RGBA
-    has_alpha = mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info
-    kind = ("L" if grey else "RGB") + ("A" if has_alpha else "")
-    deep = _decode_deep(path, image, kind) if bits > 8 else None
-    return deep or _planes(image, kind)
-
-
-def _planes(image: Image.Image, kind: str) -> tuple[Pixels, Pixels | None]:
-    """Pixels and alpha at 8 bits, as L, LA, RGB or RGBA."""
-    array = np.asarray(image if image.mode == kind else image.convert(kind))
-    pixels = array[:, :, :3] if kind.startswith("RGB") else array[:, :, 0] if "A" in kind else array
-    return pixels, array[:, :, -1] if "A" in kind else None
-
-
-def _deep_grey(path: Path, image: Image.Image) -> tuple[Pixels, Pixels | None]:
-    """16-bit grey, which some formats deliver in 32-bit integers; a transparent value is alpha."""
-    values = np.asarray(image)
-    if values.min() < 0 or values.max() > 65535:
-        raise InputError(f"{path}: holds 32-bit integers; convert it to 8 or 16 bits.")
-    pixels: Pixels = values.astype(np.uint16)
-    # Pillow hands both kinds of TIFF over as they are.
-    if max(_tiff_tag(image, _TIFF_BITS_PER_SAMPLE, (16,))) == _TWELVE_BITS:
-        pixels = np.bitwise_or(pixels << 4, pixels >> 8, dtype=np.uint16)  # 4095: 65535
-    if _tiff_tag(image, _TIFF_PHOTOMETRIC, None) == _TIFF_WHITE_IS_ZERO:
-        pixels = np.subtract(65535, pixels, dtype=np.uint16)
-    transparent = image.info.get("transparency")
-    if transparent is None:
-        return pixels, None
-    return pixels, np.where(pixels == transparent, 0, 65535).astype(np.uint16)
-
-
-def _decode_deep(path: Path, image: Image.Image, kind: str) -> tuple[Pixels, Pixels | None] | None:
-    """Decode colour of up to 16 bits with OpenCV, given what Pillow made of it; None if it has 8.
-
-    `image` holds 400 MB for 100 megapixels, the file and OpenCV's work may take as much as the
-    result each, so nothing else of this size may be there meanwhile.
-    """
-    decoded = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
-    if decoded is not None and decoded.dtype == np.uint8:
-        return None
-    if decoded is None or decoded.dtype != np.uint16:
-        raise InputError(f"{path}: this kind of 16-bit image cannot be read; save it as RGB PNG.")
-    channels = np.asarray(decoded, np.uint16).reshape(*decoded.shape[:2], -1)  # B, G, R, alpha
-    _turn_bgr(channels)
-    pixels = channels[:, :, :3] if kind.startswith("RGB") else channels[:, :, 0]
-    alpha = channels[:, :, -1] if "A" in kind else None
-    if not _agrees(image, kind, pixels, alpha):
-        raise InputError(f"{path}: two decoders disagree on its 16-bit pixels; save it as RGB PNG.")
-    return pixels, alpha
-
-
-def _turn_bgr(channels: Pixels) -> None:
-    """Turn B, G, R, in place and some rows at a time, into R, G, B, and leave alpha where it is."""
-    if channels.shape[2] < 3:
-        return
-    for top in range(0, len(channels), _ROWS):
-        band = channels[top : top + _ROWS, :, :3]
-        band[:] = band[:, :, ::-1].copy()
-
-
-def _agrees(image: Image.Image, kind: str, pixels: Pixels, alpha: Pixels | None) -> bool:
-    """Whether 16-bit values are the image's 8-bit ones but for rounding, whether cut or rounded."""
-    if pixels.shape[:2] != (image.height, image.width):
-        return False
-    for top in range(0, image.height, _ROWS):
-        rows = slice(top, min(top + _ROWS, image.height))
-        band = image.crop((0, rows.start, image.width, rows.stop))
-        deep = (pixels[rows], None if alpha is None else alpha[rows])
-        if not all(_is_rounded(*pair) for pair in zip(deep, _planes(band, kind), strict=True)):
-            return False
-    return True
-
-
-def _is_rounded(deep: Pixels | None, shallow: Pixels | None) -> bool:
-    """Whether 8-bit values can come of these 16-bit ones; both may be missing."""
-    if deep is None or shallow is None:
-        return deep is shallow
-    same = deep.shape == shallow.shape
-    return same and int(np.abs((deep >> 8).astype(np.int16) - shallow).max()) <= 1
 
 
 def _turned(array: Pixels, orientation: int) -> Pixels:
