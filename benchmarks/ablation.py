@@ -1,10 +1,12 @@
-"""What each prior is worth: the same training with terms left out, over several seeds.
+"""What priors or another optimizer are worth: trainings that differ in them alone, several seeds.
 
-    python benchmarks/ablation.py --data voc-smooth --segmenter segmenter.safetensors \\
-        --config compact --steps 600 --seeds 1 2 3 --runs runs/ablation --out ablation.json
+    python benchmarks/ablation.py priors --data voc-smooth --segmenter segmenter.safetensors \\
+        --config compact --steps 600 --seeds 1 2 3 --runs runs/priors --out priors.json
+    python benchmarks/ablation.py optimizers --data voc-smooth --config release \\
+        --steps 600 --seeds 1 2 --runs runs/optimizers --out optimizers.json
 
 Every run has the same data, steps and schedule; a seed decides weights, order and views, so runs of
-one seed differ in the terms alone. A run that was interrupted goes on, a finished one is kept.
+one seed differ in nothing else. A run that was interrupted goes on, a finished one is kept.
 `--test` measures the best networks on another dataset besides.
 """
 
@@ -15,8 +17,9 @@ import dataclasses
 import datetime
 import json
 import statistics
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -30,22 +33,49 @@ from vocsmooth import settings
 from vocsmooth.files import write_json
 from vocsmooth.shards import open_dataset
 
-PRIORS = ("contrast", "semantic")
-VARIANTS: dict[str, tuple[str, ...]] = {
-    "none": PRIORS,
-    "contrast": ("semantic",),
-    "semantic": ("contrast",),
-    "both": (),
+Change = Callable[[Config], Config]
+
+
+def without(*terms: str) -> Change:
+    """Leave loss terms out."""
+    return lambda config: without_terms(config, terms)
+
+
+def optimizer(kind: Literal["adamw", "muon"], faster: float) -> Change:
+    """Take another optimizer, at a multiple of the learning rate."""
+
+    def change(config: Config) -> Config:
+        lr = faster * config.optimizer.lr
+        changed = dataclasses.replace(config.optimizer, kind=kind, lr=lr)
+        return dataclasses.replace(config, optimizer=changed)
+
+    return change
+
+
+COMPARISONS: dict[str, dict[str, Change]] = {
+    "priors": {
+        "none": without("contrast", "semantic"),
+        "contrast": without("semantic"),
+        "semantic": without("contrast"),
+        "both": without(),
+    },
+    "optimizers": {
+        "AdamW": optimizer("adamw", 1),
+        "AdamW, twice the rate": optimizer("adamw", 2),
+        "Muon": optimizer("muon", 1),
+        "Muon, twice the rate": optimizer("muon", 2),
+    },
 }
-"""Name of a variant (the priors it has) to the terms it leaves out."""
+"""What is compared, to names of variants and what each changes in the configuration."""
 
 
 def main() -> None:
     """Train what is missing, write the JSON, print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    parser.add_argument("what", choices=COMPARISONS, help="what the variants differ in")
     parser.add_argument("--data", type=Path, required=True, help="dataset of `vocsmooth build`")
     parser.add_argument("--test", type=Path, help="dataset whose split val is measured besides")
-    parser.add_argument("--segmenter", type=Path, required=True, help="segmenter weights")
+    parser.add_argument("--segmenter", type=Path, help="segmenter weights, which priors need")
     parser.add_argument("--config", default="compact", help="full, compact, demo or a TOML file")
     parser.add_argument("--steps", type=int, help="steps of each run, instead of the config's")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
@@ -58,10 +88,11 @@ def main() -> None:
     if arguments.steps:
         run = dataclasses.replace(base.run, steps=arguments.steps, validate_every=arguments.steps)
         base = dataclasses.replace(base, run=run)
-    results: dict[str, list[dict[str, Any]]] = {name: [] for name in VARIANTS}
+    variants = COMPARISONS[arguments.what]
+    results: dict[str, list[dict[str, Any]]] = {name: [] for name in variants}
     for seed in arguments.seeds:
-        for name, terms in VARIANTS.items():
-            config = without_terms(dataclasses.replace(base, seed=seed), terms)
+        for name, change in variants.items():
+            config = change(dataclasses.replace(base, seed=seed))
             folder = arguments.runs / f"{name}-{seed}"
             results[name].append(train_one(arguments, config, folder) | {"seed": seed})
             print(name, json.dumps(results[name][-1]), flush=True)
@@ -70,6 +101,7 @@ def main() -> None:
         about = {
             "date": datetime.date.today().isoformat(),
             "machine": arguments.machine,
+            "what": arguments.what,
             "data": arguments.data.name,
             "config": settings.to_dict(base),
             "torch": torch.__version__,
@@ -108,9 +140,9 @@ def _say_nothing(_: str) -> None:
 
 def table(results: dict[str, list[dict[str, Any]]]) -> str:
     """Return mean and spread of each variant in Markdown."""
-    where = [name for name in ("val", "test") if name in results["none"][0]]
+    where = [name for name in ("val", "test") if name in next(iter(results.values()))[0]]
     head = [f"{name} {what}" for name in where for what in ("PSNR in dB", "SSIM")]
-    lines = ["| priors | " + " | ".join(head) + " |", "| --- |" + " ---: |" * len(head)]
+    lines = ["| variant | " + " | ".join(head) + " |", "| --- |" + " ---: |" * len(head)]
     for variant, runs in results.items():
         cells = []
         for name in where:
