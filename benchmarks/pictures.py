@@ -1,0 +1,92 @@
+"""The pictures of the README and the model card.
+
+    python benchmarks/pictures.py photographs --out benchmarks/results/released.jpg
+    python benchmarks/pictures.py study --data release/release-test-unseen/test \\
+        --samples 4 17 --out benchmarks/results/study.jpg
+
+"photographs" shows three that come with scikit-image before and after; "study" samples of a dataset
+beside RTV and the label, with PSNR and SSIM.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+from pathlib import Path
+
+import numpy as np
+import skimage
+from numpy.typing import NDArray
+from PIL import Image
+
+import csgisnet
+from csgisnet.metrics import psnr, ssim
+from csgisnet.predict import Smoother
+from vocsmooth import rtv_smooth
+from vocsmooth.files import write_atomically
+from vocsmooth.images import to_float, to_uint
+from vocsmooth.shards import open_dataset
+from vocsmooth.sheet import Panel, compose_sheet
+
+PHOTOGRAPHS = ("chelsea", "coffee", "motorcycle_left")
+
+
+def photographs(smoother: Smoother) -> list[list[Panel]]:
+    """Return a row a photograph: before, after."""
+    folder = Path(skimage.__file__).parent / "data"
+    rows = []
+    for name in PHOTOGRAPHS:
+        photograph = to_float(np.asarray(Image.open(folder / f"{name}.png").convert("RGB")))
+        after = smoother.smooth(photograph)
+        rows.append([panel(name.partition("_")[0], photograph), panel("smoothed", after)])
+    return rows
+
+
+def study(smoother: Smoother, data: Path, samples: list[int]) -> list[list[Panel]]:
+    """Return a row a sample: input, network, RTV, label."""
+    split = open_dataset(data).split("val")
+    rows = []
+    for index in samples:
+        maps = {n: to_float(p) for n, p in split.read(index, ("input", "label")).items()}
+        label = maps["label"]
+        results = {
+            "input": maps["input"],
+            "network": smoother.smooth(maps["input"]),
+            "RTV": rtv_smooth(maps["input"], lam=0.01, sigma=2.0),
+        }
+        row = [
+            panel(f"{name} {psnr(image, label):.1f} dB, {ssim(image, label):.3f}", image)
+            for name, image in results.items()
+        ]
+        rows.append([*row, panel("label", label)])
+    return rows
+
+
+def panel(caption: str, image: NDArray[np.float32]) -> Panel:
+    """Return a captioned picture."""
+    return Panel(caption=caption, pixels=to_uint(image, np.uint8).astype(np.uint8))
+
+
+def main() -> None:
+    """Run as a script."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    parser.add_argument("what", choices=("photographs", "study"))
+    parser.add_argument("--data", type=Path, help="dataset of `vocsmooth build`, for the study")
+    parser.add_argument("--samples", type=int, nargs="+", default=[0, 1, 2, 3])
+    parser.add_argument("--checkpoint", default="compact")
+    parser.add_argument("--out", type=Path, required=True, help="JPEG file")
+    arguments = parser.parse_args()
+    smoother = csgisnet.load(arguments.checkpoint, device="cpu")
+    if arguments.what == "photographs":
+        rows = photographs(smoother)
+    elif arguments.data is None:
+        parser.error("study needs --data")
+    else:
+        rows = study(smoother, arguments.data, arguments.samples)
+    buffer = io.BytesIO()
+    Image.fromarray(compose_sheet(rows)).save(buffer, "JPEG", quality=88)
+    write_atomically(arguments.out, buffer.getvalue())
+
+
+if __name__ == "__main__":
+    main()
