@@ -52,6 +52,13 @@ def optimizer(kind: Literal["adamw", "muon"], faster: float) -> Change:
     return change
 
 
+def twice_the_steps(config: Config) -> Config:
+    """Train twice as long."""
+    steps = 2 * config.run.steps
+    run = dataclasses.replace(config.run, steps=steps, validate_every=steps)
+    return dataclasses.replace(config, run=run)
+
+
 COMPARISONS: dict[str, dict[str, Change]] = {
     "priors": {
         "none": without("contrast", "semantic"),
@@ -62,6 +69,7 @@ COMPARISONS: dict[str, dict[str, Change]] = {
     "optimizers": {
         "AdamW": optimizer("adamw", 1),
         "AdamW, twice the rate": optimizer("adamw", 2),
+        "AdamW, twice the steps": twice_the_steps,
         "Muon": optimizer("muon", 1),
         "Muon, twice the rate": optimizer("muon", 2),
     },
@@ -75,8 +83,8 @@ def main() -> None:
     parser.add_argument("what", choices=COMPARISONS, help="what the variants differ in")
     parser.add_argument("--data", type=Path, required=True, help="dataset of `vocsmooth build`")
     parser.add_argument("--test", type=Path, help="dataset whose split val is measured besides")
-    parser.add_argument("--segmenter", type=Path, help="segmenter weights, which priors need")
-    parser.add_argument("--config", default="compact", help="full, compact, demo or a TOML file")
+    parser.add_argument("--segmenter", type=Path, help="segmenter weights, for terms that need it")
+    parser.add_argument("--config", default="compact", help="bundled name or a TOML file")
     parser.add_argument("--steps", type=int, help="steps of each run, instead of the config's")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--runs", type=Path, required=True, help="folder of the runs")
@@ -89,6 +97,9 @@ def main() -> None:
         run = dataclasses.replace(base.run, steps=arguments.steps, validate_every=arguments.steps)
         base = dataclasses.replace(base, run=run)
     variants = COMPARISONS[arguments.what]
+    losses = [change(base).losses for change in variants.values()]
+    if arguments.segmenter is None and any(x.semantic or x.contrast for x in losses):
+        parser.error("the configuration has semantic or contrast terms; give --segmenter")
     results: dict[str, list[dict[str, Any]]] = {name: [] for name in variants}
     for seed in arguments.seeds:
         for name, change in variants.items():

@@ -1,6 +1,6 @@
 """Take photographed textures out of wheels, as a list names them, checked by SHA-256.
 
-    pip download --no-deps --dest wheels robosuite==1.5.2 metaworld==3.1.1 gymnasium-robotics==1.4.2
+    pip download --no-deps --dest wheels WHEELS    # those that the Makefile names
     python benchmarks/collect_textures.py manifests/release-textures.json wheels textures
 
 The list is JSON: sets, in each the textures by file name, with the wheel's distribution, the

@@ -15,7 +15,6 @@ import io
 from pathlib import Path
 
 import numpy as np
-import skimage
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -24,19 +23,19 @@ from csgisnet.metrics import psnr, ssim
 from csgisnet.predict import Smoother
 from vocsmooth import rtv_smooth
 from vocsmooth.files import write_atomically
-from vocsmooth.images import to_float, to_uint
+from vocsmooth.images import read_rgb, to_float, to_uint
 from vocsmooth.shards import open_dataset
 from vocsmooth.sheet import Panel, compose_sheet
+from vocsmooth.textures import bundled_folder
 
 PHOTOGRAPHS = ("chelsea", "coffee", "motorcycle_left")
 
 
 def photographs(smoother: Smoother) -> list[list[Panel]]:
     """Return a row a photograph: before, after."""
-    folder = Path(skimage.__file__).parent / "data"
     rows = []
     for name in PHOTOGRAPHS:
-        photograph = to_float(np.asarray(Image.open(folder / f"{name}.png").convert("RGB")))
+        photograph = to_float(read_rgb(bundled_folder() / f"{name}.png"))
         after = smoother.smooth(photograph)
         rows.append([panel(name.partition("_")[0], photograph), panel("smoothed", after)])
     return rows

@@ -182,9 +182,10 @@ def plain_losses(s: Smoothing, batch: Batch, teachers: Teachers, config: LossCon
     """Our objective, one term and one teacher pass after the other."""
     if teachers.features is None or teachers.segmenter is None:
         raise ValueError("The benchmark needs both teachers.")
-    loss = config.l1 * (l1_loss(s.coarse, batch.label) + l1_loss(s.result, batch.label))
-    for image in (s.coarse, s.result):
-        loss = loss + config.structure * plain_structure(image, batch.label)
+    loss = torch.zeros((), device=s.result.device)
+    for image, share in ((s.coarse, config.coarse), (s.result, 1.0)):
+        loss = loss + share * config.l1 * l1_loss(image, batch.label)
+        loss = loss + share * config.structure * plain_structure(image, batch.label)
     loss = loss + config.edge * edge_loss(s.edge, batch.edge)
     mine, label = teachers.features(s.result), teachers.features(batch.label)
     negatives = [teachers.features(image) for image in batch.negatives.unbind(dim=1)]
@@ -287,6 +288,8 @@ def equal_loss(
     config: Config, dataset: Dataset, teachers: Teachers, device: torch.device, steps: int
 ) -> dict[str, float]:
     """Train both sides on the same batches; return their mean losses over the last tenth."""
+    adamw = dataclasses.replace(config.optimizer, kind="adamw")  # as the plain side has it
+    config = dataclasses.replace(config, optimizer=adamw)
     source = BatchSource(dataset, config.data, config.augment, seed=config.seed, device=device)
     plain = plain_side(config, dataset, teachers, device)
     ours = our_side(config, dataset, teachers, device)

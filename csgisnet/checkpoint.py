@@ -27,7 +27,8 @@ from csgisnet.weights import (
 from vocsmooth import settings
 from vocsmooth.files import write_atomically
 
-_STATE_HEADER = re.compile(rb"csgisnet-state 2 ([0-9a-f]{64})\n")
+_STATE_HEADER = re.compile(rb"csgisnet-state (\d) ([0-9a-f]{64})\n")
+_STATE_VERSION = b"2"
 _STATE_HEADER_BYTES = 82
 _BEST_NAME = re.compile(r"best-(-?\d+\.\d+)-step(\d+)\.safetensors")
 
@@ -132,7 +133,7 @@ def save_state(path: Path, state: Mapping[str, Any]) -> None:
     torch.save(dict(state), buffer)
     data = buffer.getvalue()
     digest = hashlib.sha256(data).hexdigest()
-    write_atomically(path, f"csgisnet-state 2 {digest}\n".encode() + data)
+    write_atomically(path, f"csgisnet-state {_STATE_VERSION.decode()} {digest}\n".encode() + data)
 
 
 def load_state(path: Path) -> dict[str, Any]:
@@ -155,8 +156,14 @@ def load_state(path: Path) -> dict[str, Any]:
             f"{path} is no training state. Give a state that `csgisnet train` wrote; weights alone "
             "cannot be resumed from."
         )
+    version, digest = header.groups()
+    if version != _STATE_VERSION:
+        raise CheckpointError(
+            f"{path} is a training state of another version of csgisnet, which this one cannot "
+            "resume. Begin a new run from the best weights beside it, with --init."
+        )
     content = memoryview(data)[_STATE_HEADER_BYTES:]
-    if hashlib.sha256(content).hexdigest().encode() != header[1]:
+    if hashlib.sha256(content).hexdigest().encode() != digest:
         raise CheckpointError(
             f"{path} is damaged: its content does not match its digest. Use an earlier state."
         )

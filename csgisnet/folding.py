@@ -1,23 +1,40 @@
-"""Batch normalisation of a network that is no longer trained, folded into its convolutions."""
+"""Batch normalisation and the convolutions before it: found, and folded into one another."""
 
 from __future__ import annotations
 
 import copy
 import itertools
-from typing import TypeVar
+from collections.abc import Iterator
+from typing import NamedTuple, TypeVar
 
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 Net = TypeVar("Net", bound=nn.Module)
 
 
+class Normalised(NamedTuple):
+    """A convolution and the batch normalisation right after it."""
+
+    parent: nn.Module
+    conv: nn.Conv2d
+    norm: _BatchNorm
+
+
+def normalised_convolutions(network: nn.Module) -> Iterator[Normalised]:
+    """Yield the convolutions of a network that are followed by batch normalisation."""
+    for module in list(network.modules()):
+        for conv, norm in itertools.pairwise(list(module.children())):
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, _BatchNorm):
+                yield Normalised(module, conv, norm)
+
+
 def fold_batch_norm(network: Net) -> Net:
     """Return a frozen copy in eval mode whose convolutions contain the normalisation after them."""
     folded = copy.deepcopy(network).eval().requires_grad_(False)
-    for module in list(folded.modules()):
-        for (name, conv), (after, norm) in itertools.pairwise(list(module.named_children())):
-            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                setattr(module, name, fuse_conv_bn_eval(conv, norm))
-                setattr(module, after, nn.Identity())
+    for parent, conv, norm in normalised_convolutions(folded):
+        names = {id(child): name for name, child in parent.named_children()}
+        setattr(parent, names[id(conv)], fuse_conv_bn_eval(conv, norm))
+        setattr(parent, names[id(norm)], nn.Identity())
     return folded

@@ -35,7 +35,7 @@ TERMS = ("l1", "structure", "edge", "contrast", "semantic", "tv")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LossConfig:
-    """Weights and forms of the terms; a weight of 0 leaves a term out."""
+    """Weights and forms of the terms; a term of weight 0 is left out."""
 
     l1: float = 1.0
     """Mean absolute error of result and coarse image."""
@@ -114,7 +114,7 @@ class Teachers:
 def total_loss(
     smoothing: Smoothing, batch: Batch, teachers: Teachers, config: LossConfig
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return the weighted sum of the terms, and each term unweighted and detached.
+    """Return the weighted sum of the terms, and each term detached, without its own weight.
 
     Pixel terms are computed in float32 whatever the precision of the network; under autocast the
     teachers run in its precision.

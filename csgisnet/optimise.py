@@ -11,10 +11,8 @@ from typing import Literal, TypeVar
 import torch
 from torch import Tensor, nn
 
+from csgisnet.folding import normalised_convolutions
 from csgisnet.muon import Muon
-
-_FEWEST = 16
-"""Input and output channels of the layers that Muon moves: not images, edges, depthwise layers."""
 
 Net = TypeVar("Net", bound=nn.Module)
 
@@ -24,7 +22,7 @@ class OptimizerConfig:
     """AdamW or Muon, and what surrounds its steps."""
 
     kind: Literal["adamw", "muon"] = "adamw"
-    """Muon moves convolutions between features, and AdamW the rest."""
+    """Muon moves the convolutions that normalisation follows, and AdamW the rest."""
     lr: float = 1e-3
     """Learning rate at the top of the schedule."""
     betas: tuple[float, float] = (0.9, 0.999)
@@ -83,19 +81,23 @@ class ScheduleConfig:
 
 
 def make_optimizers(network: nn.Module, config: OptimizerConfig) -> list[torch.optim.Optimizer]:
-    """Return the optimizers that share a network's parameters; one-dimensional ones never decay."""
-    parameters = list(network.parameters())
-    between = [p for p in parameters if p.ndim == 4 and min(p.shape[:2]) >= _FEWEST]
-    orthogonal = {id(p) for p in between} if config.kind == "muon" else set()
-    rest = [p for p in parameters if id(p) not in orthogonal]
+    """Return the optimizers that divide a network's parameters; one-dimensional ones never decay.
+
+    Muon takes the convolutions whose scale means nothing, since normalisation follows; the first
+    layer, those that make images and edges, and depthwise ones stay with AdamW, in one kernel.
+    """
+    found = normalised_convolutions(network) if config.kind == "muon" else ()
+    hidden = [conv.weight for _, conv, _ in found if conv.groups == 1]
+    taken = {id(weight) for weight in hidden}
+    rest = [p for p in network.parameters() if id(p) not in taken]
     groups = [
         {"params": [p for p in rest if p.ndim > 1], "weight_decay": config.weight_decay},
         {"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0},
     ]
     adamw = torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=True)
-    if not orthogonal:
+    if not hidden:
         return [adamw]
-    return [Muon(between, config.lr, weight_decay=config.weight_decay), adamw]
+    return [Muon(hidden, config.lr, weight_decay=config.weight_decay), adamw]
 
 
 def set_learning_rate(optimizers: Sequence[torch.optim.Optimizer], lr: float) -> None:

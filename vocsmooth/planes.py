@@ -39,7 +39,16 @@ def bits_per_channel(path: Path, image: Image.Image) -> int:
 
 
 def split_planes(path: Path, image: Image.Image, bits: int) -> tuple[Pixels, Pixels | None]:
-    """Pixels and alpha of an image that Pillow has decoded, in the two kinds that we keep."""
+    """Return pixels, (H, W) grey or (H, W, 3) RGB, and alpha of an image that Pillow has decoded.
+
+    `bits` is what `bits_per_channel` says. Both come as uint8, or as uint16 where the file holds
+    more than 8 bits.
+
+    Raises
+    ------
+    InputError
+        The values are signed, of 32 bits or floating-point, or 16-bit colour cannot be decoded.
+    """
     mode = image.mode
     if _TIFF_SIGNED in _tiff_tag(image, _TIFF_SAMPLE_FORMAT, ()):
         raise InputError(f"{path}: holds signed integers; convert it to 8 or 16 bits without sign.")
@@ -53,7 +62,7 @@ def split_planes(path: Path, image: Image.Image, bits: int) -> tuple[Pixels, Pix
     has_alpha = mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info
     kind = ("L" if grey else "RGB") + ("A" if has_alpha else "")
     deep = _decode_deep(path, image, kind) if bits > 8 else None
-    return deep or _planes(image, kind)
+    return deep or _at_8_bits(image, kind)
 
 
 def _deep_grey(path: Path, image: Image.Image) -> tuple[Pixels, Pixels | None]:
@@ -101,12 +110,12 @@ def _agrees(image: Image.Image, kind: str, pixels: Pixels, alpha: Pixels | None)
         rows = slice(top, min(top + _ROWS, image.height))
         band = image.crop((0, rows.start, image.width, rows.stop))
         deep = (pixels[rows], None if alpha is None else alpha[rows])
-        if not all(_is_rounded(*pair) for pair in zip(deep, _planes(band, kind), strict=True)):
+        if not all(_is_rounded(*pair) for pair in zip(deep, _at_8_bits(band, kind), strict=True)):
             return False
     return True
 
 
-def _planes(image: Image.Image, kind: str) -> tuple[Pixels, Pixels | None]:
+def _at_8_bits(image: Image.Image, kind: str) -> tuple[Pixels, Pixels | None]:
     """Pixels and alpha at 8 bits, as L, LA, RGB or RGBA."""
     array = np.asarray(image if image.mode == kind else image.convert(kind))
     pixels = array[:, :, :3] if kind.startswith("RGB") else array[:, :, 0] if "A" in kind else array

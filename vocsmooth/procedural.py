@@ -55,9 +55,15 @@ def _noise(rng: np.random.Generator, low: float, high: float, slope: float = 0.0
 
 def _blur(tile: Tile, sigma: float) -> Tile:
     """Gaussian blur on the torus."""
-    gain = np.exp(-2 * (np.pi * sigma * fft.fftfreq(SIZE)) ** 2)
+    gain = _gain(sigma)
     blurred: Tile = fft.irfft2(fft.rfft2(tile) * gain[:, None] * gain[: SIZE // 2 + 1], tile.shape)
     return blurred
+
+
+def _gain(sigma: float) -> NDArray[np.float64]:
+    """What a Gaussian blur leaves of each frequency of a line."""
+    gain: NDArray[np.float64] = np.exp(-2 * (np.pi * sigma * fft.fftfreq(SIZE)) ** 2)
+    return gain
 
 
 def _phase(cycles_x: int, cycles_y: int) -> Tile:
@@ -224,12 +230,12 @@ def _bricks(rng: np.random.Generator) -> Tile:
     distance = np.minimum(joint_x, joint_y[:, None])
     joints: Tile = np.exp(-((distance / rng.uniform(0.7, 2)) ** 2))
     tile: Tile = faces * (1 - joints) + rng.uniform(0.8, 1.6) * joints
-    side = 1 if rng.random() < 0.5 else -1
-    return side * tile + rng.uniform(0.02, 0.2) * _noise(rng, 10, 110)
+    polarity = 1 if rng.random() < 0.5 else -1
+    return polarity * tile + rng.uniform(0.02, 0.2) * _noise(rng, 10, 110)
 
 
 def _planks(rng: np.random.Generator) -> Tile:
-    """Rows of bars of unequal length, few of them very light or dark, along fine fibres."""
+    """Rows of bars of unequal length, in two tones or many, along fine fibres."""
     rows, per_row = _whole(rng, 16, 48), _whole(rng, 4, 14)
     cuts = np.sort(rng.uniform(0, SIZE, (rows, per_row)), axis=1)
     greys = rng.standard_normal((rows, per_row))
@@ -242,14 +248,14 @@ def _planks(rng: np.random.Generator) -> Tile:
 
 
 def _grain(rng: np.random.Generator) -> Tile:
-    """Wood with knots: thin dark rings of uneven strength that run along it and around them."""
+    """Wood with knots: dark lines of uneven strength that run down it and around them."""
     distances, _ = _scattered(rng, _whole(rng, 2, 8))
     knots = np.exp(-((distances[..., 0] / rng.uniform(8, 24)) ** 2))
-    warp = rng.uniform(1, 4) * _along(_noise(rng, 1, 8), rng.uniform(5, 25))
+    warp = rng.uniform(1, 4) * _drawn_out(_noise(rng, 1, 8), rng.uniform(5, 25))
     rings = _phase(_whole(rng, 8, 24), 0) + warp + 2 * np.pi * rng.uniform(1, 5) * knots
-    strength = np.exp(rng.uniform(0.2, 0.6) * _along(_noise(rng, 3, 30), rng.uniform(2, 10)))
+    strength = np.exp(rng.uniform(0.2, 0.6) * _drawn_out(_noise(rng, 3, 30), rng.uniform(2, 10)))
     lines = np.exp(rng.uniform(0.5, 4) * (np.sin(rings) - 1))
-    fibres = _along(_noise(rng, 20, 110), rng.uniform(2, 10))
+    fibres = _drawn_out(_noise(rng, 20, 110), rng.uniform(2, 10))
     return -strength * lines - rng.uniform(0, 1) * knots + rng.uniform(0.1, 0.4) * fibres
 
 
@@ -261,10 +267,9 @@ def _granite(rng: np.random.Generator) -> Tile:
     return _blur(tile, rng.uniform(0.3, 0.8))
 
 
-def _along(tile: Tile, sigma: float) -> Tile:
-    """Draw noise out along the rows' axis, to a standard deviation of 1."""
-    gain = np.exp(-2 * (np.pi * sigma * fft.fftfreq(SIZE)) ** 2)
-    drawn: Tile = fft.ifft(fft.fft(tile, axis=0) * gain[:, None], axis=0).real
+def _drawn_out(tile: Tile, sigma: float) -> Tile:
+    """Draw noise out from top to bottom, to a standard deviation of 1."""
+    drawn: Tile = fft.ifft(fft.fft(tile, axis=0) * _gain(sigma)[:, None], axis=0).real
     drawn /= drawn.std()
     return drawn
 

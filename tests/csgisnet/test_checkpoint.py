@@ -140,11 +140,21 @@ def test_every_damage_to_a_state_is_reported(tmp_path: Path) -> None:
         damaged = bytearray(whole)
         damaged[position] ^= 1 << generator.integers(8)
         path.write_bytes(damaged)
-        with pytest.raises(CheckpointError, match=r"is damaged|no training state"):
+        with pytest.raises(
+            CheckpointError, match=r"is damaged|no training state|of another version"
+        ):
             load_state(path)
         path.write_bytes(whole[:position])
         with pytest.raises(CheckpointError, match=r"is damaged|no training state"):
             load_state(path)
+
+
+def test_a_state_of_another_version_says_how_to_go_on(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    save_state(path, make_state())
+    path.write_bytes(path.read_bytes().replace(b"csgisnet-state 2 ", b"csgisnet-state 1 ", 1))
+    with pytest.raises(CheckpointError, match=r"of another version of csgisnet.* with --init"):
+        load_state(path)
 
 
 def test_state_that_would_not_load_is_not_saved(tmp_path: Path) -> None:

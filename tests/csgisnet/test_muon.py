@@ -13,25 +13,25 @@ def weight(*shape: int, seed: int = 0) -> nn.Parameter:
     return nn.Parameter(torch.randn(*shape, generator=torch.Generator().manual_seed(seed)))
 
 
-@pytest.mark.parametrize(("rows", "columns"), [(8, 72), (72, 8), (16, 16)])
+@pytest.mark.parametrize(("rows", "columns"), [(8, 72), (72, 8)])
 def test_singular_values_come_to_about_one(rows: int, columns: int) -> None:
     matrices = torch.randn(3, rows, columns, generator=torch.Generator().manual_seed(1))
     matrices[1] *= 1e-3
     result = orthogonalise(matrices)
+    assert result.shape == matrices.shape
     values = torch.linalg.svdvals(result)
-    assert values.shape == (3, min(rows, columns))
-    if rows != columns:  # a square random matrix has singular values near 0, which stay small
-        assert float(values.min()) > 0.6
+    assert float(values.min()) > 0.6
     assert float(values.max()) < 1.3
 
 
-def test_directions_are_kept() -> None:
+@pytest.mark.parametrize(("rows", "columns"), [(6, 40), (40, 6), (12, 12)])
+def test_directions_are_kept(rows: int, columns: int) -> None:
     """Singular vectors stay: U S V^T becomes U S' V^T."""
-    matrix = torch.randn(1, 6, 40, generator=torch.Generator().manual_seed(2))
+    matrix = torch.randn(1, rows, columns, generator=torch.Generator().manual_seed(2))
     u, _, v = torch.linalg.svd(matrix[0].double(), full_matrices=False)
     turned = u.mT @ orthogonalise(matrix)[0].double() @ v.mT
     assert float((turned - turned.diagonal().diag()).abs().max()) < 1e-3
-    assert float(turned.diagonal().min()) > 0.6
+    assert float(turned.diagonal().min()) > 0.1
 
 
 def test_a_matrix_of_zeros_stays_zero() -> None:
@@ -39,22 +39,22 @@ def test_a_matrix_of_zeros_stays_zero() -> None:
 
 
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
-def test_steps_are_those_of_torch_on_matrices(weight_decay: float) -> None:
+@pytest.mark.parametrize("shape", [(16, 48), (48, 16)])
+def test_steps_are_those_of_torch_on_matrices(shape: tuple[int, int], weight_decay: float) -> None:
     """Torch's rounds to bfloat16, whence the tolerance: a share of the step."""
-    ours, theirs = weight(16, 48), weight(16, 48)
+    ours, theirs = weight(*shape), weight(*shape)
     start = ours.detach().clone()
     mine = Muon([ours], lr=0.01, weight_decay=weight_decay)
     torchs = torch.optim.Muon(
         [theirs], lr=0.01, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"
     )
-    target = torch.randn(16, 48, generator=torch.Generator().manual_seed(3))
-    for _ in range(5):
+    for seed in range(5):  # other gradients every time, so that momentum counts
+        gradient = weight(*shape, seed=seed).detach()
         for parameter, optimizer in ((ours, mine), (theirs, torchs)):
-            optimizer.zero_grad()
-            (parameter - target).square().sum().backward()  # type: ignore[no-untyped-call]
+            parameter.grad = gradient.clone()
             optimizer.step()
     taken, apart = theirs.detach() - start, (ours - theirs).detach()
-    assert float(apart.norm()) < 0.02 * float(taken.norm())
+    assert float(apart.norm()) < 0.03 * float(taken.norm())
 
 
 def test_shape_layout_and_company_change_no_step() -> None:

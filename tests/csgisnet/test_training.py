@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
+from pathlib import Path
 from typing import Literal
 
 import pytest
 import torch
 from torch import Tensor
 
+from csgisnet.checkpoint import load_state, save_state
 from csgisnet.config import Config
 from csgisnet.distributed import Processes
 from csgisnet.losses import Batch, LossConfig, Teachers
@@ -64,20 +65,22 @@ def test_steps_are_clipped_to_the_norm_that_is_asked_for(plain: Config, clip_nor
 
 
 @pytest.mark.parametrize("kind", ["adamw", "muon"])
-def test_a_restored_training_goes_on_exactly(plain: Config, kind: Literal["adamw", "muon"]) -> None:
-    config = dataclasses.replace(
-        plain,
-        network=dataclasses.replace(plain.network, width=16),
-        optimizer=dataclasses.replace(plain.optimizer, kind=kind),
-    )
+def test_a_restored_training_goes_on_exactly(
+    plain: Config, kind: Literal["adamw", "muon"], tmp_path: Path
+) -> None:
+    optimizer = dataclasses.replace(plain.optimizer, kind=kind)
+    config = dataclasses.replace(plain, optimizer=optimizer)
     first = Training(config, Teachers(), ALONE)
     for _ in range(3):
         first.advance(iter([random_batch()]))
+    save_state(tmp_path / "state.pt", first.state())
     other = Training(dataclasses.replace(config, seed=9), Teachers(), ALONE)
-    other.restore(copy.deepcopy(first.state()))
+    other.restore(load_state(tmp_path / "state.pt"))
     for training in (first, other):
         training.advance(iter([random_batch()]))
     assert len(first.state()["optimizers"]) == (2 if kind == "muon" else 1)
-    weights, again = (training.state()["network"] for training in (first, other))
-    for name, value in weights.items():
-        assert torch.equal(value, again[name]), name
+    assert first.step == other.step == 4
+    for part in ("network", "average"):
+        weights, again = (training.state()[part] for training in (first, other))
+        for name, value in weights.items():
+            assert torch.equal(value, again[name]), name

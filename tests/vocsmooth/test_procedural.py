@@ -6,8 +6,20 @@ import pytest
 from vocsmooth.procedural import CONTRAST, FAMILIES, SIZE, draw_tile
 
 
-def test_there_are_enough_families() -> None:
-    assert len(FAMILIES) >= 12
+def test_the_families() -> None:
+    assert list(FAMILIES) == sorted(FAMILIES)
+    assert set(FAMILIES) >= {"bricks", "grain", "granite", "planks", "stripes", "weave", "wood"}
+
+
+@pytest.mark.parametrize(
+    ("family", "low", "high"), [("planks", 0.0, 0.6), ("grain", 1.5, 99.0), ("granite", 0.8, 1.25)]
+)
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_which_way_a_family_runs(family: str, low: float, high: float, seed: int) -> None:
+    """Energy of steps across over that of steps down: planks lie, grain stands."""
+    tile = draw_tile(family, np.random.default_rng(seed))
+    across, down = (np.square(tile - np.roll(tile, 1, axis)).mean() for axis in (1, 0))
+    assert low < across / down < high
 
 
 @pytest.mark.parametrize("family", FAMILIES)
