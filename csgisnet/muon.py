@@ -1,7 +1,7 @@
 """Muon: steps along the nearest orthogonal matrix to the momentum of each convolution.
 
-All directions of a layer's output move equally far, also those whose gradients are small. On our
-data it needs about half of AdamW's steps (benchmarks/results/optimizers.json).
+All directions of a layer's output move equally far, also those whose gradients are small.
+`benchmarks/ablation.py optimizers` measures it beside AdamW.
 
 ``torch.optim.Muon`` takes matrices only and rounds them to bfloat16; this one takes convolutions,
 several of a shape at a time, in float32.
