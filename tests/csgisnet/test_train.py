@@ -117,6 +117,8 @@ def flat(state: object) -> object:
     """A state with the bytes of each tensor in the tensor's place."""
     if isinstance(state, Mapping):
         return {key: flat(value) for key, value in state.items()}
+    if isinstance(state, list):
+        return [flat(value) for value in state]
     if isinstance(state, torch.Tensor):
         return state.contiguous().numpy().tobytes()
     return state
