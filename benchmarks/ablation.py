@@ -41,22 +41,20 @@ def without(*terms: str) -> Change:
     return lambda config: without_terms(config, terms)
 
 
-def optimizer(kind: Literal["adamw", "muon"], faster: float) -> Change:
-    """Take another optimizer, at a multiple of the learning rate."""
+def optimizer(kind: Literal["adamw", "muon"], *, faster: float = 1, longer: int = 1) -> Change:
+    """Take another optimizer, at a multiple of the learning rate or of the steps."""
 
     def change(config: Config) -> Config:
-        lr = faster * config.optimizer.lr
-        changed = dataclasses.replace(config.optimizer, kind=kind, lr=lr)
-        return dataclasses.replace(config, optimizer=changed)
+        steps = longer * config.run.steps
+        return dataclasses.replace(
+            config,
+            optimizer=dataclasses.replace(
+                config.optimizer, kind=kind, lr=faster * config.optimizer.lr
+            ),
+            run=dataclasses.replace(config.run, steps=steps, validate_every=steps),
+        )
 
     return change
-
-
-def twice_the_steps(config: Config) -> Config:
-    """Train twice as long."""
-    steps = 2 * config.run.steps
-    run = dataclasses.replace(config.run, steps=steps, validate_every=steps)
-    return dataclasses.replace(config, run=run)
 
 
 COMPARISONS: dict[str, dict[str, Change]] = {
@@ -67,11 +65,11 @@ COMPARISONS: dict[str, dict[str, Change]] = {
         "both": without(),
     },
     "optimizers": {
-        "AdamW": optimizer("adamw", 1),
-        "AdamW, twice the rate": optimizer("adamw", 2),
-        "AdamW, twice the steps": twice_the_steps,
-        "Muon": optimizer("muon", 1),
-        "Muon, twice the rate": optimizer("muon", 2),
+        "AdamW": optimizer("adamw"),
+        "AdamW, twice the rate": optimizer("adamw", faster=2),
+        "AdamW, twice the steps": optimizer("adamw", longer=2),
+        "Muon": optimizer("muon"),
+        "Muon, twice the rate": optimizer("muon", faster=2),
     },
 }
 """What is compared, to names of variants and what each changes in the configuration."""

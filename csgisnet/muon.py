@@ -1,7 +1,7 @@
 """Muon: steps along the nearest orthogonal matrix to the momentum of each convolution.
 
 All directions of a layer's output move equally far, also those whose gradients are small.
-500 steps on our data end 0.5 dB above AdamW's and level with twice as many of them
+500 steps on our data end 0.5 dB above AdamW's, about where twice as many of those end
 (`benchmarks/ablation.py optimizers`, ``benchmarks/results/optimizers.json``).
 
 ``torch.optim.Muon`` takes matrices only and rounds them to bfloat16; this one takes convolutions,

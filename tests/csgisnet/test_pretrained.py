@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -74,3 +75,10 @@ def test_a_path_goes_before_a_name(bundle: Path) -> None:
     (bundle / "full.safetensors").touch()
     Path("full").touch()
     assert find_weights("full") == Path("full")
+
+
+def test_the_model_card_names_the_networks_that_are_there() -> None:
+    card = (pretrained.BUNDLED / "README.md").read_text(encoding="utf-8")
+    for name, path in bundled_models().items():
+        assert f"## {name}\n" in card
+        assert hashlib.sha256(path.read_bytes()).hexdigest() in card
