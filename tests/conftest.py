@@ -20,6 +20,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--record-golden", action="store_true", help="record the golden values anew")
+
+
 SIZES = {
     "train": {"a_1": (40, 56), "b_2": (33, 47), "c_3": (48, 40), "d_4": (25, 61), "é_5": (40, 40)},
     "val": {"v_1": (36, 52), "w_2": (45, 31)},
