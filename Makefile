@@ -16,7 +16,7 @@ export OMP_WAIT_POLICY := PASSIVE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
-$(READY): pyproject.toml setup.py constraints.txt $(wildcard vocsmooth/csrc/*)
+$(READY): pyproject.toml setup.py constraints.txt $(wildcard vocsmooth/operators/csrc/*)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	touch $@
@@ -27,7 +27,7 @@ test: $(READY)
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
-SOAK_TESTS := $(addprefix tests/,vocsmooth/test_survives.py vocsmooth/test_cluster.py cli/test_large_image.py)
+SOAK_TESTS := $(addprefix tests/,vocsmooth/dataset/test_survives.py vocsmooth/workers/test_cluster.py cli/test_large_image.py)
 
 # The full counts of kills, damage and failing system calls; most of an hour.
 soak: $(READY)
@@ -150,4 +150,4 @@ $(RELEASE)/full/.trained: $(RELEASE)/data/index.json
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(DEMO) $(RELEASE) build *.egg-info vocsmooth/_kernels*.so
+	rm -rf $(VENV) $(DEMO) $(RELEASE) build *.egg-info vocsmooth/operators/_kernels*.so

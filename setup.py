@@ -7,9 +7,9 @@ SOURCES = ("module", "rtv", "multigrid", "boxmg", "galerkin", "l0", "fft", "guid
 setup(
     ext_modules=[
         Extension(
-            "vocsmooth._kernels",
-            sources=[f"vocsmooth/csrc/{name}.c" for name in SOURCES],
-            depends=[f"vocsmooth/csrc/{name}.h" for name in ("kernels", "grid", "fft")],
+            "vocsmooth.operators._kernels",
+            sources=[f"vocsmooth/operators/csrc/{name}.c" for name in SOURCES],
+            depends=[f"vocsmooth/operators/csrc/{name}.h" for name in ("kernels", "grid")],
             # No -ffast-math and no -march=native: the same bits on every machine.
             extra_compile_args=[
                 "-O3",

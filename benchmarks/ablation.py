@@ -23,15 +23,15 @@ from typing import Any, Literal
 
 import torch
 
-from csgisnet.config import Config, load_config, without_terms
-from csgisnet.distributed import join_processes
-from csgisnet.predict import load
-from csgisnet.runs import RUN_FILE
-from csgisnet.train import train
-from csgisnet.validate import choose_samples, score
+from csgisnet.prediction.smoother import load
+from csgisnet.training.config import Config, load_config, without_terms
+from csgisnet.training.distributed import join_processes
+from csgisnet.training.runs import RUN_FILE
+from csgisnet.training.train import train
+from csgisnet.training.validate import choose_samples, score
 from vocsmooth import settings
 from vocsmooth.files import write_json
-from vocsmooth.shards import open_dataset
+from vocsmooth.shards.reader import open_dataset
 
 Change = Callable[[Config], Config]
 

@@ -31,18 +31,21 @@ from typing import Any
 import cv2
 import numpy as np
 
-from vocsmooth import kernels
-from vocsmooth.build import build_dataset
-from vocsmooth.edges import find_edges
+from vocsmooth.arrays import to_float, to_uint
+from vocsmooth.classes import VOID
+from vocsmooth.dataset.build import build_dataset
 from vocsmooth.files import write_atomically, write_json
-from vocsmooth.images import read_mask, read_rgb, to_float, to_uint
-from vocsmooth.labels import choose_label, find_structure
-from vocsmooth.operators import smooth
-from vocsmooth.recipe import Recipe, load_recipe
-from vocsmooth.samples import ImageMaps, make_maps
-from vocsmooth.shard_writer import encode_shard, maps_of
-from vocsmooth.textures import TextureSource, draw_fields, open_textures
-from vocsmooth.voc import VOID, Photograph, find_tree, list_photographs
+from vocsmooth.images.reading import read_rgb
+from vocsmooth.maps.labels import choose_label, find_structure
+from vocsmooth.maps.photograph import make_maps
+from vocsmooth.maps.recipe import Recipe, load_recipe, maps_of
+from vocsmooth.maps.textures import TextureSource, draw_fields, open_textures
+from vocsmooth.operators import kernels
+from vocsmooth.operators.edges import find_edges
+from vocsmooth.operators.table import smooth
+from vocsmooth.shards.writer import ImageMaps, encode_shard
+from vocsmooth.sources.masks import read_mask
+from vocsmooth.sources.voc import Photograph, find_tree, list_photographs
 
 VOC_IMAGES = 2913
 VOC_PIXELS = 500 * 375

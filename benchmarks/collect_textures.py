@@ -20,7 +20,7 @@ from pathlib import Path
 
 from vocsmooth.errors import InputError
 from vocsmooth.files import write_atomically
-from vocsmooth.textures import bundled_folder
+from vocsmooth.sources.photographs import bundled_folder
 
 INSTALLED = "scikit-image"
 

@@ -21,10 +21,10 @@ from pathlib import Path
 
 import numpy as np
 
-from csgisnet.checkpoint import save_network
-from csgisnet.network import COMPACT, SmoothingNetwork
-from vocsmooth.image_writing import write_picture
-from vocsmooth.images import Picture
+from csgisnet.checkpoints.networks import save_network
+from csgisnet.networks.smoothing import COMPACT, SmoothingNetwork
+from vocsmooth.images.reading import Picture
+from vocsmooth.images.writing import write_picture
 
 RUN = "from vocsmooth_cli.network import main; main()"
 BAND = 500

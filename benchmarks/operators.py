@@ -32,15 +32,16 @@ import skimage
 from numpy.typing import NDArray
 from PIL import Image
 
-from vocsmooth import kernels
+from vocsmooth.arrays import to_uint
 from vocsmooth.files import write_atomically, write_json
-from vocsmooth.grids import describe
-from vocsmooth.guided import guided_filter
-from vocsmooth.images import read_rgb, to_uint
-from vocsmooth.operators import OPERATORS, smooth
-from vocsmooth.rolling import rolling_guidance_filter, spatial_weights
-from vocsmooth.rtv import rtv_weights
-from vocsmooth.sheet import Panel, compose_sheet
+from vocsmooth.images.reading import read_rgb
+from vocsmooth.operators import kernels
+from vocsmooth.operators.guided import guided_filter
+from vocsmooth.operators.rolling import rolling_guidance_filter, spatial_weights
+from vocsmooth.operators.rtv import rtv_weights
+from vocsmooth.operators.table import OPERATORS, smooth
+from vocsmooth.operators.tuning import describe
+from vocsmooth.views.sheet import Panel, compose_sheet
 
 Array = NDArray[np.floating[Any]]
 

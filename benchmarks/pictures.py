@@ -19,14 +19,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import csgisnet
-from csgisnet.metrics import psnr, ssim
-from csgisnet.predict import Smoother
+from csgisnet.evaluation.metrics import psnr, ssim
+from csgisnet.prediction.smoother import Smoother
 from vocsmooth import rtv_smooth
+from vocsmooth.arrays import to_float, to_uint
 from vocsmooth.files import write_atomically
-from vocsmooth.images import read_rgb, to_float, to_uint
-from vocsmooth.shards import open_dataset
-from vocsmooth.sheet import Panel, compose_sheet
-from vocsmooth.textures import bundled_folder
+from vocsmooth.images.reading import read_rgb
+from vocsmooth.shards.reader import open_dataset
+from vocsmooth.sources.photographs import bundled_folder
+from vocsmooth.views.sheet import Panel, compose_sheet
 
 PHOTOGRAPHS = ("chelsea", "coffee", "motorcycle_left")
 

@@ -26,12 +26,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from csgisnet.checkpoint import load_network
+from csgisnet.checkpoints.networks import load_network
 from csgisnet.device import Precision, keep_freed_memory, pick_device
-from csgisnet.network import COMPACT, FULL, NetworkConfig, SmoothingNetwork
-from csgisnet.predict import Smoother
-from vocsmooth.file_tasks import plan
-from vocsmooth.folders import run
+from csgisnet.networks.smoothing import COMPACT, FULL, NetworkConfig, SmoothingNetwork
+from csgisnet.prediction.smoother import Smoother
+from vocsmooth.images.destinations import plan
+from vocsmooth.images.folders import run
 
 STAGES = ("read", "network", "write")
 

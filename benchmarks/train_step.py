@@ -26,12 +26,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from csgisnet.config import Config, load_config
-from csgisnet.data import BatchSource, sample_stream
+from csgisnet.checkpoints.segmenters import load_segmenter
 from csgisnet.device import autocast, keep_freed_memory, pick_device, place
-from csgisnet.distributed import Processes
-from csgisnet.features import SegmenterFeatures
-from csgisnet.losses import (
+from csgisnet.networks.features import SegmenterFeatures
+from csgisnet.networks.smoothing import Smoothing
+from csgisnet.objective.losses import (
     Batch,
     LossConfig,
     Teachers,
@@ -40,12 +39,13 @@ from csgisnet.losses import (
     semantic_loss,
     total_loss,
 )
-from csgisnet.network import Smoothing
-from csgisnet.optimise import make_optimizers, take_step
-from csgisnet.segmenter import load_segmenter
-from csgisnet.teachers import load_teachers
-from csgisnet.training import Training, new_network
-from vocsmooth.shards import Dataset, open_dataset
+from csgisnet.objective.teachers import load_teachers
+from csgisnet.training.config import Config, load_config
+from csgisnet.training.data import BatchSource, sample_stream
+from csgisnet.training.distributed import Processes
+from csgisnet.training.optimise import make_optimizers, take_step
+from csgisnet.training.step import Training, new_network
+from vocsmooth.shards.reader import Dataset, open_dataset
 
 STAGES = ("data", "forward", "losses", "backward", "step")
 

@@ -17,12 +17,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from vocsmooth.dataset.check import CheckTask, check_shard
+from vocsmooth.dataset.verify import verify_dataset
 from vocsmooth.files import sha256_file, write_json
-from vocsmooth.index import read_index
-from vocsmooth.mapped_shard import parts_of
-from vocsmooth.shard_check import CheckTask, check_shard
-from vocsmooth.shard_writer import recipe_text
-from vocsmooth.verify import verify_dataset
+from vocsmooth.shards.index import read_index
+from vocsmooth.shards.listing import parts_of
+from vocsmooth.shards.writer import recipe_text
 
 SHA256 = "SHA-256 alone, one process"
 CHECK = "verify's check of every shard, one process"

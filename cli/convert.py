@@ -32,7 +32,7 @@ def export(
     \b
     Example: vocsmooth export voc-smooth --out pairs --map input --map label
     """
-    from vocsmooth.png_export import export_png
+    from vocsmooth.views.png import export_png
 
     with progress_bar("shards") as bar:
         summary = export_png(folder, out, splits=splits, maps=maps, jobs=jobs, progress=bar.update)
@@ -56,7 +56,7 @@ def repack(folder: Path, out: Path, to: str, jobs: int | None) -> None:
     Example: vocsmooth repack voc-smooth --to archive --out voc-smooth.archive
     Example: vocsmooth repack voc-smooth.archive --to shards --out voc-smooth
     """
-    from vocsmooth.repack import pack_dataset, unpack_dataset
+    from vocsmooth.dataset.archive import pack_dataset, unpack_dataset
 
     with progress_bar("shards") as bar:
         function = {"archive": pack_dataset, "shards": unpack_dataset}[to]

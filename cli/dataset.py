@@ -13,11 +13,11 @@ import click
 
 import vocsmooth
 
-from . import convert, inspect, options
+from . import convert, options, show
 from .group import CONTEXT, Commands, progress_bar
 
 if TYPE_CHECKING:
-    from vocsmooth.verify import Verification
+    from vocsmooth.dataset.verify import Verification
 
 
 @click.group(cls=Commands, context_settings=CONTEXT)
@@ -34,7 +34,7 @@ def sample(folder: Path) -> None:
     \b
     Example: vocsmooth sample demo/voc
     """
-    from vocsmooth.sample_tree import write_sample_tree
+    from vocsmooth.sources.bundled import write_sample_tree
 
     ids = write_sample_tree(folder)
     click.echo(f"{len(ids)} photographs with masks in {folder}")
@@ -54,7 +54,7 @@ def generate(folder: Path, train: int, val: int, size: tuple[int, int], seed: in
     \b
     Example: vocsmooth generate scenes --train 2000; vocsmooth build --manifest release ...
     """
-    from vocsmooth.scene_tree import write_scene_tree
+    from vocsmooth.sources.scenes import write_scene_tree
 
     ids = write_scene_tree(folder, {"train": train, "val": val}, size=size, seed=seed)
     click.echo(f"{len(ids)} scenes with masks in {folder}")
@@ -92,9 +92,9 @@ def build(
     \b
     Example: vocsmooth build --voc-root VOCdevkit --out voc-smooth --jobs 8
     """
-    from vocsmooth.build import Progress, build_dataset
-    from vocsmooth.recipe import load_recipe
-    from vocsmooth.voc import find_tree
+    from vocsmooth.dataset.build import Progress, build_dataset
+    from vocsmooth.maps.recipe import load_recipe
+    from vocsmooth.sources.voc import find_tree
 
     if scheduler and jobs:
         raise click.UsageError("--jobs is for this machine; give it or --scheduler, not both")
@@ -165,8 +165,8 @@ def verify(
     \b
     Example: vocsmooth verify voc-smooth --repair --voc-root VOCdevkit
     """
-    from vocsmooth.repair import repair_dataset
-    from vocsmooth.verify import verify_dataset
+    from vocsmooth.dataset.repair import repair_dataset
+    from vocsmooth.dataset.verify import verify_dataset
 
     if repair != (voc_root is not None) or (textures and not repair):
         raise click.UsageError("--repair needs --voc-root, which serves for nothing else")
@@ -251,9 +251,9 @@ def smooth(
     """
     import numpy as np
 
-    from vocsmooth.folders import on_floats
-    from vocsmooth.operators import smooth as smooth_array
-    from vocsmooth.workers import available_cores
+    from vocsmooth.images.folders import on_floats
+    from vocsmooth.operators.table import smooth as smooth_array
+    from vocsmooth.workers.processes import available_cores
 
     parameters = {name: value for name in PARAMETERS if (value := given.pop(name)) is not None}
     function: Callable[..., Any] = functools.partial(smooth_array, operator=operator, **parameters)
@@ -265,5 +265,5 @@ def smooth(
     options.smooth_files(inputs, out, on_floats(function), jobs=jobs, workers="processes", **given)
 
 
-for _command in (inspect.info, inspect.labels, inspect.report, convert.export, convert.repack):
+for _command in (show.info, show.labels, show.report, convert.export, convert.repack):
     main.add_command(_command)

@@ -15,7 +15,7 @@ from . import options
 from .group import progress_bar
 
 if TYPE_CHECKING:
-    from csgisnet.evaluate import Samples, Smoothing
+    from csgisnet.evaluation.measure import Samples, Smoothing
 
 
 @click.command()
@@ -57,10 +57,10 @@ def evaluate(
     \b
     Example: csgisnet evaluate --data voc-smooth --checkpoint runs/a --tune-split train --out report
     """
-    from csgisnet.evaluate import INPUT, summarise
-    from csgisnet.evaluate import evaluate as run
-    from csgisnet.report import write_report
-    from csgisnet.tables import format_markdown
+    from csgisnet.evaluation.measure import INPUT, summarise
+    from csgisnet.evaluation.measure import evaluate as run
+    from csgisnet.evaluation.report import write_report
+    from csgisnet.evaluation.tables import format_markdown
 
     if tune_split == split:
         raise click.UsageError(
@@ -93,7 +93,7 @@ def _operators(given: Sequence[str]) -> dict[str, tuple[str, dict[str, Any]]]:
     """Return operator and parameters by title, as given, or all with their defaults."""
     import numpy as np
 
-    from vocsmooth.operators import OPERATORS, smooth
+    from vocsmooth.operators.table import OPERATORS, smooth
 
     if "none" in given:
         return {}
@@ -122,7 +122,7 @@ def _parameter(text: str) -> tuple[str, Any]:
 
 def _operator(name: str, params: dict[str, Any]) -> Smoothing:
     """Return an operator with its parameters bound."""
-    from vocsmooth.operators import OPERATORS
+    from vocsmooth.operators.table import OPERATORS
 
     bound: Callable[..., Any] = functools.partial(OPERATORS[name], **params)
     return bound
@@ -132,7 +132,7 @@ def _with_tuned(
     chosen: Mapping[str, tuple[str, dict[str, Any]]], tuned: Mapping[str, dict[str, Any]]
 ) -> dict[str, Smoothing]:
     """Return the operators as given, each followed by its tuned self."""
-    from vocsmooth.grids import describe
+    from vocsmooth.operators.tuning import describe
 
     smoothers = {}
     for title, (name, params) in chosen.items():
@@ -145,7 +145,7 @@ def _with_tuned(
 
 def _network(checkpoint: Path, device: str) -> Smoothing:
     """Return the network's smoothing."""
-    from csgisnet.predict import load
+    from csgisnet.prediction.smoother import load
 
     return load(checkpoint, device=device).smooth
 
@@ -159,8 +159,8 @@ def _samples(
     choice: str,
 ) -> Samples:
     """Return samples of a dataset, or of two folders; `choice` names the options to give."""
-    from csgisnet.evaluate import samples_of
-    from vocsmooth.shards import open_dataset
+    from csgisnet.evaluation.measure import samples_of
+    from vocsmooth.shards.reader import open_dataset
 
     if data and not (images or labels):
         return samples_of(open_dataset(data).split(split), count)
@@ -181,11 +181,11 @@ def _held_out(
 
 def _samples_of_folders(images: Path, labels: Path, count: int) -> Samples:
     """Return the pairs of two folders, or `count` of them spread evenly."""
-    from csgisnet.evaluate import Sample, Samples, to_float
-    from vocsmooth.edges import find_edges
+    from csgisnet.evaluation.measure import Sample, Samples, to_float
     from vocsmooth.errors import InputError
-    from vocsmooth.images import read_rgb
-    from vocsmooth.pairs import pair_by_name
+    from vocsmooth.images.finding import pair_by_name
+    from vocsmooth.images.reading import read_rgb
+    from vocsmooth.operators.edges import find_edges
 
     pairs = pair_by_name(images, labels)
     if 0 < count < len(pairs):
@@ -213,8 +213,8 @@ def _tune_all(
 
 def _tune(operator: str, samples: Samples) -> dict[str, Any]:
     """Return the parameters of the operator's grid with the highest mean PSNR."""
-    from csgisnet.evaluate import mean_psnr
-    from vocsmooth.grids import combinations, describe
+    from csgisnet.evaluation.measure import mean_psnr
+    from vocsmooth.operators.tuning import combinations, describe
 
     candidates = {describe(operator, params): params for params in combinations(operator)}
     smoothers = {title: _operator(operator, params) for title, params in candidates.items()}

@@ -31,9 +31,9 @@ def export(checkpoint: Path, form: Any, out: Path, description: str, half: bool)
     \b
     Example: csgisnet export --checkpoint runs/a --out smooth.onnx
     """
-    from csgisnet.checkpoint import load_network, publish_network
-    from csgisnet.export import export_network
-    from csgisnet.pretrained import find_weights
+    from csgisnet.checkpoints.export import export_network
+    from csgisnet.checkpoints.networks import load_network, publish_network
+    from csgisnet.checkpoints.pretrained import find_weights
 
     if form == "safetensors":
         publish_network(find_weights(checkpoint), out, description=description, half=half)

@@ -14,8 +14,8 @@ def models() -> None:
     \b
     Example: csgisnet models
     """
-    from csgisnet.pretrained import DEFAULT, bundled_models
-    from csgisnet.weights import load_weights
+    from csgisnet.checkpoints.format import load_weights
+    from csgisnet.checkpoints.pretrained import DEFAULT, bundled_models
     from vocsmooth.files import sha256_file
 
     found = bundled_models()

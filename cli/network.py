@@ -32,9 +32,9 @@ def train_segmenter(data: Path, out: Path, config: str | None, device: str) -> N
     \b
     Example: csgisnet train-segmenter --data voc-smooth --out segmenter.safetensors
     """
-    from csgisnet.config import load_config
     from csgisnet.device import keep_freed_memory
-    from csgisnet.train_segmenter import train_segmenter as run
+    from csgisnet.training.config import load_config
+    from csgisnet.training.train_segmenter import train_segmenter as run
 
     keep_freed_memory()
     summary = run(data, out, load_config(config) if config else None, device=device)
@@ -79,12 +79,12 @@ def train(
     Example: csgisnet train --data voc-smooth --out runs/a --segmenter segmenter.safetensors
     Example: csgisnet train --out runs/a --resume
     """
-    from csgisnet.checkpoint import load_network
-    from csgisnet.config import load_config, without_terms
+    from csgisnet.checkpoints.networks import load_network
+    from csgisnet.checkpoints.pretrained import find_weights
     from csgisnet.device import keep_freed_memory
-    from csgisnet.pretrained import find_weights
-    from csgisnet.train import EXIT_STOPPED
-    from csgisnet.train import train as run
+    from csgisnet.training.config import load_config, without_terms
+    from csgisnet.training.train import EXIT_STOPPED
+    from csgisnet.training.train import train as run
 
     keep_freed_memory()
     chosen = load_config(config) if config else None
@@ -159,7 +159,7 @@ def predict(
     Example: csgisnet predict photos --checkpoint runs/a --out smoothed
     """
     from csgisnet.device import keep_freed_memory
-    from csgisnet.predict import load
+    from csgisnet.prediction.smoother import load
 
     keep_freed_memory()
     smoother = load(
@@ -185,9 +185,9 @@ def sheet(data: Path, checkpoint: Path, out: Path, split: str, rows: int, device
     \b
     Example: csgisnet sheet --data voc-smooth --checkpoint runs/a --out before_after.png
     """
-    from csgisnet.predict import load
-    from vocsmooth.shards import open_dataset
-    from vocsmooth.sheet import write_sheet
+    from csgisnet.prediction.smoother import load
+    from vocsmooth.shards.reader import open_dataset
+    from vocsmooth.views.sheet import write_sheet
 
     smoother = load(checkpoint, device=device)
     shown = write_sheet(out, open_dataset(data), split, rows=rows, smooth=smoother.smooth)

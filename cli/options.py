@@ -101,9 +101,9 @@ def smooth_files(
 
     `function` is of the kind that `vocsmooth.folders.run` takes.
     """
-    from vocsmooth.file_tasks import plan
-    from vocsmooth.folders import Outcome, run
-    from vocsmooth.inputs import expand_inputs
+    from vocsmooth.images.destinations import plan
+    from vocsmooth.images.finding import expand_inputs
+    from vocsmooth.images.folders import Outcome, run
 
     paths = expand_inputs(inputs, sys.stdin)
     tasks = plan(paths, out, suffix=suffix, ending=ending, edges=save_edges)

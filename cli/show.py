@@ -23,13 +23,13 @@ def info(folder: Path | None) -> None:
     Example: vocsmooth info voc-smooth
     """
     if folder is None:
-        from vocsmooth.kernels import describe
+        from vocsmooth.operators.kernels import describe
 
         click.echo(f"vocsmooth {vocsmooth.__version__}")
         click.echo(f"kernels: {describe()}")
     else:
-        from vocsmooth.index import read_index
-        from vocsmooth.overview import describe_dataset
+        from vocsmooth.shards.index import read_index
+        from vocsmooth.views.text import describe_dataset
 
         click.echo(describe_dataset(read_index(folder)))
 
@@ -47,8 +47,8 @@ def report_labels(folder: Path) -> None:
     \b
     Example: vocsmooth labels report voc-smooth
     """
-    from vocsmooth.index import read_index
-    from vocsmooth.label_report import describe_labels
+    from vocsmooth.shards.index import read_index
+    from vocsmooth.views.text import describe_labels
 
     click.echo(describe_labels(read_index(folder)))
 
@@ -66,7 +66,7 @@ def report(folder: Path, out: Path, side: int | None, jobs: int | None) -> None:
     \b
     Example: vocsmooth report voc-smooth --out report.html
     """
-    from vocsmooth.report import write_report
+    from vocsmooth.views.page import write_report
 
     with progress_bar("shards") as bar:
         summary = write_report(folder, out, side=side, jobs=jobs, progress=bar.update)

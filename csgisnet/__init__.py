@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from csgisnet.predict import Smoother, load
+    from csgisnet.prediction.smoother import Smoother, load
 
 __version__ = "0.1.0"
 
@@ -22,7 +22,7 @@ def __getattr__(name: str) -> Any:
     """Import what smooths when it is first asked for (PEP 562)."""
     if name not in _LAZY:
         raise AttributeError(f"module 'csgisnet' has no attribute {name!r}")
-    value = getattr(import_module("csgisnet.predict"), name)
+    value = getattr(import_module("csgisnet.prediction.smoother"), name)
     globals()[name] = value
     return value
 

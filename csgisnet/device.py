@@ -12,11 +12,14 @@ from torch import nn
 from csgisnet.errors import ConfigError
 
 DeviceName: TypeAlias = Literal["auto", "cpu", "cuda", "mps"]
+
 Net = TypeVar("Net", bound=nn.Module)
+
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
 
 _NO_MEMORY = ("can't allocate memory", "out of memory", "could not create a primitive")
 """In torch's messages; the last is oneDNN's for convolutions on the CPU."""
+
 _MALLOC_OPTIONS = {-8: 1, -3: 1 << 28, -1: (1 << 31) - 1}
 """M_ARENA_MAX, M_MMAP_THRESHOLD, M_TRIM_THRESHOLD: one heap for all threads; blocks up to 256 MB
 come from it; it is not given back."""

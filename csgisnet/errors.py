@@ -7,6 +7,8 @@ VocsmoothError
 └── TrainingError          a run that cannot go on, such as a loss that is not a number
 """
 
+from __future__ import annotations
+
 from vocsmooth.errors import InputError, VocsmoothError
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vocsmooth.voc import VOC_PALETTE
+from vocsmooth.classes import VOC_PALETTE
 
 # Networks of a few channels are slower on several threads; subprocesses inherit this. Set before
 # anything imports torch.

@@ -11,9 +11,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 MODULES = [
-    f"{package}.{path.stem}"
+    ".".join(path.relative_to(ROOT).with_suffix("").parts)
     for package in ("vocsmooth", "csgisnet")
-    for path in sorted((ROOT / package).glob("*.py"))
+    for path in sorted((ROOT / package).rglob("*.py"))
     if ">>> " in path.read_text(encoding="utf-8")
 ]
 
@@ -26,4 +26,8 @@ def test_examples_run(name: str) -> None:
 
 
 def test_what_users_call_has_examples() -> None:
-    assert {"csgisnet.predict", "vocsmooth.applications", "vocsmooth.video"} <= set(MODULES)
+    assert {
+        "csgisnet.prediction.smoother",
+        "vocsmooth.operators.applications",
+        "vocsmooth.operators.video",
+    } <= set(MODULES)

@@ -22,14 +22,15 @@ from PIL import Image
 
 import csgisnet
 import vocsmooth
-from csgisnet.config import Config, RunConfig
-from csgisnet.data import DataConfig
-from csgisnet.losses import TERMS, LossConfig
-from csgisnet.network import NetworkConfig
-from csgisnet.segmenter import Segmenter, SegmenterConfig, save_segmenter
-from csgisnet.train import train
-from vocsmooth.build import build_dataset
-from vocsmooth.recipe import Grid, Labels, Negative, Recipe, Shards, Textures
+from csgisnet.checkpoints.segmenters import save_segmenter
+from csgisnet.networks.segmenter import Segmenter, SegmenterConfig
+from csgisnet.networks.smoothing import NetworkConfig
+from csgisnet.objective.losses import TERMS, LossConfig
+from csgisnet.training.config import Config, RunConfig
+from csgisnet.training.data import DataConfig
+from csgisnet.training.train import train
+from vocsmooth.dataset.build import build_dataset
+from vocsmooth.maps.recipe import Grid, Labels, Negative, Recipe, Shards, Textures
 
 RECORD = Path(__file__).with_name("golden") / "values.json"
 
@@ -124,7 +125,7 @@ def training_losses(folder: Path) -> list[dict[str, float]]:
 
 def prediction() -> list[list[list[int]]]:
     """Return the bundled network's result for a small drawing, every third pixel."""
-    smooth = csgisnet.load(device="cpu").smooth(drawing().astype(np.float32) / 255)
+    smooth = csgisnet.load(device="cpu").smooth(drawing().astype(np.float32) / np.float32(255))
     pixels: list[list[list[int]]] = np.rint(smooth * 255).astype(int)[::3, ::3].tolist()
     return pixels
 

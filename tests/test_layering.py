@@ -19,9 +19,12 @@ NETWORK_MAY_IMPORT = {
     "vocsmooth.arrays",
     "vocsmooth.errors",
     "vocsmooth.files",
-    "vocsmooth.index",
+    "vocsmooth.classes",
+    "vocsmooth.shards.index",
+    "vocsmooth.shards.entries",
     "vocsmooth.settings",
     "vocsmooth.shards",
+    "vocsmooth.shards.reader",
 }
 
 

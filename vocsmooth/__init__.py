@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 from vocsmooth.errors import ConvergenceError, DatasetError, InputError, VocsmoothError
 
 if TYPE_CHECKING:
-    from vocsmooth.guided import guided_filter
-    from vocsmooth.ils import ils_smooth
-    from vocsmooth.l0 import l0_smooth
-    from vocsmooth.operators import OPERATORS, smooth
-    from vocsmooth.rolling import rolling_guidance_filter
-    from vocsmooth.rtv import rtv_smooth
-    from vocsmooth.sd import sd_filter
+    from vocsmooth.operators.guided import guided_filter
+    from vocsmooth.operators.ils import ils_smooth
+    from vocsmooth.operators.l0 import l0_smooth
+    from vocsmooth.operators.rolling import rolling_guidance_filter
+    from vocsmooth.operators.rtv import rtv_smooth
+    from vocsmooth.operators.sd import sd_filter
+    from vocsmooth.operators.table import OPERATORS, smooth
 
 __version__ = "0.1.0"
 
@@ -38,14 +38,14 @@ __all__ = [
 ]
 
 _MODULES = {
-    "OPERATORS": "operators",
-    "guided_filter": "guided",
-    "ils_smooth": "ils",
-    "l0_smooth": "l0",
-    "rolling_guidance_filter": "rolling",
-    "rtv_smooth": "rtv",
-    "sd_filter": "sd",
-    "smooth": "operators",
+    "OPERATORS": "operators.table",
+    "guided_filter": "operators.guided",
+    "ils_smooth": "operators.ils",
+    "l0_smooth": "operators.l0",
+    "rolling_guidance_filter": "operators.rolling",
+    "rtv_smooth": "operators.rtv",
+    "sd_filter": "operators.sd",
+    "smooth": "operators.table",
 }
 
 

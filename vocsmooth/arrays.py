@@ -8,7 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+Pixels = NDArray[np.unsignedinteger[Any]]
+"""uint8 or uint16."""
+
 FloatImage = NDArray[np.floating[Any]]
+
 Number = float | np.floating[Any] | np.integer[Any]
 
 RANGE_TOLERANCE = 1e-6
@@ -109,3 +113,30 @@ def _conversion(image: NDArray[Any]) -> str:
     if image.dtype.kind in "bf":
         return "use x.astype(numpy.float32)"
     return "give real numbers"
+
+
+def to_float(pixels: Pixels) -> NDArray[np.float32]:
+    """Map uint8 or uint16 to float32 in [0, 1]; `to_uint` brings every value back exactly."""
+    return np.divide(pixels, np.iinfo(pixels.dtype).max, dtype=np.float32)
+
+
+def to_uint(image: NDArray[np.floating[Any]], dtype: np.dtype[Any] | type) -> Pixels:
+    """Clip to [0, 1], scale to the range of uint8 or uint16, and round to the nearest.
+
+    Raises
+    ------
+    ValueError
+        A value is NaN or infinite.
+    """
+    if not np.isfinite(image).all():
+        raise ValueError("an image with NaN or infinite values cannot be stored as integers.")
+    scaled = np.clip(image, 0, 1) * image.dtype.type(np.iinfo(dtype).max)
+    rounded: Pixels = np.rint(scaled, out=scaled).astype(dtype)
+    return rounded
+
+
+def to_8_bit(pixels: Pixels) -> NDArray[np.uint8]:
+    """Round uint16 to uint8 (65535 is 255); uint8 is returned as it is."""
+    if pixels.dtype == np.uint8:
+        return pixels.astype(np.uint8, copy=False)
+    return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)

@@ -7,6 +7,8 @@ VocsmoothError
 └── ConvergenceError   an iterative solver that could not reach its promised accuracy
 """
 
+from __future__ import annotations
+
 
 class VocsmoothError(Exception):
     """Base of the project's own errors; the commands print its message and exit non-zero."""

@@ -11,10 +11,16 @@ import threading
 import time
 from pathlib import Path
 
+from vocsmooth.errors import InputError
+
 _CHUNK_BYTES = 1 << 20
+
 _HOST = re.sub(r"\W", "-", platform.node()) or "localhost"
+
 _TEMPORARY = re.compile(r"\..+\.([\w-]+)\.(\d+)-\d+\.tmp")
+
 _LONGEST_NAME = 255  # bytes, on all common file systems
+
 _SECONDS_TO_WRITE = 24 * 3600
 
 
@@ -124,3 +130,23 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def claim_folder(out: Path, note: Path, content: bytes) -> None:
+    """Take a folder for results; the file `note` in it, written first, says what they belong to.
+
+    Raises
+    ------
+    InputError
+        `out` is no folder, or holds other files and not this note.
+    """
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out {out} is a file; give a folder.")
+    others = sorted(path.name for path in out.glob("*") if not is_temporary(path))
+    if others and not (note.is_file() and note.read_bytes() == content):
+        raise InputError(
+            f"--out {out} holds other files ({', '.join(others[:3])}); "
+            "give a new or empty folder, or that of an earlier run with the same dataset."
+        )
+    note.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(note, content)

@@ -9,7 +9,7 @@ import json
 import sys
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -139,3 +139,50 @@ def _expect_one_of(legal: tuple[Any, ...], value: Any, where: str) -> Any:
     if value not in legal:
         raise InputError(f"{where} must be one of {', '.join(map(repr, legal))}, got {value!r}.")
     return value
+
+
+def recipe_toml(recipe: Mapping[str, Any]) -> str:
+    """Spell a resolved recipe as TOML, which `vocsmooth build --manifest` takes again.
+
+    Parameters
+    ----------
+    recipe : mapping
+        Tables of tables, arrays and scalars, as in the index; None means not given.
+    """
+    return "\n".join(_table(recipe, "")).strip()
+
+
+def _table(table: Mapping[str, Any], path: str) -> Iterator[str]:
+    """Write a table: what is plain first, then its sections."""
+    given = {key: value for key, value in table.items() if value is not None}
+    sections = {
+        key: value
+        for key, value in given.items()
+        if _is_array_of_tables(value) or (isinstance(value, Mapping) and not path)
+    }
+    for key, value in given.items():
+        if key not in sections:
+            yield f"{key} = {_value(value)}"
+    for key, value in sections.items():
+        if isinstance(value, Mapping):
+            yield from ("", f"[{path}{key}]")
+            yield from _table(value, f"{path}{key}.")
+        else:
+            for item in value:
+                yield from ("", f"[[{path}{key}]]")
+                yield from _table(item, f"{path}{key}.")
+
+
+def _is_array_of_tables(value: Any) -> bool:
+    """Return whether a value is written as sections with double brackets."""
+    return isinstance(value, Sequence) and bool(value) and isinstance(value[0], Mapping)
+
+
+def _value(value: Any) -> str:
+    """Write a value within a line."""
+    if isinstance(value, Mapping):
+        pairs = (f"{key} = {_value(item)}" for key, item in value.items())
+        return f"{{ {', '.join(pairs)} }}" if value else "{}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_value, value))}]"
+    return json.dumps(value, ensure_ascii=False)

@@ -16,18 +16,21 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from csgisnet.errors import CheckpointError, ConfigError
-from csgisnet.folding import fold_batch_norm
-from csgisnet.network import SmoothingNetwork
+from csgisnet.networks.folding import fold_batch_norm
+from csgisnet.networks.smoothing import SmoothingNetwork
 from vocsmooth.files import write_atomically
 
 Format: TypeAlias = Literal["onnx", "torchscript"]
+
 Runner: TypeAlias = Callable[[Tensor], Tensor]
 
 TOLERANCE = 1e-4
 """Largest difference from the network that an exported file may show."""
 
 _EXAMPLE = (2, 3, 33, 46)
+
 _CHECKED = ((1, 3, 64, 48), (2, 3, 31, 77), (1, 3, 128, 97))
+
 _DESCRIPTION = (
     "Structure-preserving smoothing. image: (N, 3, H, W) float32 RGB in [0, 1], any N, H and W; "
     "smoothed: the same shape, in [0, 1]."

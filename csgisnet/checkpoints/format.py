@@ -16,7 +16,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
@@ -29,8 +28,11 @@ from vocsmooth.files import write_atomically
 T = TypeVar("T")
 
 FORMAT = "csgisnet-weights"
+
 VERSION = 1
+
 _HALF = (torch.float16, torch.bfloat16)
+
 _HEADER_KEYS = {"version", "kind", "config", "metadata"}
 
 # What damaged or foreign bytes make torch.load raise, besides its own UnpicklingError.

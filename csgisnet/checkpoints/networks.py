@@ -2,44 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from csgisnet.errors import CheckpointError
-from csgisnet.network import NetworkConfig, SmoothingNetwork
-from csgisnet.weights import (
+from csgisnet.checkpoints.format import (
     Weights,
     is_safetensors,
     load_into,
-    load_plain,
     load_weights,
-    missing,
     read_pickled,
     save_weights,
 )
+from csgisnet.errors import CheckpointError
+from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
 from vocsmooth import settings
-from vocsmooth.files import write_atomically
-
-_STATE_HEADER = re.compile(rb"csgisnet-state (\d) ([0-9a-f]{64})\n")
-_STATE_VERSION = b"2"
-_STATE_HEADER_BYTES = 82
-_BEST_NAME = re.compile(r"best-(-?\d+\.\d+)-step(\d+)\.safetensors")
-
-
-class Latest(NamedTuple):
-    """The newest whole training state of a run."""
-
-    state: dict[str, Any]
-    path: Path
-    refused: tuple[str, ...]
-    """Why newer states were passed over, a message each; the caller says so aloud."""
 
 
 def save_network(
@@ -120,132 +101,6 @@ def load_network(path: Path, channel_order: Literal["rgb", "bgr"] = "rgb") -> Sm
     return network
 
 
-def save_state(path: Path, state: Mapping[str, Any]) -> None:
-    """Write a training state (dicts, lists, tensors, plain values) with a digest, atomically.
-
-    Raises
-    ------
-    TypeError
-        The state holds an object that `load_state` would refuse.
-    """
-    _check_plain(state, "state")
-    buffer = io.BytesIO()
-    torch.save(dict(state), buffer)
-    data = buffer.getvalue()
-    digest = hashlib.sha256(data).hexdigest()
-    write_atomically(path, f"csgisnet-state {_STATE_VERSION.decode()} {digest}\n".encode() + data)
-
-
-def load_state(path: Path) -> dict[str, Any]:
-    """Read a file of `save_state`; tensors come to the CPU.
-
-    Raises
-    ------
-    CheckpointError
-        The file is missing, damaged, or no training state.
-    """
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise missing(path) from None
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error}.") from None
-    header = _STATE_HEADER.fullmatch(data[:_STATE_HEADER_BYTES])
-    if header is None:
-        raise CheckpointError(
-            f"{path} is no training state. Give a state that `csgisnet train` wrote; weights alone "
-            "cannot be resumed from."
-        )
-    version, digest = header.groups()
-    if version != _STATE_VERSION:
-        raise CheckpointError(
-            f"{path} is a training state of another version of csgisnet, which this one cannot "
-            "resume. Begin a new run from the best weights beside it, with --init."
-        )
-    content = memoryview(data)[_STATE_HEADER_BYTES:]
-    if hashlib.sha256(content).hexdigest().encode() != digest:
-        raise CheckpointError(
-            f"{path} is damaged: its content does not match its digest. Use an earlier state."
-        )
-    state: dict[str, Any] = load_plain(io.BytesIO(content), path)
-    return state
-
-
-def save_latest(folder: Path, step: int, state: Mapping[str, Any], keep: int = 2) -> Path:
-    """Write the state of a run after `step` steps, and keep it and the `keep` - 1 before it.
-
-    States of later steps go too: the run was resumed from before them.
-    """
-    path = folder / f"state-{step:09d}.pt"
-    save_state(path, state)
-    states = _states(folder)
-    newest = states.index(path)
-    for other in states[:newest] + states[newest + keep :]:
-        other.unlink()
-    return path
-
-
-def load_latest(folder: Path) -> Latest | None:
-    """Read the newest whole state of a run; None if it has none yet.
-
-    Raises
-    ------
-    CheckpointError
-        There are states, and all of them are damaged.
-    """
-    refused: list[str] = []
-    for path in _states(folder):
-        try:
-            return Latest(load_state(path), path, tuple(refused))
-        except CheckpointError as error:  # noqa: PERF203
-            refused.append(str(error))
-    if refused:
-        raise CheckpointError(f"No state in {folder} can be resumed from. {' '.join(refused)}")
-    return None
-
-
-def save_best(
-    folder: Path,
-    score: float,
-    step: int,
-    network: SmoothingNetwork,
-    *,
-    metadata: Mapping[str, Any] | None = None,
-    keep: int = 3,
-) -> Path | None:
-    """Write `network` if its score (higher is better) is among the run's `keep` best.
-
-    Returns its path, or None; the weights that fall out of the best are removed. On equal scores
-    the earlier step is better.
-    """
-    path = folder / f"best-{score:.6f}-step{step:09d}.safetensors"
-    best = list_best(folder)
-    if len(best) >= keep and _rank(path) > _rank(best[keep - 1]):
-        return None
-    save_network(path, network, metadata)
-    for old in list_best(folder)[keep:]:
-        old.unlink()
-    return path
-
-
-def list_best(folder: Path) -> list[Path]:
-    """Return the files of `save_best` in a run's folder, the best first."""
-    return sorted((p for p in folder.iterdir() if _BEST_NAME.fullmatch(p.name)), key=_rank)
-
-
-def _rank(path: Path) -> tuple[float, int]:
-    """Return the sort key of a file of `save_best`."""
-    match = _BEST_NAME.fullmatch(path.name)
-    if match is None:
-        raise ValueError(f"{path.name!r} is not the name of a best checkpoint.")
-    return -float(match[1]), int(match[2])
-
-
-def _states(folder: Path) -> list[Path]:
-    """Return the states of a run, the newest first."""
-    return sorted(folder.glob("state-*.pt"), reverse=True)
-
-
 def _build(config: NetworkConfig, tensors: Mapping[str, Any], path: Path) -> SmoothingNetwork:
     """Return a network with these weights, in eval mode."""
     with torch.device("meta"):
@@ -290,17 +145,3 @@ def _turn_channels(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     features, coarse = tensors["refine.0.weight"].tensor_split([-3], dim=1)
     turned["refine.0.weight"] = torch.cat([features, coarse.flip(1)], dim=1)
     return turned
-
-
-def _check_plain(value: object, where: str) -> None:
-    """Raise TypeError unless `value` is made of what a weights-only load accepts."""
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            _check_plain(item, f"{where}[{key!r}]")
-    elif isinstance(value, (list, tuple)):
-        for index, item in enumerate(value):
-            _check_plain(item, f"{where}[{index}]")
-    elif type(value) not in (bool, int, float, str, bytes, type(None)) and not isinstance(
-        value, Tensor
-    ):
-        raise TypeError(f"{where} must be plain values or tensors, got {type(value).__name__}.")

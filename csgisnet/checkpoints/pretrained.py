@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from csgisnet.checkpoints.states import BEST_FILE
 from csgisnet.errors import CheckpointError
-from csgisnet.runs import BEST_FILE
 from vocsmooth.settings import nearest
 
-BUNDLED = Path(__file__).with_name("models")
+BUNDLED = Path(__file__).parents[1] / "models"
 """Networks that come with the package, if it was built with any: NAME.safetensors."""
+
 DEFAULT = "compact"
 """The bundled network that is meant where none is named."""
 

@@ -17,11 +17,21 @@ from PIL import Image as PillowImage
 from PIL import ImageDraw
 from scipy import ndimage
 
-from csgisnet.evaluate import INPUT, MEASURES, Image, Record, Sample, Samples, Smoothing, Summary
-from csgisnet.plots import draw_speed_plot
-from csgisnet.tables import HEADINGS, by_psnr, row_of
+from csgisnet.evaluation.measure import (
+    INPUT,
+    MEASURES,
+    Image,
+    Record,
+    Sample,
+    Samples,
+    Smoothing,
+    Summary,
+)
+from csgisnet.evaluation.plots import draw_speed_plot
+from csgisnet.evaluation.tables import HEADINGS, by_psnr, row_of
 
 _CROP = 176
+
 _JPEG_QUALITY = 90
 
 _STYLE = """

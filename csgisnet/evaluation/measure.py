@@ -11,13 +11,15 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from csgisnet.metrics import boundary_retention, psnr, ssim, texture_residual
+from csgisnet.evaluation.metrics import boundary_retention, psnr, ssim, texture_residual
 from vocsmooth.errors import InputError
-from vocsmooth.shards import Split
+from vocsmooth.shards.reader import Split
 
 Image: TypeAlias = NDArray[np.float32]
+
 Smoothing: TypeAlias = Callable[[Image], Image]
 """Takes and gives (H, W, 3) in [0, 1]."""
+
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with the number of images done and of all."""
 
@@ -41,6 +43,7 @@ MEASURES = {
 luminance exceeds a threshold (50 of 255, or the dataset recipe's)."""
 
 _MAX_PSNR = 100.0
+
 _SMALLEST_SIDE = 11
 
 

@@ -7,13 +7,18 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from typing import NamedTuple
 
-from csgisnet.evaluate import INPUT, Summary
+from csgisnet.evaluation.measure import INPUT, Summary
 
 _WIDTH, _HEIGHT = 760, 460
+
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 740, 20, 410
+
 _LINE = 14  # pixels from one label to the next
+
 _LETTER = 6.6  # pixels, about
+
 _GAP = 9  # pixels between a dot and its name
+
 _HALO = ' paint-order="stroke" stroke="white" stroke-width="3"'
 
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from csgisnet.evaluate import Record, Samples, Smoothing, summarise
-from csgisnet.gallery import make_page
-from csgisnet.plots import draw_speed_plot
-from csgisnet.tables import format_csv, format_markdown, summary_content
+from csgisnet.evaluation.gallery import make_page
+from csgisnet.evaluation.measure import Record, Samples, Smoothing, summarise
+from csgisnet.evaluation.plots import draw_speed_plot
+from csgisnet.evaluation.tables import format_csv, format_markdown, summary_content
 from vocsmooth.files import write_atomically, write_json
 
 FILES = ("per_image.csv", "summary.json", "summary.md", "speed.svg", "report.html")

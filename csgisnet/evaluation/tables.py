@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from csgisnet.evaluate import INPUT, MEASURES, Record, Summary
+from csgisnet.evaluation.measure import INPUT, MEASURES, Record, Summary
 
 HEADINGS = {
     "psnr": "PSNR, dB ↑",
@@ -17,6 +17,7 @@ HEADINGS = {
     "texture_residual": "texture residual ↓",
     "seconds_per_megapixel": "s / megapixel ↓",
 }
+
 _FORMATS = {
     "psnr": ".2f",
     "ssim": ".4f",

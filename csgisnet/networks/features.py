@@ -10,15 +10,9 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
-
-import torch
 from torch import Tensor, nn
 
-from csgisnet.segmenter import Segmenter, load_segmenter, normalise
-from csgisnet.weights import is_safetensors, load_into, read_pickled
+from csgisnet.networks.segmenter import Segmenter, normalise
 
 LAYERS = 4
 """Maps that both extractors give."""
@@ -64,31 +58,3 @@ class SegmenterFeatures(nn.Module):
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """Return the four maps of RGB images (B, 3, H, W) in [0, 1]."""
         return self.segmenter.levels(image)[:LAYERS]
-
-
-def load_features(path: Path) -> VggFeatures | SegmenterFeatures:
-    """Read torchvision's VGG-16 state dict, or any file that `load_segmenter` reads.
-
-    Returns
-    -------
-    VggFeatures or SegmenterFeatures
-        In eval mode on the CPU.
-
-    Raises
-    ------
-    CheckpointError
-        The file is missing, damaged, or of something else.
-    """
-    if not is_safetensors(path):
-        tensors = read_pickled(path)
-        if "features.0.weight" in tensors:
-            return _build_vgg(tensors, path)
-    return SegmenterFeatures(load_segmenter(path)).eval()
-
-
-def _build_vgg(tensors: Mapping[str, Any], path: Path) -> VggFeatures:
-    """Return VGG-16 features with these weights; deeper layers and the classifier are left out."""
-    with torch.device("meta"):
-        vgg = VggFeatures()
-    load_into(vgg, {name: tensors[name] for name in vgg.state_dict() if name in tensors}, path)
-    return vgg.eval()

@@ -11,25 +11,12 @@ References
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from itertools import chain
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-
-from csgisnet.errors import CheckpointError
-from csgisnet.weights import (
-    Weights,
-    is_safetensors,
-    load_into,
-    load_weights,
-    read_pickled,
-    save_weights,
-)
-from vocsmooth import settings
 
 # Expansion, channels, repeats and stride of each stage (table 2 of [2]).
 _STAGES = (
@@ -41,12 +28,18 @@ _STAGES = (
     (6, 160, 3, 2),
     (6, 320, 1, 1),
 )
+
 _LOW_LAYERS = 4
+
 # The last layer at stride 2, 4, 8 and 16, and the last of all; the second feeds the decoder.
 _LEVELS = (1, 3, 6, 13, 17)
+
 _DETAIL_WIDTH = 48
+
 _ASPP_RATES = {8: (12, 24, 36), 16: (6, 12, 18)}
+
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
+
 _IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
@@ -108,65 +101,6 @@ def normalise(image: Tensor) -> Tensor:
     """Shift and scale RGB images (B, 3, H, W) in [0, 1] as networks trained on ImageNet expect."""
     channels = zip(image.unbind(dim=1), _IMAGENET_MEAN, _IMAGENET_STD, strict=True)
     return torch.stack([(channel - mean) / std for channel, mean, std in channels], dim=1)
-
-
-def save_segmenter(
-    path: Path, segmenter: Segmenter, metadata: Mapping[str, Any] | None = None
-) -> None:
-    """Write a segmenter's weights and configuration, with what else `metadata` (JSON) records."""
-    weights = Weights(
-        kind="segmenter",
-        config=settings.to_dict(segmenter.config),
-        metadata=dict(metadata or {}),
-        tensors=segmenter.state_dict(),
-    )
-    save_weights(path, weights)
-
-
-def load_segmenter(path: Path, output_stride: Literal[8, 16] = 16) -> Segmenter:
-    """Read a segmenter of ours, or a public DeepLabV3+ MobileNet checkpoint.
-
-    Parameters
-    ----------
-    path : Path
-        File of `csgisnet train-segmenter`, or a pickled state dict, bare or under "model_state".
-    output_stride : {8, 16}
-        Of a public checkpoint, which does not record it.
-
-    Returns
-    -------
-    Segmenter
-        In eval mode on the CPU.
-
-    Raises
-    ------
-    CheckpointError
-        The file is missing, damaged, or of something else.
-    """
-    if is_safetensors(path):
-        weights = load_weights(path, "segmenter")
-        return _build(weights.config_as(SegmenterConfig, path), weights.tensors, path)
-    tensors = read_pickled(path, "model_state")
-    last = tensors.get("classifier.classifier.3.weight")
-    if not isinstance(last, Tensor) or last.dim() != 4:
-        raise CheckpointError(
-            f"{path} holds no DeepLabV3+ segmenter: it lacks 'classifier.classifier.3.weight'. "
-            "Give a public DeepLabV3+ MobileNet checkpoint, or train one with "
-            "`csgisnet train-segmenter`."
-        )
-    try:
-        config = SegmenterConfig(output_stride=output_stride, num_classes=last.shape[0])
-    except ValueError as error:
-        raise CheckpointError(f"{path} holds no segmenter of ours: {error}") from None
-    return _build(config, tensors, path)
-
-
-def _build(config: SegmenterConfig, tensors: Mapping[str, Any], path: Path) -> Segmenter:
-    """Return a segmenter with these weights, in eval mode."""
-    with torch.device("meta"):
-        segmenter = Segmenter(config)
-    load_into(segmenter, tensors, path)
-    return segmenter.eval()
 
 
 class _Backbone(nn.Module):

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 _DILATIONS = (1, 2, 3)
+
 _LARGEST = 1024
 
 
@@ -46,6 +47,7 @@ class NetworkConfig:
 
 
 FULL = NetworkConfig()
+
 COMPACT = NetworkConfig(width=32, blocks=4, coarse_blocks=1, refine_blocks=2, shuffle=2, skip=True)
 
 

@@ -19,15 +19,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from csgisnet.contrast import contrast_ratio, contrast_triplet
 from csgisnet.device import place
-from csgisnet.features import LAYERS, SegmenterFeatures
-from csgisnet.network import Smoothing
-from csgisnet.segmenter import Segmenter
-from csgisnet.ssim import structure_loss
-
-VOID = 255
-"""Mask value of pixels that belong to no class and count in no loss."""
+from csgisnet.networks.features import LAYERS, SegmenterFeatures
+from csgisnet.networks.segmenter import Segmenter
+from csgisnet.networks.smoothing import Smoothing
+from csgisnet.objective.contrast import contrast_ratio, contrast_triplet
+from csgisnet.objective.structure import structure_loss
+from vocsmooth.classes import VOID
 
 TERMS = ("l1", "structure", "edge", "contrast", "semantic", "tv")
 """Names of the terms: the weights in `LossConfig`, and what `total_loss` logs."""

@@ -16,8 +16,11 @@ from torch import Tensor
 from torch.nn import functional
 
 SCALES = 4
+
 _WINDOW, _SIGMA = 11, 1.5
+
 _C1, _C2 = 0.01**2, 0.03**2
+
 _POOLS: dict[str, Callable[..., Tensor]] = {
     "max": functional.max_pool2d,
     "average": functional.avg_pool2d,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from csgisnet.checkpoints.segmenters import load_features, load_segmenter
 from csgisnet.errors import ConfigError
-from csgisnet.features import LAYERS, SegmenterFeatures, load_features
-from csgisnet.folding import fold_batch_norm
-from csgisnet.losses import LossConfig, Teachers
-from csgisnet.segmenter import load_segmenter
+from csgisnet.networks.features import LAYERS, SegmenterFeatures
+from csgisnet.networks.folding import fold_batch_norm
+from csgisnet.objective.losses import LossConfig, Teachers
 
 _SEGMENTER_WAYS = (
     "train one with `csgisnet train-segmenter`, or give a public DeepLabV3+ MobileNet checkpoint "

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from csgisnet.batching import Batcher
-from csgisnet.checkpoint import load_network
+from csgisnet.checkpoints.networks import load_network
+from csgisnet.checkpoints.pretrained import find_weights
 from csgisnet.device import (
     Precision,
     autocast,
@@ -22,18 +22,20 @@ from csgisnet.device import (
     return_freed_memory,
 )
 from csgisnet.errors import CheckpointError
-from csgisnet.folding import fold_batch_norm
-from csgisnet.network import SmoothingNetwork, receptive_radius
-from csgisnet.pretrained import find_weights
-from csgisnet.tiling import SMALLEST_TILE, apply_tiled
+from csgisnet.networks.folding import fold_batch_norm
+from csgisnet.networks.smoothing import SmoothingNetwork, receptive_radius
+from csgisnet.prediction.batching import Batcher
+from csgisnet.prediction.tiling import SMALLEST_TILE, apply_tiled
 from vocsmooth.arrays import check_image, check_number
 
 Image: TypeAlias = NDArray[np.float32]
+
 Pixels: TypeAlias = NDArray[np.unsignedinteger[Any]]
 """uint8 or uint16."""
 
 DEFAULT_MEMORY = 1 << 30
 """Bytes that the activations of a tile may take."""
+
 _GPU_BATCH = 8
 
 
@@ -104,7 +106,7 @@ class Smoother:
 
         Examples
         --------
-        >>> from csgisnet.network import COMPACT
+        >>> from csgisnet.networks.smoothing import COMPACT
         >>> smoother = Smoother(SmoothingNetwork(COMPACT), device="cpu")
         >>> smoother.smooth(np.full((4, 6, 3), 0.5, np.float32)).shape
         (4, 6, 3)
@@ -142,7 +144,7 @@ class Smoother:
 
         Examples
         --------
-        >>> from csgisnet.network import COMPACT
+        >>> from csgisnet.networks.smoothing import COMPACT
         >>> smoother = Smoother(SmoothingNetwork(COMPACT), device="cpu")
         >>> smoothed, edges = smoother.smooth_pixels(np.zeros((4, 6), np.uint16), with_edges=True)
         >>> smoothed.dtype.name, edges.dtype.name, edges.shape
@@ -245,8 +247,8 @@ def load(
     Examples
     --------
     >>> import tempfile
-    >>> from csgisnet.checkpoint import save_network
-    >>> from csgisnet.network import COMPACT
+    >>> from csgisnet.checkpoints.networks import save_network
+    >>> from csgisnet.networks.smoothing import COMPACT
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     save_network(Path(folder) / "mine.safetensors", SmoothingNetwork(COMPACT))
     ...     smoother = load(Path(folder) / "mine.safetensors", device="cpu")

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[Any]
+
 Tiled: TypeAlias = Callable[[Array], tuple[Array, ...]]
 """Maps (h, w) or (h, w, C) to one or more arrays of that height and width."""
 

@@ -18,7 +18,9 @@ from torch import Tensor
 from torch.nn import functional
 
 _NEAREST = frozenset({"edge", "mask"})
+
 _LUMINANCE = (0.299, 0.587, 0.114)
+
 _NUM_RANDOM = 12
 
 

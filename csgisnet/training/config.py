@@ -7,13 +7,13 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from csgisnet.augment import AugmentConfig
-from csgisnet.data import DataConfig
 from csgisnet.device import Precision
-from csgisnet.losses import TERMS, LossConfig
-from csgisnet.network import NetworkConfig
-from csgisnet.optimise import OptimizerConfig, ScheduleConfig
-from csgisnet.segmenter import SegmenterConfig
+from csgisnet.networks.segmenter import SegmenterConfig
+from csgisnet.networks.smoothing import NetworkConfig
+from csgisnet.objective.losses import TERMS, LossConfig
+from csgisnet.training.augment import AugmentConfig
+from csgisnet.training.data import DataConfig
+from csgisnet.training.optimise import OptimizerConfig, ScheduleConfig
 from vocsmooth import settings
 from vocsmooth.errors import InputError
 

@@ -17,7 +17,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from csgisnet.augment import (
+from csgisnet.errors import ConfigError
+from csgisnet.objective.losses import Batch
+from csgisnet.training.augment import (
     AugmentConfig,
     Views,
     cut_views,
@@ -25,11 +27,10 @@ from csgisnet.augment import (
     recolour,
     sample_keys,
 )
-from csgisnet.errors import ConfigError
-from csgisnet.losses import VOID, Batch
+from vocsmooth.classes import VOID
 from vocsmooth.errors import DatasetError
 from vocsmooth.settings import nearest
-from vocsmooth.shards import Dataset, Split
+from vocsmooth.shards.reader import Dataset, Split
 
 _ORDER = 2**64 - 1
 """Stands in a Philox key where a sample's index would."""

@@ -15,6 +15,7 @@ from torch.autograd.function import FunctionCtx
 from torch.nn.parallel import DistributedDataParallel
 
 Net = TypeVar("Net", bound=nn.Module)
+
 _TIMEOUT = timedelta(minutes=10)
 
 

@@ -23,7 +23,9 @@ import torch
 from torch import Tensor
 
 _ITERATIONS = 5
+
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
+
 _RMS = 0.2  # of AdamW's steps, as [2] measured it
 
 

@@ -11,8 +11,8 @@ from typing import Literal, TypeVar
 import torch
 from torch import Tensor, nn
 
-from csgisnet.folding import normalised_convolutions
-from csgisnet.muon import Muon
+from csgisnet.networks.folding import normalised_convolutions
+from csgisnet.training.muon import Muon
 
 Net = TypeVar("Net", bound=nn.Module)
 

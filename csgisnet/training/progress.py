@@ -13,7 +13,7 @@ from pathlib import Path
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from csgisnet.validate import Scores
+from csgisnet.training.validate import Scores
 from vocsmooth.files import write_atomically
 
 METRICS = "metrics.jsonl"

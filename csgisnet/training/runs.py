@@ -7,19 +7,18 @@ import json
 from pathlib import Path
 from typing import Any
 
-from csgisnet.checkpoint import load_network, save_network
-from csgisnet.config import Config, load_config
+from csgisnet.checkpoints.networks import load_network, save_network
 from csgisnet.errors import ConfigError
-from csgisnet.network import NetworkConfig, SmoothingNetwork
+from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
+from csgisnet.training.config import Config, load_config
 from vocsmooth import settings
 from vocsmooth.errors import InputError
 from vocsmooth.files import is_temporary, remove_leftovers, sha256_file, write_json
-from vocsmooth.index import INDEX_NAME
+from vocsmooth.shards.index import INDEX_NAME
 
 RUN_FILE = "run.json"
 """What a run belongs to."""
-BEST_FILE = "best.safetensors"
-"""A copy of the run's best network."""
+
 _INITIAL_FILE = "initial.safetensors"
 """The weights that the run began with, unless they were random."""
 

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from csgisnet.config import Config
 from csgisnet.device import autocast, place
-from csgisnet.distributed import Processes, distribute, synchronise
-from csgisnet.losses import Batch, Teachers, total_loss
-from csgisnet.network import SmoothingNetwork
-from csgisnet.optimise import (
+from csgisnet.networks.smoothing import SmoothingNetwork
+from csgisnet.objective.losses import Batch, Teachers, total_loss
+from csgisnet.training.config import Config
+from csgisnet.training.distributed import Processes, distribute, synchronise
+from csgisnet.training.optimise import (
     averaged_copy,
     make_optimizers,
     set_learning_rate,

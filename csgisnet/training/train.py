@@ -14,33 +14,33 @@ from types import FrameType
 import torch
 from torch import Tensor
 
-from csgisnet.checkpoint import list_best, load_latest, save_best, save_latest, save_state
-from csgisnet.config import Config
-from csgisnet.data import BatchSource, filled
-from csgisnet.device import pick_device
-from csgisnet.distributed import Processes, join_processes
-from csgisnet.errors import ConfigError, TrainingError
-from csgisnet.network import SmoothingNetwork
-from csgisnet.panel import draw_panel
-from csgisnet.predict import Smoother
-from csgisnet.progress import RunLog, to_stderr
-from csgisnet.runs import (
+from csgisnet.checkpoints.states import (
     BEST_FILE,
-    Sources,
-    begin_run,
-    settle_config,
-    settle_initial,
-    settle_sources,
+    list_best,
+    load_latest,
+    save_best,
+    save_latest,
+    save_state,
 )
-from csgisnet.teachers import load_teachers
-from csgisnet.training import Training
-from csgisnet.validate import Scores, choose_samples, score
+from csgisnet.device import pick_device
+from csgisnet.errors import ConfigError, TrainingError
+from csgisnet.networks.smoothing import SmoothingNetwork
+from csgisnet.objective.teachers import load_teachers
+from csgisnet.prediction.smoother import Smoother
+from csgisnet.training.config import Config
+from csgisnet.training.data import BatchSource, filled
+from csgisnet.training.distributed import Processes, join_processes
+from csgisnet.training.progress import RunLog, to_stderr
+from csgisnet.training.runs import Sources, begin_run, settle_config, settle_initial, settle_sources
+from csgisnet.training.step import Training
+from csgisnet.training.validate import Scores, choose_samples, draw_panel, score
 from vocsmooth import settings
 from vocsmooth.files import write_atomically
-from vocsmooth.shards import Dataset, open_dataset
+from vocsmooth.shards.reader import Dataset, open_dataset
 
 EXIT_STOPPED = 75
 """Exit code of a command that a signal stopped after it had saved its state: try again later."""
+
 _ASK_EVERY = 10
 """Steps between two questions to the other processes whether one was told to stop."""
 

@@ -12,17 +12,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from csgisnet.config import Config, load_config
-from csgisnet.data import BatchSource, DataConfig, filled
+from csgisnet.checkpoints.segmenters import save_segmenter
 from csgisnet.device import autocast, pick_device, place
 from csgisnet.errors import TrainingError
-from csgisnet.losses import VOID, Batch
-from csgisnet.optimise import make_optimizers, set_learning_rate, take_step
-from csgisnet.progress import to_stderr
-from csgisnet.segmenter import Segmenter, save_segmenter
+from csgisnet.networks.segmenter import Segmenter
+from csgisnet.objective.losses import Batch
+from csgisnet.training.config import Config, load_config
+from csgisnet.training.data import BatchSource, DataConfig, filled
+from csgisnet.training.optimise import make_optimizers, set_learning_rate, take_step
+from csgisnet.training.progress import to_stderr
 from vocsmooth import settings
+from vocsmooth.classes import VOID
 from vocsmooth.errors import DatasetError, InputError
-from vocsmooth.shards import Dataset, Split, open_dataset
+from vocsmooth.shards.reader import Dataset, Split, open_dataset
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

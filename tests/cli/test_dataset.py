@@ -14,7 +14,7 @@ from click.testing import Result
 from numpy.typing import NDArray
 from PIL import Image
 
-from vocsmooth.operators import OPERATORS, smooth
+from vocsmooth.operators.table import OPERATORS, smooth
 
 Command = Callable[..., Result]
 

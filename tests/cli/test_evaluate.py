@@ -14,11 +14,11 @@ from click.testing import Result
 from numpy.typing import NDArray
 from PIL import Image
 
-from csgisnet.checkpoint import save_network
-from csgisnet.network import NetworkConfig, SmoothingNetwork
-from csgisnet.report import FILES
-from vocsmooth.grids import combinations, describe
-from vocsmooth.operators import smooth
+from csgisnet.checkpoints.networks import save_network
+from csgisnet.evaluation.report import FILES
+from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
+from vocsmooth.operators.table import smooth
+from vocsmooth.operators.tuning import combinations, describe
 
 Command = Callable[..., Result]
 

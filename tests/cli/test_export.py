@@ -10,9 +10,9 @@ import pytest
 import torch
 from click.testing import Result
 
-from csgisnet.checkpoint import load_network, save_network
-from csgisnet.network import NetworkConfig, SmoothingNetwork
-from csgisnet.weights import load_weights
+from csgisnet.checkpoints.format import load_weights
+from csgisnet.checkpoints.networks import load_network, save_network
+from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
 
 Command = Callable[..., Result]
 

@@ -23,8 +23,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from csgisnet.checkpoint import save_network
-from csgisnet.network import NetworkConfig, SmoothingNetwork
+from csgisnet.checkpoints.networks import save_network
+from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
 
 TINY = NetworkConfig(width=4, blocks=1, coarse_blocks=1, refine_blocks=1, shuffle=2, skip=True)
 SIZE = (37, 45)

@@ -10,8 +10,8 @@ import click
 import pytest
 from vocsmooth_cli import dataset, network
 
-from csgisnet.config import load_config
-from vocsmooth.recipe import load_recipe
+from csgisnet.training.config import load_config
+from vocsmooth.maps.recipe import load_recipe
 
 PROGRAMS = {"vocsmooth": dataset.main, "csgisnet": network.main}
 README = Path(__file__).parents[2] / "README.md"

@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 import pytest
 
-from csgisnet.checkpoint import save_network
-from csgisnet.network import COMPACT, NetworkConfig, SmoothingNetwork
+from csgisnet.checkpoints.networks import save_network
+from csgisnet.networks.smoothing import COMPACT, NetworkConfig, SmoothingNetwork
 
 SOAK = bool(os.environ.get("SOAK"))
 

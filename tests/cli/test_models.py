@@ -9,9 +9,9 @@ import pytest
 from click.testing import Result
 from PIL import Image
 
-from csgisnet import pretrained
-from csgisnet.checkpoint import save_network
-from csgisnet.network import NetworkConfig, SmoothingNetwork
+from csgisnet.checkpoints import pretrained
+from csgisnet.checkpoints.networks import save_network
+from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
 from vocsmooth.files import sha256_file
 
 Command = Callable[..., Result]

@@ -11,7 +11,7 @@ from click.testing import Result
 from numpy.typing import NDArray
 from PIL import Image
 
-from csgisnet.checkpoint import load_network
+from csgisnet.checkpoints.networks import load_network
 
 Command = Callable[..., Result]
 

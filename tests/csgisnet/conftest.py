@@ -9,14 +9,15 @@ import pytest
 import torch
 from PIL import Image
 
-from csgisnet.config import Config, RunConfig, SegmenterRun
-from csgisnet.data import DataConfig
-from csgisnet.losses import LossConfig
-from csgisnet.network import NetworkConfig
-from csgisnet.optimise import OptimizerConfig, ScheduleConfig
-from csgisnet.segmenter import Segmenter, SegmenterConfig, save_segmenter
-from vocsmooth.build import build_dataset
-from vocsmooth.recipe import Labels, Negative, Operator, Recipe, Shards, Textures
+from csgisnet.checkpoints.segmenters import save_segmenter
+from csgisnet.networks.segmenter import Segmenter, SegmenterConfig
+from csgisnet.networks.smoothing import NetworkConfig
+from csgisnet.objective.losses import LossConfig
+from csgisnet.training.config import Config, RunConfig, SegmenterRun
+from csgisnet.training.data import DataConfig
+from csgisnet.training.optimise import OptimizerConfig, ScheduleConfig
+from vocsmooth.dataset.build import build_dataset
+from vocsmooth.maps.recipe import Labels, Negative, Operator, Recipe, Shards, Textures
 
 SHAPES = ((64, 80), (72, 60), (20, 90), (64, 64), (80, 64), (60, 72))
 """Height and width of the photographs; the third is smaller than the patches of 32."""

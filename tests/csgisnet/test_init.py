@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import csgisnet
-from csgisnet import predict
+from csgisnet.prediction import smoother as predict
 
 
 def test_importing_the_package_does_not_import_torch() -> None:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from vocsmooth import kernels
-from vocsmooth.build import build_dataset
-from vocsmooth.recipe import Recipe
+from vocsmooth.dataset.build import build_dataset
+from vocsmooth.maps.recipe import Recipe
+from vocsmooth.operators import kernels
 from vocsmooth.settings import from_dict
 
 

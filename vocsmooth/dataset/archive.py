@@ -15,20 +15,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from vocsmooth.archive_shard import decode_archive, encode_archive
-from vocsmooth.card import CARD_NAME
 from vocsmooth.errors import DatasetError
-from vocsmooth.files import remove_leftovers, sha256_file, write_atomically
-from vocsmooth.index import (
-    ARCHIVE_NAME,
-    INDEX_NAME,
-    PLAN_NAME,
-    ShardEntry,
-    read_index,
-    sidecar_path,
-)
-from vocsmooth.indexed_shards import IndexedShard, claim_folder, list_shards, run_on_shards
-from vocsmooth.shard_schema import read_layout
+from vocsmooth.files import claim_folder, remove_leftovers, sha256_file, write_atomically
+from vocsmooth.shards.entries import ShardEntry
+from vocsmooth.shards.index import ARCHIVE_NAME, INDEX_NAME, PLAN_NAME, read_index, sidecar_path
+from vocsmooth.shards.packed import decode_archive, encode_archive
+from vocsmooth.shards.scan import IndexedShard, list_shards, run_on_shards
+from vocsmooth.shards.schema import read_layout
+from vocsmooth.views.card import CARD_NAME
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,29 +9,24 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from vocsmooth.card import CARD_NAME, describe
+from vocsmooth.dataset.make import ShardTask, explained_writing, find_finished, finish_shards
+from vocsmooth.dataset.plan import check_folder, make_plan, needed_bytes
 from vocsmooth.errors import DatasetError, InputError
 from vocsmooth.files import remove_leftovers, write_atomically
-from vocsmooth.index import (
+from vocsmooth.maps.recipe import Recipe
+from vocsmooth.maps.textures import open_textures
+from vocsmooth.shards.entries import Index, LeftOutEntry, Plan, Sidecar, failed_checks
+from vocsmooth.shards.index import (
     INDEX_NAME,
     PLAN_NAME,
-    Index,
-    LeftOutEntry,
-    Plan,
-    Sidecar,
     assemble_index,
     read_index,
     sidecar_path,
     write_object,
 )
-from vocsmooth.plan import check_folder, make_plan, needed_bytes
-from vocsmooth.recipe import Recipe
-from vocsmooth.samples import failed_checks
-from vocsmooth.shard_runs import finish_shards
-from vocsmooth.shard_task import ShardTask, explained_writing, find_finished
-from vocsmooth.textures import open_textures
-from vocsmooth.voc import find_tree, list_photographs
-from vocsmooth.workers import Runner, available_cores, local_runner, sigterm_interrupts
+from vocsmooth.sources.voc import find_tree, list_photographs
+from vocsmooth.views.card import CARD_NAME, describe
+from vocsmooth.workers.processes import Runner, available_cores, local_runner, sigterm_interrupts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,7 +188,7 @@ def _open_runner(
         yield local_runner(jobs or available_cores())
         return
     try:
-        from vocsmooth.cluster import cluster_runner, connected
+        from vocsmooth.workers.cluster import cluster_runner, connected
     except ModuleNotFoundError as error:
         raise InputError(
             f"A cluster needs the extra: pip install csgisnet[cluster] ({error})."

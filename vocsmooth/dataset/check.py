@@ -14,13 +14,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vocsmooth.classes import VOC_CLASSES, VOID
 from vocsmooth.errors import DatasetError
-from vocsmooth.mapped_shard import Part
-from vocsmooth.shard_schema import Layout, Maps, read_layout
-from vocsmooth.voc import VOC_CLASSES, VOID
+from vocsmooth.shards.listing import Part
+from vocsmooth.shards.schema import Layout, Maps, read_layout
 
 _SECONDS = 60
+
 _BYTES_PER_SECOND = 20_000_000
+
 _PIECE = 1 << 18
 
 

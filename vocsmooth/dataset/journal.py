@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from vocsmooth.files import sha256_file
-from vocsmooth.index import INDEX_NAME
+from vocsmooth.shards.index import INDEX_NAME
 
 JOURNAL_NAME = ".verified.jsonl"
 """The journal's file in the folder of the dataset."""

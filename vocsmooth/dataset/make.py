@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 
@@ -15,25 +15,25 @@ import cv2
 import h5py
 
 import vocsmooth
-from vocsmooth import kernels
-from vocsmooth.errors import DatasetError
+from vocsmooth.errors import DatasetError, InputError
 from vocsmooth.files import sha256_file, write_atomically
-from vocsmooth.index import (
-    ImageEntry,
-    LeftOutEntry,
-    PlannedShard,
-    ShardEntry,
-    Sidecar,
-    read_sidecar,
-    sidecar_path,
-    write_object,
-)
-from vocsmooth.recipe import Recipe
-from vocsmooth.samples import ImageMaps, LeftOut, make_maps
+from vocsmooth.maps.photograph import LeftOut, make_maps
+from vocsmooth.maps.recipe import Recipe, maps_of
+from vocsmooth.maps.textures import TextureSource
+from vocsmooth.operators import kernels
 from vocsmooth.settings import to_dict
-from vocsmooth.shard_writer import encode_shard, maps_of, recipe_text
-from vocsmooth.textures import TextureSource
-from vocsmooth.voc import Photograph
+from vocsmooth.shards.entries import ImageEntry, LeftOutEntry, PlannedShard, ShardEntry, Sidecar
+from vocsmooth.shards.index import read_sidecar, sidecar_path, write_object
+from vocsmooth.shards.writer import ImageMaps, encode_shard, recipe_text
+from vocsmooth.sources.voc import Photograph
+from vocsmooth.workers.processes import Runner, WorkerDied
+
+_DIED = "the process that worked on it died, out of memory or of a fault in a library."
+
+_DIED_TOGETHER = (
+    "the process that made its shard died, though not of any photograph alone; "
+    "with more memory, or fewer images a shard, the same command may succeed."
+)
 
 # Whatever one photograph may set off in the operators or their libraries; it must not end a build
 # of thousands, and the reason is recorded with the name of the error.
@@ -215,3 +215,37 @@ def _describe(image: ImageMaps, shard: str) -> ImageEntry:
         samples=len(image.inputs),
         provenance=image.provenance,
     )
+
+
+def finish_shards(
+    tasks: Sequence[ShardTask], run: Runner
+) -> Generator[tuple[ShardTask, FinishedShard], None, None]:
+    """Keep or make every shard; yield each when it is whole.
+
+    A photograph that ends its process is found and left out; the others of its shard are made.
+    """
+    with closing(run(finish_shard, tasks)) as results:
+        for task, result in results:
+            if isinstance(result, WorkerDied):
+                yield task, FinishedShard(sidecar=_build_around_deaths(task, run), kept=False)
+            else:
+                yield task, result
+
+
+def _build_around_deaths(task: ShardTask, run: Runner) -> Sidecar:
+    """Make a shard that ends its worker without the photographs that do so."""
+    singles = [replace(task, photographs=(photograph,)) for photograph in task.photographs]
+    with closing(run(make_nothing, singles)) as results:
+        deadly = {
+            single.photographs[0].id for single, result in results if isinstance(result, WorkerDied)
+        }
+    culprits = [photo for photo in task.photographs if photo.id in deadly]
+    if task.strict and culprits:
+        raise InputError(f"{culprits[0].image}: {_DIED}")
+    reason = _DIED if culprits else _DIED_TOGETHER
+    fatal = {photo.id: f"{photo.image}: {reason}" for photo in culprits or task.photographs}
+    with closing(run(build_shard, [replace(task, fatal=fatal)])) as results_of_rest:
+        _, sidecar = next(results_of_rest)
+    if isinstance(sidecar, WorkerDied):
+        raise InputError(f"{task.out / task.planned.name}: {_DIED}")
+    return sidecar

@@ -12,13 +12,13 @@ from PIL import Image
 import vocsmooth
 from vocsmooth.errors import DatasetError, InputError
 from vocsmooth.files import is_temporary
-from vocsmooth.index import PLAN_NAME, Plan, PlannedShard, read_plan
-from vocsmooth.recipe import Recipe
+from vocsmooth.maps.recipe import Recipe, maps_of
+from vocsmooth.maps.textures import TextureSource
 from vocsmooth.settings import digest, to_dict
-from vocsmooth.shard_schema import map_dtype
-from vocsmooth.shard_writer import maps_of
-from vocsmooth.textures import TextureSource
-from vocsmooth.voc import Photograph
+from vocsmooth.shards.entries import Plan, PlannedShard
+from vocsmooth.shards.index import PLAN_NAME, read_plan
+from vocsmooth.shards.schema import map_dtype
+from vocsmooth.sources.voc import Photograph
 
 _SAMPLED_SIZES = 500
 

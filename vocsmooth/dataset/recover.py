@@ -10,17 +10,14 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from vocsmooth.card import CARD_NAME, describe
+from vocsmooth.dataset.plan import plan_digest
 from vocsmooth.errors import DatasetError
 from vocsmooth.files import write_atomically
-from vocsmooth.index import (
+from vocsmooth.settings import to_dict
+from vocsmooth.shards.entries import ImageEntry, Index, LeftOutEntry, Plan, Sidecar
+from vocsmooth.shards.index import (
     INDEX_NAME,
     PLAN_NAME,
-    ImageEntry,
-    Index,
-    LeftOutEntry,
-    Plan,
-    Sidecar,
     assemble_index,
     read_index,
     read_plan,
@@ -28,8 +25,7 @@ from vocsmooth.index import (
     sidecar_path,
     to_bytes,
 )
-from vocsmooth.plan import plan_digest
-from vocsmooth.settings import to_dict
+from vocsmooth.views.card import CARD_NAME, describe
 
 
 def read_sound_index(root: Path) -> Index | None:

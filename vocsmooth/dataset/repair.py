@@ -14,28 +14,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from vocsmooth.dataset.make import ShardTask, finish_shards, package_versions
+from vocsmooth.dataset.plan import describe_textures, make_plan
+from vocsmooth.dataset.recover import find_records, read_sound_index, read_sound_plan, write_records
+from vocsmooth.dataset.verify import Verification, verify_dataset
 from vocsmooth.errors import DatasetError, InputError
 from vocsmooth.files import remove_leftovers, sha256_file
-from vocsmooth.index import (
-    INDEX_NAME,
-    PLAN_NAME,
-    ImageEntry,
-    Index,
-    LeftOutEntry,
-    Plan,
-    Sidecar,
-    refuse_archive,
-)
-from vocsmooth.plan import describe_textures, make_plan
-from vocsmooth.recipe import Recipe
-from vocsmooth.records import find_records, read_sound_index, read_sound_plan, write_records
+from vocsmooth.maps.recipe import Recipe
+from vocsmooth.maps.textures import TextureSource, open_textures
 from vocsmooth.settings import digest, from_dict
-from vocsmooth.shard_runs import finish_shards
-from vocsmooth.shard_task import ShardTask, package_versions
-from vocsmooth.textures import TextureSource, open_textures
-from vocsmooth.verify import Verification, verify_dataset
-from vocsmooth.voc import Photograph, find_tree, list_photographs
-from vocsmooth.workers import available_cores, local_runner, sigterm_interrupts
+from vocsmooth.shards.entries import ImageEntry, Index, LeftOutEntry, Plan, Sidecar
+from vocsmooth.shards.index import INDEX_NAME, PLAN_NAME, refuse_archive
+from vocsmooth.sources.voc import Photograph, find_tree, list_photographs
+from vocsmooth.workers.processes import available_cores, local_runner, sigterm_interrupts
 
 WORKSHOP_NAME = ".repair"
 """Folder in that of the dataset where shards are made, until they are known to be right."""

@@ -10,14 +10,22 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from vocsmooth.card import CARD_NAME
+from vocsmooth.dataset.check import CheckTask, Problem, check_shard
+from vocsmooth.dataset.journal import (
+    JOURNAL_NAME,
+    identity_of,
+    note_whole,
+    promise_of,
+    read_journal,
+    remove_journal,
+)
+from vocsmooth.dataset.plan import plan_digest
 from vocsmooth.errors import DatasetError, InputError
-from vocsmooth.index import (
+from vocsmooth.settings import to_dict
+from vocsmooth.shards.entries import Index, Plan, Sidecar
+from vocsmooth.shards.index import (
     INDEX_NAME,
     PLAN_NAME,
-    Index,
-    Plan,
-    Sidecar,
     assemble_index,
     read_index,
     read_plan,
@@ -26,20 +34,10 @@ from vocsmooth.index import (
     sidecar_path,
     to_bytes,
 )
-from vocsmooth.journal import (
-    JOURNAL_NAME,
-    identity_of,
-    note_whole,
-    promise_of,
-    read_journal,
-    remove_journal,
-)
-from vocsmooth.mapped_shard import parts_of
-from vocsmooth.plan import plan_digest
-from vocsmooth.settings import to_dict
-from vocsmooth.shard_check import CheckTask, Problem, check_shard
-from vocsmooth.shard_writer import recipe_text
-from vocsmooth.workers import WorkerDied, available_cores, run_tasks, sigterm_interrupts
+from vocsmooth.shards.listing import parts_of
+from vocsmooth.shards.writer import recipe_text
+from vocsmooth.views.card import CARD_NAME
+from vocsmooth.workers.processes import WorkerDied, available_cores, run_tasks, sigterm_interrupts
 
 
 @dataclass(frozen=True, kw_only=True)

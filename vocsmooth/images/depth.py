@@ -11,21 +11,25 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
+from vocsmooth.arrays import Pixels
 from vocsmooth.errors import InputError
 
-Pixels = NDArray[np.unsignedinteger[Any]]
-"""uint8 or uint16."""
-
 _TIFF_BITS_PER_SAMPLE = 258
+
 _TIFF_PHOTOMETRIC = 262
+
 _TIFF_SAMPLE_FORMAT = 339
+
 _TIFF_WHITE_IS_ZERO = 0
+
 _TIFF_SIGNED = 2
+
 _TWELVE_BITS = 12
+
 _PNG_GREY_ALPHA = 4
+
 _ROWS = 256  # worked on at a time
 
 

@@ -8,16 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vocsmooth.errors import InputError
-from vocsmooth.image_writing import FORMATS
+from vocsmooth.images.finding import _find
+from vocsmooth.images.writing import FORMATS
 from vocsmooth.settings import nearest
-
-_READ_ONLY = (
-    ".gif", ".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".jp2", ".j2k", ".jpe", ".jfif",
-    ".heic", ".heif",
-)  # fmt: skip
-IMAGE_SUFFIXES = frozenset((*FORMATS, *_READ_ONLY))
-"""Endings, in any case, by which files are found in folders; a file named itself may have any.
-HEIC is among them, which cannot be read: a telephone's photographs are not passed over silently."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,39 +84,6 @@ def plan(
             tasks[task.source, task.destination] = task  # the same file given twice is one task
     _refuse_collisions(tasks.values())
     return list(tasks.values())
-
-
-def _find(given: Path, out: Path) -> list[tuple[Path, Path]]:
-    """Return (file, path under the output folder) for a file or for all images in a folder."""
-    if not given.is_dir():
-        if not (given.exists() or given.is_symlink()):
-            raise InputError(f"No file or folder {given}.")
-        return [(given, Path(given.name))]
-    found = []
-    for folder, subfolders, files in os.walk(given, onerror=_refuse_folder):
-        here = Path(folder)
-        subfolders[:] = [
-            name
-            for name in subfolders
-            if not name.startswith(".") and os.path.realpath(here / name) != os.path.realpath(out)
-        ]
-        # A folder or link named like an image is taken for one and reported when it is read.
-        names = [name for name in subfolders + files if _looks_like_an_image(name)]
-        found += [(here / name, (here / name).relative_to(given)) for name in names]
-    if not found:
-        endings = " ".join(sorted(IMAGE_SUFFIXES))
-        raise InputError(f"No images in {given}; looked for files ending in {endings}.")
-    return sorted(found)
-
-
-def _looks_like_an_image(name: str) -> bool:
-    """Whether a name in a folder has the ending of an image and is not hidden."""
-    return not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES
-
-
-def _refuse_folder(error: OSError) -> None:
-    """Stop before starting when a folder cannot be listed: its images would be missed silently."""
-    raise InputError(f"{error.filename}: cannot be listed: {error.strerror}.")
 
 
 def _own_ending(path: Path) -> str:

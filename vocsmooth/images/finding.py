@@ -3,10 +3,34 @@
 from __future__ import annotations
 
 import glob
+import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from vocsmooth.errors import InputError
+from vocsmooth.images.writing import FORMATS
+
+_READ_ONLY = (
+    ".gif", ".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".jp2", ".j2k", ".jpe", ".jfif",
+    ".heic", ".heif",
+)  # fmt: skip
+
+IMAGE_SUFFIXES = frozenset((*FORMATS, *_READ_ONLY))
+"""Endings, in any case, by which files are found in folders; a file named itself may have any.
+HEIC is among them, which cannot be read: a telephone's photographs are not passed over silently."""
+
+_SHOWN = 5
+
+
+class Pair(NamedTuple):
+    """An image, and what it is compared with."""
+
+    name: str
+    """Path under the folder, without the ending."""
+    image: Path
+    label: Path
+
 
 LIST = "-"
 """Stands for a list of paths, one a line, on standard input."""
@@ -57,3 +81,81 @@ def _matches(word: str) -> list[Path]:
             raise InputError(f"Nothing matches {word!r}.")
         return [Path(name) for name in found]
     return [path]
+
+
+def _find(given: Path, out: Path) -> list[tuple[Path, Path]]:
+    """Return (file, path under the output folder) for a file or for all images in a folder."""
+    if not given.is_dir():
+        if not (given.exists() or given.is_symlink()):
+            raise InputError(f"No file or folder {given}.")
+        return [(given, Path(given.name))]
+    found = []
+    for folder, subfolders, files in os.walk(given, onerror=_refuse_folder):
+        here = Path(folder)
+        subfolders[:] = [
+            name
+            for name in subfolders
+            if not name.startswith(".") and os.path.realpath(here / name) != os.path.realpath(out)
+        ]
+        # A folder or link named like an image is taken for one and reported when it is read.
+        names = [name for name in subfolders + files if _looks_like_an_image(name)]
+        found += [(here / name, (here / name).relative_to(given)) for name in names]
+    if not found:
+        endings = " ".join(sorted(IMAGE_SUFFIXES))
+        raise InputError(f"No images in {given}; looked for files ending in {endings}.")
+    return sorted(found)
+
+
+def _looks_like_an_image(name: str) -> bool:
+    """Whether a name in a folder has the ending of an image and is not hidden."""
+    return not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES
+
+
+def _refuse_folder(error: OSError) -> None:
+    """Stop before starting when a folder cannot be listed: its images would be missed silently."""
+    raise InputError(f"{error.filename}: cannot be listed: {error.strerror}.")
+
+
+def pair_by_name(images: Path, labels: Path) -> list[Pair]:
+    """Pair the images of two folders by their paths in them; endings may differ.
+
+    Returns
+    -------
+    list of Pair
+        Sorted by name.
+
+    Raises
+    ------
+    InputError
+        A folder is missing or holds no image, a name stands for two files, or an image on either
+        side has no partner (the message names them).
+    """
+    found, wanted = _by_name(images), _by_name(labels)
+    alone = [
+        *(str(found[name]) for name in sorted(found.keys() - wanted.keys())),
+        *(str(wanted[name]) for name in sorted(wanted.keys() - found.keys())),
+    ]
+    if alone:
+        more = f" and {len(alone) - _SHOWN} more" if len(alone) > _SHOWN else ""
+        raise InputError(
+            f"Without a partner of the same name in the other folder: {', '.join(alone[:_SHOWN])}"
+            f"{more}. Every image needs its label, and every label its image."
+        )
+    return [Pair(name, found[name], wanted[name]) for name in sorted(found)]
+
+
+def _by_name(folder: Path) -> dict[str, Path]:
+    """Return the images in a folder and its sub-folders by their paths without endings."""
+    if not folder.is_dir():
+        raise InputError(f"No folder {folder}.")
+    found: dict[str, Path] = {}
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() not in IMAGE_SUFFIXES or path.name.startswith("."):
+            continue
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        if name in found:
+            raise InputError(f"{found[name]} and {path} have the same name; keep one of them.")
+        found[name] = path
+    if not found:
+        raise InputError(f"No images in {folder}.")
+    return found

@@ -17,15 +17,16 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from vocsmooth.arrays import Pixels, to_float, to_uint
 from vocsmooth.errors import ConvergenceError, InputError, VocsmoothError
-from vocsmooth.file_tasks import Task
-from vocsmooth.image_writing import write_picture
-from vocsmooth.images import MAX_PIXELS, Picture, read_picture, to_float, to_uint
-from vocsmooth.planes import Pixels
-from vocsmooth.workers import WorkerDied, run_tasks
+from vocsmooth.images.destinations import Task
+from vocsmooth.images.reading import MAX_PIXELS, Picture, read_picture
+from vocsmooth.images.writing import write_picture
+from vocsmooth.workers.processes import WorkerDied, run_tasks
 
 FloatSmoother: TypeAlias = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """Takes ``(H, W)`` or ``(H, W, 3)`` float32 in [0, 1] and returns the same shape."""
+
 PixelSmoother: TypeAlias = Callable[[Pixels], tuple[Pixels, NDArray[np.uint8] | None]]
 """Takes ``(H, W)`` or ``(H, W, 3)`` uint8 or uint16, and returns the same shape and type, and the
 edges (H, W), needed only for tasks that ask for them."""

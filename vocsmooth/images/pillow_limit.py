@@ -14,7 +14,9 @@ from typing import BinaryIO
 from PIL import Image
 
 _lock = threading.Lock()
+
 _allowed: list[int] = []  # pixels, by those who read now
+
 _before: list[int | None] = []  # Pillow's limit while somebody reads
 
 

@@ -25,17 +25,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from vocsmooth.arrays import Pixels, to_8_bit
 from vocsmooth.errors import InputError
-from vocsmooth.pillow_limit import allowing, open_header
-from vocsmooth.planes import Pixels, bits_per_channel, split_planes
-from vocsmooth.voc import VOC_CLASSES, VOC_PALETTE, VOID
+from vocsmooth.images.depth import bits_per_channel, split_planes
+from vocsmooth.images.pillow_limit import allowing, open_header
 
 MAX_PIXELS = 200_000_000
 """Default limit on width times height: a 200-megapixel picture is 2.4 GB as float32 RGB."""
@@ -63,7 +62,9 @@ DECODER_ERRORS = (
 """What decoders raise when a damaged file feeds them nonsense."""
 
 _ORIENTATION = 0x0112
+
 _TIFF_MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
 _HEIF_MAGICS = tuple(b"ftyp" + brand for brand in (b"heic", b"heix", b"mif1", b"msf1", b"hevc"))
 
 
@@ -124,64 +125,6 @@ def read_rgb(path: Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
         raise InputError(f"{path}: is partly transparent; put it on a background first.")
     pixels = to_8_bit(picture.pixels)
     return pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, np.newaxis], 3, axis=2)
-
-
-def read_mask(path: Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
-    """Read a segmentation mask as ``(H, W)`` uint8 class indices, 0 to 20 or 255 (void).
-
-    Palette images give their indices, grey ones their values, whatever colours the palette shows.
-    RGB masks drawn in VOC's colours are turned back into indices.
-
-    Raises
-    ------
-    InputError
-        The file cannot be read, is a JPEG (which changes values), or holds a value or colour that
-        is no VOC class.
-    """
-    with _opened(path, max_pixels) as image:
-        if image.format in ("JPEG", "MPO"):
-            raise InputError(f"{path}: a mask must not be a JPEG, which changes values; use PNG.")
-        bits = bits_per_channel(path, image)
-        image.load()
-        if image.mode == "RGB":
-            return _indices_of_colors(path, np.asarray(image))
-        if image.mode not in ("P", "L"):
-            raise InputError(
-                f"{path}: a mask must be a palette or 8-bit grey image of class indices, "
-                f"got mode {image.mode}."
-            )
-        mask = np.array(image)
-        if image.mode == "L" and bits < 8:
-            mask //= 255 // (2**bits - 1)  # Pillow stretches 2 and 4 bits to 0..255
-    _check_classes(path, mask)
-    return mask
-
-
-def to_float(pixels: Pixels) -> NDArray[np.float32]:
-    """Map uint8 or uint16 to float32 in [0, 1]; `to_uint` brings every value back exactly."""
-    return np.divide(pixels, np.iinfo(pixels.dtype).max, dtype=np.float32)
-
-
-def to_uint(image: NDArray[np.floating[Any]], dtype: np.dtype[Any] | type) -> Pixels:
-    """Clip to [0, 1], scale to the range of uint8 or uint16, and round to the nearest.
-
-    Raises
-    ------
-    ValueError
-        A value is NaN or infinite.
-    """
-    if not np.isfinite(image).all():
-        raise ValueError("an image with NaN or infinite values cannot be stored as integers.")
-    scaled = np.clip(image, 0, 1) * image.dtype.type(np.iinfo(dtype).max)
-    rounded: Pixels = np.rint(scaled, out=scaled).astype(dtype)
-    return rounded
-
-
-def to_8_bit(pixels: Pixels) -> NDArray[np.uint8]:
-    """Round uint16 to uint8 (65535 is 255); uint8 is returned as it is."""
-    if pixels.dtype == np.uint8:
-        return pixels.astype(np.uint8, copy=False)
-    return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
 @contextmanager
@@ -248,36 +191,3 @@ def _turned(array: Pixels, orientation: int) -> Pixels:
 def _is_profile_for(pixels: Pixels, icc: bytes) -> bool:
     """Whether an ICC profile is for the colour space of the pixels (bytes 16 to 19 name it)."""
     return icc[16:20] == (b"RGB " if pixels.ndim == 3 else b"GRAY")
-
-
-def _indices_of_colors(path: Path, colors: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Turn a mask drawn in VOC's colours into class indices."""
-    legal = np.array([*range(len(VOC_CLASSES)), VOID], np.uint8)
-    weights = np.array([1 << 16, 1 << 8, 1], np.uint32)
-    keys = VOC_PALETTE[legal].astype(np.uint32) @ weights
-    order = np.argsort(keys)
-    values = colors.astype(np.uint32) @ weights
-    place = np.searchsorted(keys, values, sorter=order).clip(max=len(keys) - 1)
-    found = keys[order][place] == values
-    if not found.all():
-        color = tuple(int(v) for v in colors[~found][0])
-        raise InputError(
-            f"{path}: RGB mask with the colour {color}, which is no VOC class "
-            f"({np.count_nonzero(~found)} pixels with such colours); "
-            "save it as a palette or grey PNG of class indices."
-        )
-    indices: NDArray[np.uint8] = legal[order][place]
-    return indices
-
-
-def _check_classes(path: Path, mask: NDArray[np.uint8]) -> None:
-    """Refuse a mask with a value that is neither a class nor void."""
-    counts = np.bincount(mask.ravel(), minlength=256)
-    counts[[*range(len(VOC_CLASSES)), VOID]] = 0
-    wrong = np.flatnonzero(counts)
-    if len(wrong):
-        more = f" (and {len(wrong) - 1} more such values)" if len(wrong) > 1 else ""
-        raise InputError(
-            f"{path}: mask value {wrong[0]} in {counts[wrong[0]]} pixels{more} is no VOC class; "
-            f"expected 0 to {len(VOC_CLASSES) - 1}, or {VOID} for void."
-        )

@@ -17,10 +17,10 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
+from vocsmooth.arrays import Pixels, to_8_bit
 from vocsmooth.errors import InputError
 from vocsmooth.files import write_atomically
-from vocsmooth.images import DECODER_ERRORS, Picture, to_8_bit
-from vocsmooth.planes import Pixels
+from vocsmooth.images.reading import DECODER_ERRORS, Picture
 from vocsmooth.settings import nearest
 
 FORMATS = {
@@ -35,8 +35,11 @@ FORMATS = {
 """File name endings that can be written."""
 
 _OPAQUE_FORMATS = ("JPEG", "BMP")
+
 _DEEP_FORMATS = ("PNG", "TIFF")
+
 _ROWS = 256  # compressed at a time
+
 _PNG_COLOR_TYPE = {1: 0, 2: 4, 3: 2, 4: 6}  # by channels: grey, grey + alpha, RGB, RGBA
 
 

@@ -10,11 +10,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vocsmooth.operators import smooth
-from vocsmooth.recipe import Labels, Operator
-from vocsmooth.voc import VOID
+from vocsmooth.classes import VOID
+from vocsmooth.maps.recipe import Labels, Operator
+from vocsmooth.operators.table import smooth
 
 Image = NDArray[np.float32]
+
 Flags = NDArray[np.bool_]
 
 REACH = 3

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -10,11 +9,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from vocsmooth.edges import find_edges
+from vocsmooth.arrays import to_float, to_uint
+from vocsmooth.classes import VOID
 from vocsmooth.errors import ConvergenceError, InputError
 from vocsmooth.files import sha256_file
-from vocsmooth.images import read_mask, read_rgb, to_float, to_uint
-from vocsmooth.labels import (
+from vocsmooth.images.reading import read_rgb
+from vocsmooth.maps.labels import (
     Choice,
     Structure,
     boundary_kept,
@@ -22,39 +22,14 @@ from vocsmooth.labels import (
     energy_left,
     find_structure,
 )
-from vocsmooth.operators import smooth
-from vocsmooth.recipe import Negative, Recipe
+from vocsmooth.maps.recipe import Negative, Recipe
+from vocsmooth.maps.textures import TextureSource, draw_fields
+from vocsmooth.operators.edges import find_edges
+from vocsmooth.operators.table import smooth
 from vocsmooth.settings import to_dict
-from vocsmooth.textures import TextureSource, draw_fields
-from vocsmooth.voc import VOID, Photograph
-
-Pixels = NDArray[np.uint8]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImageMaps:
-    """All maps of one photograph (H x W) with its K texture-enhanced inputs."""
-
-    id: str
-    """The photograph's id."""
-    split: str
-    """The split it belongs to."""
-    label: Pixels
-    """(H, W, 3) structure image."""
-    edge: Pixels
-    """(H, W), 1 on edges of the label, else 0."""
-    mask: Pixels
-    """(H, W) classes 0..20, 255 void; all void in a tree without masks."""
-    image_negatives: Mapping[str, Pixels]
-    """(H, W, 3) by name: negatives of the photograph or the label."""
-    inputs: Pixels
-    """(K, H, W, 3), exactly clip(label + texture, 0, 255)."""
-    textures: NDArray[np.int16]
-    """(K, H, W) grey texture fields, or (K, H, W, 3) when the recipe asks for colour."""
-    input_negatives: Mapping[str, Pixels]
-    """(K, H, W, 3) by name: negatives of the inputs."""
-    provenance: dict[str, Any]
-    """Plain dicts, lists and scalars: source files, operator, scores, textures, checks."""
+from vocsmooth.shards.writer import ImageMaps, Pixels
+from vocsmooth.sources.masks import read_mask
+from vocsmooth.sources.voc import Photograph
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,12 +81,6 @@ def make_maps(
         # Only an InputError knows which file it is about.
         where = "" if isinstance(error, InputError) else f"{photo.image}: "
         return LeftOut(id=photo.id, split=photo.split, kind="error", reason=f"{where}{error}")
-
-
-def failed_checks(provenance: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the names of the negatives that are not worse than the label where they should be."""
-    checks = provenance.get("negatives", {})
-    return tuple(name for name, check in checks.items() if check["worse"] is False)
 
 
 def _make_maps(photo: Photograph, recipe: Recipe, textures: TextureSource) -> ImageMaps | LeftOut:

@@ -10,6 +10,7 @@ from scipy import fft
 from scipy.spatial import cKDTree
 
 Tile = NDArray[np.float64]
+
 TileMaker = Callable[[np.random.Generator], Tile]
 
 SIZE = 256
@@ -17,7 +18,6 @@ SIZE = 256
 
 CONTRAST = 32.0
 """Standard deviation of a tile, in grey levels."""
-
 
 _SHADING = 16.0
 

@@ -13,9 +13,10 @@ from typing import Any, Literal
 import numpy as np
 
 from vocsmooth.errors import InputError
-from vocsmooth.operators import check_params, smooth
+from vocsmooth.operators.table import check_params, smooth
 from vocsmooth.settings import load_toml, nearest
-from vocsmooth.voc import read_ids
+from vocsmooth.shards.schema import BASE_MAPS
+from vocsmooth.sources.voc import read_ids
 
 Params = dict[str, Any]
 """Keyword arguments of an operator: numbers or names."""
@@ -257,3 +258,13 @@ def _bundled(name: str) -> Path:
     if name not in names:
         raise InputError(f"No recipe {name!r}: no such file and not bundled.{nearest(name, names)}")
     return folder / f"{name}.toml"
+
+
+def maps_of(recipe: Recipe) -> dict[str, dict[str, int]]:
+    """Return the channels of every map that `recipe` asks for, by group and name."""
+    maps = {group: dict(names) for group, names in BASE_MAPS.items()}
+    if recipe.textures.color:
+        maps["samples"]["texture"] = 3
+    for negative in recipe.negatives:
+        maps["samples" if negative.of == "input" else "images"][negative.name] = 3
+    return maps

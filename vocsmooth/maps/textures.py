@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +13,21 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from vocsmooth.edges import luminance
 from vocsmooth.errors import InputError
 from vocsmooth.files import sha256_file
-from vocsmooth.images import read_rgb
-from vocsmooth.procedural import FAMILIES, draw_tile
-from vocsmooth.recipe import Textures
+from vocsmooth.images.reading import read_rgb
+from vocsmooth.maps.procedural import FAMILIES, draw_tile
+from vocsmooth.maps.recipe import Textures
+from vocsmooth.operators.edges import luminance
+from vocsmooth.seeds import generator
 from vocsmooth.settings import to_dict
+from vocsmooth.sources.photographs import bundled_folder
 
 BUNDLED = ("brick.png", "grass.png", "gravel.png")
 """Photographs that scikit-image carries in its wheel (all three CC0)."""
 
 _SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+
 _OVERLAP = 0.125  # share of a photographic tile's side that is blended away to make it seamless
 
 
@@ -97,22 +98,6 @@ def open_textures(folder: Path | None = None, *, procedural: bool = False) -> Te
         photographs=tuple(zip(names, hashes, strict=True)),
         families=tuple(FAMILIES) if procedural else (),
     )
-
-
-def generator(seed: int, key: str, number: int) -> np.random.Generator:
-    """Return the random generator of one input: it depends on nothing but the arguments.
-
-    Parameters
-    ----------
-    seed : int
-        The recipe's seed, not negative.
-    key : str
-        A photograph's id or a texture's name.
-    number : int
-        Which input of the photograph, from 0.
-    """
-    word = int.from_bytes(hashlib.sha256(key.encode()).digest(), "big")
-    return np.random.Generator(np.random.Philox(np.random.SeedSequence((seed, word, number))))
 
 
 def draw_fields(
@@ -251,8 +236,3 @@ def _read_tile(path: Path, digest: str) -> NDArray[np.float32]:
     tile = luminance(read_rgb(path))
     tile.flags.writeable = False
     return tile
-
-
-def bundled_folder() -> Path:
-    """Return the folder of the photographs in the installed scikit-image."""
-    return Path(str(resources.files("skimage"))) / "data"

@@ -15,15 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vocsmooth.arrays import FloatImage, as_channels, check_count, check_image, check_number, like
-from vocsmooth.edges import LUMA_WEIGHTS
+from vocsmooth.classes import VOC_CLASSES, VOID
+from vocsmooth.operators.edges import LUMA_WEIGHTS
 from vocsmooth.settings import nearest
-from vocsmooth.voc import VOC_CLASSES, VOID
 
 _EDGE_SIGMA = 1.0  # pixels
+
 _SURROUND = 1.6  # ratio of the two sigmas, as in the paper
+
 _EDGE_SENSITIVITY = 0.98
+
 _EDGE_SHARPNESS = 300.0  # the paper's 0.75 to 5, for luminances up to 1 instead of 100
+
 _STEP_SHARPNESS = 3.0
+
 _OVERSHOOT = 0.25
 
 

@@ -20,10 +20,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vocsmooth import kernels
 from vocsmooth.arrays import FloatImage, as_channels, check_count, check_image, check_number, like
+from vocsmooth.operators import kernels
 
 Plane = NDArray[np.float64]
+
 Planes = NDArray[np.float64]
 
 SMALLEST_EPS = 1e-12

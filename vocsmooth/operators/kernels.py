@@ -28,8 +28,11 @@ Flat = NDArray[np.floating[Any]]
 """The pixels of a padded plane, row after row; float32 for the kernels."""
 
 VECTOR_BYTES = 64
+
 L0_STRIP = 16  # STRIP of l0.c
+
 L0_TURN = 1.2  # how many times as costly the DFTs of columns must be to exchange them with rows
+
 PAIRS_RUN = 4096  # pixels whose rows of a window fit in a core's second-level cache
 
 _int, _float, _double, _pointer = ctypes.c_int, ctypes.c_float, ctypes.c_double, ctypes.c_void_p
@@ -139,7 +142,7 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
 
 def _load() -> ctypes.CDLL | None:
     """Load the library beside this file, if it was built and fits this machine."""
-    spec = importlib.util.find_spec("vocsmooth._kernels")
+    spec = importlib.util.find_spec("vocsmooth.operators._kernels")
     if spec is None or spec.origin is None:
         return None
     try:

@@ -18,9 +18,9 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from vocsmooth import kernels
 from vocsmooth.arrays import FloatImage, as_channels, check_image, check_number, like
-from vocsmooth.kernels import Planes
+from vocsmooth.operators import kernels
+from vocsmooth.operators.kernels import Planes
 
 BETA_MAX = 1e5
 

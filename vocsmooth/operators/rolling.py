@@ -22,8 +22,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vocsmooth import kernels
 from vocsmooth.arrays import FloatImage, as_channels, check_count, check_image, check_number, like
+from vocsmooth.operators import kernels
 
 Flat = NDArray[np.floating[Any]]
 

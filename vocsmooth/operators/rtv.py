@@ -6,16 +6,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vocsmooth import kernels, multigrid
-from vocsmooth.arrays import (
-    FloatImage,
-    as_channels,
-    check_count,
-    check_image,
-    check_number,
-    like,
-)
-from vocsmooth.kernels import Couplings, Planes
+from vocsmooth.arrays import FloatImage, as_channels, check_count, check_image, check_number, like
+from vocsmooth.operators import kernels
+from vocsmooth.operators.kernels import Couplings, Planes
+from vocsmooth.operators.multigrid import solver as multigrid
 
 LARGEST_COUPLING = 1e12
 """Couplings and their products must fit float32."""

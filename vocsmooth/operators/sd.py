@@ -26,15 +26,20 @@ from vocsmooth.arrays import FloatImage, as_channels, check_count, check_image, 
 from vocsmooth.errors import ConvergenceError
 
 Planes = NDArray[np.float64]
+
 Floats = NDArray[np.float32]
+
 Index = tuple[EllipsisType, slice, slice]
 
 TOLERANCE = 1e-5
 """Bound on the largest error of each step's solution."""
 
 _MAX_CYCLES = 10_000
+
 _SINGLE_PRECISION_GAIN = 1e-4  # how far gradients reduce a residual before it is found anew
+
 _SMALLEST_WEIGHT = 1e-5  # the authors' program adds it to both factors
+
 _NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (1, -1))  # half of the 8; pairs work both ways
 
 # The authors' RGB to Lab: Rec. 709 gamma, CIE 1931 and D65.
@@ -45,6 +50,7 @@ _XYZ_FROM_RGB = np.array(
         [0.019334, 0.119193, 0.950227],
     ]
 )
+
 _WHITE = np.array([0.950456, 1.0, 1.088754])
 
 

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 from vocsmooth.arrays import FloatImage
-from vocsmooth.guided import guided_filter
-from vocsmooth.ils import ils_smooth
-from vocsmooth.l0 import l0_smooth
-from vocsmooth.rolling import rolling_guidance_filter
-from vocsmooth.rtv import rtv_smooth
-from vocsmooth.sd import sd_filter
+from vocsmooth.operators.guided import guided_filter
+from vocsmooth.operators.ils import ils_smooth
+from vocsmooth.operators.l0 import l0_smooth
+from vocsmooth.operators.rolling import rolling_guidance_filter
+from vocsmooth.operators.rtv import rtv_smooth
+from vocsmooth.operators.sd import sd_filter
 from vocsmooth.settings import nearest
 
 OPERATORS: dict[str, Callable[..., FloatImage]] = {

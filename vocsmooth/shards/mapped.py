@@ -7,78 +7,17 @@ import mmap
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from vocsmooth.errors import DatasetError
-from vocsmooth.index import ImageEntry, Index, ShardEntry
-from vocsmooth.shard_schema import Layout, Maps, read_layout
+from vocsmooth.shards.listing import Part
+from vocsmooth.shards.schema import Maps, read_layout
 
 _ANNOUNCED_BATCHES = 64
-
-
-@dataclass(frozen=True, kw_only=True)
-class Part:
-    """One shard of a split, as the index describes it."""
-
-    entry: ShardEntry
-    ids: tuple[str, ...]
-    shapes: NDArray[np.int64]
-    samples: tuple[int, ...]
-
-    def per_sample(self, values: ArrayLike) -> NDArray[Any]:
-        """Repeat what there is one of per image once for each of its samples."""
-        return np.repeat(np.asarray(values), self.samples, axis=0)
-
-    def image_starts(self) -> NDArray[np.int64]:
-        """Return where each sample's image starts in the maps of the images."""
-        return self.per_sample(_starts(self.shapes.prod(axis=1)))
-
-    def sample_starts(self) -> NDArray[np.int64]:
-        """Return where each sample starts in the maps of the samples."""
-        return _starts(self.per_sample(self.shapes.prod(axis=1)))
-
-    def matches(self, layout: Layout) -> bool:
-        """Return whether a shard's own tables say what the index says."""
-        counts = np.bincount(layout.sample_image, minlength=len(layout.ids))
-        return (
-            layout.ids == self.ids
-            and np.array_equal(layout.shapes, self.shapes)
-            and tuple(counts.tolist()) == self.samples
-            and bool((np.diff(layout.sample_image) >= 0).all())
-        )
-
-
-def parts_of(index: Index, split: str) -> list[Part]:
-    """Return the shards of one split with their images."""
-    images: dict[str, list[ImageEntry]] = {entry.name: [] for entry in index.shards}
-    for image in index.images:
-        if image.shard not in images:
-            raise DatasetError(
-                f"The index puts {image.id!r} into an unknown shard {image.shard!r}."
-            )
-        images[image.shard].append(image)
-    return [
-        Part(
-            entry=entry,
-            ids=tuple(image.id for image in images[entry.name]),
-            shapes=np.array(
-                [(image.height, image.width) for image in images[entry.name]], np.int64
-            ).reshape(-1, 2),
-            samples=tuple(image.samples for image in images[entry.name]),
-        )
-        for entry in index.shards
-        if entry.split == split
-    ]
-
-
-def _starts(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return where each item starts if they follow each other."""
-    return np.cumsum(lengths) - lengths
 
 
 class MappedShard:

@@ -24,16 +24,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vocsmooth.errors import DatasetError
-from vocsmooth.index import ShardEntry
-from vocsmooth.shard_schema import TABLES, Layout, Maps, map_dtype
+from vocsmooth.shards.entries import ShardEntry
+from vocsmooth.shards.schema import TABLES, Layout, Maps, map_dtype
 
 ARCHIVE_FORMAT = "voc-smooth-archive"
 """Value of the attribute `format` of an archived shard."""
+
 ARCHIVE_VERSION = 1
 """Version of the form described above."""
 
 _CHUNK = 1 << 18
 """Pixels in a chunk: small enough for HDF5's cache, large enough for gzip."""
+
 _LEVEL = 6
 
 

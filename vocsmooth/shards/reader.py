@@ -11,12 +11,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vocsmooth.errors import DatasetError
-from vocsmooth.index import Index, read_index
-from vocsmooth.mapped_shard import DiskWatch, MappedShard, parts_of
-from vocsmooth.shard_schema import BASE_MAPS, Maps, map_dtype
+from vocsmooth.shards.entries import Index
+from vocsmooth.shards.index import read_index
+from vocsmooth.shards.listing import parts_of
+from vocsmooth.shards.mapped import DiskWatch, MappedShard
+from vocsmooth.shards.schema import BASE_MAPS, Maps, map_dtype
 
 _LINE = 64
 """Bytes of a cache line, to which the arrays of a batch are aligned."""
+
 _MAX_OPEN = 256
 """Shards that a process keeps mapped; each takes a file descriptor."""
 

@@ -12,12 +12,11 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from vocsmooth.errors import DatasetError, InputError
-from vocsmooth.files import is_temporary, write_atomically
-from vocsmooth.index import ImageEntry, Index
-from vocsmooth.mapped_shard import Part, parts_of
-from vocsmooth.shard_schema import Layout, Maps, read_layout
-from vocsmooth.workers import WorkerDied, available_cores, run_tasks, sigterm_interrupts
+from vocsmooth.errors import DatasetError
+from vocsmooth.shards.entries import ImageEntry, Index
+from vocsmooth.shards.listing import Part, parts_of
+from vocsmooth.shards.schema import Layout, Maps, read_layout
+from vocsmooth.workers.processes import WorkerDied, available_cores, run_tasks, sigterm_interrupts
 
 Result = TypeVar("Result")
 
@@ -115,26 +114,6 @@ def list_shards(root: Path, index: Index) -> list[IndexedShard]:
         for split in index.splits
         for part in parts_of(index, split)
     ]
-
-
-def claim_folder(out: Path, note: Path, content: bytes) -> None:
-    """Take a folder for results; the file `note` in it, written first, says what they belong to.
-
-    Raises
-    ------
-    InputError
-        `out` is no folder, or holds other files and not this note.
-    """
-    if out.exists() and not out.is_dir():
-        raise InputError(f"--out {out} is a file; give a folder.")
-    others = sorted(path.name for path in out.glob("*") if not is_temporary(path))
-    if others and not (note.is_file() and note.read_bytes() == content):
-        raise InputError(
-            f"--out {out} holds other files ({', '.join(others[:3])}); "
-            "give a new or empty folder, or that of an earlier run with the same dataset."
-        )
-    note.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(note, content)
 
 
 def run_on_shards(

@@ -27,10 +27,13 @@ from vocsmooth.errors import DatasetError
 
 FORMAT = "voc-smooth"
 """Value of the key or attribute `format` of everything in a dataset folder."""
+
 VERSION = 1
 """Version of the layout described above and of the JSON files beside the shards."""
+
 ALIGNMENT = 4096
 """Datasets of at least this many bytes start at multiples of it: one page."""
+
 ID_DTYPE = np.dtype("S64")
 """Ids are UTF-8, padded with zero bytes."""
 
@@ -48,6 +51,7 @@ TABLES: dict[str, dict[str, np.dtype[Any]]] = {
     "samples": {"image": np.dtype("<i4"), "start": np.dtype("<i8")},
 }
 """Types of the tables that say which pixels are whose."""
+
 _MAX_ATTRIBUTE_BYTES = 1 << 24
 
 

@@ -4,26 +4,43 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from vocsmooth.recipe import Recipe
-from vocsmooth.samples import ImageMaps
-from vocsmooth.shard_schema import ALIGNMENT, BASE_MAPS, FORMAT, ID_DTYPE, VERSION, Maps, map_dtype
+from vocsmooth.shards.schema import ALIGNMENT, FORMAT, ID_DTYPE, VERSION, Maps, map_dtype
+
+Pixels = NDArray[np.uint8]
 
 
-def maps_of(recipe: Recipe) -> dict[str, dict[str, int]]:
-    """Return the channels of every map that `recipe` asks for, by group and name."""
-    maps = {group: dict(names) for group, names in BASE_MAPS.items()}
-    if recipe.textures.color:
-        maps["samples"]["texture"] = 3
-    for negative in recipe.negatives:
-        maps["samples" if negative.of == "input" else "images"][negative.name] = 3
-    return maps
+@dataclass(frozen=True, kw_only=True)
+class ImageMaps:
+    """All maps of one photograph (H x W) with its K texture-enhanced inputs."""
+
+    id: str
+    """The photograph's id."""
+    split: str
+    """The split it belongs to."""
+    label: Pixels
+    """(H, W, 3) structure image."""
+    edge: Pixels
+    """(H, W), 1 on edges of the label, else 0."""
+    mask: Pixels
+    """(H, W) classes 0..20, 255 void; all void in a tree without masks."""
+    image_negatives: Mapping[str, Pixels]
+    """(H, W, 3) by name: negatives of the photograph or the label."""
+    inputs: Pixels
+    """(K, H, W, 3), exactly clip(label + texture, 0, 255)."""
+    textures: NDArray[np.int16]
+    """(K, H, W) grey texture fields, or (K, H, W, 3) when the recipe asks for colour."""
+    input_negatives: Mapping[str, Pixels]
+    """(K, H, W, 3) by name: negatives of the inputs."""
+    provenance: dict[str, Any]
+    """Plain dicts, lists and scalars: source files, operator, scores, textures, checks."""
 
 
 def recipe_text(recipe: dict[str, Any]) -> str:

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vocsmooth.images import read_rgb
-from vocsmooth.sample_masks import make_mask
-from vocsmooth.structures import draw_rims
-from vocsmooth.textures import bundled_folder
-from vocsmooth.tree_writing import Entry, write_tree
+from vocsmooth.images.reading import read_rgb
+from vocsmooth.sources.drawing import draw_rims
+from vocsmooth.sources.outlines import make_mask
+from vocsmooth.sources.photographs import bundled_folder
+from vocsmooth.sources.tree import Entry, write_tree
 
 Pixels = NDArray[np.uint8]
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from vocsmooth.images import read_rgb, to_float
-from vocsmooth.l0 import l0_smooth
-from vocsmooth.rtv import rtv_smooth
-from vocsmooth.structures import Paint, draw_scene
-from vocsmooth.textures import bundled_folder, generator
-from vocsmooth.tree_writing import Entry, write_tree
+from vocsmooth.arrays import to_float
+from vocsmooth.images.reading import read_rgb
+from vocsmooth.operators.l0 import l0_smooth
+from vocsmooth.operators.rtv import rtv_smooth
+from vocsmooth.seeds import generator
+from vocsmooth.sources.drawing import Paint, draw_scene
+from vocsmooth.sources.photographs import bundled_folder
+from vocsmooth.sources.tree import Entry, write_tree
 
 PICTURES: Mapping[str, tuple[str, ...]] = {
     "train": ("astronaut.png", "chelsea.png", "motorcycle_left.png"),

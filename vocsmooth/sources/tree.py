@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from vocsmooth.classes import VOC_PALETTE
 from vocsmooth.errors import InputError
 from vocsmooth.files import write_atomically
-from vocsmooth.voc import VOC_PALETTE
 
 _FOLDERS = ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation")
 

@@ -9,40 +9,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from vocsmooth.errors import InputError
-
-VOID = 255
-"""Mask value of pixels without a class: object outlines and what was not annotated."""
-
-VOC_CLASSES = (
-    "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair",
-    "cow", "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa",
-    "train", "tvmonitor",
-)  # fmt: skip
-"""Names of the classes 0..20."""
 
 MAX_ID_BYTES = 64
 """Longest photograph id, in UTF-8; the shards store ids in fields of this size."""
 
 _IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+
 _SHOWN = 5
-
-
-def _palette() -> NDArray[np.uint8]:
-    """Return VOC's colour map: the bits of an index dealt out to R, G, B from the top bit down."""
-    index = np.arange(256)
-    colors = np.zeros((256, 3), np.uint8)
-    for bit in range(8):
-        for channel in range(3):
-            colors[:, channel] |= ((index >> (3 * bit + channel) & 1) << (7 - bit)).astype(np.uint8)
-    return colors
-
-
-VOC_PALETTE = _palette()
-"""(256, 3) uint8 RGB colours of the mask values."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from vocsmooth.index import PLAN_NAME, Index
-from vocsmooth.label_report import name_operator
-from vocsmooth.overview import (
+from vocsmooth.settings import recipe_toml
+from vocsmooth.shards.entries import Index, failed_checks
+from vocsmooth.shards.index import PLAN_NAME
+from vocsmooth.shards.schema import VERSION
+from vocsmooth.views.text import (
     COLUMNS,
     count_splits,
     describe_left_out,
     describe_sizes,
     describe_versions,
-    recipe_toml,
+    name_operator,
 )
-from vocsmooth.samples import failed_checks
-from vocsmooth.shard_schema import VERSION
 
 CARD_NAME = "README.md"
 """The card's file in the folder of the dataset."""

@@ -21,23 +21,25 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from vocsmooth.classes import VOC_CLASSES, VOC_PALETTE
 from vocsmooth.errors import InputError
 from vocsmooth.files import write_atomically
-from vocsmooth.index import ImageEntry, Index, read_index
-from vocsmooth.indexed_shards import IndexedShard, list_shards, run_on_shards
-from vocsmooth.label_report import name_operator
-from vocsmooth.overview import describe_dataset
-from vocsmooth.samples import failed_checks
-from vocsmooth.voc import VOC_CLASSES, VOC_PALETTE
+from vocsmooth.shards.entries import ImageEntry, Index, failed_checks
+from vocsmooth.shards.index import read_index
+from vocsmooth.shards.scan import IndexedShard, list_shards, run_on_shards
+from vocsmooth.views.text import describe_dataset, name_operator
 
 Pixels = NDArray[np.uint8]
 
 _PAGE_BYTES = 55_000_000
 """What the pictures of a page may take together."""
+
 _BYTES_PER_PIXEL = 0.22
 """Size of a pixel of small thumbnails, base64 included, as measured over all maps."""
+
 _SIDES = (64, 320)
 """Smallest and largest side of a thumbnail that is chosen."""
+
 _QUALITY = 60
 
 
@@ -135,9 +137,9 @@ def make_page(index: Index, photographs: list[dict[str, Any]]) -> str:
             for entry in index.left_out
         ],
     }
-    folder = resources.files("vocsmooth")
+    folder = resources.files("vocsmooth.views")
     page, style, script = (
-        folder.joinpath(f"report.{ending}").read_text("utf-8") for ending in ("html", "css", "js")
+        folder.joinpath(f"page.{ending}").read_text("utf-8") for ending in ("html", "css", "js")
     )
     # "<" could end the script element that holds the data. The data go in last: what looks like a
     # place to fill in there is left alone.

@@ -21,19 +21,22 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from vocsmooth.classes import VOC_PALETTE
 from vocsmooth.errors import DatasetError, InputError
-from vocsmooth.files import remove_leftovers, write_atomically
-from vocsmooth.index import ImageEntry, Index, read_index
-from vocsmooth.indexed_shards import IndexedShard, claim_folder, list_shards, run_on_shards
+from vocsmooth.files import claim_folder, remove_leftovers, write_atomically
 from vocsmooth.settings import nearest
-from vocsmooth.voc import VOC_PALETTE
+from vocsmooth.shards.entries import ImageEntry, Index
+from vocsmooth.shards.index import read_index
+from vocsmooth.shards.scan import IndexedShard, list_shards, run_on_shards
 
 EXPORT_NAME = "export.json"
 """Written first: says which dataset the folders come from."""
+
 META_NAME = "meta_info.txt"
 """Written last in each split: a line "NAME (HEIGHT,WIDTH,3)" for each sample."""
 
 _NOT_EXPORTED = "texture"  # int16, which PNG lacks; it is input - label wherever nothing clips
+
 _LEVEL = 3  # of zlib: for textured images as small as 6, in half the time
 
 

@@ -12,15 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from vocsmooth.classes import VOC_CLASSES, VOC_PALETTE, VOID
 from vocsmooth.files import write_atomically
-from vocsmooth.shards import Dataset, Split
-from vocsmooth.voc import VOC_CLASSES, VOC_PALETTE, VOID
+from vocsmooth.shards.reader import Dataset, Split
 
 Pixels: TypeAlias = NDArray[np.uint8]
+
 Smoother: TypeAlias = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 _GAP = 8
+
 _CAPTION_HEIGHT = 24
+
 _MASK_OPACITY = 0.6
 
 

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe
 from typing import TypeVar
 
-from vocsmooth.workers import ONE_THREAD, WorkerDied, prepare_worker
+from vocsmooth.workers.processes import ONE_THREAD, WorkerDied, prepare_worker
 
 Task = TypeVar("Task")
+
 Result = TypeVar("Result")
 
 _TRIES = 2
@@ -77,7 +78,7 @@ def _find_child() -> _Child:
     if child is None:
         ours, theirs = Pipe()
         with theirs:
-            command = [sys.executable, "-m", "vocsmooth.child", str(theirs.fileno())]
+            command = [sys.executable, "-m", "vocsmooth.workers.child", str(theirs.fileno())]
             process = subprocess.Popen(
                 [*command, str(os.getpid())],
                 pass_fds=[theirs.fileno()],

@@ -24,23 +24,32 @@ from distributed import CancelledError, Client, Future, KilledWorker, as_complet
 from distributed.comm.addressing import get_address_host_port
 from distributed.comm.core import CommClosedError
 
-from vocsmooth.child import run_in_child
+from vocsmooth.dataset.make import package_versions
 from vocsmooth.errors import ClusterError, InputError
 from vocsmooth.files import sha256_file
-from vocsmooth.shard_task import package_versions
-from vocsmooth.workers import Runner, WorkerDied
+from vocsmooth.workers.child import run_in_child
+from vocsmooth.workers.processes import Runner, WorkerDied
 
 Task = TypeVar("Task")
+
 Result = TypeVar("Result")
 
 _SECONDS_TO_CONNECT = 15
+
 _SECONDS_TO_JOIN = 60
+
 _SECONDS_WITHOUT_WORKERS = 300
+
 _SECONDS_TO_APPEAR = 10
+
 _LOGGERS = ("distributed", "distributed.client", "tornado.application")
+
 _LOOK_EVERY = 5.0
+
 _POLL = 0.05
+
 _GOES_ON = "What is finished is kept; the same command goes on from there."
+
 _GONE = f"The scheduler is gone. {_GOES_ON}"
 
 

@@ -23,9 +23,11 @@ import cv2
 from joblib.externals.loky import ProcessPoolExecutor
 
 Task = TypeVar("Task")
+
 Result = TypeVar("Result")
 
 _PR_SET_PDEATHSIG = 1
+
 ONE_THREAD = dict.fromkeys(
     (
         "OMP_NUM_THREADS",

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from csgisnet.checkpoints.export import export_network
 from csgisnet.errors import CheckpointError, ConfigError
-from csgisnet.export import export_network
-from csgisnet.network import NetworkConfig, SmoothingNetwork
+from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
 
 PLAIN = NetworkConfig(width=4, blocks=1, coarse_blocks=1, refine_blocks=1)
 SHUFFLED = NetworkConfig(width=4, blocks=1, coarse_blocks=1, refine_blocks=1, shuffle=2, skip=True)

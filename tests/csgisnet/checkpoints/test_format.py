@@ -8,9 +8,9 @@ import safetensors.torch
 import torch
 from torch import nn
 
+from csgisnet.checkpoints.format import Weights, load_into, load_weights, read_pickled, save_weights
 from csgisnet.errors import CheckpointError
-from csgisnet.network import NetworkConfig
-from csgisnet.weights import Weights, load_into, load_weights, read_pickled, save_weights
+from csgisnet.networks.smoothing import NetworkConfig
 
 
 def draw(kind: str = "network") -> Weights:

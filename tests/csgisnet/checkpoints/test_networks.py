@@ -5,21 +5,20 @@ import numpy as np
 import pytest
 import torch
 
-from csgisnet.checkpoint import (
+from csgisnet.checkpoints.format import load_weights
+from csgisnet.checkpoints.networks import load_network, publish_network, save_network
+from csgisnet.checkpoints.segmenters import save_segmenter
+from csgisnet.checkpoints.states import (
     list_best,
     load_latest,
-    load_network,
     load_state,
-    publish_network,
     save_best,
     save_latest,
-    save_network,
     save_state,
 )
 from csgisnet.errors import CheckpointError
-from csgisnet.network import NetworkConfig, SmoothingNetwork
-from csgisnet.segmenter import Segmenter, SegmenterConfig, save_segmenter
-from csgisnet.weights import load_weights
+from csgisnet.networks.segmenter import Segmenter, SegmenterConfig
+from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
 
 SMALL = NetworkConfig(width=4, blocks=2, coarse_blocks=1, refine_blocks=3)
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 import csgisnet
-from csgisnet import pretrained
-from csgisnet.checkpoint import save_network
+from csgisnet.checkpoints import pretrained
+from csgisnet.checkpoints.networks import save_network
+from csgisnet.checkpoints.pretrained import bundled_models, find_weights
 from csgisnet.errors import CheckpointError
-from csgisnet.network import NetworkConfig, SmoothingNetwork
-from csgisnet.pretrained import bundled_models, find_weights
+from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
 
 TINY = NetworkConfig(width=4, blocks=1, coarse_blocks=1, refine_blocks=1)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from csgisnet.evaluate import (
+from csgisnet.evaluation.measure import (
     INPUT,
     Image,
     Record,
@@ -21,9 +21,9 @@ from csgisnet.evaluate import (
     samples_of,
     summarise,
 )
-from csgisnet.metrics import boundary_retention, psnr, ssim, texture_residual
+from csgisnet.evaluation.metrics import boundary_retention, psnr, ssim, texture_residual
 from vocsmooth.errors import InputError
-from vocsmooth.shards import open_dataset
+from vocsmooth.shards.reader import open_dataset
 
 
 def make_samples(*shapes: tuple[int, int]) -> Samples:

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 from skimage import metrics as reference
 
-from csgisnet.metrics import (
+from csgisnet.evaluation.metrics import (
     boundary_retention,
     gradient_magnitude,
     mask_boundary,

@@ -5,10 +5,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from csgisnet.checkpoints.segmenters import load_features, save_segmenter
 from csgisnet.errors import CheckpointError
-from csgisnet.features import SegmenterFeatures, VggFeatures, load_features
-from csgisnet.network import COMPACT, SmoothingNetwork
-from csgisnet.segmenter import Segmenter, SegmenterConfig, save_segmenter
+from csgisnet.networks.features import SegmenterFeatures, VggFeatures
+from csgisnet.networks.segmenter import Segmenter, SegmenterConfig
+from csgisnet.networks.smoothing import COMPACT, SmoothingNetwork
 
 # Number, input and output channels of VGG-16's convolutions in torchvision.
 CONVS = [

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from csgisnet.folding import fold_batch_norm
-from csgisnet.network import NetworkConfig, SmoothingNetwork
-from csgisnet.segmenter import Segmenter, SegmenterConfig
+from csgisnet.networks.folding import fold_batch_norm
+from csgisnet.networks.segmenter import Segmenter, SegmenterConfig
+from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
 
 SMOOTHERS = [
     NetworkConfig(width=8, blocks=2, coarse_blocks=1, refine_blocks=1),

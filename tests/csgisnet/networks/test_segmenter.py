@@ -7,15 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from csgisnet.checkpoints.segmenters import load_segmenter, save_segmenter
 from csgisnet.errors import CheckpointError
-from csgisnet.network import COMPACT, SmoothingNetwork
-from csgisnet.segmenter import (
-    Segmenter,
-    SegmenterConfig,
-    load_segmenter,
-    normalise,
-    save_segmenter,
-)
+from csgisnet.networks.segmenter import Segmenter, SegmenterConfig, normalise
+from csgisnet.networks.smoothing import COMPACT, SmoothingNetwork
 
 SMALL = SegmenterConfig(width=0.25, head_width=16)
 

@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from csgisnet.network import (
+from csgisnet.networks.smoothing import (
     COMPACT,
     FULL,
     NetworkConfig,

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from csgisnet.contrast import contrast_ratio, contrast_triplet
+from csgisnet.objective.contrast import contrast_ratio, contrast_triplet
 
 Images: TypeAlias = tuple[Tensor, Tensor, Tensor]
 

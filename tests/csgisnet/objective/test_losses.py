@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from csgisnet.features import SegmenterFeatures
-from csgisnet.losses import (
+from csgisnet.networks.features import SegmenterFeatures
+from csgisnet.networks.segmenter import Segmenter, SegmenterConfig
+from csgisnet.networks.smoothing import COMPACT, NetworkConfig, Smoothing, SmoothingNetwork
+from csgisnet.objective.losses import (
     TERMS,
-    VOID,
     Batch,
     LossConfig,
     Teachers,
@@ -19,9 +20,8 @@ from csgisnet.losses import (
     semantic_loss,
     total_loss,
 )
-from csgisnet.network import COMPACT, NetworkConfig, Smoothing, SmoothingNetwork
-from csgisnet.segmenter import Segmenter, SegmenterConfig
-from csgisnet.ssim import structure_loss
+from csgisnet.objective.structure import structure_loss
+from vocsmooth.classes import VOID
 
 OFF = dict.fromkeys(TERMS, 0.0)
 SMALL = NetworkConfig(width=8, blocks=1, coarse_blocks=1, refine_blocks=1)

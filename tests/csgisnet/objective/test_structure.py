@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from csgisnet import metrics
-from csgisnet.ssim import ssim, structure_loss
+from csgisnet.evaluation import metrics
+from csgisnet.objective.structure import ssim, structure_loss
 
 
 def images(*shape: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from csgisnet.batching import Batcher
+from csgisnet.prediction.batching import Batcher
 
 Item = NDArray[Any]
 

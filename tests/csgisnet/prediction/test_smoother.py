@@ -13,10 +13,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from csgisnet.checkpoint import save_network
+from csgisnet.checkpoints.networks import save_network
 from csgisnet.errors import CheckpointError
-from csgisnet.network import NetworkConfig, SmoothingNetwork
-from csgisnet.predict import Smoother, load
+from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
+from csgisnet.prediction.smoother import Smoother, load
 
 PLAIN = NetworkConfig(width=8, blocks=1, coarse_blocks=1, refine_blocks=1)
 SHUFFLED = NetworkConfig(width=8, blocks=1, coarse_blocks=1, refine_blocks=1, shuffle=2, skip=True)

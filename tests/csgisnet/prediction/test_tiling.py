@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from csgisnet.tiling import SMALLEST_TILE, Array, apply_tiled, spans, tile_counts
+from csgisnet.prediction.tiling import SMALLEST_TILE, Array, apply_tiled, spans, tile_counts
 
 
 @pytest.mark.parametrize("length", [1, 7, 64, 65, 130, 1001])

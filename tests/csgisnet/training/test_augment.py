@@ -7,7 +7,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from csgisnet.augment import AugmentConfig, Views, cut_views, draw_views, recolour, sample_keys
+from csgisnet.training.augment import (
+    AugmentConfig,
+    Views,
+    cut_views,
+    draw_views,
+    recolour,
+    sample_keys,
+)
 
 EXACT = AugmentConfig()
 RESAMPLED = AugmentConfig(max_angle=20.0, scale=(0.8, 1.25))

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from csgisnet.config import Config, RunConfig, SegmenterRun, load_config, without_terms
-from csgisnet.losses import TERMS
-from csgisnet.network import COMPACT, FULL
+from csgisnet.networks.smoothing import COMPACT, FULL
+from csgisnet.objective.losses import TERMS
+from csgisnet.training.config import Config, RunConfig, SegmenterRun, load_config, without_terms
 from vocsmooth import settings
 from vocsmooth.errors import InputError
 

@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from csgisnet.augment import AugmentConfig, draw_views, sample_keys
-from csgisnet.config import Config
-from csgisnet.data import BatchSource, DataConfig, filled, read_windows, sample_stream
 from csgisnet.errors import ConfigError
-from csgisnet.losses import VOID, Batch
+from csgisnet.objective.losses import Batch
+from csgisnet.training.augment import AugmentConfig, draw_views, sample_keys
+from csgisnet.training.config import Config
+from csgisnet.training.data import BatchSource, DataConfig, filled, read_windows, sample_stream
+from vocsmooth.classes import VOID
 from vocsmooth.errors import DatasetError
-from vocsmooth.shards import open_dataset
+from vocsmooth.shards.reader import open_dataset
 
 CPU = torch.device("cpu")
 

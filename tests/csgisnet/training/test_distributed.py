@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from csgisnet.config import Config, without_terms
-from csgisnet.train import train
+from csgisnet.training.config import Config, without_terms
+from csgisnet.training.train import train
 from vocsmooth import settings
 
 SCRIPT = """
 import sys
 from pathlib import Path
 import torch
-from csgisnet.config import Config, without_terms
-from csgisnet.train import train
+from csgisnet.training.config import Config, without_terms
+from csgisnet.training.train import train
 from vocsmooth import settings
 torch.set_num_threads(1)
 data, run, config = sys.argv[1:]

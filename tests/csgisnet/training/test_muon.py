@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from csgisnet.muon import Muon, orthogonalise
+from csgisnet.training.muon import Muon, orthogonalise
 
 
 def weight(*shape: int, seed: int = 0) -> nn.Parameter:

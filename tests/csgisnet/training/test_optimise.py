@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from csgisnet.network import NetworkConfig, SmoothingNetwork
-from csgisnet.optimise import (
+from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
+from csgisnet.training.optimise import (
     OptimizerConfig,
     ScheduleConfig,
     averaged_copy,

@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from csgisnet.checkpoint import load_state, save_state
-from csgisnet.config import Config
-from csgisnet.distributed import Processes
-from csgisnet.losses import Batch, LossConfig, Teachers
-from csgisnet.training import Training
+from csgisnet.checkpoints.states import load_state, save_state
+from csgisnet.objective.losses import Batch, LossConfig, Teachers
+from csgisnet.training.config import Config
+from csgisnet.training.distributed import Processes
+from csgisnet.training.step import Training
 
 ALONE = Processes(device=torch.device("cpu"))
 

@@ -16,28 +16,30 @@ from pathlib import Path
 import pytest
 import torch
 
-from csgisnet.checkpoint import list_best, load_network, load_state
-from csgisnet.config import Config, without_terms
-from csgisnet.distributed import Processes
+from csgisnet.checkpoints.format import load_weights
+from csgisnet.checkpoints.networks import load_network
+from csgisnet.checkpoints.segmenters import save_segmenter
+from csgisnet.checkpoints.states import list_best, load_state
 from csgisnet.errors import ConfigError, TrainingError
-from csgisnet.network import NetworkConfig, SmoothingNetwork
-from csgisnet.predict import Smoother
-from csgisnet.segmenter import Segmenter, save_segmenter
-from csgisnet.train import Summary, train
-from csgisnet.validate import choose_samples, score
-from csgisnet.weights import load_weights
+from csgisnet.networks.segmenter import Segmenter
+from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
+from csgisnet.prediction.smoother import Smoother
+from csgisnet.training.config import Config, without_terms
+from csgisnet.training.distributed import Processes
+from csgisnet.training.train import Summary, train
+from csgisnet.training.validate import choose_samples, score
 from vocsmooth import settings
 from vocsmooth.errors import InputError
-from vocsmooth.shards import open_dataset
+from vocsmooth.shards.reader import open_dataset
 
 # One process imports torch and forks a child for each try, which kills itself after some steps.
 TRIES = """
 import json, os, signal, sys
 from pathlib import Path
 import torch
-from csgisnet import train as module
-from csgisnet.config import Config
-from csgisnet.training import Training
+from csgisnet.training import train as module
+from csgisnet.training.config import Config
+from csgisnet.training.step import Training
 from vocsmooth import settings
 torch.set_num_threads(1)
 data, run, config, plan = sys.argv[1:]

@@ -12,13 +12,14 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from csgisnet.config import Config
-from csgisnet.segmenter import Segmenter, SegmenterConfig, load_segmenter
-from csgisnet.train_segmenter import mean_iou, train_segmenter
-from vocsmooth.build import build_dataset
+from csgisnet.checkpoints.segmenters import load_segmenter
+from csgisnet.networks.segmenter import Segmenter, SegmenterConfig
+from csgisnet.training.config import Config
+from csgisnet.training.train_segmenter import mean_iou, train_segmenter
+from vocsmooth.dataset.build import build_dataset
 from vocsmooth.errors import DatasetError, InputError
-from vocsmooth.recipe import Labels, Negative, Operator, Recipe
-from vocsmooth.shards import open_dataset
+from vocsmooth.maps.recipe import Labels, Negative, Operator, Recipe
+from vocsmooth.shards.reader import open_dataset
 
 CPU = torch.device("cpu")
 

@@ -9,13 +9,12 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from csgisnet.distributed import Processes
-from csgisnet.metrics import psnr, ssim
-from csgisnet.network import NetworkConfig, SmoothingNetwork
-from csgisnet.panel import draw_panel
-from csgisnet.predict import Smoother
-from csgisnet.validate import choose_samples, score
-from vocsmooth.shards import open_dataset
+from csgisnet.evaluation.metrics import psnr, ssim
+from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
+from csgisnet.prediction.smoother import Smoother
+from csgisnet.training.distributed import Processes
+from csgisnet.training.validate import choose_samples, draw_panel, score
+from vocsmooth.shards.reader import open_dataset
 
 ALONE = Processes(device=torch.device("cpu"))
 

@@ -8,15 +8,16 @@ import h5py
 import numpy as np
 import pytest
 
-from vocsmooth.archive_shard import decode_archive, encode_archive
+from vocsmooth.dataset.archive import pack_dataset, unpack_dataset
+from vocsmooth.dataset.verify import verify_dataset
 from vocsmooth.errors import DatasetError, InputError
-from vocsmooth.index import ARCHIVE_NAME, ShardEntry, read_index
-from vocsmooth.recipe import Recipe
-from vocsmooth.repack import pack_dataset, unpack_dataset
-from vocsmooth.shard_schema import read_layout
-from vocsmooth.shard_writer import encode_shard, maps_of
-from vocsmooth.shards import open_dataset
-from vocsmooth.verify import verify_dataset
+from vocsmooth.maps.recipe import Recipe, maps_of
+from vocsmooth.shards.entries import ShardEntry
+from vocsmooth.shards.index import ARCHIVE_NAME, read_index
+from vocsmooth.shards.packed import decode_archive, encode_archive
+from vocsmooth.shards.reader import open_dataset
+from vocsmooth.shards.schema import read_layout
+from vocsmooth.shards.writer import encode_shard
 
 
 def contents(folder: Path) -> dict[str, bytes]:

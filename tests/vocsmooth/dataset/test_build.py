@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from vocsmooth.build import BuildSummary, Progress, build_dataset
-from vocsmooth.card import describe
+from vocsmooth.dataset.build import BuildSummary, Progress, build_dataset
 from vocsmooth.errors import InputError
 from vocsmooth.files import temporary_path
-from vocsmooth.index import read_index, to_bytes
-from vocsmooth.recipe import Recipe
+from vocsmooth.maps.recipe import Recipe
 from vocsmooth.settings import from_dict, to_dict
-from vocsmooth.shards import open_dataset
+from vocsmooth.shards.index import read_index, to_bytes
+from vocsmooth.shards.reader import open_dataset
+from vocsmooth.views.card import describe
 
 
 def content_of(folder: Path) -> dict[str, bytes]:

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from vocsmooth.plan import make_plan, needed_bytes
-from vocsmooth.recipe import Recipe, Textures, load_recipe
-from vocsmooth.textures import open_textures
-from vocsmooth.voc import Photograph, find_tree, list_photographs
+from vocsmooth.dataset.plan import make_plan, needed_bytes
+from vocsmooth.maps.recipe import Recipe, Textures, load_recipe
+from vocsmooth.maps.textures import open_textures
+from vocsmooth.sources.voc import Photograph, find_tree, list_photographs
 
 
 @pytest.fixture

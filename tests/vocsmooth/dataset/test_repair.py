@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from vocsmooth.build import build_dataset
+from vocsmooth.dataset.archive import pack_dataset
+from vocsmooth.dataset.build import build_dataset
+from vocsmooth.dataset.repair import Repair, repair_dataset
+from vocsmooth.dataset.verify import verify_dataset
 from vocsmooth.errors import DatasetError, InputError
-from vocsmooth.index import to_bytes
-from vocsmooth.recipe import Recipe
-from vocsmooth.repack import pack_dataset
-from vocsmooth.repair import Repair, repair_dataset
-from vocsmooth.verify import verify_dataset
+from vocsmooth.maps.recipe import Recipe
+from vocsmooth.shards.index import to_bytes
 
 Change = Callable[[dict[str, Any]], object]
 

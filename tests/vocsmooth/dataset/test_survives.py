@@ -19,15 +19,15 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from vocsmooth.dataset.check import CheckTask, check_shard
+from vocsmooth.dataset.verify import verify_dataset
 from vocsmooth.errors import DatasetError
-from vocsmooth.index import read_index, read_plan
-from vocsmooth.mapped_shard import parts_of
-from vocsmooth.recipe import Recipe
+from vocsmooth.maps.recipe import Recipe
 from vocsmooth.settings import to_dict
-from vocsmooth.shard_check import CheckTask, check_shard
-from vocsmooth.shard_schema import Maps, read_layout
-from vocsmooth.shard_writer import recipe_text
-from vocsmooth.verify import verify_dataset
+from vocsmooth.shards.index import read_index, read_plan
+from vocsmooth.shards.listing import parts_of
+from vocsmooth.shards.schema import Maps, read_layout
+from vocsmooth.shards.writer import recipe_text
 
 SOAK = bool(os.environ.get("SOAK"))
 KILLS = 50 if SOAK else 2
@@ -42,9 +42,9 @@ pytestmark = pytest.mark.timeout(7200 if SOAK else 300)
 PROGRAM = """
 import sys
 from pathlib import Path
-from vocsmooth.build import build_dataset
+from vocsmooth.dataset.build import build_dataset
 from vocsmooth.errors import VocsmoothError
-from vocsmooth.recipe import Recipe
+from vocsmooth.maps.recipe import Recipe
 from vocsmooth.settings import from_dict
 recipe = from_dict(Recipe, {recipe!r}, "recipe")
 try:

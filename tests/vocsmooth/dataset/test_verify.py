@@ -12,12 +12,12 @@ import h5py
 import numpy as np
 import pytest
 
+from vocsmooth.dataset.archive import pack_dataset
+from vocsmooth.dataset.check import Problem
+from vocsmooth.dataset.journal import JOURNAL_NAME, identity_of
+from vocsmooth.dataset.verify import verify_dataset
 from vocsmooth.errors import DatasetError, InputError
-from vocsmooth.index import to_bytes
-from vocsmooth.journal import JOURNAL_NAME, identity_of
-from vocsmooth.repack import pack_dataset
-from vocsmooth.shard_check import Problem
-from vocsmooth.verify import verify_dataset
+from vocsmooth.shards.index import to_bytes
 
 
 def problems_of(root: Path) -> list[tuple[str | None, str | None, str]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from vocsmooth.errors import InputError
-from vocsmooth.inputs import expand_inputs
+from vocsmooth.images.finding import expand_inputs
 
 
 @pytest.fixture

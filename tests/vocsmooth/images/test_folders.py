@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vocsmooth.errors import ConvergenceError, InputError
-from vocsmooth.file_tasks import Task, plan
-from vocsmooth.folders import Outcome, on_floats, run
-from vocsmooth.guided import guided_filter
-from vocsmooth.image_writing import write_picture
-from vocsmooth.images import Picture, read_picture
+from vocsmooth.images.destinations import Task, plan
+from vocsmooth.images.folders import Outcome, on_floats, run
+from vocsmooth.images.reading import Picture, read_picture
+from vocsmooth.images.writing import write_picture
+from vocsmooth.operators.guided import guided_filter
 
 Float = NDArray[np.float32]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from vocsmooth.errors import InputError
-from vocsmooth.pairs import pair_by_name
+from vocsmooth.images.finding import pair_by_name
 
 
 def touch(folder: Path, *names: str) -> Path:

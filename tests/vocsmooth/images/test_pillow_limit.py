@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from vocsmooth.errors import InputError
-from vocsmooth.images import read_picture
-from vocsmooth.pillow_limit import allowing
+from vocsmooth.images.pillow_limit import allowing
+from vocsmooth.images.reading import read_picture
 
 
 @pytest.fixture

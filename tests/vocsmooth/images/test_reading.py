@@ -16,18 +16,12 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
+from vocsmooth.arrays import to_8_bit, to_float, to_uint
+from vocsmooth.classes import VOC_PALETTE
 from vocsmooth.errors import InputError
-from vocsmooth.image_writing import write_picture
-from vocsmooth.images import (
-    Picture,
-    read_mask,
-    read_picture,
-    read_rgb,
-    to_8_bit,
-    to_float,
-    to_uint,
-)
-from vocsmooth.voc import VOC_PALETTE
+from vocsmooth.images.reading import Picture, read_picture, read_rgb
+from vocsmooth.images.writing import write_picture
+from vocsmooth.sources.masks import read_mask
 
 RGB_PROFILE = b"\0" * 16 + b"RGB " + b"\0" * 120
 
@@ -74,7 +68,7 @@ def test_16_bit_colour_is_not_cut(tmp_path: Path, ending: str) -> None:
 READ = """
 import sys
 from pathlib import Path
-from vocsmooth.images import read_picture
+from vocsmooth.images.reading import read_picture
 read_picture(Path(sys.argv[1]))
 print(open("/proc/self/status").read())
 """

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vocsmooth.errors import InputError
-from vocsmooth.image_writing import write_picture
-from vocsmooth.images import Picture, read_picture
+from vocsmooth.images.reading import Picture, read_picture
+from vocsmooth.images.writing import write_picture
 
 PROFILES = {2: b"\0" * 16 + b"GRAY" + b"\1" * 120, 3: b"\0" * 16 + b"RGB " + b"\1" * 120}
 

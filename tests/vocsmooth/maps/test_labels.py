@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vocsmooth.labels import (
+from vocsmooth.maps.labels import (
     Structure,
     boundary_kept,
     choose_label,
@@ -12,8 +12,8 @@ from vocsmooth.labels import (
     find_structure,
     score,
 )
-from vocsmooth.operators import smooth
-from vocsmooth.recipe import Grid, Labels, Operator
+from vocsmooth.maps.recipe import Grid, Labels, Operator
+from vocsmooth.operators.table import smooth
 
 Image = NDArray[np.float32]
 Mask = NDArray[np.uint8]

@@ -10,14 +10,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vocsmooth.edges import find_edges
+from vocsmooth.arrays import to_float, to_uint
 from vocsmooth.errors import InputError
-from vocsmooth.images import read_rgb, to_float, to_uint
-from vocsmooth.operators import smooth
-from vocsmooth.recipe import Grid, Labels, Negative, Operator, Recipe, Textures
-from vocsmooth.samples import ImageMaps, LeftOut, failed_checks, make_maps
-from vocsmooth.textures import TextureSource, open_textures
-from vocsmooth.voc import Photograph
+from vocsmooth.images.reading import read_rgb
+from vocsmooth.maps.photograph import LeftOut, make_maps
+from vocsmooth.maps.recipe import Grid, Labels, Negative, Operator, Recipe, Textures
+from vocsmooth.maps.textures import TextureSource, open_textures
+from vocsmooth.operators.edges import find_edges
+from vocsmooth.operators.table import smooth
+from vocsmooth.shards.entries import failed_checks
+from vocsmooth.shards.writer import ImageMaps
+from vocsmooth.sources.voc import Photograph
 
 RECIPE = Recipe(
     labels=Labels(

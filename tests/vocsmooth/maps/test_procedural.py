@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vocsmooth.procedural import CONTRAST, FAMILIES, SIZE, draw_tile
+from vocsmooth.maps.procedural import CONTRAST, FAMILIES, SIZE, draw_tile
 
 
 def test_the_families() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from vocsmooth.errors import InputError
-from vocsmooth.recipe import Grid, Operator, Recipe, load_recipe
+from vocsmooth.maps.recipe import Grid, Operator, Recipe, load_recipe
 from vocsmooth.settings import from_dict, to_dict
 
 MINIMAL = """

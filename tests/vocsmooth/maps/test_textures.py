@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vocsmooth.errors import InputError
-from vocsmooth.procedural import FAMILIES
-from vocsmooth.recipe import Textures
-from vocsmooth.textures import (
+from vocsmooth.maps.procedural import FAMILIES
+from vocsmooth.maps.recipe import Textures
+from vocsmooth.maps.textures import (
     BUNDLED,
     Placement,
     draw_fields,
-    generator,
     lay,
     make_seamless,
     open_textures,
 )
+from vocsmooth.seeds import generator
 
 RAMP = np.arange(20, dtype=np.float32).reshape(4, 5)
 SHAPE = (60, 70)

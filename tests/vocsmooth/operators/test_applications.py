@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vocsmooth.applications import abstract, blend, detail_enhance, strength_map
-from vocsmooth.operators import OPERATORS
+from vocsmooth.operators.applications import abstract, blend, detail_enhance, strength_map
+from vocsmooth.operators.table import OPERATORS
 
 
 def noise(*shape: int) -> NDArray[np.float32]:

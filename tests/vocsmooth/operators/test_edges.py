@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vocsmooth.edges import find_edges, luminance, sobel
+from vocsmooth.operators.edges import find_edges, luminance, sobel
 
 
 def test_luminance_is_rec_601() -> None:

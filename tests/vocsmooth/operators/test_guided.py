@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from vocsmooth import kernels
-from vocsmooth.guided import box_mean, guided_filter
+from vocsmooth.operators import kernels
+from vocsmooth.operators.guided import box_mean, guided_filter
 
 Array = NDArray[np.float64]
 

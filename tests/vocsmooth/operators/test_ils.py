@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from vocsmooth.ils import ils_smooth
+from vocsmooth.operators.ils import ils_smooth
 
 Array = NDArray[np.float64]
 

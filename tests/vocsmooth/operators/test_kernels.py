@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vocsmooth import kernels
+from vocsmooth.operators import kernels
 
 
 def test_describes_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:

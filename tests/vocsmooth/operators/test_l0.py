@@ -8,8 +8,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from vocsmooth import kernels
-from vocsmooth.l0 import l0_smooth
+from vocsmooth.operators import kernels
+from vocsmooth.operators.l0 import l0_smooth
 
 Array = NDArray[np.float64]
 

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vocsmooth import boxmg, galerkin, multigrid
 from vocsmooth.errors import ConvergenceError
+from vocsmooth.operators.multigrid import coarsening as galerkin
+from vocsmooth.operators.multigrid import cycle as boxmg
+from vocsmooth.operators.multigrid import solver as multigrid
 
 Couplings = NDArray[np.float32]
 

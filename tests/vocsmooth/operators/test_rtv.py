@@ -10,8 +10,8 @@ import scipy.sparse.linalg
 from numpy.typing import NDArray
 from PIL import Image
 
-from vocsmooth import kernels
-from vocsmooth.rtv import rtv_smooth
+from vocsmooth.operators import kernels
+from vocsmooth.operators.rtv import rtv_smooth
 
 Array = NDArray[np.float64]
 

@@ -9,9 +9,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from vocsmooth import sd
 from vocsmooth.errors import ConvergenceError
-from vocsmooth.sd import sd_filter
+from vocsmooth.operators import sd
+from vocsmooth.operators.sd import sd_filter
 
 Array = NDArray[np.float64]
 

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 import vocsmooth
-from vocsmooth.operators import OPERATORS, check_params, smooth
+from vocsmooth.operators.table import OPERATORS, check_params, smooth
 
 Array = NDArray[Any]
 

@@ -7,8 +7,8 @@ import inspect
 import numpy as np
 import pytest
 
-from vocsmooth.grids import GRIDS, combinations, describe
-from vocsmooth.operators import OPERATORS, smooth
+from vocsmooth.operators.table import OPERATORS, smooth
+from vocsmooth.operators.tuning import GRIDS, combinations, describe
 
 
 def test_every_operator_has_a_grid() -> None:

@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from vocsmooth.arrays import FloatImage
-from vocsmooth.guided import guided_filter
-from vocsmooth.video import smooth_frames
+from vocsmooth.operators.guided import guided_filter
+from vocsmooth.operators.video import smooth_frames
 
 
 def noise(*shape: int) -> NDArray[np.float32]:

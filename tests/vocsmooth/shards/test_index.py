@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from vocsmooth.errors import DatasetError
-from vocsmooth.index import (
+from vocsmooth.shards.index import (
     assemble_index,
     read_index,
     read_plan,

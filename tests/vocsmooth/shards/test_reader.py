@@ -12,12 +12,13 @@ import pytest
 from PIL import Image
 
 from vocsmooth.errors import DatasetError
-from vocsmooth.index import read_index
-from vocsmooth.recipe import Recipe
-from vocsmooth.samples import ImageMaps, make_maps
-from vocsmooth.shards import Split, open_dataset
-from vocsmooth.textures import open_textures
-from vocsmooth.voc import find_tree, list_photographs
+from vocsmooth.maps.photograph import make_maps
+from vocsmooth.maps.recipe import Recipe
+from vocsmooth.maps.textures import open_textures
+from vocsmooth.shards.index import read_index
+from vocsmooth.shards.reader import Split, open_dataset
+from vocsmooth.shards.writer import ImageMaps
+from vocsmooth.sources.voc import find_tree, list_photographs
 
 MAPS = ("input", "label", "edge", "mask", "texture", "over", "under")
 
@@ -217,7 +218,7 @@ class TestDamage:
 
 
 def test_empty_split_and_dataset(tree: Path, recipe: Recipe, tmp_path: Path) -> None:
-    from vocsmooth.build import build_dataset
+    from vocsmooth.dataset.build import build_dataset
 
     for path in (tree / "JPEGImages").iterdir():
         Image.new("RGB", (3, 3)).save(path)  # masks differ in size: every photograph is an error

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from vocsmooth.errors import DatasetError, InputError
-from vocsmooth.index import read_index
-from vocsmooth.indexed_shards import IndexedShard, claim_folder, list_shards, run_on_shards
-from vocsmooth.shards import open_dataset
+from vocsmooth.files import claim_folder
+from vocsmooth.shards.index import read_index
+from vocsmooth.shards.reader import open_dataset
+from vocsmooth.shards.scan import IndexedShard, list_shards, run_on_shards
 
 
 def list_ids(shard: IndexedShard) -> list[str]:

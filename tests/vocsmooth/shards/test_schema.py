@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vocsmooth.errors import DatasetError
-from vocsmooth.shard_schema import map_dtype, read_layout
+from vocsmooth.shards.schema import map_dtype, read_layout
 
 MAPS = {
     "images": {"label": 3, "edge": 1, "mask": 1, "over": 3},

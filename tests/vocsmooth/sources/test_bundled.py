@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vocsmooth.classes import VOC_CLASSES, VOC_PALETTE, VOID
 from vocsmooth.errors import InputError
-from vocsmooth.images import read_mask, read_rgb
-from vocsmooth.sample_tree import write_sample_tree
-from vocsmooth.voc import VOC_CLASSES, VOC_PALETTE, VOID, find_tree, list_photographs
+from vocsmooth.images.reading import read_rgb
+from vocsmooth.sources.bundled import write_sample_tree
+from vocsmooth.sources.masks import read_mask
+from vocsmooth.sources.voc import find_tree, list_photographs
 
 
 @pytest.fixture(scope="module")

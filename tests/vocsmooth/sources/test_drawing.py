@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from vocsmooth.structures import KINDS, draw_rims, draw_scene
-from vocsmooth.voc import VOID
+from vocsmooth.classes import VOID
+from vocsmooth.sources.drawing import draw_rims, draw_scene
+from vocsmooth.sources.shapes import KINDS
 
 SIZE = (96, 128)
 

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 
 from vocsmooth.errors import InputError
-from vocsmooth.images import read_mask, read_rgb
-from vocsmooth.recipe import Labels, Recipe, Textures
-from vocsmooth.samples import ImageMaps, make_maps
-from vocsmooth.scene_tree import PICTURES, write_scene_tree
-from vocsmooth.textures import open_textures
-from vocsmooth.voc import find_tree, list_photographs
+from vocsmooth.images.reading import read_rgb
+from vocsmooth.maps.photograph import make_maps
+from vocsmooth.maps.recipe import Labels, Recipe, Textures
+from vocsmooth.maps.textures import open_textures
+from vocsmooth.shards.writer import ImageMaps
+from vocsmooth.sources.masks import read_mask
+from vocsmooth.sources.scenes import PICTURES, write_scene_tree
+from vocsmooth.sources.voc import find_tree, list_photographs
 
 SIZE = (48, 64)
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vocsmooth.classes import VOC_CLASSES, VOC_PALETTE
 from vocsmooth.errors import InputError
-from vocsmooth.voc import VOC_CLASSES, VOC_PALETTE, find_tree, list_photographs, read_ids
+from vocsmooth.sources.voc import find_tree, list_photographs, read_ids
 
 
 def make_tree(root: Path, ids: str = "a b c", masks: str | None = None) -> Path:

@@ -3,9 +3,10 @@
 from dataclasses import replace
 from pathlib import Path
 
-from vocsmooth.card import describe
-from vocsmooth.index import Index, read_index
-from vocsmooth.overview import recipe_toml
+from vocsmooth.settings import recipe_toml
+from vocsmooth.shards.entries import Index
+from vocsmooth.shards.index import read_index
+from vocsmooth.views.card import describe
 
 
 def test_every_section_is_filled_from_the_index(pristine_dataset: Path) -> None:

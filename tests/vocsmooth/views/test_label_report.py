@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from vocsmooth.index import ImageEntry, Index, LeftOutEntry, Totals
-from vocsmooth.label_report import describe_labels
+from vocsmooth.shards.entries import ImageEntry, Index, LeftOutEntry, Totals
+from vocsmooth.views.text import describe_labels
 
 
 def label(score: float | None, operator: str = "rtv", method: str = "screened") -> dict[str, Any]:

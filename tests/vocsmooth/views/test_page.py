@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vocsmooth.errors import InputError
-from vocsmooth.index import Index, LeftOutEntry, read_index, write_object
-from vocsmooth.report import choose_side, make_page, write_report
-from vocsmooth.shards import open_dataset
+from vocsmooth.shards.entries import Index, LeftOutEntry
+from vocsmooth.shards.index import read_index, write_object
+from vocsmooth.shards.reader import open_dataset
+from vocsmooth.views.page import choose_side, make_page, write_report
 
 SCORES = {"a_1": 0.9, "b_2": 0.5, "c_3": 0.7}
 HOSTILE = "</script><script>document.title = 'broken'</script>@SCRIPT@"

@@ -9,11 +9,11 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from vocsmooth.classes import VOC_PALETTE
 from vocsmooth.errors import DatasetError, InputError
 from vocsmooth.files import temporary_path
-from vocsmooth.png_export import export_png
-from vocsmooth.shards import open_dataset
-from vocsmooth.voc import VOC_PALETTE
+from vocsmooth.shards.reader import open_dataset
+from vocsmooth.views.png import export_png
 
 
 def read(path: Path) -> NDArray[np.uint8]:

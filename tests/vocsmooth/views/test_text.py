@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from vocsmooth.index import read_index
-from vocsmooth.overview import count_splits, describe_dataset, recipe_toml
-from vocsmooth.recipe import Recipe, load_recipe
-from vocsmooth.settings import load_toml, to_dict
+from vocsmooth.maps.recipe import Recipe, load_recipe
+from vocsmooth.settings import load_toml, recipe_toml, to_dict
+from vocsmooth.shards.index import read_index
+from vocsmooth.views.text import count_splits, describe_dataset
 
 TRICKY = {
     "labels": {

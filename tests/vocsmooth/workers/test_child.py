@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from vocsmooth.child import close_child, run_in_child
-from vocsmooth.workers import WorkerDied
+from vocsmooth.workers.child import close_child, run_in_child
+from vocsmooth.workers.processes import WorkerDied
 
 PROCESS = "__import__('os').getpid()"
 DIE = "__import__('os').kill(__import__('os').getpid(), 9)"

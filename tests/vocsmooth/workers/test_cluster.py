@@ -18,13 +18,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from vocsmooth.build import Progress, build_dataset
-from vocsmooth.cluster import cluster_runner, connected
+from vocsmooth.dataset.build import Progress, build_dataset
 from vocsmooth.errors import ClusterError, InputError
-from vocsmooth.overview import recipe_toml
-from vocsmooth.recipe import Recipe
-from vocsmooth.settings import to_dict
-from vocsmooth.workers import WorkerDied
+from vocsmooth.maps.recipe import Recipe
+from vocsmooth.settings import recipe_toml, to_dict
+from vocsmooth.workers.cluster import cluster_runner, connected
+from vocsmooth.workers.processes import WorkerDied
 
 SOAK = bool(os.environ.get("SOAK"))
 
@@ -146,7 +145,7 @@ def test_workers_of_other_versions_are_named(
 def test_workers_that_do_not_share_the_folder_are_named(
     cluster: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vocsmooth.cluster._SECONDS_TO_APPEAR", 1)
+    monkeypatch.setattr("vocsmooth.workers.cluster._SECONDS_TO_APPEAR", 1)
     different_everywhere = Path("/proc/self/status")
     with connected(cluster) as client, pytest.raises(ClusterError, match="2 of 2 workers do not s"):
         list(cluster_runner(client, [different_everywhere])(eval, ["1"]))
@@ -155,7 +154,7 @@ def test_workers_that_do_not_share_the_folder_are_named(
 def test_no_scheduler(
     pristine_tree: Path, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vocsmooth.cluster._SECONDS_TO_CONNECT", 1)
+    monkeypatch.setattr("vocsmooth.workers.cluster._SECONDS_TO_CONNECT", 1)
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         address = f"tcp://127.0.0.1:{unused.getsockname()[1]}"
@@ -172,13 +171,15 @@ def test_no_scheduler(
 def test_what_is_no_address_is_refused_before_a_client_is_made(
     wrong: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vocsmooth.cluster.Client", None)  # one without an address cannot be closed
+    monkeypatch.setattr(
+        "vocsmooth.workers.cluster.Client", None
+    )  # one without an address cannot be closed
     with pytest.raises(ClusterError, match=f"No Dask scheduler answers at {wrong}: "):
         connected(wrong).__enter__()
 
 
 def test_no_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vocsmooth.cluster._SECONDS_TO_JOIN", 1)
+    monkeypatch.setattr("vocsmooth.workers.cluster._SECONDS_TO_JOIN", 1)
     with scheduler(tmp_path) as (file, _), pytest.raises(ClusterError, match="has had no workers"):
         connected(file).__enter__()
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from vocsmooth.workers import WorkerDied, _interrupts_held, run_tasks, sigterm_interrupts
+from vocsmooth.workers.processes import WorkerDied, _interrupts_held, run_tasks, sigterm_interrupts
 
 DIE = "__import__('os')._exit(3)"
 SLEEP = "__import__('time').sleep(60)"
@@ -84,7 +84,7 @@ def is_worker(process: int) -> bool:
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_death_of_the_parent_leaves_no_process(sign: signal.Signals) -> None:
     program = (
-        "from vocsmooth.workers import run_tasks, sigterm_interrupts\n"
+        "from vocsmooth.workers.processes import run_tasks, sigterm_interrupts\n"
         "with sigterm_interrupts():\n"
         f"    for task, _ in run_tasks(eval, ['0', {SLEEP!r}, {SLEEP!r}], 2): print(task)\n"
     )
@@ -139,7 +139,8 @@ def test_workers_are_born_deaf_to_interrupts() -> None:
     """In a new process, where the helpers of multiprocessing and loky are started on the way."""
     mask = "__import__('signal').SIGINT in __import__('signal').pthread_sigmask(0, [])"
     code = (
-        f"from vocsmooth.workers import run_tasks; print(list(run_tasks(eval, [{mask!r}] * 2, 2)))"
+        "from vocsmooth.workers.processes import run_tasks; "
+        f"print(list(run_tasks(eval, [{mask!r}] * 2, 2)))"
     )
     command = [sys.executable, "-c", code]
     result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)

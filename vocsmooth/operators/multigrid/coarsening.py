@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
+
 Point = tuple[Array | float, Array | float, Array | float, Array | float]
 
 TINY = np.float32(1e-30)

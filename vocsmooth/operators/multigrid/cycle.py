@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.linalg.lapack import spttrf, spttrs
 
 from vocsmooth.errors import ConvergenceError
-from vocsmooth.galerkin import (
+from vocsmooth.operators.multigrid.coarsening import (
     HERE,
     PARITIES,
     THERE,

@@ -46,11 +46,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vocsmooth import boxmg, kernels
 from vocsmooth.errors import ConvergenceError
-from vocsmooth.kernels import Couplings, Planes
+from vocsmooth.operators import kernels
+from vocsmooth.operators.kernels import Couplings, Planes
+from vocsmooth.operators.multigrid import cycle as boxmg
 
 MAX_CYCLES = 200
+
 SINGLE_PRECISION_GAIN = 1e-5
 """How far gradients in single precision reduce a residual before it is found anew."""
 

@@ -1,0 +1,22 @@
+"""Smoothing with a trained network, of any size and in bounded memory."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from csgisnet.prediction.smoother import Smoother, load
+
+__all__ = ["Smoother", "load"]
+
+_MODULES = {"Smoother": "smoother", "load": "smoother"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name when it is first asked for (PEP 562)."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
