@@ -93,12 +93,12 @@ def raw_batches(views: list[dict[str, NDArray[Any]]], maps: tuple[str, ...], dra
     """Copy windows out of memmaps into new batches."""
     rows = list(zip(*(a.tolist() for a in draw), strict=True))
     for start in range(0, len(rows), BATCH):
-        part = rows[start : start + BATCH]
+        chosen = rows[start : start + BATCH]
         batch = {
-            name: np.empty((len(part), SIZE, SIZE, *views[0][name].shape[2:]), np.uint8)
+            name: np.empty((len(chosen), SIZE, SIZE, *views[0][name].shape[2:]), np.uint8)
             for name in maps
         }
-        for row, (i, y, x) in enumerate(part):
+        for row, (i, y, x) in enumerate(chosen):
             for name, out in batch.items():
                 out[row] = views[i][name][y : y + SIZE, x : x + SIZE]
 
@@ -124,7 +124,7 @@ def preads(split: Split, maps: tuple[str, ...], draw: Draw) -> None:
     """One pread per map and window, of the band of rows that it lies in."""
     files: dict[str, int] = {}
     for i, y in zip(draw[0].tolist(), draw[1].tolist(), strict=True):
-        shard = split._shard(int(split._part_of[i]))
+        shard = split._mapped(int(split._shard_of[i]))
         path = str(shard._path)
         if path not in files:
             files[path] = os.open(path, os.O_RDONLY)

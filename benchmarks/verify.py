@@ -17,33 +17,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from vocsmooth.dataset.check import CheckTask, check_shard
+from vocsmooth.dataset.check import check_shard
 from vocsmooth.dataset.verify import verify_dataset
 from vocsmooth.files import sha256_file, write_json
 from vocsmooth.shards.index import read_index
-from vocsmooth.shards.listing import parts_of
-from vocsmooth.shards.writer import recipe_text
+from vocsmooth.shards.scan import list_shards
 
 SHA256 = "SHA-256 alone, one process"
 CHECK = "verify's check of every shard, one process"
 
 Clock = Callable[[], float]
-
-
-def list_tasks(root: Path) -> list[CheckTask]:
-    """Return what `verify` hands to its processes."""
-    index = read_index(root)
-    return [
-        CheckTask(
-            root=root,
-            part=part,
-            digest=index.digest,
-            recipe=recipe_text(index.recipe),
-            maps=index.maps,
-        )
-        for split in index.splits
-        for part in parts_of(index, split)
-    ]
 
 
 def main() -> None:
@@ -53,12 +36,13 @@ def main() -> None:
     parser.add_argument("--machine", default=platform.machine(), help="in words, for the figures")
     parser.add_argument("--out", type=Path, help="write the figures here as JSON")
     arguments = parser.parse_args()
-    root, tasks = arguments.data, list_tasks(arguments.data)
-    paths = [root / task.part.entry.name for task in tasks]
+    root = arguments.data
+    shards = list_shards(root, read_index(root))
+    paths = [shard.path for shard in shards]
     size = sum(path.stat().st_size for path in paths)
     ways: dict[str, tuple[Clock, Callable[[], object]]] = {
         SHA256: (time.process_time, lambda: [sha256_file(path) for path in paths]),
-        CHECK: (time.process_time, lambda: [check_shard(task) for task in tasks]),
+        CHECK: (time.process_time, lambda: [check_shard(shard) for shard in shards]),
         "vocsmooth verify --jobs 1": (
             time.perf_counter,
             lambda: verify_dataset(root, jobs=1, fresh=True),

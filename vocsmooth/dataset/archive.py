@@ -20,7 +20,7 @@ from vocsmooth.files import claim_folder, remove_leftovers, sha256_file, write_a
 from vocsmooth.shards.entries import ShardEntry
 from vocsmooth.shards.index import ARCHIVE_NAME, INDEX_NAME, PLAN_NAME, read_index, sidecar_path
 from vocsmooth.shards.packed import decode_archive, encode_archive
-from vocsmooth.shards.scan import IndexedShard, list_shards, run_on_shards
+from vocsmooth.shards.scan import ShardScan, list_shards, run_on_shards
 from vocsmooth.shards.schema import read_layout
 from vocsmooth.views.card import CARD_NAME
 
@@ -121,7 +121,7 @@ def unpack_dataset(
 
 def _repack(
     function: Callable[..., _Repacked],
-    shards: Sequence[IndexedShard],
+    shards: Sequence[ShardScan],
     source: Path,
     out: Path,
     target: Path,
@@ -148,9 +148,9 @@ def _repack(
     )
 
 
-def _pack_shard(shard: IndexedShard, out: Path) -> _Repacked:
+def _pack_shard(shard: ShardScan, out: Path) -> _Repacked:
     """Write the archived form of a shard, unless it is there."""
-    entry, path = shard.part.entry, _archived(shard, out)
+    entry, path = shard.entry, _archived(shard, out)
     kept = _is_packed(path, entry)
     if not kept:
         layout, data = read_layout(shard.path, shard.maps), shard.path.read_bytes()
@@ -165,9 +165,9 @@ def _pack_shard(shard: IndexedShard, out: Path) -> _Repacked:
     return _Repacked(kept=kept, bytes_before=entry.bytes, bytes_after=path.stat().st_size)
 
 
-def _unpack_shard(shard: IndexedShard, out: Path) -> _Repacked:
+def _unpack_shard(shard: ShardScan, out: Path) -> _Repacked:
     """Write the shard's file from its archived form, unless it is there."""
-    entry, archived = shard.part.entry, _archived(shard, shard.root)
+    entry, archived = shard.entry, _archived(shard, shard.root)
     path = out / entry.name
     kept = path.is_file() and sha256_file(path) == entry.sha256
     if not kept:
@@ -177,9 +177,9 @@ def _unpack_shard(shard: IndexedShard, out: Path) -> _Repacked:
     )
 
 
-def _archived(shard: IndexedShard, folder: Path) -> Path:
+def _archived(shard: ShardScan, folder: Path) -> Path:
     """Return the name of a shard's archived form."""
-    return (folder / shard.part.entry.name).with_suffix(".archive.h5")
+    return (folder / shard.entry.name).with_suffix(".archive.h5")
 
 
 def _is_packed(path: Path, entry: ShardEntry) -> bool:

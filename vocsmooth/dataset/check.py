@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from vocsmooth.classes import VOC_CLASSES, VOID
 from vocsmooth.errors import DatasetError
-from vocsmooth.shards.listing import Part
-from vocsmooth.shards.schema import Layout, Maps, read_layout
+from vocsmooth.shards.scan import ShardScan
+from vocsmooth.shards.schema import Layout, read_layout
 
 _SECONDS = 60
 
@@ -40,41 +40,28 @@ class Problem:
     """What is wrong: expected and found."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class CheckTask:
-    """A shard and all that is promised about it."""
-
-    root: Path
-    part: Part
-    digest: str
-    recipe: str
-    """The recipe as JSON, as the shard must hold it."""
-    maps: Maps
-
-
-def check_shard(task: CheckTask) -> list[Problem]:
+def check_shard(shard: ShardScan) -> list[Problem]:
     """Compare a shard with the index, then its content with the schema.
 
     The file is read once, hashed, and looked into where its length is right. Damaged files may
     end or hang HDF5: a time limit ends this process then, so call it in one that may die.
     """
-    entry = task.part.entry
-    path = task.root / entry.name
+    entry, path = shard.entry, shard.path
     try:
         size = path.stat().st_size
         if size != entry.bytes:
             found = f"{size} bytes, expected {entry.bytes}; not looked into"
-            return [_problem(task, "size", found)]
+            return [_problem(shard, "size", found)]
         data, digest = _read(path, size)
     except FileNotFoundError:
-        return [_problem(task, "file", "is missing")]
+        return [_problem(shard, "file", "is missing")]
     except (OSError, MemoryError) as error:
-        return [_problem(task, "file", f"cannot be read: {error}")]
+        return [_problem(shard, "file", f"cannot be read: {error}")]
     problems = []
     if digest != entry.sha256:
-        problems.append(_problem(task, "sha256", f"{digest}, expected {entry.sha256}"))
+        problems.append(_problem(shard, "sha256", f"{digest}, expected {entry.sha256}"))
     with _time_limit(_SECONDS + len(data) // _BYTES_PER_SECOND):
-        problems.extend(_check_content(task, path, data))
+        problems.extend(_check_content(shard, path, data))
     return problems
 
 
@@ -95,19 +82,19 @@ def _read(path: Path, size: int) -> tuple[NDArray[np.uint8], str]:
     return data, digest.hexdigest()
 
 
-def _check_content(task: CheckTask, path: Path, data: NDArray[np.uint8]) -> Iterator[Problem]:
+def _check_content(shard: ShardScan, path: Path, data: NDArray[np.uint8]) -> Iterator[Problem]:
     """Check the structure, and the values of every image if the structure is sound."""
     try:
-        layout = read_layout(path, task.maps)
+        layout = read_layout(path, shard.maps)
     except DatasetError as error:
-        yield _problem(task, "schema", str(error))
+        yield _problem(shard, "schema", str(error))
         return
-    if layout.digest != task.digest:
-        yield _problem(task, "digest", f"{layout.digest!r}, expected {task.digest!r}")
-    if layout.recipe != task.recipe:
-        yield _problem(task, "recipe", "is not the recipe of the index")
-    if not task.part.matches(layout):
-        yield _problem(task, "images", "ids, sizes or numbers of inputs differ from the index")
+    if layout.digest != shard.digest:
+        yield _problem(shard, "digest", f"{layout.digest!r}, expected {shard.digest!r}")
+    if layout.recipe != shard.recipe:
+        yield _problem(shard, "recipe", "is not the recipe of the index")
+    if not shard.indexed.matches(layout):
+        yield _problem(shard, "images", "ids, sizes or numbers of inputs differ from the index")
         return
     maps = {
         name: np.frombuffer(data, place.dtype, int(np.prod(place.shape)), place.offset).reshape(
@@ -115,21 +102,21 @@ def _check_content(task: CheckTask, path: Path, data: NDArray[np.uint8]) -> Iter
         )
         for name, place in layout.maps.items()
     }
-    yield from _check_values(task, layout, maps)
+    yield from _check_values(shard, layout, maps)
 
 
 def _check_values(
-    task: CheckTask, layout: Layout, maps: dict[str, NDArray[Any]]
+    shard: ShardScan, layout: Layout, maps: dict[str, NDArray[Any]]
 ) -> Iterator[Problem]:
     """Check the values of every map of every image and input."""
     spans = zip(layout.ids, layout.image_start[:-1], layout.image_start[1:], strict=True)
     for image, start, stop in spans:
         if (worst := maps["edge"][start:stop].max()) > 1:
-            yield _problem(task, "edge", f"holds {worst}, expected 0 and 1 only", image)
+            yield _problem(shard, "edge", f"holds {worst}, expected 0 and 1 only", image)
         mask = maps["mask"][start:stop]
         if (strange := (mask >= len(VOC_CLASSES)) & (mask != VOID)).any():
             found = mask[strange.argmax()]
-            yield _problem(task, "mask", f"holds {found}, expected 0..20 or 255", image)
+            yield _problem(shard, "mask", f"holds {found}, expected 0..20 or 255", image)
     for number, of in enumerate(layout.sample_image.tolist()):
         label = maps["label"][layout.image_start[of] : layout.image_start[of + 1]]
         span = slice(layout.sample_start[number], layout.sample_start[number + 1])
@@ -137,7 +124,7 @@ def _check_values(
         if wrong:
             first = int(np.searchsorted(layout.sample_image, of))
             message = f"of input {number - first} is not label + texture in {wrong} values"
-            yield _problem(task, "input", message, layout.ids[of])
+            yield _problem(shard, "input", message, layout.ids[of])
 
 
 def _count_wrong(
@@ -149,9 +136,9 @@ def _count_wrong(
     return 0 if np.array_equal(expected, image) else int(np.count_nonzero(expected != image))
 
 
-def _problem(task: CheckTask, field: str, message: str, image: str | None = None) -> Problem:
-    """Return a problem of the task's shard."""
-    return Problem(shard=task.part.entry.name, image=image, field=field, message=message)
+def _problem(shard: ShardScan, field: str, message: str, image: str | None = None) -> Problem:
+    """Return a problem of the shard."""
+    return Problem(shard=shard.entry.name, image=image, field=field, message=message)
 
 
 @contextmanager

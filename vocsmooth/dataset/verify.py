@@ -10,7 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from vocsmooth.dataset.check import CheckTask, Problem, check_shard
+from vocsmooth.dataset.check import Problem, check_shard
 from vocsmooth.dataset.journal import (
     JOURNAL_NAME,
     identity_of,
@@ -34,8 +34,7 @@ from vocsmooth.shards.index import (
     sidecar_path,
     to_bytes,
 )
-from vocsmooth.shards.listing import parts_of
-from vocsmooth.shards.writer import recipe_text
+from vocsmooth.shards.scan import list_shards
 from vocsmooth.views.card import CARD_NAME
 from vocsmooth.workers.processes import WorkerDied, available_cores, run_tasks, sigterm_interrupts
 
@@ -136,8 +135,7 @@ def _read_index(root: Path, problems: list[Problem]) -> Index | None:
     """Return the index, or None with the problem."""
     try:
         index = read_index(root)
-        for split in index.splits:
-            parts_of(index, split)
+        list_shards(root, index)  # DatasetError if a photograph lies in an unknown shard
     except DatasetError as error:
         problems.append(_file_problem(INDEX_NAME, str(error)))
         return None
@@ -245,28 +243,17 @@ def _check_shards(
 
     Returns the problems in the order of the index.
     """
-    tasks = [
-        CheckTask(
-            root=root,
-            part=part,
-            digest=index.digest,
-            recipe=recipe_text(index.recipe),
-            maps=index.maps,
-        )
-        for split in index.splits
-        for part in parts_of(index, split)
-        if part.entry.name not in known
-    ]
-    total = len(known) + len(tasks)
-    before = {task.part.entry.name: identity_of(root / task.part.entry.name) for task in tasks}
+    shards = [shard for shard in list_shards(root, index) if shard.entry.name not in known]
+    total = len(known) + len(shards)
+    before = {shard.entry.name: identity_of(shard.path) for shard in shards}
     found: dict[str, list[Problem]] = {}
     progress(len(known), total)
-    with closing(run_tasks(check_shard, tasks, jobs)) as results:
-        for done, (task, result) in enumerate(results, len(known) + 1):
-            name = task.part.entry.name
+    with closing(run_tasks(check_shard, shards, jobs)) as results:
+        for done, (shard, result) in enumerate(results, len(known) + 1):
+            name = shard.entry.name
             died = [_file_problem(name, "ends or hangs the process that reads it")]
             found[name] = died if isinstance(result, WorkerDied) else result
-            identity = identity_of(root / name)
+            identity = identity_of(shard.path)
             if not found[name] and identity is not None and identity == before[name]:
                 note_whole(root, promise, name, identity)
             progress(done, total)

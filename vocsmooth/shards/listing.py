@@ -1,4 +1,4 @@
-"""vocsmooth.shards.listing."""
+"""What the index says about each shard: its file, and the photographs and samples in it."""
 
 from __future__ import annotations
 
@@ -14,28 +14,32 @@ from vocsmooth.shards.schema import Layout
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
-    """One shard of a split, as the index describes it."""
+class IndexedShard:
+    """One shard, as the index describes it."""
 
     entry: ShardEntry
+    """Its file: name, length, SHA-256."""
     ids: tuple[str, ...]
+    """Ids of its photographs, in order."""
     shapes: NDArray[np.int64]
+    """(N, 2) height and width of each photograph."""
     samples: tuple[int, ...]
+    """How many samples each photograph has."""
 
     def per_sample(self, values: ArrayLike) -> NDArray[Any]:
-        """Repeat what there is one of per image once for each of its samples."""
+        """Turn one value per photograph into one per sample, by repeating it."""
         return np.repeat(np.asarray(values), self.samples, axis=0)
 
     def image_starts(self) -> NDArray[np.int64]:
-        """Return where each sample's image starts in the maps of the images."""
+        """Return where the photograph of each sample starts in the maps of /images."""
         return self.per_sample(_starts(self.shapes.prod(axis=1)))
 
     def sample_starts(self) -> NDArray[np.int64]:
-        """Return where each sample starts in the maps of the samples."""
+        """Return where each sample starts in the maps of /samples."""
         return _starts(self.per_sample(self.shapes.prod(axis=1)))
 
     def matches(self, layout: Layout) -> bool:
-        """Return whether a shard's own tables say what the index says."""
+        """Return whether the tables in the shard's file agree with the index."""
         counts = np.bincount(layout.sample_image, minlength=len(layout.ids))
         return (
             layout.ids == self.ids
@@ -45,8 +49,8 @@ class Part:
         )
 
 
-def parts_of(index: Index, split: str) -> list[Part]:
-    """Return the shards of one split with their images."""
+def shards_of(index: Index, split: str) -> list[IndexedShard]:
+    """Return the shards of one split; DatasetError if a photograph lies in an unknown shard."""
     images: dict[str, list[ImageEntry]] = {entry.name: [] for entry in index.shards}
     for image in index.images:
         if image.shard not in images:
@@ -55,7 +59,7 @@ def parts_of(index: Index, split: str) -> list[Part]:
             )
         images[image.shard].append(image)
     return [
-        Part(
+        IndexedShard(
             entry=entry,
             ids=tuple(image.id for image in images[entry.name]),
             shapes=np.array(
@@ -69,5 +73,5 @@ def parts_of(index: Index, split: str) -> list[Part]:
 
 
 def _starts(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return where each item starts if they follow each other."""
+    """Return where each item starts if items of these lengths follow each other."""
     return np.cumsum(lengths) - lengths

@@ -1,4 +1,4 @@
-"""One shard, as the index describes it and as it lies mapped into memory."""
+"""One shard mapped into memory, and a watch for when its pages have to come from the disk."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vocsmooth.errors import DatasetError
-from vocsmooth.shards.listing import Part
+from vocsmooth.shards.listing import IndexedShard
 from vocsmooth.shards.schema import Maps, read_layout
 
 _ANNOUNCED_BATCHES = 64
@@ -26,12 +26,13 @@ class MappedShard:
     Raises
     ------
     DatasetError
-        The file is no sound shard, or not the one that `part` describes.
+        The file is not a sound shard, or not the one that `indexed` describes.
     """
 
-    def __init__(self, path: Path, part: Part, digest: str, maps: Maps) -> None:
+    def __init__(self, path: Path, indexed: IndexedShard, digest: str, maps: Maps) -> None:
         layout = read_layout(path, maps)
-        if layout.bytes != part.entry.bytes or layout.digest != digest or not part.matches(layout):
+        same_file = layout.bytes == indexed.entry.bytes and layout.digest == digest
+        if not (same_file and indexed.matches(layout)):
             raise DatasetError(
                 f"{path} is a shard, but not the one that the index describes. "
                 f"Run `vocsmooth verify` on {path.parent}."

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from vocsmooth.errors import DatasetError
 from vocsmooth.shards.entries import Index
 from vocsmooth.shards.index import read_index
-from vocsmooth.shards.listing import parts_of
+from vocsmooth.shards.listing import shards_of
 from vocsmooth.shards.mapped import DiskWatch, MappedShard
 from vocsmooth.shards.schema import BASE_MAPS, Maps, map_dtype
 
@@ -89,16 +89,18 @@ class Split:
         self._digest = index.digest
         self._maps: Maps = index.maps
         self._group = {name: group for group, names in index.maps.items() for name in names}
-        self._parts = parts_of(index, name)
+        self._shards = shards_of(index, name)
         self._open: dict[int, MappedShard] = {}
         self._disk = DiskWatch()
-        counts = [sum(part.samples) for part in self._parts]
-        self._part_of = np.repeat(np.arange(len(self._parts)), counts)
-        self.ids = tuple(i for part in self._parts for i in part.per_sample(part.ids).tolist())
-        self.shapes = _concatenate([part.per_sample(part.shapes) for part in self._parts], (0, 2))
+        counts = [sum(shard.samples) for shard in self._shards]
+        self._shard_of = np.repeat(np.arange(len(self._shards)), counts)
+        self.ids = tuple(i for shard in self._shards for i in shard.per_sample(shard.ids).tolist())
+        self.shapes = _concatenate(
+            [shard.per_sample(shard.shapes) for shard in self._shards], (0, 2)
+        )
         self._starts = {
-            "images": _concatenate([part.image_starts() for part in self._parts], (0,)),
-            "samples": _concatenate([part.sample_starts() for part in self._parts], (0,)),
+            "images": _concatenate([shard.image_starts() for shard in self._shards], (0,)),
+            "samples": _concatenate([shard.sample_starts() for shard in self._shards], (0,)),
         }
 
     def __len__(self) -> int:
@@ -135,7 +137,7 @@ class Split:
         """
         self._check_indices(np.asarray([index]))
         self._check_maps(maps)
-        shard = self._shard(int(self._part_of[index]))
+        shard = self._mapped(int(self._shard_of[index]))
         height, width = self.shapes[index].tolist()
         result = {}
         for name in maps:
@@ -200,7 +202,7 @@ class Split:
     ) -> dict[str, list[tuple[MappedShard, int, int]]]:
         """Return shard, first pixel and width of the band of rows of each window, by group."""
         widths = self.shapes[indices, 1]
-        shards = [self._shard(number) for number in self._part_of[indices].tolist()]
+        shards = [self._mapped(number) for number in self._shard_of[indices].tolist()]
         return {
             group: list(
                 zip(
@@ -233,12 +235,13 @@ class Split:
         channels = self._maps[self._group[name]][name]
         return (channels,) if channels > 1 else ()
 
-    def _shard(self, number: int) -> MappedShard:
+    def _mapped(self, number: int) -> MappedShard:
         """Return a mapped shard whose file is known to be whole at this moment."""
         shard = self._open.get(number)
         if shard is None:
-            part = self._parts[number]
-            shard = MappedShard(self._root / part.entry.name, part, self._digest, self._maps)
+            indexed = self._shards[number]
+            path = self._root / indexed.entry.name
+            shard = MappedShard(path, indexed, self._digest, self._maps)
             if len(self._open) >= _MAX_OPEN:
                 self._open.pop(next(iter(self._open)))
             self._open[number] = shard

@@ -13,30 +13,40 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vocsmooth.errors import DatasetError
-from vocsmooth.shards.entries import ImageEntry, Index
-from vocsmooth.shards.listing import Part, parts_of
+from vocsmooth.shards.entries import ImageEntry, Index, ShardEntry
+from vocsmooth.shards.listing import IndexedShard, shards_of
 from vocsmooth.shards.schema import Layout, Maps, read_layout
+from vocsmooth.shards.writer import recipe_text
 from vocsmooth.workers.processes import WorkerDied, available_cores, run_tasks, sigterm_interrupts
 
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, kw_only=True)
-class IndexedShard:
-    """A shard with all that the index says about it; small and picklable."""
+class ShardScan:
+    """A shard to read from end to end, with all that the index says about it; small, picklable."""
 
     root: Path
     """Folder of the dataset."""
-    part: Part
+    indexed: IndexedShard
     digest: str
+    """Digest of the plan, as the shard must hold it."""
+    recipe: str
+    """The recipe as JSON, as the shard must hold it."""
     maps: Maps
+    """The maps that it must hold."""
     images: tuple[ImageEntry, ...]
     """Its photographs, in order."""
 
     @property
+    def entry(self) -> ShardEntry:
+        """What the index says about the shard's file."""
+        return self.indexed.entry
+
+    @property
     def path(self) -> Path:
         """The shard's file."""
-        return self.root / self.part.entry.name
+        return self.root / self.entry.name
 
     def read(self) -> Iterator[tuple[ImageEntry, dict[str, NDArray[Any]]]]:
         """Read the file and yield every photograph with its maps.
@@ -82,9 +92,8 @@ class IndexedShard:
         """Read the whole file and check its tables."""
         layout = read_layout(self.path, self.maps)
         data = self.path.read_bytes()
-        entry = self.part.entry
-        lengths = {len(data), layout.bytes, entry.bytes}
-        if len(lengths) > 1 or layout.digest != self.digest or not self.part.matches(layout):
+        lengths = {len(data), layout.bytes, self.entry.bytes}
+        if len(lengths) > 1 or layout.digest != self.digest or not self.indexed.matches(layout):
             raise DatasetError(
                 f"{self.path} is not the shard that the index describes. "
                 f"Run `vocsmooth verify` on {self.root}."
@@ -98,38 +107,40 @@ class IndexedShard:
         return np.frombuffer(data, place.dtype, count, place.offset).reshape(place.shape)
 
 
-def list_shards(root: Path, index: Index) -> list[IndexedShard]:
+def list_shards(root: Path, index: Index) -> list[ShardScan]:
     """Return the shards of a dataset, split by split in the order of the index."""
     images: dict[str, list[ImageEntry]] = defaultdict(list)
     for image in index.images:
         images[image.shard].append(image)
+    recipe = recipe_text(index.recipe)
     return [
-        IndexedShard(
+        ShardScan(
             root=root,
-            part=part,
+            indexed=shard,
             digest=index.digest,
+            recipe=recipe,
             maps=index.maps,
-            images=tuple(images[part.entry.name]),
+            images=tuple(images[shard.entry.name]),
         )
         for split in index.splits
-        for part in parts_of(index, split)
+        for shard in shards_of(index, split)
     ]
 
 
 def run_on_shards(
-    function: Callable[[IndexedShard], Result],
-    shards: Sequence[IndexedShard],
+    function: Callable[[ShardScan], Result],
+    shards: Sequence[ShardScan],
     *,
     jobs: int | None,
     progress: Callable[[int, int], None],
-) -> Generator[tuple[IndexedShard, Result], None, None]:
+) -> Generator[tuple[ShardScan, Result], None, None]:
     """Run `function` on every shard in worker processes; yield the results as they come.
 
     Parameters
     ----------
     function : callable
         Picklable; what it raises is raised here.
-    shards : sequence of IndexedShard
+    shards : sequence of ShardScan
         From `list_shards`.
     jobs : int or None
         Worker processes; None is one per core.

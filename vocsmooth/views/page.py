@@ -26,7 +26,7 @@ from vocsmooth.errors import InputError
 from vocsmooth.files import write_atomically
 from vocsmooth.shards.entries import ImageEntry, Index, failed_checks
 from vocsmooth.shards.index import read_index
-from vocsmooth.shards.scan import IndexedShard, list_shards, run_on_shards
+from vocsmooth.shards.scan import ShardScan, list_shards, run_on_shards
 from vocsmooth.views.text import describe_dataset, name_operator
 
 Pixels = NDArray[np.uint8]
@@ -147,7 +147,7 @@ def make_page(index: Index, photographs: list[dict[str, Any]]) -> str:
     return page.replace("@STYLE@", style).replace("@SCRIPT@", script).replace("@DATA@", text)
 
 
-def _show_shard(shard: IndexedShard, side: int) -> list[dict[str, Any]]:
+def _show_shard(shard: ShardScan, side: int) -> list[dict[str, Any]]:
     """Return what the page needs to show the photographs of a shard."""
     return [_show(image, maps, shard.maps["samples"], side) for image, maps in shard.read()]
 

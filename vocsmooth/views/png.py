@@ -27,7 +27,7 @@ from vocsmooth.files import claim_folder, remove_leftovers, write_atomically
 from vocsmooth.settings import nearest
 from vocsmooth.shards.entries import ImageEntry, Index
 from vocsmooth.shards.index import read_index
-from vocsmooth.shards.scan import IndexedShard, list_shards, run_on_shards
+from vocsmooth.shards.scan import ShardScan, list_shards, run_on_shards
 
 EXPORT_NAME = "export.json"
 """Written first: says which dataset the folders come from."""
@@ -93,9 +93,7 @@ def export_png(
     chosen_splits = _choose("split", splits, index.splits)
     names = [name for group in ("samples", "images") for name in index.maps[group]]
     chosen = _choose("map", maps, [name for name in names if name != _NOT_EXPORTED])
-    shards = [
-        shard for shard in list_shards(root, index) if shard.part.entry.split in chosen_splits
-    ]
+    shards = [shard for shard in list_shards(root, index) if shard.entry.split in chosen_splits]
     for shard in shards:
         for image in shard.images:
             _check_id(image.id)
@@ -134,9 +132,9 @@ def _check_id(image_id: str) -> None:
         raise DatasetError(f"The id {image_id!r} cannot be the name of a file.")
 
 
-def _export_shard(shard: IndexedShard, out: Path, maps: tuple[str, ...]) -> int:
+def _export_shard(shard: ShardScan, out: Path, maps: tuple[str, ...]) -> int:
     """Write what is missing of a shard's files; return how many those were."""
-    folder = out / shard.part.entry.split
+    folder = out / shard.entry.split
     expected = {path for image in shard.images for m in maps for path in _paths(folder, m, image)}
     missing = {path for path in expected if not path.exists()}
     if missing:

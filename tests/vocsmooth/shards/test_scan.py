@@ -11,14 +11,14 @@ from vocsmooth.errors import DatasetError, InputError
 from vocsmooth.files import claim_folder
 from vocsmooth.shards.index import read_index
 from vocsmooth.shards.reader import open_dataset
-from vocsmooth.shards.scan import IndexedShard, list_shards, run_on_shards
+from vocsmooth.shards.scan import ShardScan, list_shards, run_on_shards
 
 
-def list_ids(shard: IndexedShard) -> list[str]:
+def list_ids(shard: ShardScan) -> list[str]:
     return [image.id for image, _ in shard.read()]
 
 
-def end_process(shard: IndexedShard, name: str) -> None:
+def end_process(shard: ShardScan, name: str) -> None:
     if shard.path.name == name:
         os._exit(3)
 
