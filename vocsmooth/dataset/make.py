@@ -1,4 +1,8 @@
-"""Making one shard, as a task for a worker process."""
+"""Make the shards of a dataset, one task for each, and survive the photographs that kill a worker.
+
+`finish_shards` hands every task to a worker, which runs `finish_shard`: it keeps the shard of an
+earlier run, or makes its maps (`make_images`) and writes them (`build_shard`).
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,7 @@ import h5py
 import vocsmooth
 from vocsmooth.errors import DatasetError, InputError
 from vocsmooth.files import sha256_file, write_atomically
-from vocsmooth.maps.photograph import LeftOut, make_maps
+from vocsmooth.maps.photograph import make_maps
 from vocsmooth.maps.recipe import Recipe, maps_of
 from vocsmooth.maps.textures import TextureSource
 from vocsmooth.operators import kernels
@@ -31,12 +35,12 @@ from vocsmooth.workers.processes import Runner, WorkerDied
 _DIED = "the process that worked on it died, out of memory or of a fault in a library."
 
 _DIED_TOGETHER = (
-    "the process that made its shard died, though not of any photograph alone; "
-    "with more memory, or fewer images a shard, the same command may succeed."
+    "the process that made its shard died, though no photograph kills one alone; "
+    "with more memory, or fewer images per shard, the same command may succeed."
 )
 
-# Whatever one photograph may set off in the operators or their libraries; it must not end a build
-# of thousands, and the reason is recorded with the name of the error.
+# What the operators and their libraries may raise on one photograph. That must not end a build of
+# thousands: the photograph is left out, with the name of the error in its reason.
 _FAILURES = (
     ArithmeticError,
     LookupError,
@@ -66,21 +70,37 @@ class ShardTask:
     strict: bool = False
     """Raise for a photograph that cannot be used."""
     fatal: dict[str, str] = field(default_factory=dict)
-    """Photographs that end the process that makes them, with the reason to record."""
+    """By id, the photographs not to make because they kill the process, each with its reason."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FinishedShard:
-    """A shard that is whole."""
+    """A shard that is complete on the disk."""
 
     sidecar: Sidecar
     kept: bool
-    """It was there from an earlier run."""
+    """An earlier run made it."""
+
+
+def finish_shards(
+    tasks: Sequence[ShardTask], run: Runner
+) -> Generator[tuple[ShardTask, FinishedShard], None, None]:
+    """Keep or make every shard; yield each as it is finished.
+
+    Where a worker dies, the photographs that kill it are found and left out; the rest of their
+    shard is made.
+    """
+    with closing(run(finish_shard, tasks)) as results:
+        for task, result in results:
+            if isinstance(result, WorkerDied):
+                yield task, FinishedShard(sidecar=_build_around_deaths(task, run), kept=False)
+            else:
+                yield task, result
 
 
 def finish_shard(task: ShardTask) -> FinishedShard:
-    """Keep a shard that an earlier run finished just as this one would, else build it."""
-    sidecar = _find_whole(task)
+    """Keep the shard if an earlier run has finished it as this one would, else build it."""
+    sidecar = _find_kept(task)
     return FinishedShard(sidecar=sidecar or build_shard(task), kept=sidecar is not None)
 
 
@@ -90,13 +110,13 @@ def build_shard(task: ShardTask) -> Sidecar:
     Raises
     ------
     OSError
-        A file could not be written; it is not there then, or as it was.
+        A file could not be written; it is then missing, or still the one of before.
     InputError, ConvergenceError
         With ``task.strict`` only: a photograph cannot be used.
     """
     made = make_images(task)
     images = [one for one in made if isinstance(one, ImageMaps)]
-    left_out = [_describe_left_out(one, task) for one in made if isinstance(one, LeftOut)]
+    left_out = [_without_root(one, task) for one in made if isinstance(one, LeftOutEntry)]
     recipe = recipe_text(to_dict(task.recipe))
     data = encode_shard(images, maps_of(task.recipe), recipe, task.digest)
     path = task.out / task.planned.name
@@ -111,7 +131,7 @@ def build_shard(task: ShardTask) -> Sidecar:
             images=len(images),
             samples=sum(len(image.inputs) for image in images),
         ),
-        images=tuple(_describe(image, path.name) for image in images),
+        images=tuple(_describe_image(image, path.name) for image in images),
         left_out=tuple(left_out),
     )
     with explained_writing(path):
@@ -121,9 +141,9 @@ def build_shard(task: ShardTask) -> Sidecar:
 
 
 def find_finished(path: Path, digest: str) -> Sidecar | None:
-    """Return the sidecar of a shard of the plan `digest`, made by the versions that run here.
+    """Return the sidecar of a shard if it was made for this plan and by the installed versions.
 
-    None if there is none; of the shard only the length is looked at.
+    None otherwise. Only the shard's length is compared with it, not its bytes.
     """
     try:
         sidecar = read_sidecar(sidecar_path(path))
@@ -138,18 +158,18 @@ def find_finished(path: Path, digest: str) -> Sidecar | None:
     return sidecar if same else None
 
 
-def make_images(task: ShardTask) -> list[ImageMaps | LeftOut]:
-    """Make the maps of every photograph of a shard, in order, and write nothing."""
+def make_images(task: ShardTask) -> list[ImageMaps | LeftOutEntry]:
+    """Make the maps of every photograph of a shard, in order; nothing is written."""
     return [_make_one(photograph, task) for photograph in task.photographs]
 
 
 def make_nothing(task: ShardTask) -> None:
-    """Make the maps and drop them: shows whether a process survives that."""
+    """Make the maps and discard them, to see whether the process survives that."""
     make_images(task)
 
 
 def package_versions() -> dict[str, str]:
-    """Return the versions of all that takes part in making a shard's bytes."""
+    """Return the versions of everything that has a share in a shard's bytes."""
     names = ("h5py", "numpy", "opencv-contrib-python", "pillow", "scikit-image", "scipy")
     return {
         "vocsmooth": vocsmooth.__version__,
@@ -162,7 +182,7 @@ def package_versions() -> dict[str, str]:
 
 @contextmanager
 def explained_writing(path: Path) -> Iterator[None]:
-    """Add to an error of the system while writing `path` what becomes of the work done so far."""
+    """Tell, in an error raised while `path` is written, what becomes of the work done so far."""
     try:
         yield
     except OSError as error:
@@ -170,70 +190,8 @@ def explained_writing(path: Path) -> Iterator[None]:
         raise OSError(error.errno, message, str(path)) from error
 
 
-def _find_whole(task: ShardTask) -> Sidecar | None:
-    """Return the sidecar of the shard if it is finished, its bytes are right, nothing failed."""
-    path = task.out / task.planned.name
-    sidecar = find_finished(path, task.digest)
-    if sidecar is None or any(entry.kind == "error" for entry in sidecar.left_out):
-        return None
-    try:
-        return sidecar if sha256_file(path) == sidecar.shard.sha256 else None
-    except OSError:
-        return None
-
-
-def _make_one(photograph: Photograph, task: ShardTask) -> ImageMaps | LeftOut:
-    """Make the maps of one photograph; without `strict` nothing about it raises."""
-    reason = task.fatal.get(photograph.id)
-    if reason is None:
-        try:
-            return make_maps(photograph, task.recipe, task.textures, strict=task.strict)
-        except _FAILURES as error:
-            if task.strict:
-                raise
-            reason = f"{photograph.image}: {type(error).__name__}: {error}"
-    return LeftOut(id=photograph.id, split=photograph.split, kind="error", reason=reason)
-
-
-def _describe_left_out(left_out: LeftOut, task: ShardTask) -> LeftOutEntry:
-    """Return what the index says about a photograph that is not in the dataset."""
-    # Without the root of the tree: the same bytes wherever it lies.
-    root = task.photographs[0].image.parents[1]
-    reason = left_out.reason.replace(f"{root}{os.sep}", "")
-    return LeftOutEntry(**{**vars(left_out), "reason": reason})
-
-
-def _describe(image: ImageMaps, shard: str) -> ImageEntry:
-    """Return what the index says about an image."""
-    height, width = image.label.shape[:2]
-    return ImageEntry(
-        id=image.id,
-        split=image.split,
-        shard=shard,
-        height=height,
-        width=width,
-        samples=len(image.inputs),
-        provenance=image.provenance,
-    )
-
-
-def finish_shards(
-    tasks: Sequence[ShardTask], run: Runner
-) -> Generator[tuple[ShardTask, FinishedShard], None, None]:
-    """Keep or make every shard; yield each when it is whole.
-
-    A photograph that ends its process is found and left out; the others of its shard are made.
-    """
-    with closing(run(finish_shard, tasks)) as results:
-        for task, result in results:
-            if isinstance(result, WorkerDied):
-                yield task, FinishedShard(sidecar=_build_around_deaths(task, run), kept=False)
-            else:
-                yield task, result
-
-
 def _build_around_deaths(task: ShardTask, run: Runner) -> Sidecar:
-    """Make a shard that ends its worker without the photographs that do so."""
+    """Make a shard that kills its worker, without the photographs that do so."""
     singles = [replace(task, photographs=(photograph,)) for photograph in task.photographs]
     with closing(run(make_nothing, singles)) as results:
         deadly = {
@@ -249,3 +207,50 @@ def _build_around_deaths(task: ShardTask, run: Runner) -> Sidecar:
     if isinstance(sidecar, WorkerDied):
         raise InputError(f"{task.out / task.planned.name}: {_DIED}")
     return sidecar
+
+
+def _find_kept(task: ShardTask) -> Sidecar | None:
+    """Return the sidecar of a shard that can be kept: right bytes, and no photograph failed."""
+    path = task.out / task.planned.name
+    sidecar = find_finished(path, task.digest)
+    if sidecar is None or any(entry.kind == "error" for entry in sidecar.left_out):
+        return None
+    try:
+        return sidecar if sha256_file(path) == sidecar.shard.sha256 else None
+    except OSError:
+        return None
+
+
+def _make_one(photograph: Photograph, task: ShardTask) -> ImageMaps | LeftOutEntry:
+    """Make the maps of one photograph; without `strict` its failures become a `LeftOutEntry`."""
+    reason = task.fatal.get(photograph.id)
+    if reason is None:
+        try:
+            return make_maps(photograph, task.recipe, task.textures, strict=task.strict)
+        except _FAILURES as error:
+            if task.strict:
+                raise
+            reason = f"{photograph.image}: {type(error).__name__}: {error}"
+    return LeftOutEntry(
+        id=photograph.id, split=photograph.split, kind="error", reason=reason, provenance={}
+    )
+
+
+def _without_root(entry: LeftOutEntry, task: ShardTask) -> LeftOutEntry:
+    """Drop the root of the tree from the reason: the same bytes wherever the tree lies."""
+    root = task.photographs[0].image.parents[1]
+    return replace(entry, reason=entry.reason.replace(f"{root}{os.sep}", ""))
+
+
+def _describe_image(image: ImageMaps, shard: str) -> ImageEntry:
+    """Return what the index says about a photograph."""
+    height, width = image.label.shape[:2]
+    return ImageEntry(
+        id=image.id,
+        split=image.split,
+        shard=shard,
+        height=height,
+        width=width,
+        samples=len(image.inputs),
+        provenance=image.provenance,
+    )

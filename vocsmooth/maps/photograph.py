@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,30 +26,15 @@ from vocsmooth.maps.textures import TextureSource, draw_fields
 from vocsmooth.operators.edges import find_edges
 from vocsmooth.operators.table import smooth
 from vocsmooth.settings import to_dict
+from vocsmooth.shards.entries import LeftOutEntry
 from vocsmooth.shards.writer import ImageMaps, Pixels
 from vocsmooth.sources.masks import read_mask
 from vocsmooth.sources.voc import Photograph
 
 
-@dataclass(frozen=True, kw_only=True)
-class LeftOut:
-    """A photograph that is not in the dataset."""
-
-    id: str
-    """The photograph's id."""
-    split: str
-    """The split it would have been in."""
-    kind: Literal["rejected", "error"]
-    """rejected: no label was good enough. error: its files cannot be used."""
-    reason: str
-    """A sentence: what, where, expected, got."""
-    provenance: dict[str, Any] = field(default_factory=dict)
-    """As in `ImageMaps` for a rejected photograph, empty after an error."""
-
-
 def make_maps(
     photo: Photograph, recipe: Recipe, textures: TextureSource, *, strict: bool = False
-) -> ImageMaps | LeftOut:
+) -> ImageMaps | LeftOutEntry:
     """Make all maps of a photograph; nothing else than the arguments and its files decides them.
 
     In 0..255: label = round(255 S), input = clip(label + texture, 0, 255) with an integer texture,
@@ -80,10 +64,18 @@ def make_maps(
             raise
         # Only an InputError knows which file it is about.
         where = "" if isinstance(error, InputError) else f"{photo.image}: "
-        return LeftOut(id=photo.id, split=photo.split, kind="error", reason=f"{where}{error}")
+        return LeftOutEntry(
+            id=photo.id,
+            split=photo.split,
+            kind="error",
+            reason=f"{where}{error}",
+            provenance={},
+        )
 
 
-def _make_maps(photo: Photograph, recipe: Recipe, textures: TextureSource) -> ImageMaps | LeftOut:
+def _make_maps(
+    photo: Photograph, recipe: Recipe, textures: TextureSource
+) -> ImageMaps | LeftOutEntry:
     """Make all maps or reject the label; bad files raise."""
     pixels, mask, provenance = _read(photo)
     image = to_float(pixels)
@@ -166,14 +158,14 @@ def _rounded(figure: float) -> float:
 
 def _reject(
     photo: Photograph, choice: Choice, min_score: float, provenance: dict[str, Any]
-) -> LeftOut:
+) -> LeftOutEntry:
     """Leave a photograph out whose best label is not good enough."""
     found = provenance["label"]
     reason = (
         f"{photo.image}: best label scores {choice.score:.3f}, the recipe asks for {min_score:.3f} "
         f"({found['operator']} {found['params']}, best of {len(choice.candidates)})."
     )
-    return LeftOut(
+    return LeftOutEntry(
         id=photo.id, split=photo.split, kind="rejected", reason=reason, provenance=provenance
     )
 

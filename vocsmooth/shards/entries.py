@@ -57,15 +57,18 @@ class ImageEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class LeftOutEntry:
-    """One photograph that is not in the dataset."""
+    """One photograph that was left out of the dataset."""
 
     id: str
+    """The photograph's id."""
     split: str
+    """The split that it would have been in."""
     kind: str
     """rejected: no label was good enough. error: its files could not be used."""
     reason: str
+    """A sentence: what, where, expected, got."""
     provenance: dict[str, Any]
-    """Of a rejected photograph: source files and the scores of all candidates."""
+    """Of a rejected photograph: source files and the scores of all candidates; else empty."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,12 +13,12 @@ from PIL import Image
 from vocsmooth.arrays import to_float, to_uint
 from vocsmooth.errors import InputError
 from vocsmooth.images.reading import read_rgb
-from vocsmooth.maps.photograph import LeftOut, make_maps
+from vocsmooth.maps.photograph import make_maps
 from vocsmooth.maps.recipe import Grid, Labels, Negative, Operator, Recipe, Textures
 from vocsmooth.maps.textures import TextureSource, open_textures
 from vocsmooth.operators.edges import find_edges
 from vocsmooth.operators.table import smooth
-from vocsmooth.shards.entries import failed_checks
+from vocsmooth.shards.entries import LeftOutEntry, failed_checks
 from vocsmooth.shards.writer import ImageMaps
 from vocsmooth.sources.voc import Photograph
 
@@ -180,7 +180,7 @@ def test_without_a_mask_the_fallback_operator_is_used(
 def test_rejected_with_its_best_score(photo: Photograph, textures: TextureSource) -> None:
     labels = dataclasses.replace(RECIPE.labels, min_score=1.0)
     left_out = make_maps(photo, dataclasses.replace(RECIPE, labels=labels), textures, strict=True)
-    assert isinstance(left_out, LeftOut)
+    assert isinstance(left_out, LeftOutEntry)
     assert left_out.kind == "rejected"
     best = left_out.provenance["label"]["score"]
     assert f"best label scores {best:.3f}, the recipe asks for 1.000" in left_out.reason
@@ -226,7 +226,7 @@ def test_bad_files_leave_the_photograph_out(
 ) -> None:
     path = damage(photo, kind)
     left_out = make_maps(photo, RECIPE, textures)
-    assert isinstance(left_out, LeftOut)
+    assert isinstance(left_out, LeftOutEntry)
     assert (left_out.id, left_out.split, left_out.kind) == ("a", "val", "error")
     assert str(path) in left_out.reason
     with pytest.raises(InputError, match=message):
@@ -242,7 +242,7 @@ def test_a_texture_that_vanishes_is_an_error_of_the_photograph(
     source = open_textures(folder)
     (folder / "t.png").unlink()
     left_out = make_maps(photo, RECIPE, source)
-    assert isinstance(left_out, LeftOut)
+    assert isinstance(left_out, LeftOutEntry)
     assert left_out.kind == "error"
     assert left_out.reason.startswith(str(photo.image))
     assert "t.png" in left_out.reason
