@@ -9,7 +9,13 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from vocsmooth.dataset.make import ShardTask, explained_writing, find_finished, finish_shards
+from vocsmooth.dataset.make import (
+    ShardTask,
+    explained_writing,
+    find_finished,
+    finish_shards,
+    package_versions,
+)
 from vocsmooth.dataset.plan import check_folder, make_plan, needed_bytes
 from vocsmooth.errors import DatasetError, InputError
 from vocsmooth.files import remove_leftovers, write_atomically
@@ -193,8 +199,8 @@ def _open_runner(
         raise InputError(
             f"A cluster needs the extra: pip install csgisnet[cluster] ({error})."
         ) from None
-    with connected(scheduler) as client:
-        yield cluster_runner(client, shared)
+    with connected(scheduler, package_versions) as client:
+        yield cluster_runner(client, shared, package_versions)
 
 
 def _finished(out: Path, plan: Plan) -> Index | None:

@@ -1,6 +1,6 @@
-"""Tasks on a Dask cluster whose workers share the dataset's folder with this machine.
+"""Run tasks on a Dask cluster whose workers see the same files as this machine.
 
-`distributed.Client` instead of joblib's Dask backend, which waits for ever for a task that ends
+By `distributed.Client` and not by joblib's Dask backend, which waits for ever for a task that kills
 its worker.
 """
 
@@ -24,7 +24,6 @@ from distributed import CancelledError, Client, Future, KilledWorker, as_complet
 from distributed.comm.addressing import get_address_host_port
 from distributed.comm.core import CommClosedError
 
-from vocsmooth.dataset.make import package_versions
 from vocsmooth.errors import ClusterError, InputError
 from vocsmooth.files import sha256_file
 from vocsmooth.workers.child import run_in_child
@@ -33,6 +32,9 @@ from vocsmooth.workers.processes import Runner, WorkerDied
 Task = TypeVar("Task")
 
 Result = TypeVar("Result")
+
+Versions = Callable[[], Mapping[str, str]]
+"""Returns the versions of the packages that decide a result; defined at the top of a module."""
 
 _SECONDS_TO_CONNECT = 15
 
@@ -48,56 +50,60 @@ _LOOK_EVERY = 5.0
 
 _POLL = 0.05
 
-_GOES_ON = "What is finished is kept; the same command goes on from there."
+_GOES_ON = "Finished work is kept; run the same command again to continue."
 
 _GONE = f"The scheduler is gone. {_GOES_ON}"
 
 
 @contextmanager
-def connected(scheduler: str) -> Iterator[Client]:
-    """Connect to a cluster whose workers are set up as this machine is.
+def connected(scheduler: str, versions: Versions) -> Iterator[Client]:
+    """Connect to a cluster whose workers have the same packages as this machine.
 
     Parameters
     ----------
     scheduler : str
         Its address, such as tcp://10.0.0.1:8786, or the path of the JSON file that
         ``dask scheduler --scheduler-file`` writes.
+    versions : callable
+        Run here and on every worker; the answers must be the same.
 
     Raises
     ------
     InputError
-        There is no such file.
+        The scheduler's file does not exist or is not one.
     ClusterError
-        No scheduler answers, it has no workers, or some have other versions of the packages.
+        No scheduler answers, it has no workers, or some of them have other versions.
     """
     with _loggers_silent():
         client = _connect(scheduler)
         try:
-            _check_versions(client, scheduler)
+            _check_versions(client, scheduler, versions)
             yield client
         finally:
             client.close(timeout=2)
 
 
-def cluster_runner(client: Client, shared: Sequence[Path]) -> Runner:
-    """Return what runs tasks on the workers of `client`, each in a process of its own.
+def cluster_runner(client: Client, shared: Sequence[Path], versions: Versions) -> Runner:
+    """Return a function that runs tasks on the workers of `client`, each in a child process.
 
     Parameters
     ----------
     client : Client
         From `connected`.
     shared : sequence of Path
-        Absolute paths of files that all workers must see as they are here.
+        Absolute paths of files that every worker must see with the same content as this machine.
+    versions : callable
+        As for `connected`; workers that join later are held to it, too.
     """
 
     def run(
         function: Callable[[Task], Result], tasks: Sequence[Task]
     ) -> Generator[tuple[Task, Result | WorkerDied], None, None]:
         _check_files(client, {str(path): sha256_file(path) for path in shared})
-        suspects = yield from _run(client, function, deque(tasks))
-        # Dask also suspects tasks that only waited on a worker that died.
+        suspects = yield from _run(client, function, deque(tasks), versions)
+        # Dask also suspects tasks that were only waiting on a worker that died.
         for task in suspects:
-            if (yield from _run(client, function, deque([task]))):
+            if (yield from _run(client, function, deque([task]), versions)):
                 yield task, WorkerDied()
 
     return run
@@ -105,7 +111,7 @@ def cluster_runner(client: Client, shared: Sequence[Path]) -> Runner:
 
 @contextmanager
 def _loggers_silent() -> Iterator[None]:
-    """Keep back warnings and stack traces that would bury the one line that says what happened."""
+    """Silence Dask's warnings and stack traces, which would bury the one line of our error."""
     loggers = [logging.getLogger(name) for name in _LOGGERS]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -123,7 +129,7 @@ def _connect(scheduler: str) -> Client:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=distributed.versions.VersionMismatchWarning)
-            get_address_host_port(address)  # what has none leaves a client that cannot be closed
+            get_address_host_port(address)  # without them, the client could not be closed
             client = Client(address, timeout=_SECONDS_TO_CONNECT, set_as_default=False)
     except (OSError, ValueError) as error:
         raise ClusterError(f"No Dask scheduler answers at {address}: {error}.") from None
@@ -139,51 +145,51 @@ def _connect(scheduler: str) -> Client:
 
 
 def _read_address(path: Path) -> str:
-    """Return the address in a scheduler's file."""
+    """Return the address that a scheduler's file gives."""
     try:
         return str(json.loads(path.read_bytes())["address"])
     except FileNotFoundError:
         raise InputError(f"No scheduler file {path}; has `dask scheduler` started?") from None
     except (OSError, ValueError, LookupError, TypeError) as error:
-        raise InputError(f"{path} is no scheduler file: {error!r}.") from None
+        raise InputError(f"{path} is not a scheduler file: {error!r}.") from None
 
 
-def describe_worker() -> dict[str, str]:
-    """Return the versions of all that makes a shard's bytes or brings a task to its worker."""
-    return {**package_versions(), "distributed": version("distributed")}
+def _all_versions(versions: Versions) -> dict[str, str]:
+    """Return `versions` and that of the package that brings a task to its worker."""
+    return {**versions(), "distributed": version("distributed")}
 
 
-def _check_versions(client: Client, scheduler: str) -> None:
-    """Compare every worker's versions with those here."""
+def _check_versions(client: Client, scheduler: str, versions: Versions) -> None:
+    """Raise ClusterError if a worker has other versions than this machine."""
+    here = _all_versions(versions)
     with _loss_named():
-        answers = client.run(describe_worker, on_error="return")
+        answers = client.run(_all_versions, versions, on_error="return")
     problems = [
         f"{worker} {problem}"
         for worker, answer in sorted(answers.items())
-        if (problem := _differences(answer))
+        if (problem := _differences(answer, here))
     ]
     if problems:
         raise ClusterError(
-            f"{len(problems)} of {len(answers)} workers of {scheduler} are not set up as this "
-            f"machine is: {'; '.join(problems)}. Shards would differ; install the same versions."
+            f"{len(problems)} of {len(answers)} workers of {scheduler} have other packages than "
+            f"this machine: {'; '.join(problems)}. Results would differ; install the same versions."
         )
 
 
-def _differences(versions: Mapping[str, str] | Exception) -> str:
-    """Say in which packages a worker differs from this machine; nothing if it does not."""
-    if isinstance(versions, Exception):
-        return f"cannot tell its versions ({versions!r})"
-    here = describe_worker()
+def _differences(there: Mapping[str, str] | Exception, here: Mapping[str, str]) -> str:
+    """Say in which packages a worker differs from this machine; empty if it does not."""
+    if isinstance(there, Exception):
+        return f"cannot tell its versions ({there!r})"
     differing = [
-        f"{name} {versions.get(name, 'none')} (here {expected})"
+        f"{name} {there.get(name, 'none')} (here {expected})"
         for name, expected in here.items()
-        if versions.get(name) != expected
+        if there.get(name) != expected
     ]
     return f"has {', '.join(differing)}" if differing else ""
 
 
 def _check_files(client: Client, digests: Mapping[str, str]) -> None:
-    """Check that every worker sees these files, which a network disk may show after seconds."""
+    """Check that every worker sees these files; a network disk may take seconds to show them."""
     deadline = time.monotonic() + _SECONDS_TO_APPEAR
     while True:
         with _loss_named():
@@ -196,13 +202,13 @@ def _check_files(client: Client, digests: Mapping[str, str]) -> None:
             what = paths if isinstance(paths, Exception) else paths[0]
             raise ClusterError(
                 f"{len(unseen)} of {len(answers)} workers do not see the files of this machine, "
-                f"e.g. {worker}: {what}. Use folders that all of them share under the same path."
+                f"e.g. {worker}: {what}. Use folders that all machines share under the same path."
             )
         time.sleep(1)
 
 
 def _list_unseen(digests: Mapping[str, str]) -> list[str]:
-    """Return the paths that are other files here, or none."""
+    """On a worker: return the paths at which it sees other content or nothing."""
     return [path for path, digest in digests.items() if _digest_of(Path(path)) != digest]
 
 
@@ -215,10 +221,10 @@ def _digest_of(path: Path) -> str | None:
 
 
 def _run(
-    client: Client, function: Callable[[Task], Result], queue: deque[Task]
+    client: Client, function: Callable[[Task], Result], queue: deque[Task], versions: Versions
 ) -> Generator[tuple[Task, Result | WorkerDied], None, list[Task]]:
-    """Work off `queue`; return the tasks that Dask gave up because their workers died."""
-    versions = describe_worker()
+    """Run the tasks in `queue`; return those that Dask gave up because their workers died."""
+    here = _all_versions(versions)
     suspects: list[Task] = []
     running: dict[Future[Any], Task] = {}
     completed = as_completed(loop=client.loop)
@@ -233,10 +239,10 @@ def _run(
                 raise ClusterError(
                     f"The cluster has had no workers for {now - seen:.0f} s. {_GOES_ON}"
                 )
-        # Two tasks for each thread: one to work on, one that is there when it ends.
+        # Two tasks for each thread: one that runs, and the next one, ready when it ends.
         while queue and len(running) < 2 * threads:
             with _loss_named():
-                future = client.submit(_work, function, queue[0], versions, pure=False)
+                future = client.submit(_work, function, queue[0], versions, here, pure=False)
             running[future] = queue.popleft()
             completed.add(future)
         batch = completed.next_batch(block=False)
@@ -253,19 +259,19 @@ def _run(
 
 
 def _work(
-    function: Callable[[Task], Result], task: Task, versions: Mapping[str, str]
+    function: Callable[[Task], Result], task: Task, versions: Versions, expected: Mapping[str, str]
 ) -> Result | WorkerDied:
-    """On a worker: run a task in a process of its own; also workers that join later are checked."""
-    if describe_worker() != versions:
+    """On a worker: check its versions, for it may have joined late, and run a task in a child."""
+    if _all_versions(versions) != expected:
         raise ClusterError(
-            f"A worker on {platform.node()} joined whose packages are not those of the machine "
-            f"that builds. {_GOES_ON}"
+            f"A worker on {platform.node()} joined with other packages than the machine that gives "
+            f"the tasks. {_GOES_ON}"
         )
     return run_in_child(function, task)
 
 
 def _result_of(future: Future[Any]) -> Any:
-    """Return a finished task's result, or KilledWorker; raise what it raised."""
+    """Return the result of a finished task, or KilledWorker; raise what the task raised."""
     try:
         return future.result()
     except KilledWorker as killed:
@@ -276,7 +282,7 @@ def _result_of(future: Future[Any]) -> Any:
 
 @contextmanager
 def _loss_named() -> Iterator[None]:
-    """Say in a line that the scheduler did not answer, whatever became of it."""
+    """Turn every way in which a scheduler fails to answer into one line."""
     try:
         yield
     except (OSError, distributed.TimeoutError, CancelledError):
