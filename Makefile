@@ -28,7 +28,8 @@ test: $(READY)
 	$(BIN)/python -m pytest
 
 SOAK_TESTS := $(addprefix tests/,vocsmooth/dataset/test_survives.py \
-	vocsmooth/dataset/test_damage.py vocsmooth/workers/test_cluster.py cli/test_large_image.py)
+	vocsmooth/dataset/test_damage.py vocsmooth/workers/test_cluster.py \
+	vocsmooth/workers/test_cluster_losses.py cli/test_large_image.py)
 
 # The full counts of kills, damage and failing system calls; most of an hour.
 soak: $(READY)
