@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vocsmooth.files import write_json
-from vocsmooth.shards.reader import Split, open_dataset
+from vocsmooth.shards import Split, open_dataset
 
 SIZE = 128
 BATCH = 8

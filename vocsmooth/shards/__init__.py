@@ -1,4 +1,10 @@
-"""What lies on disk: the format of a dataset, its records, writer and reader."""
+"""What lies on disk: the format of a dataset, its records, and what writes and reads it.
+
+Read `schema` (a shard) and `entries` (the JSON files) first, then `index`, `listing` and `writer`.
+Four ways to read follow: `reader` opens a dataset for training, `split` and `mapped` give its
+samples in any order; `scan` goes through every shard from end to end; `packed` is the compressed
+form of a shard. May import the ground and `workers`.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +12,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vocsmooth.shards.reader import Dataset, Split, open_dataset
+    from vocsmooth.shards.reader import Dataset, open_dataset
+    from vocsmooth.shards.split import Split
 
 __all__ = ["Dataset", "Split", "open_dataset"]
 
-_MODULES = {"Dataset": "reader", "Split": "reader", "open_dataset": "reader"}
+_MODULES = {"Dataset": "reader", "Split": "split", "open_dataset": "reader"}
 
 
 def __getattr__(name: str) -> Any:

@@ -16,7 +16,8 @@ from vocsmooth.maps.photograph import make_maps
 from vocsmooth.maps.recipe import Recipe
 from vocsmooth.maps.textures import open_textures
 from vocsmooth.shards.index import read_index
-from vocsmooth.shards.reader import Split, open_dataset
+from vocsmooth.shards.reader import open_dataset
+from vocsmooth.shards.split import Split
 from vocsmooth.shards.writer import ImageMaps
 from vocsmooth.sources.voc import find_tree, list_photographs
 
@@ -69,7 +70,7 @@ class TestRead:
     def test_finds_the_samples_of_a_photograph(self, pristine_dataset: Path) -> None:
         split = open_dataset(pristine_dataset).split("val")
         assert [split.samples_of(name) for name in ("v_1", "w_2")] == [range(2), range(2, 4)]
-        with pytest.raises(ValueError, match="no photograph 'a_1' among the 2 here"):
+        with pytest.raises(ValueError, match="no photograph 'a_1' among the 2 of this split"):
             split.samples_of("a_1")
 
     def test_returns_copies(self, pristine_dataset: Path) -> None:
@@ -139,7 +140,7 @@ class TestMisuse:
         dataset = open_dataset(pristine_dataset)
         split = dataset.split("val")
         for index in (-1, 4):
-            with pytest.raises(IndexError, match="of 4"):
+            with pytest.raises(IndexError, match="of 4 samples"):
                 split.read(index, ["input"])
         with pytest.raises(ValueError, match=r"no map 'labels'.*label, edge"):
             split.read(0, ["labels"])

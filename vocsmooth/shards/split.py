@@ -1,0 +1,268 @@
+"""Read the samples of a split at the speed of memory: shards are mapped, pixels copied out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from vocsmooth.shards.entries import Index
+from vocsmooth.shards.listing import shards_of
+from vocsmooth.shards.mapped import DiskWatch, MappedShard
+from vocsmooth.shards.schema import Maps, map_dtype
+
+_LINE = 64
+"""Bytes of a cache line, to which the arrays of a batch are aligned."""
+
+_MAX_OPEN = 256
+"""Shards that a process keeps mapped; each takes a file descriptor."""
+
+
+class Split:
+    """The samples of one split: one for each input of each photograph.
+
+    A split may be pickled and used after a fork; each process maps the shards for itself. Results
+    are copies, never views of the mapping.
+
+    Examples
+    --------
+    A tiny dataset of one photograph:
+
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from PIL import Image
+    >>> from vocsmooth.dataset.build import build_dataset
+    >>> from vocsmooth.maps.recipe import Labels, Recipe
+    >>> from vocsmooth.shards import open_dataset
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     tree, out = Path(folder, "voc"), Path(folder, "dataset")
+    ...     (tree / "JPEGImages").mkdir(parents=True)
+    ...     Image.new("RGB", (16, 12), "teal").save(tree / "JPEGImages/a.jpg")
+    ...     recipe = Recipe(labels=Labels(exact=True))
+    ...     summary = build_dataset(tree, out, recipe, splits=["train"], jobs=1)
+    ...     split = open_dataset(out).split("train")
+    ...     batch = split.crop([0, 1], [4, 0], [0, 8], 8, ["input", "edge"])
+    >>> split.ids
+    ('a', 'a', 'a', 'a')
+    >>> split.samples_of("a")
+    range(0, 4)
+    >>> {name: crops.shape for name, crops in batch.items()}
+    {'input': (2, 8, 8, 3), 'edge': (2, 8, 8)}
+    """
+
+    ids: tuple[str, ...]
+    """Photograph id of each sample; the samples of a photograph follow each other."""
+    shapes: NDArray[np.int64]
+    """(N, 2) height and width of each sample."""
+
+    def __init__(self, root: Path, index: Index, name: str) -> None:
+        self._root = root
+        self._digest = index.digest
+        self._maps: Maps = index.maps
+        self._group = {name: group for group, names in index.maps.items() for name in names}
+        self._shards = shards_of(index, name)
+        self._open: dict[int, MappedShard] = {}
+        self._disk = DiskWatch()
+        counts = [sum(shard.samples) for shard in self._shards]
+        self._shard_of = np.repeat(np.arange(len(self._shards)), counts)
+        self.ids = tuple(i for shard in self._shards for i in shard.per_sample(shard.ids).tolist())
+        self.shapes = _concatenate(
+            [shard.per_sample(shard.shapes) for shard in self._shards], (0, 2)
+        )
+        self._starts = {
+            "images": _concatenate([shard.image_starts() for shard in self._shards], (0,)),
+            "samples": _concatenate([shard.sample_starts() for shard in self._shards], (0,)),
+        }
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A pickled mapping would carry its data along.
+        return {**self.__dict__, "_open": {}}
+
+    def samples_of(self, photograph: str) -> range:
+        """Return the samples of the photograph with this id; ValueError if the split lacks it."""
+        if photograph not in self.ids:
+            raise ValueError(
+                f"no photograph {photograph!r} among the {len(set(self.ids))} of this split"
+            )
+        first = self.ids.index(photograph)
+        return range(first, first + self.ids.count(photograph))
+
+    def read(self, index: int, maps: Sequence[str]) -> dict[str, NDArray[Any]]:
+        """Return the full maps of one sample, each (H, W) or (H, W, 3).
+
+        Parameters
+        ----------
+        index : int
+            The sample: 0 to len(self) - 1.
+        maps : sequence of str
+            "input" and "label", (H, W, 3) uint8; "edge" (0 or 1) and "mask" (0..20 or 255),
+            (H, W) uint8; "texture", int16; and the negatives by name, (H, W, 3) uint8.
+
+        Raises
+        ------
+        IndexError, ValueError
+            The sample or a map does not exist.
+        DatasetError
+            The shard is not the one that the index describes.
+        """
+        self._check_indices(np.asarray([index]))
+        self._check_maps(maps)
+        shard = self._mapped(int(self._shard_of[index]))
+        height, width = self.shapes[index].tolist()
+        result = {}
+        for name in maps:
+            first = int(self._starts[self._group[name]][index])
+            pixels = shard.arrays[name][first : first + height * width]
+            result[name] = pixels.reshape(height, width, *self._tail(name)).copy()
+        return result
+
+    def crop(
+        self,
+        indices: ArrayLike,
+        tops: ArrayLike,
+        lefts: ArrayLike,
+        size: int,
+        maps: Sequence[str],
+    ) -> dict[str, NDArray[Any]]:
+        """Return one square window of each sample, the same in all maps, as one array per map.
+
+        Parameters
+        ----------
+        indices, tops, lefts : (B,) int
+            Samples and the upper left corners of the windows.
+        size : int
+            Side of the windows in pixels.
+        maps : sequence of str
+            As for `read`.
+
+        Returns
+        -------
+        dict
+            (B, size, size) or (B, size, size, 3) by map; the arrays share one block of memory.
+
+        Raises
+        ------
+        IndexError, ValueError
+            A sample or map does not exist, or a window reaches beyond its image.
+        DatasetError
+            A shard is not the one that the index describes.
+        """
+        chosen, top, left = (np.asarray(a, np.int64) for a in (indices, tops, lefts))
+        self._check_indices(chosen)
+        self._check_maps(maps)
+        self._check_windows(chosen, top, left, size)
+        bands = self._bands(chosen, top)
+        batch = self._allocate(maps, len(chosen), size)
+        with self._disk.watched() as cold:
+            if cold:
+                for name in maps:
+                    for shard, first, width in bands[self._group[name]]:
+                        shard.will_need(name, first, size * width)
+            columns = left.tolist()
+            for name, windows in batch.items():
+                tail = windows.shape[3:]
+                for i, (shard, first, width) in enumerate(bands[self._group[name]]):
+                    band = shard.arrays[name][first : first + size * width]
+                    x = columns[i]
+                    windows[i] = band.reshape(size, width, *tail)[:, x : x + size]
+        return batch
+
+    def _bands(
+        self, indices: NDArray[np.int64], tops: NDArray[np.int64]
+    ) -> dict[str, list[tuple[MappedShard, int, int]]]:
+        """Return, by group, the band of rows of each window: shard, first pixel, width."""
+        widths = self.shapes[indices, 1]
+        shards = [self._mapped(number) for number in self._shard_of[indices].tolist()]
+        return {
+            group: list(
+                zip(
+                    shards,
+                    (starts[indices] + tops * widths).tolist(),
+                    widths.tolist(),
+                    strict=True,
+                )
+            )
+            for group, starts in self._starts.items()
+        }
+
+    def _allocate(self, maps: Sequence[str], count: int, size: int) -> dict[str, NDArray[Any]]:
+        """Return arrays for a batch of windows, all in one block of memory.
+
+        Of several blocks, the C library would return some to the system after every batch, and to
+        allocate them again costs as much as the copying.
+        """
+        shapes = {name: (count, size, size, *self._tail(name)) for name in maps}
+        sizes = [math.prod(shape) * map_dtype(name).itemsize for name, shape in shapes.items()]
+        ends = np.cumsum([-(-length // _LINE) * _LINE for length in sizes]).tolist()
+        block = np.empty(ends[-1] if ends else 0, np.uint8)
+        return {
+            name: np.ndarray(shape, map_dtype(name), block, offset)
+            for (name, shape), offset in zip(shapes.items(), [0, *ends], strict=False)
+        }
+
+    def _tail(self, name: str) -> tuple[int, ...]:
+        """Return the shape of one pixel of a map."""
+        channels = self._maps[self._group[name]][name]
+        return (channels,) if channels > 1 else ()
+
+    def _mapped(self, number: int) -> MappedShard:
+        """Return a mapped shard whose file has its full length at this moment."""
+        shard = self._open.get(number)
+        if shard is None:
+            indexed = self._shards[number]
+            path = self._root / indexed.entry.name
+            shard = MappedShard(path, indexed, self._digest, self._maps)
+            if len(self._open) >= _MAX_OPEN:
+                self._open.pop(next(iter(self._open)))
+            self._open[number] = shard
+        shard.check()
+        return shard
+
+    def _check_indices(self, indices: NDArray[np.int64]) -> None:
+        """Refuse samples that do not exist."""
+        if indices.size and not 0 <= indices.min() <= indices.max() < len(self):
+            raise IndexError(
+                f"samples {indices.min()}..{indices.max()} requested of {len(self)} samples"
+            )
+
+    def _check_maps(self, maps: Sequence[str]) -> None:
+        """Refuse maps that the dataset does not have."""
+        for name in maps:
+            if name not in self._group:
+                raise ValueError(
+                    f"no map {name!r}; the maps of this dataset are {', '.join(self._group)}"
+                )
+
+    def _check_windows(
+        self,
+        indices: NDArray[np.int64],
+        tops: NDArray[np.int64],
+        lefts: NDArray[np.int64],
+        size: int,
+    ) -> None:
+        """Refuse windows that reach beyond their image."""
+        if size < 1:
+            raise ValueError(f"size must be at least 1, got {size}")
+        corner = np.stack([tops, lefts], axis=-1)
+        shapes = self.shapes[indices]
+        outside = ((corner < 0) | (corner + size > shapes)).any(axis=-1)
+        if outside.any():
+            row = int(outside.argmax())
+            height, width = shapes[row]
+            raise ValueError(
+                f"a window of {size} pixels at row {tops[row]}, column {lefts[row]} does not lie "
+                f"within {self.ids[indices[row]]!r} of {height} x {width} pixels; "
+                "take smaller windows or leave out smaller images"
+            )
+
+
+def _concatenate(arrays: list[NDArray[Any]], empty: tuple[int, ...]) -> NDArray[Any]:
+    """Join arrays along the first axis; no arrays give an empty int64 array of shape `empty`."""
+    return np.concatenate(arrays) if arrays else np.empty(empty, np.int64)
