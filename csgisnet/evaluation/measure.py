@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from csgisnet.evaluation.metrics import boundary_retention, psnr, ssim, texture_residual
 from vocsmooth.errors import InputError
-from vocsmooth.shards.reader import Split
+from vocsmooth.shards import Split
 
 Image: TypeAlias = NDArray[np.float32]
 

@@ -30,7 +30,7 @@ from csgisnet.training.augment import (
 from vocsmooth.classes import VOID
 from vocsmooth.errors import DatasetError
 from vocsmooth.settings import nearest
-from vocsmooth.shards.reader import Dataset, Split
+from vocsmooth.shards import Dataset, Split
 
 _ORDER = 2**64 - 1
 """Stands in a Philox key where a sample's index would."""

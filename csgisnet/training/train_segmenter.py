@@ -24,7 +24,7 @@ from csgisnet.training.progress import to_stderr
 from vocsmooth import settings
 from vocsmooth.classes import VOID
 from vocsmooth.errors import DatasetError, InputError
-from vocsmooth.shards.reader import Dataset, Split, open_dataset
+from vocsmooth.shards import Dataset, Split, open_dataset
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from torch import Tensor
 from csgisnet.evaluation.metrics import psnr, ssim
 from csgisnet.prediction.smoother import Smoother
 from csgisnet.training.distributed import Processes
-from vocsmooth.shards.reader import Split
+from vocsmooth.shards import Split
 
 _ROWS = 3
 

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from vocsmooth.classes import VOC_CLASSES, VOC_PALETTE, VOID
 from vocsmooth.files import write_atomically
-from vocsmooth.shards.reader import Dataset, Split
+from vocsmooth.shards import Dataset, Split
 
 Pixels: TypeAlias = NDArray[np.uint8]
 
