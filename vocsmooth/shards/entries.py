@@ -1,4 +1,7 @@
-"""The records of a dataset: what its JSON files say."""
+"""What the JSON files of a dataset say: the plan, a sidecar beside each shard, and the index.
+
+Each class is one object of the JSON, each field one of its keys.
+"""
 
 from __future__ import annotations
 
@@ -19,15 +22,15 @@ class ShardEntry:
     name: str
     """File name, SPLIT-00000.h5."""
     split: str
-    """The split of all its photographs."""
+    """The split that all its photographs belong to."""
     bytes: int
-    """Length of the file."""
+    """Size of the file."""
     sha256: str
     """SHA-256 of the file, hexadecimal."""
     images: int
     """Photographs in it."""
     samples: int
-    """Inputs in it."""
+    """Samples in it: one for each input."""
 
     def __post_init__(self) -> None:
         _check_name(self.name)
@@ -46,13 +49,13 @@ class ImageEntry:
     height: int
     width: int
     samples: int
-    """Inputs made of it."""
+    """Samples of it: one for each input made of it."""
     provenance: dict[str, Any]
     """Source files, operator, scores, textures."""
 
     def __post_init__(self) -> None:
         if min(self.height, self.width) < 1 or self.samples < 0:
-            raise ValueError(f"image {self.id!r} has impossible sizes")
+            raise ValueError(f"photograph {self.id!r} has impossible sizes")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,14 +76,14 @@ class LeftOutEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedShard:
-    """The photographs that one shard is made of."""
+    """One shard as planned: the photographs that it is made from."""
 
     name: str
     """File name, SPLIT-00000.h5."""
     split: str
     """Their split."""
     ids: tuple[str, ...]
-    """Their ids, in order; those left out later stay in this list."""
+    """Their ids, in order; a photograph that is left out later stays in this list."""
 
     def __post_init__(self) -> None:
         _check_name(self.name)
@@ -88,14 +91,14 @@ class PlannedShard:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """All that decides a dataset's bytes, written before its first shard."""
+    """Everything that decides the bytes of a dataset, written before its first shard."""
 
     format: str = FORMAT
     version: int = VERSION
     package: str
     """Version of vocsmooth."""
     digest: str
-    """Digest of all else in the plan."""
+    """Digest of everything else in the plan."""
     recipe: dict[str, Any]
     """The resolved recipe."""
     textures: dict[str, Any]
@@ -109,14 +112,14 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class Sidecar:
-    """What is known of one shard, written beside it after it; with it the shard is finished."""
+    """What is known about one shard; written beside it and last, so it marks the shard finished."""
 
     format: str = FORMAT
     version: int = VERSION
     digest: str
-    """Digest of the plan that the shard is part of."""
+    """Digest of the plan that the shard belongs to."""
     versions: dict[str, str]
-    """Of the packages that made the shard."""
+    """Versions of the packages that made the shard."""
     shard: ShardEntry
     images: tuple[ImageEntry, ...]
     left_out: tuple[LeftOutEntry, ...]
@@ -124,36 +127,36 @@ class Sidecar:
 
 @dataclass(frozen=True, kw_only=True)
 class Totals:
-    """Counts over a dataset."""
+    """Counts over a whole dataset."""
 
     images: int
     """Photographs in it."""
     samples: int
-    """Inputs in it."""
+    """Samples in it."""
     rejected: int
-    """Photographs without a good enough label."""
+    """Photographs whose best label was not good enough."""
     errors: int
     """Photographs whose files could not be used."""
     bytes: int
-    """Of all shards."""
+    """Size of all shards."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Index:
-    """What a dataset holds and where."""
+    """What a dataset holds, and in which shard."""
 
     format: str = FORMAT
     version: int = VERSION
     digest: str
-    """Digest of the plan, also in every shard."""
+    """Digest of the plan; every shard holds it, too."""
     recipe: dict[str, Any]
     """The resolved recipe."""
     versions: dict[str, str]
-    """Of the packages that made it."""
+    """Versions of the packages that made it."""
     maps: dict[str, Any]
     """Channels of each map by name, in the groups "images" and "samples"."""
     splits: tuple[str, ...]
-    """Names of the splits; one may be without images."""
+    """Names of the splits, in order; a split may be empty."""
     totals: Totals
     shards: tuple[ShardEntry, ...]
     images: tuple[ImageEntry, ...]
@@ -163,10 +166,10 @@ class Index:
 def _check_name(name: str) -> None:
     """Refuse shard names that lead out of the dataset's folder."""
     if not _SHARD_NAME.fullmatch(name):
-        raise ValueError(f"{name!r} is no shard name")
+        raise ValueError(f"{name!r} is not a shard name")
 
 
 def failed_checks(provenance: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the names of the negatives that are not worse than the label where they should be."""
+    """Return the names of the negatives that should be worse than the label and are not."""
     checks = provenance.get("negatives", {})
     return tuple(name for name, check in checks.items() if check["worse"] is False)

@@ -1,4 +1,7 @@
-"""The JSON files of a dataset: one sidecar beside each shard, the index written last."""
+"""Read and write the JSON files of a dataset, and assemble the index from plan and sidecars.
+
+The plan is written first, one sidecar beside each shard, and the index last.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +19,13 @@ from vocsmooth.shards.schema import BASE_MAPS, FORMAT, TABLES, VERSION
 T = TypeVar("T")
 
 INDEX_NAME = "index.json"
-"""Its presence means that the dataset is complete."""
+"""File of the index; its presence means that the dataset is complete."""
 
 PLAN_NAME = "plan.json"
-"""Written first: what the dataset will be."""
+"""File of the plan, written first: what the dataset will be."""
 
 ARCHIVE_NAME = "metadata"
-"""Folder of these files in an archive, see `vocsmooth.repack`."""
+"""Folder of these files in an archive, see `vocsmooth.dataset.archive`."""
 
 
 def read_index(root: Path) -> Index:
@@ -31,23 +34,23 @@ def read_index(root: Path) -> Index:
     Raises
     ------
     DatasetError
-        There is none (no dataset, an archive, or a build that has not ended), or it is damaged or
-        of another version.
+        The folder is not a dataset, or its build has not finished; it is an archive; or the index
+        is damaged or of another version.
     """
     refuse_archive(root)
     path = root / INDEX_NAME
     if not path.is_file():
         raise DatasetError(
-            f"{root} holds no {INDEX_NAME}: no dataset, or one whose build has not ended. "
-            "Run `vocsmooth build` with the same arguments again to finish it."
+            f"{root} holds no {INDEX_NAME}: it is not a dataset, or its build has not finished. "
+            "To finish it, run `vocsmooth build` with the same arguments again."
         )
-    index = parse(Index, read_object(path), str(path))
+    index = _parse(Index, _read_object(path), str(path))
     _check_maps(index.maps, str(path))
     return index
 
 
 def refuse_archive(root: Path) -> None:
-    """Raise DatasetError if `root` is an archive of a dataset, which has to be unpacked first."""
+    """Raise DatasetError if `root` is an archive, which has to be unpacked first."""
     if (root / ARCHIVE_NAME / INDEX_NAME).is_file():
         raise DatasetError(
             f"{root} is an archive. Unpack it to read or verify it: "
@@ -56,17 +59,17 @@ def refuse_archive(root: Path) -> None:
 
 
 def read_sidecar(path: Path) -> Sidecar:
-    """Read the JSON file beside a shard; DatasetError if it is missing or damaged."""
-    return parse(Sidecar, read_object(path), str(path))
+    """Read a sidecar; DatasetError if it is missing or damaged."""
+    return _parse(Sidecar, _read_object(path), str(path))
 
 
 def read_plan(path: Path) -> Plan:
     """Read a plan; DatasetError if it is missing or damaged."""
-    return parse(Plan, read_object(path), str(path))
+    return _parse(Plan, _read_object(path), str(path))
 
 
 def assemble_index(plan: Plan, sidecars: Sequence[Sidecar]) -> Index:
-    """Return the index of a finished dataset: it follows from the plan and all sidecars, in order.
+    """Return the index of a finished dataset; it follows from the plan and the ordered sidecars.
 
     Raises
     ------
@@ -100,8 +103,23 @@ def assemble_index(plan: Plan, sidecars: Sequence[Sidecar]) -> Index:
     )
 
 
-def read_object(path: Path) -> dict[str, Any]:
-    """Read a JSON object of this format; DatasetError says what is wrong with the file."""
+def to_bytes(content: dict[str, Any]) -> bytes:
+    """Return the one spelling of a JSON object that the files of a dataset use."""
+    return (json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def write_object(path: Path, settings: Plan | Sidecar | Index) -> None:
+    """Write one of the JSON files, completely or not at all."""
+    write_atomically(path, to_bytes(to_dict(settings)))
+
+
+def sidecar_path(shard: Path) -> Path:
+    """Return the path of a shard's sidecar."""
+    return shard.with_suffix(".json")
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    """Read one of a dataset's JSON files; DatasetError says what is wrong with it."""
     try:
         content = json.loads(path.read_bytes())
     except OSError as error:
@@ -109,31 +127,16 @@ def read_object(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise DatasetError(f"{path} is damaged: {error}.") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise DatasetError(f"{path} is no {FORMAT} file.")
+        raise DatasetError(f"{path} is not a {FORMAT} file.")
     if content.get("version") != VERSION:
         raise DatasetError(
-            f"{path} has version {content.get('version')!r}; this package reads {VERSION}."
+            f"{path} has version {content.get('version')!r}; this package reads version {VERSION}."
         )
     return content
 
 
-def to_bytes(content: dict[str, Any]) -> bytes:
-    """Spell a JSON object the one way in which the files of a dataset are written."""
-    return (json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
-
-
-def write_object(path: Path, settings: Plan | Sidecar | Index) -> None:
-    """Write one of the JSON files, whole or not at all."""
-    write_atomically(path, to_bytes(to_dict(settings)))
-
-
-def sidecar_path(shard: Path) -> Path:
-    """Return the JSON file that belongs to a shard."""
-    return shard.with_suffix(".json")
-
-
-def parse(cls: type[T], content: Mapping[str, Any], where: str) -> T:
-    """Build a dataclass of this module from JSON; DatasetError if a key or type is wrong."""
+def _parse(cls: type[T], content: Mapping[str, Any], where: str) -> T:
+    """Turn JSON into one of the `entries`; DatasetError if a key or type is wrong."""
     try:
         return from_dict(cls, content, where)
     except (InputError, TypeError) as error:
@@ -141,7 +144,7 @@ def parse(cls: type[T], content: Mapping[str, Any], where: str) -> T:
 
 
 def _check_maps(maps: Any, where: str) -> None:
-    """Check that every map that all datasets have is there, and the channels of all."""
+    """Check that no map that every dataset has is missing, and the channels of all maps."""
     try:
         extra = {
             (group, name): channels
@@ -151,6 +154,6 @@ def _check_maps(maps: Any, where: str) -> None:
         }
         missing = [n for group, names in BASE_MAPS.items() for n in names if n not in maps[group]]
     except (AttributeError, LookupError, TypeError):
-        raise DatasetError(f"{where}: maps is no table of channels by group and name.") from None
+        raise DatasetError(f"{where}: maps is not a table of channels by group and name.") from None
     if missing or any(channels != 3 for channels in extra.values()):
-        raise DatasetError(f"{where}: maps lacks {missing} or gives other numbers of channels.")
+        raise DatasetError(f"{where}: maps lacks {missing} or gives wrong numbers of channels.")

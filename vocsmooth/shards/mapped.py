@@ -21,7 +21,7 @@ _ANNOUNCED_BATCHES = 64
 
 
 class MappedShard:
-    """The maps of one shard as read-only arrays over a mapping of the file.
+    """The maps of one shard as read-only arrays that share memory with its file.
 
     Raises
     ------
@@ -39,7 +39,9 @@ class MappedShard:
             )
         with path.open("rb") as file:
             self._mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        self._mapping.madvise(mmap.MADV_RANDOM)  # else each fault reads megabytes around it
+        self._mapping.madvise(
+            mmap.MADV_RANDOM
+        )  # otherwise each page fault reads megabytes around it
         self.layout = layout
         self._path = path
         self.check()
@@ -49,21 +51,21 @@ class MappedShard:
         }
 
     def check(self) -> None:
-        """Raise DatasetError if the file under the mapping has changed its length.
+        """Raise DatasetError if the length of the mapped file has changed.
 
-        To touch a mapped page that the file no longer has would kill the process. Shards are only
-        ever replaced by renaming, which leaves the mapped file as it was; this is for everything
-        else that may happen on a disk.
+        Touching a mapped page that the file no longer has would kill the process. Shards are only
+        ever replaced by renaming, which leaves the mapped file alone; this guards against
+        everything else that may happen on a disk.
         """
         length = self._mapping.size()
         if length != self.layout.bytes:
             raise DatasetError(
                 f"{self._path} changed its length from {self.layout.bytes} to {length} bytes while "
-                "it was in use. Run `vocsmooth verify` on the folder."
+                "it was being read. Run `vocsmooth verify` on the folder."
             )
 
     def will_need(self, name: str, first: int, count: int) -> None:
-        """Let the system start to read `count` pixels of a map from the disk."""
+        """Tell the system to start reading `count` pixels of a map from the disk."""
         place = self.layout.maps[name]
         pixel = place.dtype.itemsize * math.prod(place.shape[1:])
         start = place.offset + first * pixel
@@ -72,11 +74,11 @@ class MappedShard:
 
 
 class DiskWatch:
-    """Notices whether a process waits for the disk when it touches mapped pages.
+    """Notices when this process has to wait for the disk because a mapped page is not in memory.
 
-    To announce every span before it is touched makes a cold disk nine times as fast, but costs a
-    quarter of the speed where all is in memory already. So announce only for some time after a
-    batch that had to wait.
+    Announcing every span before it is touched makes a cold disk nine times as fast, but costs a
+    quarter of the speed when everything is in memory already. So spans are announced only for some
+    batches after one that had to wait.
     """
 
     def __init__(self) -> None:
@@ -84,7 +86,7 @@ class DiskWatch:
 
     @contextmanager
     def watched(self) -> Iterator[bool]:
-        """Watch the block, which reads a batch; yield whether it should announce its spans."""
+        """Watch a block that reads a batch; yield whether it should announce its spans."""
         if self._announce:
             self._announce -= 1
             yield True

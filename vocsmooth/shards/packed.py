@@ -1,13 +1,13 @@
-"""A shard in compressed form, from which its file comes back bit by bit.
+"""Compress a shard for an archive, and restore its file bit by bit.
 
 An archived shard is an HDF5 file with the groups and datasets of the shard (see
-`vocsmooth.shard_schema`), chunked and compressed with gzip, except for two things:
+`vocsmooth.shards.schema`), chunked and compressed with gzip, with two differences:
 
 - ``/samples/input`` is missing: it is clip(label + texture, 0, 255), so nothing is lost;
-- ``/skeleton`` holds the bytes of the shard's file with zeros where the maps lie. The attribute
-  ``offset`` of each map says where that is.
+- ``/skeleton`` holds the bytes of the shard's file, with zeros in place of the maps. The attribute
+  ``offset`` of each map says where it belongs.
 
-Hence the file does not have to be made anew by HDF5, whose versions may write other bytes.
+So HDF5, whose versions may write different bytes, is not needed to write the shard again.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ ARCHIVE_FORMAT = "voc-smooth-archive"
 """Value of the attribute `format` of an archived shard."""
 
 ARCHIVE_VERSION = 1
-"""Version of the form described above."""
+"""Version of the form that is described above."""
 
 _CHUNK = 1 << 18
 """Pixels in a chunk: small enough for HDF5's cache, large enough for gzip."""
@@ -47,7 +47,7 @@ def encode_archive(data: bytes, layout: Layout, maps: Maps) -> memoryview:
     data : bytes
         The shard's file.
     layout : Layout
-        From `vocsmooth.shard_schema.read_layout`.
+        From `vocsmooth.shards.schema.read_layout`.
     maps : mapping
         From the dataset's index.
     """
@@ -72,19 +72,19 @@ def encode_archive(data: bytes, layout: Layout, maps: Maps) -> memoryview:
 
 
 def decode_archive(archived: Path | io.BytesIO, entry: ShardEntry) -> bytearray:
-    """Return the file of a shard from its archived form.
+    """Restore the file of a shard from its archived form.
 
     Parameters
     ----------
     archived : Path or BytesIO
         The archived shard.
     entry : ShardEntry
-        What the index says about the shard; nothing but its file is ever returned.
+        What the index says about the shard; no other bytes than those of its file are returned.
 
     Raises
     ------
     DatasetError
-        The archived shard is missing or damaged, or of another shard.
+        The archived shard is missing, damaged, or that of another shard.
     """
     path = archived if isinstance(archived, Path) else "The archived shard"
     try:
@@ -94,7 +94,7 @@ def decode_archive(archived: Path | io.BytesIO, entry: ShardEntry) -> bytearray:
         raise DatasetError(f"The archived shard {path} is missing.") from None
     # What h5py raises on a damaged file depends on where the damage lies.
     except (OSError, RuntimeError, LookupError, ValueError, TypeError, MemoryError) as error:
-        raise DatasetError(f"{path} is no sound archived shard: {error}.") from None
+        raise DatasetError(f"{path} is not a sound archived shard: {error}.") from None
     if hashlib.sha256(data).hexdigest() != entry.sha256:
         raise DatasetError(
             f"{path} does not give the bytes of {entry.name}: SHA-256 expected {entry.sha256}. "
@@ -104,12 +104,12 @@ def decode_archive(archived: Path | io.BytesIO, entry: ShardEntry) -> bytearray:
 
 
 def _write(file: h5py.File, name: str, values: NDArray[Any]) -> h5py.Dataset:
-    """Write a dataset in compressed chunks; bytes of integers are sorted by weight first."""
+    """Write a dataset in compressed chunks; signed integers are shuffled byte by byte first."""
     chunks = (max(1, min(_CHUNK, len(values))), *values.shape[1:])
     return file.create_dataset(
         name,
         data=values,
-        maxshape=(None, *values.shape[1:]),  # else an empty one cannot have chunks
+        maxshape=(None, *values.shape[1:]),  # otherwise an empty dataset cannot have chunks
         chunks=chunks,
         shuffle=values.dtype.kind == "i",
         compression="gzip",
@@ -119,9 +119,9 @@ def _write(file: h5py.File, name: str, values: NDArray[Any]) -> h5py.Dataset:
 
 
 def _list_datasets(file: h5py.File) -> dict[str, h5py.Dataset]:
-    """Return the datasets of a file by path; those behind soft or external links are passed over.
+    """Return the chunked datasets of a file by path, without those behind soft or external links.
 
-    Only chunked ones: values in other files (external storage, virtual datasets) are never chunked.
+    Datasets whose values lie in other files (external storage, virtual datasets) are never chunked.
     """
     found: dict[str, h5py.Dataset] = {}
 
@@ -134,15 +134,15 @@ def _list_datasets(file: h5py.File) -> dict[str, h5py.Dataset]:
 
 
 def _decode(datasets: dict[str, h5py.Dataset], length: int) -> bytearray:
-    """Lay the maps over the skeleton; whatever contradicts `length` raises ValueError."""
+    """Copy the maps into the skeleton; ValueError if anything contradicts `length`."""
     if any(dataset.nbytes > length for dataset in datasets.values()):
         raise ValueError(f"declares more than the {length} bytes of its shard")
     skeleton = datasets["skeleton"]
     if skeleton.dtype != np.uint8 or skeleton.shape != (length,):
         raise ValueError(f"skeleton of {skeleton.shape} {skeleton.dtype}, expected {length} bytes")
     data = bytearray(length)
-    whole = np.frombuffer(data, np.uint8)
-    whole[:] = skeleton[()]
+    pixels = np.frombuffer(data, np.uint8)
+    pixels[:] = skeleton[()]
     maps = dict(_read_maps(datasets))
     offsets = {name: int(datasets[name].attrs["offset"]) for name in maps}
     maps["samples/input"] = _make_inputs(datasets, maps)
@@ -151,12 +151,12 @@ def _decode(datasets: dict[str, h5py.Dataset], length: int) -> bytearray:
         start = offsets[name]
         if not 0 <= start <= length - values.nbytes:
             raise ValueError(f"{name} reaches beyond {length} bytes")
-        whole[start : start + values.nbytes] = values.reshape(-1).view(np.uint8)
+        pixels[start : start + values.nbytes] = values.reshape(-1).view(np.uint8)
     return data
 
 
 def _read_maps(datasets: dict[str, h5py.Dataset]) -> Iterator[tuple[str, NDArray[Any]]]:
-    """Read all maps."""
+    """Read every map that is stored, which are all but the inputs."""
     for name, dataset in datasets.items():
         if "offset" in dataset.attrs:
             kind = map_dtype(name.split("/")[-1])
@@ -168,7 +168,7 @@ def _read_maps(datasets: dict[str, h5py.Dataset]) -> Iterator[tuple[str, NDArray
 def _make_inputs(
     datasets: dict[str, h5py.Dataset], maps: dict[str, NDArray[Any]]
 ) -> NDArray[np.uint8]:
-    """Lay the textures over the labels once more."""
+    """Add the textures to the labels again, as when the dataset was built."""
     label, texture = maps["images/label"], maps["samples/texture"]
     inputs = np.empty((len(texture), 3), np.uint8)
     image_start = datasets["images/start"][()]

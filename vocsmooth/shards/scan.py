@@ -1,4 +1,4 @@
-"""Going through a whole dataset shard by shard: every map of every photograph, in processes."""
+"""Go through a whole dataset shard by shard, in worker processes: every map of every photograph."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ class ShardScan:
         ImageEntry
             What the index says about the photograph.
         dict
-            Maps of the photograph (H, W) or (H, W, 3), maps of its K inputs (K, H, W) or
-            (K, H, W, 3), by name; read-only.
+            By name, the maps of the photograph, (H, W) or (H, W, 3), and those of its K inputs,
+            (K, H, W) or (K, H, W, 3); read-only.
 
         Raises
         ------
         DatasetError
-            The file is missing, damaged or not the one that the index describes.
+            The file is missing, damaged, or not the one that the index describes.
         """
         layout, data = self._load()
         first = 0
@@ -89,7 +89,7 @@ class ShardScan:
             first = stop
 
     def _load(self) -> tuple[Layout, bytes]:
-        """Read the whole file and check its tables."""
+        """Read the file, and check its tables against the index."""
         layout = read_layout(self.path, self.maps)
         data = self.path.read_bytes()
         lengths = {len(data), layout.bytes, self.entry.bytes}
@@ -101,7 +101,7 @@ class ShardScan:
         return layout, data
 
     def _map(self, layout: Layout, data: bytes, name: str) -> NDArray[Any]:
-        """Return one map of all photographs, as a view of the file's bytes."""
+        """Return one map, all photographs in a row, as a view of the file's bytes."""
         place = layout.maps[name]
         count = int(np.prod(place.shape))
         return np.frombuffer(data, place.dtype, count, place.offset).reshape(place.shape)
@@ -134,23 +134,23 @@ def run_on_shards(
     jobs: int | None,
     progress: Callable[[int, int], None],
 ) -> Generator[tuple[ShardScan, Result], None, None]:
-    """Run `function` on every shard in worker processes; yield the results as they come.
+    """Run `function` on every shard in worker processes; yield each result as it comes.
 
     Parameters
     ----------
     function : callable
-        Picklable; what it raises is raised here.
+        Must be picklable; what it raises is raised here.
     shards : sequence of ShardScan
         From `list_shards`.
     jobs : int or None
-        Worker processes; None is one per core.
+        Number of worker processes; None means one per core.
     progress : callable
-        Called with the number of shards that are done and of all.
+        Called with the number of finished shards and that of all shards.
 
     Raises
     ------
     DatasetError
-        Reading a shard ends its process.
+        A shard kills the process that reads it.
     """
     progress(0, len(shards))
     tasks = run_tasks(function, shards, jobs or available_cores())
@@ -158,7 +158,7 @@ def run_on_shards(
         for done, (shard, result) in enumerate(results, 1):
             if isinstance(result, WorkerDied):
                 raise DatasetError(
-                    f"{shard.path} ends the process that reads it. "
+                    f"{shard.path} kills the process that reads it. "
                     f"Run `vocsmooth verify` on {shard.root}."
                 )
             yield shard, result

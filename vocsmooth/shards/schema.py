@@ -1,4 +1,4 @@
-"""What a shard holds, and the checks that a file passes before any of its offsets is trusted.
+"""What a shard holds, and what is checked before any offset in the file is trusted.
 
 A shard is an HDF5 file without links, filters, chunks or variable-length types:
 
@@ -8,7 +8,7 @@ A shard is an HDF5 file without links, filters, chunks or variable-length types:
 /samples          one entry per input: image int32 (M), start int64 (M + 1)
 /samples/input    uint8 (Q, 3), texture int16 (Q,) or (Q, 3), input-level negatives (Q, 3)
 
-The pixels of all images follow each other, row by row: image ``i`` is
+In each map the photographs follow each other, row by row: the label of photograph ``i`` is
 ``label[start[i]:start[i + 1]].reshape(*shape[i], 3)``.
 """
 
@@ -50,14 +50,14 @@ TABLES: dict[str, dict[str, np.dtype[Any]]] = {
     "images": {"id": ID_DTYPE, "shape": np.dtype("<i4"), "start": np.dtype("<i8")},
     "samples": {"image": np.dtype("<i4"), "start": np.dtype("<i8")},
 }
-"""Types of the tables that say which pixels are whose."""
+"""Types of the tables that say which pixels belong to which photograph and sample."""
 
 _MAX_ATTRIBUTE_BYTES = 1 << 24
 
 
 @dataclass(frozen=True, kw_only=True)
 class Located:
-    """Where the bytes of one dataset lie in the file; the range is known to be inside."""
+    """Where the bytes of one HDF5 dataset lie; the range is known to be within the file."""
 
     offset: int
     dtype: np.dtype[Any]
@@ -66,7 +66,7 @@ class Located:
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """The tables of a shard and the places of its maps, all checked."""
+    """The tables of a shard and the location of its maps, all of it checked."""
 
     bytes: int
     """Length of the file."""
@@ -89,12 +89,12 @@ class Layout:
 
 
 def map_dtype(name: str) -> np.dtype[Any]:
-    """Return the type of a map's values: int16 for the texture field, uint8 for all others."""
+    """Return the type of a map's values: int16 for textures, uint8 for all others."""
     return np.dtype("<i2") if name == "texture" else np.dtype("u1")
 
 
 def read_layout(path: Path, maps: Maps) -> Layout:
-    """Read the tables of a shard and locate its maps, without touching a pixel.
+    """Read the tables of a shard and locate its maps, without reading a pixel.
 
     Parameters
     ----------
@@ -106,9 +106,9 @@ def read_layout(path: Path, maps: Maps) -> Layout:
     Raises
     ------
     DatasetError
-        The file is missing, no shard of this version, or does not keep to the schema: a dataset
-        that is absent, linked, virtual, external, chunked, filtered, mistyped, misaligned or
-        beyond the end of the file, or tables that contradict each other.
+        The file is missing, is not a shard of this version, or breaks the schema: an HDF5 dataset
+        is missing, linked, virtual, external, chunked, filtered, mistyped, misaligned or reaches
+        beyond the end of the file, or the tables contradict each other.
     """
     try:
         size = path.stat().st_size
@@ -122,24 +122,24 @@ def read_layout(path: Path, maps: Maps) -> Layout:
     except (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:
         raise DatasetError(f"{path} cannot be read as HDF5: {error}.") from None
     except (MemoryError, OverflowError) as error:
-        raise DatasetError(f"{path} declares sizes that cannot be: {error}.") from None
+        raise DatasetError(f"{path} declares impossible sizes: {error}.") from None
 
 
 def _read(file: h5py.File, size: int, maps: Maps, where: str) -> Layout:
     """Check the open file from the outside in: file, attributes, tables, maps."""
     if file.userblock_size:
-        raise DatasetError(f"{where}: has a user block, which shifts every offset.")
+        raise DatasetError(f"{where} has a user block, which shifts every offset.")
     _check_version(file, where)
     tables: dict[str, NDArray[Any]] = {}
     located: dict[str, Located] = {}
     for group, columns in TABLES.items():
         for name, dtype in columns.items():
             dataset = _dataset(file, group, name, where)
-            _expect(locate(dataset, size, where).dtype == dtype, dataset, f"type {dtype}", where)
+            _expect(_locate(dataset, size, where).dtype == dtype, dataset, f"type {dtype}", where)
             tables[f"{group}/{name}"] = dataset[()]
         for name, channels in maps[group].items():
             dataset = _dataset(file, group, name, where)
-            found = locate(dataset, size, where)
+            found = _locate(dataset, size, where)
             _expect(found.dtype == map_dtype(name), dataset, f"type {map_dtype(name)}", where)
             tail = (channels,) if channels > 1 else ()
             _expect(found.shape[1:] == tail, dataset, f"shape (pixels, *{tail})", where)
@@ -156,14 +156,14 @@ def _assemble(
     file: h5py.File,
     where: str,
 ) -> Layout:
-    """Turn the tables into a `Layout`, after their dimensions are known to be right."""
+    """Turn the tables into a `Layout`; DatasetError if one has the wrong number of dimensions."""
     for name, array in tables.items():
         if array.ndim != (2 if name == "images/shape" else 1):
             raise DatasetError(f"{where}: {name} has shape {array.shape}.")
     return Layout(
         bytes=size,
-        digest=read_text(file, "digest", where),
-        recipe=read_text(file, "recipe", where),
+        digest=_read_text(file, "digest", where),
+        recipe=_read_text(file, "recipe", where),
         ids=tuple(identifier.decode() for identifier in tables["images/id"].tolist()),
         shapes=tables["images/shape"].astype(np.int64),
         image_start=tables["images/start"].astype(np.int64),
@@ -175,7 +175,7 @@ def _assemble(
 
 def _check_version(file: h5py.File, where: str) -> None:
     """Refuse files of another kind or version."""
-    kind, version = read_text(file, "format", where), read_text(file, "version", where)
+    kind, version = _read_text(file, "format", where), _read_text(file, "version", where)
     if (kind, version) != (FORMAT, str(VERSION)):
         raise DatasetError(
             f"{where}: format {kind!r} version {version!r}; this package reads "
@@ -183,44 +183,44 @@ def _check_version(file: h5py.File, where: str) -> None:
         )
 
 
-def read_text(file: h5py.File, name: str, where: str) -> str:
-    """Read a root attribute if it is a short string of fixed length.
+def _read_text(file: h5py.File, name: str, where: str) -> str:
+    """Read an attribute of the file, which must be a short string of fixed length.
 
-    Variable-length strings lie in a heap without checksums: damage there makes HDF5 crash or hang.
+    Variable-length strings lie in a heap without checksums; damage there makes HDF5 crash or hang.
     """
     kind = h5py.h5a.open(file.id, name.encode()).get_type()
     if not isinstance(kind, h5py.h5t.TypeStringID) or kind.is_variable_str():
-        raise DatasetError(f"{where}: attribute {name} is no string of fixed length.")
+        raise DatasetError(f"{where}: attribute {name} is not a string of fixed length.")
     if kind.get_size() > _MAX_ATTRIBUTE_BYTES:
         raise DatasetError(f"{where}: attribute {name} declares {kind.get_size()} bytes.")
     value = file.attrs[name]
     if not isinstance(value, bytes):
-        raise DatasetError(f"{where}: attribute {name} is no single string.")
+        raise DatasetError(f"{where}: attribute {name} is not a single string.")
     return value.decode()
 
 
 def _dataset(file: h5py.File, group: str, name: str, where: str) -> h5py.Dataset:
-    """Open a dataset that the schema names; links may lead anywhere, so only hard ones pass."""
+    """Open an HDF5 dataset of the schema; only hard links pass, since others may lead anywhere."""
     node: Any = file
-    for part in (group, name):
-        if not isinstance(node, h5py.Group) or part not in node.keys():  # noqa: SIM118
+    for key in (group, name):
+        if not isinstance(node, h5py.Group) or key not in node.keys():  # noqa: SIM118
             raise DatasetError(f"{where}: {group}/{name} is missing.")
-        if not isinstance(node.get(part, getlink=True), h5py.HardLink):
+        if not isinstance(node.get(key, getlink=True), h5py.HardLink):
             raise DatasetError(f"{where}: {group}/{name} is a soft or external link.")
-        node = node[part]
+        node = node[key]
     if not isinstance(node, h5py.Dataset):
-        raise DatasetError(f"{where}: {group}/{name} is no dataset.")
+        raise DatasetError(f"{where}: {group}/{name} is not a dataset.")
     return node
 
 
-def locate(dataset: h5py.Dataset, size: int, where: str) -> Located:
-    """Return where a dataset's bytes lie in a file of `size` bytes, if they may be read from there.
+def _locate(dataset: h5py.Dataset, size: int, where: str) -> Located:
+    """Return where the bytes of an HDF5 dataset lie in a file of `size` bytes.
 
     Raises
     ------
     DatasetError
-        It is virtual, external, chunked or filtered, or its bytes are misaligned or not in the
-        file.
+        They cannot be read from there: the dataset is virtual, external, chunked or filtered, or
+        its bytes are misaligned or not all in the file.
     """
     plist = dataset.id.get_create_plist()
     _expect(not dataset.is_virtual, dataset, "no virtual dataset", where)
@@ -240,7 +240,7 @@ def locate(dataset: h5py.Dataset, size: int, where: str) -> Located:
 
 
 def _expect(holds: bool, dataset: h5py.Dataset, expected: str, where: str) -> None:
-    """Raise DatasetError with what was expected of a dataset."""
+    """Raise DatasetError with what was expected of an HDF5 dataset, unless it holds."""
     if not holds:
         raise DatasetError(
             f"{where}: {dataset.name} (type {dataset.dtype}, shape {dataset.shape}) breaks the "

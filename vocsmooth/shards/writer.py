@@ -1,4 +1,4 @@
-"""The bytes of a shard, as a pure function of the maps in it."""
+"""Make the bytes of a shard: a pure function of the maps in it."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Pixels = NDArray[np.uint8]
 
 @dataclass(frozen=True, kw_only=True)
 class ImageMaps:
-    """All maps of one photograph (H x W) with its K texture-enhanced inputs."""
+    """All maps of one photograph of H x W pixels and of the K inputs made of it."""
 
     id: str
     """The photograph's id."""
     split: str
     """The split it belongs to."""
     label: Pixels
-    """(H, W, 3) structure image."""
+    """(H, W, 3), the structure image."""
     edge: Pixels
     """(H, W), 1 on edges of the label, else 0."""
     mask: Pixels
@@ -40,33 +40,33 @@ class ImageMaps:
     input_negatives: Mapping[str, Pixels]
     """(K, H, W, 3) by name: negatives of the inputs."""
     provenance: dict[str, Any]
-    """Plain dicts, lists and scalars: source files, operator, scores, textures, checks."""
+    """Dicts, lists and scalars only: source files, operator, scores, textures, checks."""
 
 
 def recipe_text(recipe: dict[str, Any]) -> str:
-    """Spell a resolved recipe the one way in which it stands in shards."""
+    """Return the one spelling of a resolved recipe that shards hold."""
     return json.dumps(recipe, sort_keys=True)
 
 
 def encode_shard(images: Sequence[ImageMaps], maps: Maps, recipe: str, digest: str) -> memoryview:
-    """Return the HDF5 file that holds `images`, see `vocsmooth.shard_schema`.
+    """Return the HDF5 file that holds `images`, see `vocsmooth.shards.schema`.
 
-    The file is made in memory: HDF5 leaves broken files and a crash at exit when its own writing
-    meets a full disk.
+    The file is made in memory, because HDF5 leaves a broken file and crashes at exit when it meets
+    a full disk.
 
     Parameters
     ----------
     images : sequence of ImageMaps
-        Any number, also none.
+        Any number of them, even none.
     maps : mapping
-        Every map that the shard has, from `maps_of`.
+        The maps of the shard and their channels.
     recipe, digest : str
         The recipe as JSON and the digest of the plan, kept as attributes.
 
     Raises
     ------
     ValueError
-        An image lacks a map, or has one of another type or shape than `maps` and its label say.
+        An image lacks a map, or a map has another type or shape than `maps` and the label ask for.
     """
     buffer = io.BytesIO()
     with h5py.File(
@@ -91,7 +91,7 @@ def encode_shard(images: Sequence[ImageMaps], maps: Maps, recipe: str, digest: s
 
 
 def _write_tables(file: h5py.File, images: Sequence[ImageMaps]) -> None:
-    """Write which pixels belong to which image and sample."""
+    """Write the tables that say which pixels belong to which image and sample."""
     shapes = np.array([image.label.shape[:2] for image in images], "<i4").reshape(-1, 2)
     counts = [len(image.inputs) for image in images]
     pixels = shapes.astype("<i8").prod(axis=1)
@@ -107,12 +107,12 @@ def _write_tables(file: h5py.File, images: Sequence[ImageMaps]) -> None:
 
 
 def _starts(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return 0 and the running sums: where each item starts and, last, where all end."""
+    """Return 0 and the running sums: where each item starts and, last, where the last one ends."""
     return np.concatenate((np.zeros(1, "<i8"), np.cumsum(lengths, dtype="<i8")))
 
 
 def _write_map(group: h5py.Group, name: str, channels: int, images: Sequence[ImageMaps]) -> None:
-    """Write one map of all images, one after the other."""
+    """Write one map of all images, one image after the other."""
     tail = (channels,) if channels > 1 else ()
     arrays = [_pixels(image, name, tail) for image in images]
     shape = (sum(map(len, arrays)), *tail)
@@ -124,7 +124,7 @@ def _write_map(group: h5py.Group, name: str, channels: int, images: Sequence[Ima
 
 
 def _pixels(image: ImageMaps, name: str, tail: tuple[int, ...]) -> NDArray[np.generic]:
-    """Return a map of one image as a row of pixels, all its samples in order."""
+    """Return a map of one image as a row of pixels, its samples in order."""
     stack = _stack(image, name)
     expected = (*image.label.shape[:2], *tail)
     if stack.dtype != map_dtype(name) or stack.shape[1:] != expected:
@@ -146,5 +146,5 @@ def _stack(image: ImageMaps, name: str) -> NDArray[np.generic]:
     if name not in per_input:
         raise ValueError(f"image {image.id!r} has no map {name!r}")
     if len(per_input[name]) != len(image.inputs):
-        raise ValueError(f"map {name!r} of {image.id!r} has not one entry per input")
+        raise ValueError(f"map {name!r} of {image.id!r} does not have one entry for each input")
     return per_input[name]

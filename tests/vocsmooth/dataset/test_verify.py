@@ -222,7 +222,7 @@ class TestFiles:
     def test_no_index_yet(self, dataset: Path) -> None:
         (dataset / "index.json").unlink()
         (problem,) = verify_dataset(dataset, jobs=1).problems
-        assert "has not ended" in problem.message
+        assert "its build has not finished" in problem.message
 
     def test_archive(self, pristine_dataset: Path, tmp_path: Path) -> None:
         pack_dataset(pristine_dataset, tmp_path / "archive", jobs=1)

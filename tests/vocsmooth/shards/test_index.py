@@ -1,4 +1,4 @@
-"""The JSON files of a dataset: what they must be, and what is said when they are not."""
+"""The JSON files of a dataset: what they must hold, and what is said when they do not."""
 
 import json
 from pathlib import Path
@@ -28,13 +28,13 @@ def test_index_follows_from_plan_and_sidecars(pristine_dataset: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("format", "other", "is no voc-smooth file"),
-        ("version", 2, "has version 2; this package reads 1"),
+        ("format", "other", "is not a voc-smooth file"),
+        ("version", 2, "has version 2; this package reads version 1"),
         ("digest", 3, "digest must be of type str, got 3"),
         ("shards", [{"name": "../x-00000.h5"}], "shards"),
         ("surprise", 1, "unknown key 'surprise'"),
         ("maps", {"images": {}, "samples": {}}, "maps lacks"),
-        ("maps", {"images": [], "samples": {}}, "maps is no table"),
+        ("maps", {"images": [], "samples": {}}, "maps is not a table"),
     ],
 )
 def test_wrong_content(dataset: Path, key: str, value: object, message: str) -> None:
@@ -50,5 +50,5 @@ def test_shard_names_do_not_lead_out_of_the_folder(dataset: Path, name: str) -> 
     content = json.loads(path.read_bytes())
     content["shards"][0]["name"] = name
     path.write_bytes(to_bytes(content))
-    with pytest.raises(DatasetError, match="is no shard name"):
+    with pytest.raises(DatasetError, match="is not a shard name"):
         read_index(dataset)

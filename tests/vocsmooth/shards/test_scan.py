@@ -72,7 +72,7 @@ def test_a_shard_that_is_not_the_indexed_one_is_named(dataset: Path, change: str
 def test_a_shard_that_ends_its_process_is_named(pristine_dataset: Path) -> None:
     shards = list_shards(pristine_dataset, read_index(pristine_dataset))
     function = partial(end_process, name="train-00001.h5")
-    with pytest.raises(DatasetError, match=r"train-00001\.h5 ends the process"):
+    with pytest.raises(DatasetError, match=r"train-00001\.h5 kills the process"):
         list(run_on_shards(function, shards, jobs=1, progress=lambda *_: None))
 
 

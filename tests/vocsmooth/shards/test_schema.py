@@ -1,4 +1,4 @@
-"""Files that are no shards, or were made to do harm: refused before a pixel is read."""
+"""Files that are not shards, or were made to do harm: refused before a pixel is read."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -103,7 +103,7 @@ ATTACKS: dict[str, tuple[Callable[[h5py.File], object], str]] = {
     "virtual": (virtual, "no virtual dataset"),
     "soft link": (soft_link, "soft or external link"),
     "external link": (external_link, "soft or external link"),
-    "group for dataset": (group_for_dataset, "is no dataset"),
+    "group for dataset": (group_for_dataset, "is not a dataset"),
     "dataset for group": (dataset_for_group, "is missing"),
     "dataset missing": (lambda f: f.__delitem__("samples/input"), "samples/input is missing"),
     "compact": (compact, "contiguous"),
@@ -173,12 +173,12 @@ ATTACKS: dict[str, tuple[Callable[[h5py.File], object], str]] = {
     ),
     "another format": (lambda f: set_text(f, "format", np.bytes_("x")), "format 'x'"),
     "another version": (lambda f: set_text(f, "version", np.bytes_("2")), "version '2'"),
-    "number for text": (lambda f: set_text(f, "digest", 3), "digest is no string"),
+    "number for text": (lambda f: set_text(f, "digest", 3), "digest is not a string"),
     "texts for text": (
         lambda f: set_text(f, "digest", np.array([b"a", b"b"])),
-        "digest is no single string",
+        "digest is not a single string",
     ),
-    "variable-length text": (vlen_text, "recipe is no string of fixed length"),
+    "variable-length text": (vlen_text, "recipe is not a string of fixed length"),
     "no recipe": (lambda f: f.attrs.__delitem__("recipe"), "cannot be read"),
 }
 
