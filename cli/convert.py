@@ -13,7 +13,9 @@ from .group import progress_bar
 @click.command()
 @click.argument("folder", type=options.FOLDER)
 @options.OUT
-@click.option("--format", type=click.Choice(["png"]), default="png", expose_value=False)
+@click.option(  # PNG is the only format; scripts may still name it
+    "--format", type=click.Choice(["png"]), expose_value=False, hidden=True
+)
 @click.option("--split", "splits", multiple=True, help="Can be repeated.  [default: all]")
 @click.option("--map", "maps", multiple=True, help="Can be repeated.  [default: all but texture]")
 @options.JOBS

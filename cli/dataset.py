@@ -15,6 +15,7 @@ import vocsmooth
 
 from . import convert, options, show
 from .group import CONTEXT, Commands, progress_bar
+from .operator_options import OperatorCommand, operator_options
 
 if TYPE_CHECKING:
     from vocsmooth.dataset.verify import Verification
@@ -208,36 +209,9 @@ def _print_report(folder: Path, report: Verification, as_json: bool) -> None:
     )
 
 
-PARAMETERS = {
-    "lam": (float, "l0, rtv, ils, sd: strength"),
-    "kappa": (float, "l0: growth of its penalty, above 1"),
-    "sigma": (float, "rtv: largest size of texture, in pixels"),
-    "sharpness": (float, "rtv: smaller keeps edges sharper"),
-    "num_iter": (int, "rtv, rolling, ils, sd: iterations"),
-    "radius": (int, "guided: of its window, in pixels"),
-    "eps": (float, "guided: variance that counts as texture; ils: of its penalty"),
-    "sigma_space": (float, "rolling: size of texture, in pixels"),
-    "sigma_range": (float, "rolling: contrast that counts as an edge"),
-    "gamma": (float, "ils: contrast that counts as an edge"),
-    "penalty": (str, "ils: welsch or charbonnier"),
-    "p": (float, "ils: exponent of the charbonnier penalty"),
-    "mu": (float, "sd: sharpness of the static guidance"),
-    "nu": (float, "sd: sharpness of the dynamic guidance"),
-}
-"""Parameters of the operators, as options of `vocsmooth smooth`."""
-
-
-def _operator_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command an option for each of `PARAMETERS`; None means the operator's default."""
-    for name, (kind, text) in reversed(PARAMETERS.items()):
-        command = click.option(f"--{name.replace('_', '-')}", name, type=kind, help=text)(command)
-    return command
-
-
-@main.command()
+@main.command(cls=OperatorCommand)
 @options.INPUTS
 @click.option("--operator", required=True, help="l0, rtv, guided, rolling, ils or sd.")
-@_operator_options
 @options.OUT
 @options.file_options
 @options.JOBS
@@ -255,7 +229,8 @@ def smooth(
     from vocsmooth.operators.table import smooth as smooth_array
     from vocsmooth.workers.processes import available_cores
 
-    parameters = {name: value for name in PARAMETERS if (value := given.pop(name)) is not None}
+    names = [option.name for option in operator_options() if option.name]
+    parameters = {name: value for name in names if (value := given.pop(name)) is not None}
     function: Callable[..., Any] = functools.partial(smooth_array, operator=operator, **parameters)
     try:
         function(np.zeros((1, 1), np.float32))  # refuses bad parameters before any file is read

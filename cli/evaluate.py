@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,8 @@ from . import options
 from .group import progress_bar
 
 if TYPE_CHECKING:
-    from csgisnet.evaluation.measure import Samples, Smoothing
+    from csgisnet.evaluation.measure import Record, Smoothing
+    from csgisnet.evaluation.samples import Samples
 
 
 @click.command()
@@ -57,10 +57,8 @@ def evaluate(
     \b
     Example: csgisnet evaluate --data voc-smooth --checkpoint runs/a --tune-split train --out report
     """
-    from csgisnet.evaluation.measure import INPUT, summarise
     from csgisnet.evaluation.measure import evaluate as run
-    from csgisnet.evaluation.report import write_report
-    from csgisnet.evaluation.tables import format_markdown
+    from csgisnet.evaluation.report import conditions
 
     if tune_split == split:
         raise click.UsageError(
@@ -69,8 +67,8 @@ def evaluate(
     chosen = _operators(operators)
     measured = _samples(data, split, images, labels, samples, "--data, or --images and --labels")
     held_out = _held_out(data, tune_split, tune_images, tune_labels, tune_samples)
-    smoothers = {"csgisnet": _network(checkpoint, device)} if checkpoint else {}
-    tuned = _tune_all(chosen, held_out) if held_out else {}
+    smoothers = _network(checkpoint, device)
+    tuned = _tune(chosen, held_out) if held_out else {}
     smoothers |= _with_tuned(chosen, tuned)
     out.mkdir(parents=True, exist_ok=True)  # a folder that cannot be made fails before the work
     with progress_bar("images", len(measured.names)) as bar:
@@ -81,8 +79,23 @@ def evaluate(
         "checkpoint": str(checkpoint) if checkpoint else None,
         "tuned": tuned,
         "tuned_on": list(held_out.names) if held_out else [],
-        **_conditions(device),
+        **conditions(device),
     }
+    _report(out, records, measured, smoothers, about)
+
+
+def _report(
+    out: Path,
+    records: Sequence[Record],
+    measured: Samples,
+    smoothers: Mapping[str, Smoothing],
+    about: Mapping[str, Any],
+) -> None:
+    """Write the report on the first smoother, and print the table of all."""
+    from csgisnet.evaluation.measure import INPUT, summarise
+    from csgisnet.evaluation.report import write_report
+    from csgisnet.evaluation.tables import format_markdown
+
     subject = next(iter(smoothers), INPUT)
     write_report(out, records, measured, smoothers, subject=subject, about=about)
     click.echo(format_markdown(summarise(records)).split("\n\n", maxsplit=1)[0])
@@ -143,11 +156,11 @@ def _with_tuned(
     return smoothers
 
 
-def _network(checkpoint: Path, device: str) -> Smoothing:
-    """Return the network's smoothing."""
+def _network(checkpoint: Path | None, device: str) -> dict[str, Smoothing]:
+    """Return the network under its name, if one was given."""
     from csgisnet.prediction.smoother import load
 
-    return load(checkpoint, device=device).smooth
+    return {"csgisnet": load(checkpoint, device=device).smooth} if checkpoint else {}
 
 
 def _samples(
@@ -159,13 +172,16 @@ def _samples(
     choice: str,
 ) -> Samples:
     """Return samples of a dataset, or of two folders; `choice` names the options to give."""
-    from csgisnet.evaluation.measure import samples_of
+    from csgisnet.evaluation.samples import samples_of, samples_of_pairs
+    from vocsmooth.images.finding import pair_by_name
+    from vocsmooth.images.reading import read_rgb
+    from vocsmooth.operators.edges import find_edges
     from vocsmooth.shards.reader import open_dataset
 
     if data and not (images or labels):
         return samples_of(open_dataset(data).split(split), count)
     if images and labels and not data:
-        return _samples_of_folders(images, labels, count)
+        return samples_of_pairs(pair_by_name(images, labels), read_rgb, find_edges, count)
     raise click.UsageError(f"Give {choice}.")
 
 
@@ -179,64 +195,16 @@ def _held_out(
     return _samples(data if split else None, split or "", images, labels, count, choice)
 
 
-def _samples_of_folders(images: Path, labels: Path, count: int) -> Samples:
-    """Return the pairs of two folders, or `count` of them spread evenly."""
-    from csgisnet.evaluation.measure import Sample, Samples, to_float
-    from vocsmooth.errors import InputError
-    from vocsmooth.images.finding import pair_by_name
-    from vocsmooth.images.reading import read_rgb
-    from vocsmooth.operators.edges import find_edges
-
-    pairs = pair_by_name(images, labels)
-    if 0 < count < len(pairs):
-        pairs = [pairs[number * len(pairs) // count] for number in range(count)]
-
-    def read(number: int) -> Sample:
-        _, image, label = pairs[number]
-        pixels, target = read_rgb(image), read_rgb(label)
-        if pixels.shape != target.shape:
-            raise InputError(
-                f"{image} and {label} differ in size: {pixels.shape[1]} x {pixels.shape[0]} and "
-                f"{target.shape[1]} x {target.shape[0]} pixels."
-            )
-        return Sample(to_float(pixels), to_float(target), find_edges(target))
-
-    return Samples(tuple(pair.name for pair in pairs), read)
-
-
-def _tune_all(
+def _tune(
     chosen: Mapping[str, tuple[str, dict[str, Any]]], samples: Samples
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, dict[str, float]]:
     """Return tuned parameters for each operator among those chosen."""
-    return {name: _tune(name, samples) for name in dict.fromkeys(n for n, _ in chosen.values())}
+    from csgisnet.evaluation.tune import tune
+    from vocsmooth.operators.table import OPERATORS
+    from vocsmooth.operators.tuning import combinations
 
-
-def _tune(operator: str, samples: Samples) -> dict[str, Any]:
-    """Return the parameters of the operator's grid with the highest mean PSNR."""
-    from csgisnet.evaluation.measure import mean_psnr
-    from vocsmooth.operators.tuning import combinations, describe
-
-    candidates = {describe(operator, params): params for params in combinations(operator)}
-    smoothers = {title: _operator(operator, params) for title, params in candidates.items()}
-    with progress_bar(f"tuning {operator}", len(samples.names)) as bar:
-        psnr = mean_psnr(smoothers, samples, bar.update)
-    return candidates[max(psnr, key=psnr.__getitem__)]
-
-
-def _conditions(device: str) -> dict[str, Any]:
-    """Return what the times depend on."""
-    import platform
-
-    import torch
-
-    import csgisnet
-    from csgisnet.device import pick_device
-
-    return {
-        "device": str(pick_device(device)),
-        "threads": torch.get_num_threads(),
-        "cores": os.cpu_count(),
-        "machine": platform.machine(),
-        "torch": torch.__version__,
-        "csgisnet": csgisnet.__version__,
-    }
+    tuned = {}
+    for name in dict.fromkeys(name for name, _ in chosen.values()):
+        with progress_bar(f"tuning {name}", len(samples.names)) as bar:
+            tuned[name] = tune(OPERATORS[name], combinations(name), samples, bar.update)
+    return tuned

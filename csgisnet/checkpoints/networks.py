@@ -1,14 +1,12 @@
-"""Checkpoints: networks to share, and training states from which a run resumes exactly."""
+"""Smoothing networks as files: saved, published, and loaded, ours or the paper's authors'."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
 
 from csgisnet.checkpoints.format import (
     Weights,
@@ -18,7 +16,7 @@ from csgisnet.checkpoints.format import (
     read_pickled,
     save_weights,
 )
-from csgisnet.errors import CheckpointError
+from csgisnet.checkpoints.released import config_of, reverse_channels
 from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
 from vocsmooth import settings
 
@@ -95,9 +93,9 @@ def load_network(path: Path, channel_order: Literal["rgb", "bgr"] = "rgb") -> Sm
         weights = load_weights(path, "network")
         return _build(weights.config_as(NetworkConfig, path), weights.tensors, path)
     tensors = read_pickled(path, "net")
-    network = _build(_config_of(tensors, path), tensors, path)
+    network = _build(config_of(tensors, path), tensors, path)
     if channel_order == "bgr":
-        network.load_state_dict(_turn_channels(network.state_dict()))
+        network.load_state_dict(reverse_channels(network.state_dict()))
     return network
 
 
@@ -107,41 +105,3 @@ def _build(config: NetworkConfig, tensors: Mapping[str, Any], path: Path) -> Smo
         network = SmoothingNetwork(config)
     load_into(network, tensors, path)
     return network.eval()
-
-
-def _config_of(tensors: Mapping[str, Any], path: Path) -> NetworkConfig:
-    """Read width and numbers of blocks off the names and shapes of a state dict."""
-    first = tensors.get("descriptor.conv_in.weight")
-    if not isinstance(first, Tensor) or first.dim() != 4:
-        raise CheckpointError(
-            f"{path} holds no smoothing network: it lacks 'descriptor.conv_in.weight'. Give a "
-            "file of `csgisnet train`, or a .pth that the paper's authors released."
-        )
-    blocks = {
-        part: sum(
-            re.fullmatch(rf"{part}\.\d+\.conv_3x3_1\.weight", name) is not None for name in tensors
-        )
-        for part in ("descriptor.res16", "interpreter2", "refine")
-    }
-    try:
-        return NetworkConfig(
-            width=first.shape[0],
-            blocks=blocks["descriptor.res16"],
-            coarse_blocks=blocks["interpreter2"],
-            refine_blocks=blocks["refine"],
-        )
-    except ValueError as error:
-        raise CheckpointError(f"{path} holds no smoothing network of ours: {error}") from None
-
-
-def _turn_channels(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Reverse the image channels of every layer that reads or writes an image."""
-    turned = dict(tensors)
-    for last in ("interpreter2", "refine"):
-        number = max(int(name.split(".")[1]) for name in tensors if name.startswith(f"{last}."))
-        for kind in ("weight", "bias"):
-            turned[f"{last}.{number}.{kind}"] = tensors[f"{last}.{number}.{kind}"].flip(0)
-    turned["descriptor.conv_in.weight"] = tensors["descriptor.conv_in.weight"].flip(1)
-    features, coarse = tensors["refine.0.weight"].tensor_split([-3], dim=1)
-    turned["refine.0.weight"] = torch.cat([features, coarse.flip(1)], dim=1)
-    return turned

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from csgisnet.checkpoints.states import BEST_FILE
+from csgisnet.checkpoints.best import BEST_FILE
 from csgisnet.errors import CheckpointError
 from vocsmooth.settings import nearest
 

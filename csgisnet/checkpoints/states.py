@@ -1,4 +1,4 @@
-"""csgisnet.checkpoints.states."""
+"""Training states: everything that a run needs to resume exactly, checked by a digest."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ import torch
 from torch import Tensor
 
 from csgisnet.checkpoints.format import load_plain, missing
-from csgisnet.checkpoints.networks import save_network
 from csgisnet.errors import CheckpointError
-from csgisnet.networks.smoothing import SmoothingNetwork
 from vocsmooth.files import write_atomically
 
 _STATE_HEADER = re.compile(rb"csgisnet-state (\d) ([0-9a-f]{64})\n")
@@ -23,8 +21,6 @@ _STATE_HEADER = re.compile(rb"csgisnet-state (\d) ([0-9a-f]{64})\n")
 _STATE_VERSION = b"2"
 
 _STATE_HEADER_BYTES = 82
-
-_BEST_NAME = re.compile(r"best-(-?\d+\.\d+)-step(\d+)\.safetensors")
 
 
 class Latest(NamedTuple):
@@ -120,43 +116,6 @@ def load_latest(folder: Path) -> Latest | None:
     return None
 
 
-def save_best(
-    folder: Path,
-    score: float,
-    step: int,
-    network: SmoothingNetwork,
-    *,
-    metadata: Mapping[str, Any] | None = None,
-    keep: int = 3,
-) -> Path | None:
-    """Write `network` if its score (higher is better) is among the run's `keep` best.
-
-    Returns its path, or None; the weights that fall out of the best are removed. On equal scores
-    the earlier step is better.
-    """
-    path = folder / f"best-{score:.6f}-step{step:09d}.safetensors"
-    best = list_best(folder)
-    if len(best) >= keep and _rank(path) > _rank(best[keep - 1]):
-        return None
-    save_network(path, network, metadata)
-    for old in list_best(folder)[keep:]:
-        old.unlink()
-    return path
-
-
-def list_best(folder: Path) -> list[Path]:
-    """Return the files of `save_best` in a run's folder, the best first."""
-    return sorted((p for p in folder.iterdir() if _BEST_NAME.fullmatch(p.name)), key=_rank)
-
-
-def _rank(path: Path) -> tuple[float, int]:
-    """Return the sort key of a file of `save_best`."""
-    match = _BEST_NAME.fullmatch(path.name)
-    if match is None:
-        raise ValueError(f"{path.name!r} is not the name of a best checkpoint.")
-    return -float(match[1]), int(match[2])
-
-
 def _states(folder: Path) -> list[Path]:
     """Return the states of a run, the newest first."""
     return sorted(folder.glob("state-*.pt"), reverse=True)
@@ -174,7 +133,3 @@ def _check_plain(value: object, where: str) -> None:
         value, Tensor
     ):
         raise TypeError(f"{where} must be plain values or tensors, got {type(value).__name__}.")
-
-
-BEST_FILE = "best.safetensors"
-"""A copy of the run's best network."""

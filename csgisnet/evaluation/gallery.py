@@ -12,23 +12,15 @@ from html import escape
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from PIL import ImageDraw
 from scipy import ndimage
 
-from csgisnet.evaluation.measure import (
-    INPUT,
-    MEASURES,
-    Image,
-    Record,
-    Sample,
-    Samples,
-    Smoothing,
-    Summary,
-)
+from csgisnet.evaluation.measure import INPUT, MEASURES, Record, Smoothing, Summary
 from csgisnet.evaluation.plots import draw_speed_plot
+from csgisnet.evaluation.samples import Image, Sample, Samples
 from csgisnet.evaluation.tables import HEADINGS, by_psnr, row_of
+from vocsmooth.arrays import to_uint
 
 _CROP = 176
 
@@ -151,7 +143,7 @@ def _case(sample: Sample, results: Mapping[str, Image], captions: Mapping[str, s
     pictures |= {captions[name]: result for name, result in results.items()}
     for caption, picture in pictures.items():
         crop = picture[top : top + side, left : left + side]
-        figures.append(_figure(PillowImage.fromarray(_to_uint8(crop)), caption))
+        figures.append(_figure(_picture(crop), caption))
     return f'<div class="case">\n{"".join(figures)}</div>'
 
 
@@ -169,7 +161,7 @@ def worst_window(result: Image, label: Image, side: int = _CROP) -> tuple[int, i
 
 def _framed(image: Image, top: int, left: int, side: int) -> PillowImage.Image:
     """Return the image at the size of a crop, with a frame around its window."""
-    picture = PillowImage.fromarray(_to_uint8(image))
+    picture = _picture(image)
     scale = _CROP / max(picture.size)
     small = picture.resize(
         (max(1, round(picture.width * scale)), max(1, round(picture.height * scale))),
@@ -178,6 +170,11 @@ def _framed(image: Image, top: int, left: int, side: int) -> PillowImage.Image:
     corners = [round(place * scale) for place in (left, top, left + side - 1, top + side - 1)]
     ImageDraw.Draw(small).rectangle(corners, outline=(255, 0, 0), width=2)
     return small
+
+
+def _picture(image: Image) -> PillowImage.Image:
+    """Return the image in 8 bits."""
+    return PillowImage.fromarray(to_uint(image, np.uint8))
 
 
 def _figure(picture: PillowImage.Image, caption: str) -> str:
@@ -190,9 +187,3 @@ def _figure(picture: PillowImage.Image, caption: str) -> str:
         f'height="{picture.height}" alt="{escape(caption)}">'
         f"<figcaption>{escape(caption)}</figcaption></figure>\n"
     )
-
-
-def _to_uint8(image: Image) -> NDArray[np.uint8]:
-    """Round [0, 1] to 0..255."""
-    rounded: NDArray[np.uint8] = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
-    return rounded

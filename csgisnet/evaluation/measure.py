@@ -6,16 +6,16 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
-
-from csgisnet.evaluation.metrics import boundary_retention, psnr, ssim, texture_residual
-from vocsmooth.errors import InputError
-from vocsmooth.shards import Split
-
-Image: TypeAlias = NDArray[np.float32]
+from csgisnet.evaluation.metrics import (
+    SMALLEST_SIDE,
+    boundary_retention,
+    psnr,
+    ssim,
+    texture_residual,
+)
+from csgisnet.evaluation.samples import Image, Sample, Samples
 
 Smoothing: TypeAlias = Callable[[Image], Image]
 """Takes and gives (H, W, 3) in [0, 1]."""
@@ -43,27 +43,6 @@ MEASURES = {
 luminance exceeds a threshold (50 of 255, or the dataset recipe's)."""
 
 _MAX_PSNR = 100.0
-
-_SMALLEST_SIDE = 11
-
-
-class Sample(NamedTuple):
-    """One image to smooth, and what should come of it."""
-
-    image: Image
-    """(H, W, 3) in [0, 1]."""
-    label: Image
-    """(H, W, 3) in [0, 1]."""
-    edges: NDArray[Any]
-    """(H, W), true or 1 on edges of the label."""
-
-
-class Samples(NamedTuple):
-    """Images to measure on, read one at a time."""
-
-    names: tuple[str, ...]
-    read: Callable[[int], Sample]
-    """Returns the sample of that number."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -94,33 +73,6 @@ class Summary:
     """By measure, over the images on which it is defined; NaN if there are none."""
     counts: dict[str, int]
     """Number of those images by measure."""
-
-
-def samples_of(split: Split, count: int = 0) -> Samples:
-    """Return `count` samples of a split spread evenly, or all of them (0).
-
-    Raises
-    ------
-    InputError
-        The split is empty.
-    """
-    total = len(split)
-    if total == 0:
-        raise InputError("The split has no samples to evaluate on.")
-    chosen = np.arange(total)
-    if 0 < count < total:
-        chosen = np.linspace(0, total - 1, count).round().astype(np.int64)
-
-    def read(number: int) -> Sample:
-        maps = split.read(int(chosen[number]), ("input", "label", "edge"))
-        return Sample(to_float(maps["input"]), to_float(maps["label"]), maps["edge"])
-
-    return Samples(tuple(f"{split.ids[index]} #{index}" for index in chosen.tolist()), read)
-
-
-def to_float(pixels: NDArray[np.uint8]) -> Image:
-    """Scale 0..255 to [0, 1]."""
-    return pixels.astype(np.float32) / np.float32(255)
 
 
 def evaluate(
@@ -166,18 +118,9 @@ def evaluate(
     return records
 
 
-def mean_psnr(
-    smoothers: Mapping[str, Smoothing], samples: Samples, progress: Progress | None = None
-) -> dict[str, float]:
-    """Return the mean PSNR of each smoother on the samples: what parameters are tuned by."""
-    totals = dict.fromkeys(smoothers, 0.0)
-    for number in range(len(samples.names)):
-        sample = samples.read(number)
-        for name, smoother in smoothers.items():
-            totals[name] += _psnr(smoother(sample.image), sample.label)
-        if progress:
-            progress(number + 1, len(samples.names))
-    return {name: total / len(samples.names) for name, total in totals.items()}
+def finite_psnr(result: Image, label: Image) -> float:
+    """Return the PSNR in dB, 100 for equal images: means stay finite."""
+    return min(psnr(result, label), _MAX_PSNR)
 
 
 def summarise(records: Sequence[Record]) -> list[Summary]:
@@ -209,13 +152,8 @@ def _measure(image: str, smoother: str, result: Image, sample: Sample, seconds: 
         smoother=smoother,
         pixels=height * width,
         seconds=seconds,
-        psnr=_psnr(result, sample.label),
-        ssim=(ssim(result, sample.label) if min(height, width) >= _SMALLEST_SIDE else math.nan),
+        psnr=finite_psnr(result, sample.label),
+        ssim=(ssim(result, sample.label) if min(height, width) >= SMALLEST_SIDE else math.nan),
         boundary_retention=boundary_retention(result, sample.label, sample.edges),
         texture_residual=texture_residual(result, sample.image, sample.edges),
     )
-
-
-def _psnr(result: Image, label: Image) -> float:
-    """Return the PSNR, with a value for equal images that means can be taken of."""
-    return min(psnr(result, label), _MAX_PSNR)

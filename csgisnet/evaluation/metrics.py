@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.metrics import structural_similarity
 
-_WINDOW = 11
+SMALLEST_SIDE = 11
+"""Pixels: the side of SSIM's window, which must fit into the image."""
 
 
 def psnr(image: NDArray[Any], label: NDArray[Any]) -> float:
@@ -47,8 +48,10 @@ def ssim(image: NDArray[Any], label: NDArray[Any]) -> float:
         The shapes differ, or a side is shorter than the window.
     """
     _check_pair(image, label)
-    if min(image.shape[:2]) < _WINDOW:
-        raise ValueError(f"SSIM needs sides of at least {_WINDOW} pixels, got {image.shape[:2]}.")
+    if min(image.shape[:2]) < SMALLEST_SIDE:
+        raise ValueError(
+            f"SSIM needs sides of at least {SMALLEST_SIDE} pixels, got {image.shape[:2]}."
+        )
     return float(
         structural_similarity(  # type: ignore[no-untyped-call]
             image.astype(np.float64),

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
+import csgisnet
+from csgisnet.device import pick_device
 from csgisnet.evaluation.gallery import make_page
-from csgisnet.evaluation.measure import Record, Samples, Smoothing, summarise
+from csgisnet.evaluation.measure import Record, Smoothing, summarise
 from csgisnet.evaluation.plots import draw_speed_plot
+from csgisnet.evaluation.samples import Samples
 from csgisnet.evaluation.tables import format_csv, format_markdown, summary_content
 from vocsmooth.files import write_atomically, write_json
 
@@ -31,7 +38,7 @@ def write_report(
     out : Path
         Folder; files of an earlier report in it are replaced.
     records : sequence of Record
-        What `csgisnet.evaluate.evaluate` returned.
+        What `csgisnet.evaluation.measure.evaluate` returned.
     samples, smoothers
         What it was given; the page shows some of the images again.
     subject : str
@@ -58,3 +65,21 @@ def write_report(
     for name, text in contents.items():
         write_atomically(out / name, text.encode())
     write_json(out / "summary.json", summary_content(summaries, about))
+
+
+def conditions(device: str) -> dict[str, Any]:
+    """Return what the times of an evaluation depend on, for its report.
+
+    Raises
+    ------
+    ConfigError
+        There is no such device.
+    """
+    return {
+        "device": str(pick_device(device)),
+        "threads": torch.get_num_threads(),
+        "cores": os.cpu_count(),
+        "machine": platform.machine(),
+        "torch": torch.__version__,
+        "csgisnet": csgisnet.__version__,
+    }

@@ -1,4 +1,10 @@
-"""Smoothing with a trained network, of any size and in bounded memory."""
+"""Prediction: images of any size, smoothed by a trained network in bounded memory.
+
+Read `smoother` first; it cuts large images by `tiling` and groups the requests of several threads
+by `batching`.
+
+May import: the ground of both packages, `networks`, `checkpoints`.
+"""
 
 from __future__ import annotations
 
