@@ -4,6 +4,7 @@ import ctypes
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,28 +19,45 @@ needs_library = pytest.mark.skipif(kernels.library is None, reason="the kernels 
 needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
 
 
+Build = Callable[[str, str, str], Path]
+
+
+def compile_c(*arguments: str | Path) -> None:
+    command = ["cc", "-O0", "-fPIC", "-fvisibility=hidden", *map(str, arguments)]
+    subprocess.run(command, check=True)
+
+
 def replace(path: Path, old: str, new: str) -> None:
     text = path.read_text(encoding="utf-8")
     assert text.count(old) == 1
     path.write_text(text.replace(old, new), encoding="utf-8")
 
 
-def build(folder: Path, file: str = "", old: str = "", new: str = "") -> Path:
-    """Compile the kernels with one change of their sources, as a library that only ctypes loads."""
-    sources = shutil.copytree(SOURCES, folder / "csrc")
-    (sources / "module.c").write_text(
-        '#include "kernels.h"\nEXPORT const int kernels_abi = KERNELS_ABI;\n'
-    )
-    replace(sources / "kernels.h", "__has_attribute(target_clones)", "0")  # compiles in a third
-    if file:
-        replace(sources / file, old, new)
-    library = folder / "_kernels.so"
-    files = sorted(map(str, sources.glob("*.c")))
-    subprocess.run(
-        ["cc", "-O0", "-shared", "-fPIC", "-fvisibility=hidden", *files, "-lm", "-o", str(library)],
-        check=True,
-    )
-    return library
+@pytest.fixture(scope="module")
+def objects(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the sources, all compiled; module.c without what needs Python's headers."""
+    folder = shutil.copytree(SOURCES, tmp_path_factory.mktemp("kernels") / "csrc")
+    module = '#include "kernels.h"\nEXPORT const int kernels_abi = KERNELS_ABI;\n'
+    (folder / "module.c").write_text(module)
+    replace(folder / "kernels.h", "__has_attribute(target_clones)", "0")  # compiles in a third
+    for file in folder.glob("*.c"):
+        compile_c("-c", file, "-o", file.with_suffix(".o"))
+    return folder
+
+
+@pytest.fixture
+def build(objects: Path, tmp_path: Path) -> Build:
+    """Link the kernels, one of whose sources has another text in one place."""
+
+    def build(file: str, old: str, new: str) -> Path:
+        folder = shutil.copytree(objects, tmp_path / "csrc")
+        source, library = folder / file, tmp_path / "_kernels.so"
+        replace(source, old, new)
+        compile_c("-c", source, "-o", source.with_suffix(".o"))
+        compile_c("-shared", *folder.glob("*.o"), "-lm", "-o", library)
+        return library
+
+    return build
 
 
 def test_describes_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,8 +97,8 @@ def test_rtv_weights_take_any_strides() -> None:
 
 
 @needs_compiler
-def test_a_library_of_these_sources_is_taken(tmp_path: Path) -> None:
-    loaded = kernels.load_library(build(tmp_path))
+def test_a_library_of_these_sources_is_taken(build: Build) -> None:
+    loaded = kernels.load_library(build("module.c", "const int", "int const"))
     assert loaded.refusal == ""
     assert loaded.library is not None
     assert loaded.library.fft_cost(64) > 0
@@ -109,23 +127,23 @@ def test_a_library_of_these_sources_is_taken(tmp_path: Path) -> None:
             "Guided is 64 bytes, expected 56 bytes",
         ),
         (
-            "kernels.h",
-            f"KERNELS_ABI = {interface.ABI} ",
-            f"KERNELS_ABI = {interface.ABI + 1} ",
+            "module.c",
+            "KERNELS_ABI;",
+            "KERNELS_ABI + 1;",
             f"its ABI is {interface.ABI + 1}, expected {interface.ABI}",
         ),
         ("l0.c", "EXPORT void l0_plan", "void l0_plan", "it lacks l0_plan"),
     ],
 )
 def test_a_library_of_other_sources_is_refused(
-    tmp_path: Path,
+    build: Build,
     monkeypatch: pytest.MonkeyPatch,
     file: str,
     old: str,
     new: str,
     mismatch: str,
 ) -> None:
-    loaded = kernels.load_library(build(tmp_path, file, old, new))
+    loaded = kernels.load_library(build(file, old, new))
     assert loaded.library is None
     assert loaded.refusal == f"_kernels.so was built from other sources: {mismatch}; rebuild it"
     monkeypatch.setattr(kernels, "library", loaded.library)
