@@ -132,14 +132,14 @@ def _with_tuned(
     chosen: Mapping[str, tuple[str, dict[str, Any]]], tuned: Mapping[str, dict[str, Any]]
 ) -> dict[str, Smoothing]:
     """Return the operators as given, each followed by its tuned self."""
-    from vocsmooth.operators.tuning import describe
+    from vocsmooth.settings import describe_operator
 
     smoothers = {}
     for title, (name, params) in chosen.items():
         smoothers[title] = _operator(name, params)
         if name in tuned:
             best = tuned[name]
-            smoothers[f"{describe(name, best)}, tuned"] = _operator(name, best)
+            smoothers[f"{describe_operator(name, best)}, tuned"] = _operator(name, best)
     return smoothers
 
 
@@ -214,9 +214,10 @@ def _tune_all(
 def _tune(operator: str, samples: Samples) -> dict[str, Any]:
     """Return the parameters of the operator's grid with the highest mean PSNR."""
     from csgisnet.evaluation.measure import mean_psnr
-    from vocsmooth.operators.tuning import combinations, describe
+    from vocsmooth.operators.tuning import combinations
+    from vocsmooth.settings import describe_operator
 
-    candidates = {describe(operator, params): params for params in combinations(operator)}
+    candidates = {describe_operator(operator, params): params for params in combinations(operator)}
     smoothers = {title: _operator(operator, params) for title, params in candidates.items()}
     with progress_bar(f"tuning {operator}", len(samples.names)) as bar:
         psnr = mean_psnr(smoothers, samples, bar.update)
