@@ -9,7 +9,7 @@ setup(
         Extension(
             "vocsmooth.operators._kernels",
             sources=[f"vocsmooth/operators/csrc/{name}.c" for name in SOURCES],
-            depends=[f"vocsmooth/operators/csrc/{name}.h" for name in ("kernels", "grid")],
+            depends=[f"vocsmooth/operators/csrc/{name}.h" for name in ("kernels", "grid", "fft")],
             # No -ffast-math and no -march=native: the same bits on every machine.
             extra_compile_args=[
                 "-O3",

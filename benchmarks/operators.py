@@ -40,7 +40,7 @@ from vocsmooth.operators.guided import guided_filter
 from vocsmooth.operators.rolling import rolling_guidance_filter, spatial_weights
 from vocsmooth.operators.rtv import rtv_weights
 from vocsmooth.operators.table import OPERATORS, smooth
-from vocsmooth.operators.tuning import describe
+from vocsmooth.settings import describe_operator
 from vocsmooth.views.sheet import Panel, compose_sheet
 
 Array = NDArray[np.floating[Any]]
@@ -256,7 +256,7 @@ def draw_sheet(image: Array, path: Path) -> None:
     for name, params in SHOWN:
         result = np.clip(smooth(image, name, **params), 0, 1)
         panels.append(
-            Panel(caption=describe(name, params), pixels=to_uint(result[middle], np.uint8))
+            Panel(caption=describe_operator(name, params), pixels=to_uint(result[middle], np.uint8))
         )
     sheet = compose_sheet([panels[:4], panels[4:]], height=360)
     encoded = io.BytesIO()

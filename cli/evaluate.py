@@ -145,14 +145,14 @@ def _with_tuned(
     chosen: Mapping[str, tuple[str, dict[str, Any]]], tuned: Mapping[str, dict[str, Any]]
 ) -> dict[str, Smoothing]:
     """Return the operators as given, each followed by its tuned self."""
-    from vocsmooth.operators.tuning import describe
+    from vocsmooth.settings import describe_operator
 
     smoothers = {}
     for title, (name, params) in chosen.items():
         smoothers[title] = _operator(name, params)
         if name in tuned:
             best = tuned[name]
-            smoothers[f"{describe(name, best)}, tuned"] = _operator(name, best)
+            smoothers[f"{describe_operator(name, best)}, tuned"] = _operator(name, best)
     return smoothers
 
 

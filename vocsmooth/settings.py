@@ -71,6 +71,28 @@ def to_dict(settings: Any) -> dict[str, Any]:
     return content
 
 
+def describe_operator(operator: str, params: Mapping[str, Any]) -> str:
+    """Spell an operator and its parameters on one line, as in a call.
+
+    Parameters
+    ----------
+    operator : str
+        The operator's name.
+    params : mapping
+        Its parameters; of a float, six digits are shown.
+
+    Examples
+    --------
+    >>> describe_operator("rtv", {"lam": 0.02, "sigma": 3.0})
+    'rtv(lam=0.02, sigma=3)'
+    """
+    shown = (
+        f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}"
+        for name, value in params.items()
+    )
+    return f"{operator}({', '.join(shown)})"
+
+
 def digest(content: object) -> str:
     """Return the SHA-256 of the canonical JSON of plain dicts, lists and scalars."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)

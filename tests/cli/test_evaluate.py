@@ -18,7 +18,8 @@ from csgisnet.checkpoints.networks import save_network
 from csgisnet.evaluation.report import FILES
 from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
 from vocsmooth.operators.table import smooth
-from vocsmooth.operators.tuning import combinations, describe
+from vocsmooth.operators.tuning import combinations
+from vocsmooth.settings import describe_operator
 
 Command = Callable[..., Result]
 
@@ -72,7 +73,7 @@ def test_a_dataset_with_network_operators_and_tuning(
     assert result.exit_code == 0, result.output
     assert {path.name for path in out.iterdir()} == set(FILES)
     content = json.loads((out / "summary.json").read_text(encoding="utf-8"))
-    tuned = {name: describe(name, params) for name, params in content["tuned"].items()}
+    tuned = {name: describe_operator(name, params) for name, params in content["tuned"].items()}
     assert list(content["smoothers"]) == [
         "input",
         "csgisnet",
@@ -124,8 +125,8 @@ def test_tuning_takes_the_best_of_the_grid(
             image = (np.asarray(Image.open(path)) / 255).astype(np.float32)
             label = Image.open(labels / path.relative_to(images).with_suffix(".png"))
             levels.append(decibels(smooth(image, "guided", **params), np.asarray(label) / 255))
-        scores[describe("guided", params)] = np.mean(levels)
-    assert describe("guided", best) == max(scores, key=scores.__getitem__)
+        scores[describe_operator("guided", params)] = np.mean(levels)
+    assert describe_operator("guided", best) == max(scores, key=scores.__getitem__)
 
 
 def test_folders_alone_can_be_measured(

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import pytest
 
 from vocsmooth.errors import InputError
-from vocsmooth.settings import digest, from_dict, load_toml, to_dict
+from vocsmooth.settings import describe_operator, digest, from_dict, load_toml, to_dict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,3 +84,13 @@ def test_round_trip_and_digest_depend_on_content_not_order() -> None:
     settings = Outer(name="x", many=(Inner(),))
     assert from_dict(Outer, to_dict(settings), "here") == settings
     assert digest({"a": 1, "b": [2]}) == digest({"b": [2], "a": 1}) != digest({"a": 1, "b": [3]})
+
+
+def test_operators_are_described_in_one_spelling() -> None:
+    assert describe_operator("l0", {}) == "l0()"
+    assert describe_operator("ils", {"lam": 30.0, "gamma": 10 / 255}) == (
+        "ils(lam=30, gamma=0.0392157)"
+    )
+    assert describe_operator("ils", {"penalty": "welsch", "num_iter": 4}) == (
+        "ils(penalty=welsch, num_iter=4)"
+    )

@@ -174,7 +174,7 @@ def package_versions() -> dict[str, str]:
     return {
         "vocsmooth": vocsmooth.__version__,
         "python": ".".join(platform.python_version_tuple()[:2]),
-        "kernels": "NumPy" if kernels.library is None else "C",
+        "kernels": kernels.choose("C", "NumPy"),
         "hdf5": h5py.version.hdf5_version,
         **{name: metadata.version(name) for name in names},
     }

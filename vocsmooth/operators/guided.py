@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vocsmooth.arrays import FloatImage, as_channels, check_count, check_image, check_number, like
-from vocsmooth.operators import kernels
+from vocsmooth.operators import compiled, kernels
 
 Plane = NDArray[np.float64]
 
@@ -96,12 +96,16 @@ def box_mean(plane: Plane, radius: int) -> Plane:
 
 
 def _filter(image: Planes, guide: Planes, result: Planes, radius: int, eps: float) -> None:
-    """Filter all image planes by the same guide planes, compiled where there is a kernel for it."""
-    if kernels.library is None or len(guide) not in (1, 3):
-        result[:] = _filter_by_box_means(image, guide, radius, eps)
-        return
-    for part, out in _split(image, result, 3 if len(image) == len(guide) == 3 else 1):
-        kernels.guided_filter(part, guide, out, radius=radius, eps=eps)
+    """Filter all planes of an image by the same guide, compiled if a kernel takes such a guide."""
+    supported = len(guide) in (1, 3)
+    run = kernels.choose(_filter_compiled, _filter_by_box_means, supported=supported)
+    run(image, guide, result, radius, eps)
+
+
+def _filter_compiled(image: Planes, guide: Planes, result: Planes, radius: int, eps: float) -> None:
+    """Filter with the compiled kernel, which takes 3 planes of an image at a time, or 1."""
+    for planes, out in _split(image, result, 3 if len(image) == len(guide) == 3 else 1):
+        compiled.guided_filter(planes, guide, out, radius=radius, eps=eps)
 
 
 def _split(image: Planes, result: Planes, size: int) -> list[tuple[Planes, Planes]]:
@@ -109,8 +113,10 @@ def _split(image: Planes, result: Planes, size: int) -> list[tuple[Planes, Plane
     return [(image[c : c + size], result[c : c + size]) for c in range(0, len(image), size)]
 
 
-def _filter_by_box_means(image: Planes, guide: Planes, radius: int, eps: float) -> Planes:
-    """Filter with NumPy and OpenCV, a whole plane at a time."""
+def _filter_by_box_means(
+    image: Planes, guide: Planes, result: Planes, radius: int, eps: float
+) -> None:
+    """Filter with NumPy and OpenCV, a plane at a time."""
     guide_means = [box_mean(plane, radius) for plane in guide]
     image_means = [box_mean(plane, radius) for plane in image]
 
@@ -125,12 +131,10 @@ def _filter_by_box_means(image: Planes, guide: Planes, radius: int, eps: float) 
         [covariance(p, q, m, n) for p, m in pairs] for q, n in zip(image, image_means, strict=True)
     ]
     _solve(matrix, slopes)
-    results = []
-    for a, mean in zip(slopes, image_means, strict=True):
+    for a, mean, out in zip(slopes, image_means, result, strict=True):
         b = mean - sum(a_i * m for a_i, m in zip(a, guide_means, strict=True))
         line = [box_mean(a_i, radius) * plane for a_i, plane in zip(a, guide, strict=True)]
-        results.append(sum(line, box_mean(b, radius)))
-    return np.stack(results)
+        out[...] = sum(line, box_mean(b, radius))
 
 
 def _solve(matrix: list[list[Plane]], sides: list[list[Plane]]) -> None:

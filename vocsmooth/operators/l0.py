@@ -19,8 +19,8 @@ import scipy.fft
 from numpy.typing import NDArray
 
 from vocsmooth.arrays import FloatImage, as_channels, check_image, check_number, like
-from vocsmooth.operators import kernels
-from vocsmooth.operators.kernels import Planes
+from vocsmooth.operators import compiled, kernels
+from vocsmooth.operators.compiled import Planes
 
 BETA_MAX = 1e5
 
@@ -56,7 +56,7 @@ def l0_smooth(image: FloatImage, lam: float = 0.02, kappa: float = 2.0) -> Float
     check_number("lam", lam, above=0)
     check_number("kappa", kappa, above=1)
     planes = np.moveaxis(as_channels(image), 2, 0).astype(np.float64, order="C")
-    rounds = kernels.l0_rounds if kernels.library is not None else l0_rounds
+    rounds = kernels.choose(compiled.l0_rounds, l0_rounds)
     return like(np.moveaxis(rounds(planes, _penalties(lam, kappa)), 0, 2), image)
 
 

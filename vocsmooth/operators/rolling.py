@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vocsmooth.arrays import FloatImage, as_channels, check_count, check_image, check_number, like
-from vocsmooth.operators import kernels
+from vocsmooth.operators import compiled, kernels
 
 Flat = NDArray[np.floating[Any]]
 
@@ -108,8 +108,8 @@ def _joint_bilateral(plane: Flat, guide: Flat, sigma_space: float, sigma_range: 
         for dx in range(-pad, pad + 1)
         if (dy, dx) > (0, 0) and kernel[pad + dy, pad + dx] > 0
     ]
-    compiled = kernels.library is not None and values.dtype == np.float32
-    share_pairs = kernels.share_pairs if compiled else _share_pairs
+    single = values.dtype == np.float32
+    share_pairs = kernels.choose(compiled.share_pairs, _share_pairs, supported=single)
     share_pairs(values.ravel(), levels.ravel(), total.ravel(), weight.ravel(), half)
     total /= weight
     return total[pad : height - pad, pad : stride - pad]

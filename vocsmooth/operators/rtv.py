@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vocsmooth.arrays import FloatImage, as_channels, check_count, check_image, check_number, like
-from vocsmooth.operators import kernels
-from vocsmooth.operators.kernels import Couplings, Planes
+from vocsmooth.operators import compiled, kernels
+from vocsmooth.operators.compiled import Couplings, Planes
 from vocsmooth.operators.multigrid import solver as multigrid
 
 LARGEST_COUPLING = 1e12
@@ -76,24 +76,22 @@ def rtv_smooth(
             f"lam {lam!r} is too large for sharpness {sharpness!r}: couplings overflow."
         )
     planes = np.ascontiguousarray(np.moveaxis(as_channels(image), 2, 0), np.float64)
-    solve = multigrid.solver(planes.shape)
+    weigh, solve = kernels.choose(_compiled_weights, rtv_weights), multigrid.solver(planes.shape)
     smooth = planes
     for iteration in range(num_iter):
-        east, south = _weights(smooth, lam / 2, sigma, sharpness)
+        east, south = weigh(smooth, lam / 2, sigma, sharpness)
         tolerance = TOLERANCE if iteration == num_iter - 1 else EARLY_TOLERANCE
         smooth = solve(east, south, planes, smooth, tolerance)
         sigma = max(sigma / 2, 0.5)
     return like(np.moveaxis(smooth, 0, 2), image)
 
 
-def _weights(
+def _compiled_weights(
     planes: Planes, lam: float, sigma: float, sharpness: float
 ) -> tuple[Couplings, Couplings]:
-    """Compute the couplings by the fastest means there is."""
-    if kernels.library is None:
-        return rtv_weights(planes, lam, sigma, sharpness)
+    """Do the same as `rtv_weights` with the compiled kernel."""
     kernel = half_gaussian(sigma)
-    return kernels.rtv_weights(
+    return compiled.rtv_weights(
         planes, kernel, lam=lam, sharpness=sharpness, windowed_floor=WINDOWED_FLOOR
     )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from vocsmooth.settings import nearest
 
@@ -26,7 +25,7 @@ def combinations(operator: str) -> list[dict[str, float]]:
     Raises
     ------
     ValueError
-        There is no grid for such an operator.
+        No operator of that name has a grid; the message names the nearest that has.
 
     Examples
     --------
@@ -37,16 +36,3 @@ def combinations(operator: str) -> list[dict[str, float]]:
         raise ValueError(f"No grid for operator {operator!r}.{nearest(operator, GRIDS)}")
     grid: Mapping[str, Sequence[float]] = GRIDS[operator]
     return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
-
-
-def describe(operator: str, params: Mapping[str, Any]) -> str:
-    """Return operator and parameters on one line.
-
-    >>> describe("rtv", {"lam": 0.02, "sigma": 3.0})
-    'rtv lam=0.02 sigma=3'
-    """
-    shown = (
-        f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
-        for name, value in params.items()
-    )
-    return " ".join([operator, *shown])

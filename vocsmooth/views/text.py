@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from vocsmooth.settings import recipe_toml
+from vocsmooth.settings import describe_operator, recipe_toml
 from vocsmooth.shards.entries import Index, failed_checks
 from vocsmooth.shards.schema import VERSION
 
@@ -129,9 +129,8 @@ def _min_score(index: Index) -> float:
 
 
 def name_operator(label: Mapping[str, Any]) -> str:
-    """Return an operator with its parameters, as one writes a call."""
-    params = ", ".join(f"{name}={value}" for name, value in label["params"].items())
-    return f"{label['operator']}({params})"
+    """Return what made a label or a negative, from its entry in the index."""
+    return describe_operator(label["operator"], label["params"])
 
 
 def _describe_winners(chosen: Sequence[Mapping[str, Any]]) -> Iterable[str]:

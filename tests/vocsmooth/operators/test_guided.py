@@ -13,15 +13,6 @@ from vocsmooth.operators.guided import box_mean, guided_filter
 Array = NDArray[np.float64]
 
 
-@pytest.fixture(params=["compiled", "numpy"])
-def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run a test with and without the compiled kernels."""
-    if request.param == "numpy":
-        monkeypatch.setattr(kernels, "library", None)
-    elif kernels.library is None:
-        pytest.skip("the kernels were not compiled")
-
-
 def windows(side: int, radius: int) -> list[slice]:
     return [slice(max(0, c - radius), c + radius + 1) for c in range(side)]
 

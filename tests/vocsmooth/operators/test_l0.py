@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from vocsmooth.operators import kernels
+from vocsmooth.operators import compiled, kernels
 from vocsmooth.operators.l0 import l0_smooth
 
 Array = NDArray[np.float64]
@@ -22,7 +22,7 @@ REFERENCES = (
     "voc_149x96",
 )
 
-compiled = pytest.mark.skipif(kernels.library is None, reason="the kernels were not compiled")
+needs_library = pytest.mark.skipif(kernels.library is None, reason="the kernels were not compiled")
 
 
 def scene(height: int, width: int, channels: int = 3) -> Array:
@@ -76,7 +76,7 @@ def test_gives_the_authors_outputs(shared: Path, name: str, backend: str) -> Non
         assert np.mean(error > 0.5 / 255) <= 1e-4
 
 
-@compiled
+@needs_library
 @pytest.mark.parametrize(
     "shape", [(48, 64), (64, 48), (81, 40), (53, 59), (77, 128), (100, 107), (143, 16)]
 )
@@ -90,7 +90,7 @@ def test_kernels_agree_with_numpy_for_every_kind_of_length(
     np.testing.assert_allclose(fast, l0_smooth(image, 0.02), atol=1e-10)
 
 
-@compiled
+@needs_library
 def test_the_friendlier_side_gets_the_transforms(monkeypatch: pytest.MonkeyPatch) -> None:
     """A prime height changes places with a width that is none, which shows in no result."""
     assert kernels.library is not None
@@ -98,7 +98,7 @@ def test_the_friendlier_side_gets_the_transforms(monkeypatch: pytest.MonkeyPatch
     image = scene(53, 64)
     turned = l0_smooth(image.swapaxes(0, 1)).swapaxes(0, 1)
     np.testing.assert_array_equal(l0_smooth(image), turned)
-    monkeypatch.setattr(kernels, "L0_TURN", np.inf)
+    monkeypatch.setattr(compiled, "L0_TURN", np.inf)
     straight = l0_smooth(image)
     assert not np.array_equal(straight, turned)
     np.testing.assert_allclose(straight, turned, atol=1e-10)

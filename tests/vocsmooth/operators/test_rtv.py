@@ -26,7 +26,7 @@ REFERENCES = (
     "voc_149x96",
 )
 
-compiled = pytest.mark.skipif(kernels.library is None, reason="the kernels were not compiled")
+needs_library = pytest.mark.skipif(kernels.library is None, reason="the kernels were not compiled")
 
 
 def scene(height: int, width: int, channels: int = 3) -> Array:
@@ -126,7 +126,7 @@ def test_is_exact_at_every_size(shape: tuple[int, int], channels: int, backend: 
     np.testing.assert_allclose(rtv_smooth(image, 0.02, 2), expected, rtol=0, atol=BOUND)
 
 
-@compiled
+@needs_library
 def test_kernels_do_what_numpy_does(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same algorithm: far closer to each other than the tolerance is wide."""
     image = scene(75, 118)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from vocsmooth.operators.table import OPERATORS, smooth
-from vocsmooth.operators.tuning import GRIDS, combinations, describe
+from vocsmooth.operators.tuning import GRIDS, combinations
+from vocsmooth.settings import describe_operator
 
 
 def test_every_operator_has_a_grid() -> None:
@@ -19,7 +20,7 @@ def test_every_operator_has_a_grid() -> None:
 def test_combinations_are_legal_distinct_and_around_the_defaults(operator: str) -> None:
     found = combinations(operator)
     assert len(found) == np.prod([len(values) for values in GRIDS[operator].values()])
-    assert len({describe(operator, params) for params in found}) == len(found)
+    assert len({describe_operator(operator, params) for params in found}) == len(found)
     for params in found:
         smooth(np.zeros((2, 2), np.float32), operator, **params)
     defaults = inspect.signature(OPERATORS[operator]).parameters
@@ -31,9 +32,3 @@ def test_combinations_are_legal_distinct_and_around_the_defaults(operator: str) 
 def test_an_unknown_operator_names_the_nearest() -> None:
     with pytest.raises(ValueError, match=r"'rvt'\. Did you mean 'rtv'"):
         combinations("rvt")
-
-
-def test_descriptions_are_short() -> None:
-    assert describe("l0", {}) == "l0"
-    assert describe("ils", {"lam": 30.0, "gamma": 10 / 255}) == "ils lam=30 gamma=0.03922"
-    assert describe("ils", {"penalty": "welsch", "num_iter": 4}) == "ils penalty=welsch num_iter=4"

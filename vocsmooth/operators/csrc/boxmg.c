@@ -1,5 +1,5 @@
-/* Line solves and the V-cycle of the multigrid solver. The method is described in
- * vocsmooth/multigrid.py; vocsmooth/boxmg.py holds the same in NumPy. */
+/* Line solves and the V-cycle of the multigrid solver: multigrid/solver.py describes the method,
+ * multigrid/cycle.py does the same in NumPy. */
 #include "grid.h"
 
 enum { CHAINS = 8 }; /* rows solved at a time: their recurrences hide each other's latency */

@@ -1,5 +1,5 @@
-/* The coarse grids of the multigrid solver: interpolation weights and P'AP, row by row. The method
- * is described in vocsmooth/multigrid.py; vocsmooth/galerkin.py holds the same in NumPy. */
+/* The coarse grids of the multigrid solver: interpolation weights and P'AP, row by row.
+ * multigrid/solver.py describes the method, multigrid/coarsening.py does the same in NumPy. */
 #include "grid.h"
 
 /* Keeps a quotient finite where a point has no couplings at all. */

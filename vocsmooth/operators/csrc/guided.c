@@ -1,4 +1,4 @@
-/* The guided filter in one sweep down the rows; vocsmooth/guided.py states its equations.
+/* The guided filter in one sweep down the rows; guided.py states its equations.
  *
  * Sums over square windows are running sums: of the columns, which a row enters as another leaves,
  * and along the row. Each row of sums gives a row of lines (a, b), which enter running sums of their
@@ -17,6 +17,10 @@ typedef struct {
     double *result;       /* as many as the image */
     double *work;         /* guided_doubles, zeroed */
 } Guided;
+
+LAYOUT(Guided, FIELD(Guided, height), FIELD(Guided, width), FIELD(Guided, row_radius),
+       FIELD(Guided, column_radius), FIELD(Guided, eps), FIELD(Guided, guide), FIELD(Guided, image),
+       FIELD(Guided, result), FIELD(Guided, work));
 
 /* Quantities summed for a fit: guide, image, guide times guide, guide times image. */
 #define SUMS(guides, images) ((guides) + (images) + (guides) * ((guides) + 1) / 2 + (guides) * (images))

@@ -1,5 +1,5 @@
 /* What all kernels share. They are written for GCC and Clang; with another compiler, or none, the
- * package installs without them and vocsmooth/kernels.py leaves the work to NumPy. */
+ * package installs without them and kernels.py leaves the work to NumPy. */
 #ifndef VOCSMOOTH_KERNELS_H
 #define VOCSMOOTH_KERNELS_H
 
@@ -12,6 +12,25 @@
 #endif
 
 #define EXPORT __attribute__((visibility("default")))
+
+/* Python fills the structs that functions take, and has to lay them out as the compiler does. So
+ * each has a table of its fields beside it, which interface.py compares with its own when the
+ * library is loaded. Raise KERNELS_ABI, here and there, with any other change of what functions
+ * take or return. */
+enum { KERNELS_ABI = 1 };
+
+typedef struct {
+    const char *name; /* NULL at the end, where `offset` is the size of the struct */
+    size_t offset, size;
+    char kind;
+} Field;
+
+#define KIND(value) \
+    _Generic((value), int: 'i', float: 'f', double: 'd', ptrdiff_t: 'n', default: 'P')
+#define FIELD(type, field) \
+    {#field, offsetof(type, field), sizeof(((type *)0)->field), KIND(((type *)0)->field)}
+#define LAYOUT(type, ...) \
+    EXPORT const Field type##_layout[] = {__VA_ARGS__, {NULL, sizeof(type), 0, '-'}}
 
 /* HOT functions are compiled for several vector widths and chosen when the library is loaded.
  * No sum is reassociated and no product fused, so every width gives the same bits. */

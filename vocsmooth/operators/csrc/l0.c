@@ -1,5 +1,5 @@
-/* One round of L0 gradient minimisation on an image with periodic borders; vocsmooth/l0.py
- * describes the method.
+/* One round of L0 gradient minimisation on an image with periodic borders; l0.py describes
+ * the method.
  *
  * Where the gradients smaller than a threshold are discarded, and S is the image so far, the fit
  * (1 + beta L) S' = I + beta D'(kept gradients) is the same as
@@ -33,6 +33,10 @@ typedef struct {
     double *work;           /* the right side, its spectrum, the solution's */
     double *tables;         /* l0_table_doubles; filled by l0_plan, kept from round to round */
 } Round;
+
+LAYOUT(Round, FIELD(Round, height), FIELD(Round, width), FIELD(Round, channels),
+       FIELD(Round, pitch), FIELD(Round, beta), FIELD(Round, threshold), FIELD(Round, image),
+       FIELD(Round, smooth), FIELD(Round, work), FIELD(Round, tables));
 
 /* What `tables` begins with. */
 typedef struct {

@@ -1,5 +1,5 @@
-/* Solves (1 + L) x = b by conjugate gradients with a multigrid cycle; vocsmooth/multigrid.py
- * describes the method and holds the same in NumPy. */
+/* Solves (1 + L) x = b by conjugate gradients with a multigrid cycle; multigrid/solver.py describes
+ * the method and does the same in NumPy. */
 #include "grid.h"
 
 #ifdef __SSE2__
@@ -19,6 +19,11 @@ typedef struct {
     double *solution;    /* (channels, height, width), x: first guess in, solution out */
     double residual;     /* out: the largest pixel of |b - A x| */
 } Problem;
+
+LAYOUT(Problem, FIELD(Problem, height), FIELD(Problem, width), FIELD(Problem, channels),
+       FIELD(Problem, max_cycles), FIELD(Problem, tolerance), FIELD(Problem, east),
+       FIELD(Problem, south), FIELD(Problem, image), FIELD(Problem, solution),
+       FIELD(Problem, residual));
 
 /* Flexible conjugate gradients on A d = rhs, rhs being the first grid's; sums are per channel. */
 typedef struct {

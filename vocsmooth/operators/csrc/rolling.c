@@ -1,5 +1,5 @@
-/* One joint bilateral filtering of a plane; vocsmooth/rolling.py states its equation and holds the
- * same in NumPy.
+/* One joint bilateral filtering of a plane; rolling.py states its equation and does the same in
+ * NumPy.
  *
  * The plane and its guide come padded, in rows of one length. A pair of pixels has one weight for
  * both, so only half of the disc's offsets are visited; the run of pairs that an offset makes of a
@@ -20,6 +20,10 @@ typedef struct {
     const float *level;        /* the guide over sqrt(2) sigma_range */
     float *total, *weight;     /* sums of weighted values, and of weights */
 } Pairs;
+
+LAYOUT(Pairs, FIELD(Pairs, count), FIELD(Pairs, run), FIELD(Pairs, offsets), FIELD(Pairs, shift),
+       FIELD(Pairs, log_spatial), FIELD(Pairs, value), FIELD(Pairs, level), FIELD(Pairs, total),
+       FIELD(Pairs, weight));
 
 /* e^x for x <= 0, to two units in the last place; below -87, e^-87, which is as good as 0. */
 INLINE float decay(float x)

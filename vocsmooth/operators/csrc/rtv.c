@@ -1,4 +1,4 @@
-/* The weights of relative total variation: rtv_weights of vocsmooth/rtv.py, a row at a time. */
+/* The weights of relative total variation: rtv_weights of rtv.py, a row at a time. */
 #include "kernels.h"
 
 enum { BLOCK = 64 };
@@ -14,6 +14,11 @@ typedef struct {
     float *rows;         /* scratch */
     float *east, *south; /* (height, width), out */
 } Weights;
+
+LAYOUT(Weights, FIELD(Weights, height), FIELD(Weights, width), FIELD(Weights, channels),
+       FIELD(Weights, radius), FIELD(Weights, lam), FIELD(Weights, sharpness),
+       FIELD(Weights, windowed_floor), FIELD(Weights, kernel), FIELD(Weights, image),
+       FIELD(Weights, blurred), FIELD(Weights, rows), FIELD(Weights, east), FIELD(Weights, south));
 
 /* Floats of the scratch `rows`: two blurred rows a channel, one padded row, three sums. */
 EXPORT size_t rtv_scratch_floats(int width, int channels, int radius)

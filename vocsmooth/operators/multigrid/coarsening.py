@@ -1,4 +1,4 @@
-"""The coarse grids of vocsmooth/multigrid.py in NumPy: interpolation weights and P'AP.
+"""The coarse grids in NumPy: interpolation weights and P'AP (solver.py describes the method).
 
 A coarse cell has four corners (0 upper left, 1 upper right, 2 lower left, 3 lower right), which are
 every second point of the fine grid, the middle of each side, and a centre. The weights of a fine

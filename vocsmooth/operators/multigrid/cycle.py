@@ -1,6 +1,6 @@
-"""The grids of vocsmooth/multigrid.py in NumPy: line solves, coarse grids, one V-cycle.
+"""The grids in NumPy: line solves, coarse grids, one V-cycle (solver.py describes the method).
 
-Fields (C, H, W) are taken apart into quarters (galerkin.split) while a grid is at work. What is
+Fields (C, H, W) are taken apart into quarters (coarsening.split) while a grid is at work. What is
 said here of rows holds for columns too: they are the rows of the turned quarters, which are views
 of the same memory.
 """

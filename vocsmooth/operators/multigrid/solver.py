@@ -25,8 +25,8 @@ max |x - A^-1 b| <= max |b - A x|: the largest pixel of the residual bounds the 
 pixel. The residual is that of the double-precision x in double precision; cycles and gradients are
 in single precision and solve for the correction.
 
-The C kernels (csrc/multigrid.c, boxmg.c, galerkin.c) and the NumPy here, in boxmg.py and in
-galerkin.py, with LAPACK's pttrf and pttrs for the lines, are the same algorithm.
+The C kernels (csrc/multigrid.c, boxmg.c, galerkin.c) and the NumPy here, in cycle.py and in
+coarsening.py, with LAPACK's pttrf and pttrs for the lines, are the same algorithm.
 
 References
 ----------
@@ -47,9 +47,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vocsmooth.errors import ConvergenceError
-from vocsmooth.operators import kernels
-from vocsmooth.operators.kernels import Couplings, Planes
-from vocsmooth.operators.multigrid import cycle as boxmg
+from vocsmooth.operators import compiled, kernels
+from vocsmooth.operators.compiled import Couplings, Planes
+from vocsmooth.operators.multigrid.cycle import Grid, build_grids, cycle
 
 MAX_CYCLES = 200
 
@@ -63,7 +63,7 @@ class _System:
 
     east: Couplings
     south: Couplings
-    grids: list[boxmg.Grid]
+    grids: list[Grid]
 
 
 Solver = Callable[[Couplings, Couplings, Planes, Planes, float], Planes]
@@ -76,14 +76,22 @@ def solver(shape: tuple[int, int, int]) -> Solver:
     neighbour, zero in the last column and row; b; a first guess; and the largest error allowed. It
     returns x, and raises ConvergenceError if the residual stays above the tolerance.
     """
-    if kernels.library is None:
-        return solve_screened
-    workspace = kernels.screened_workspace(shape)
+    return kernels.choose(_compiled_solver, _numpy_solver)(shape)
+
+
+def _numpy_solver(_: tuple[int, int, int]) -> Solver:
+    """Return the solver in NumPy, which takes memory as it goes."""
+    return solve_screened
+
+
+def _compiled_solver(shape: tuple[int, int, int]) -> Solver:
+    """Return the compiled solver with its memory."""
+    workspace = compiled.screened_workspace(shape)
 
     def solve_compiled(
         east: Couplings, south: Couplings, image: Planes, guess: Planes, tolerance: float
     ) -> Planes:
-        solved = kernels.solve_screened(
+        solved = compiled.solve_screened(
             east,
             south,
             image,
@@ -103,7 +111,7 @@ def solve_screened(
     east: Couplings, south: Couplings, image: Planes, guess: Planes, tolerance: float
 ) -> Planes:
     """Solve (1 + L) x = image in NumPy; see `solver`."""
-    system = _System(east=east, south=south, grids=boxmg.build_grids(east, south))
+    system = _System(east=east, south=south, grids=build_grids(east, south))
     x = guess.copy()
     cycles = 0
     while True:
@@ -153,7 +161,7 @@ def _gradients(
     energy = np.zeros(len(left))
     used = 0
     while used < max_cycles and np.abs(left).max() > enough:
-        step = boxmg.cycle(system.grids, left)
+        step = cycle(system.grids, left)
         _add_scaled(step, -_ratio(_dot(step, image), energy), direction)
         direction = step
         image = apply_system(system.east, system.south, direction)
