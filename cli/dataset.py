@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @click.group(cls=Commands, context_settings=CONTEXT)
-@click.version_option(vocsmooth.__version__)
+@click.version_option(vocsmooth.__version__, "-V", "--version")
 def main() -> None:
     """Structure-preserving smoothing, and the VOC-smooth dataset."""
 

@@ -16,7 +16,7 @@ from .group import CONTEXT, Commands
 
 
 @click.group(cls=Commands, context_settings=CONTEXT)
-@click.version_option(csgisnet.__version__)
+@click.version_option(csgisnet.__version__, "-V", "--version")
 def main() -> None:
     """CSGIS-Net: contrastive semantic-guided image smoothing."""
 

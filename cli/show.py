@@ -2,36 +2,46 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
 
-import vocsmooth
-
 from . import options
+from .environment import as_text, environment, problems
 from .group import progress_bar
 
 
 @click.command()
 @click.argument("folder", type=options.FOLDER, required=False)
-def info(folder: Path | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+def info(folder: Path | None, as_json: bool) -> None:
     """Print what the dataset in FOLDER holds and its recipe; without FOLDER, what is installed.
 
-    The recipe is TOML that `vocsmooth build --manifest` takes.
+    The recipe is TOML that `vocsmooth build --manifest` takes. What is installed is what a bug
+    report needs: versions, kernels, processor, accelerators. Exits with 1 if a package is missing
+    or cannot be imported.
 
     \b
     Example: vocsmooth info voc-smooth
     """
     if folder is None:
-        from vocsmooth.operators.kernels import describe
+        found = environment()
+        click.echo(json.dumps(found, indent=2) if as_json else as_text(found))
+        if reasons := problems(found):
+            raise click.ClickException(" ".join(reasons))
+        return
+    from vocsmooth.settings import to_dict
+    from vocsmooth.shards.index import read_index
+    from vocsmooth.views.text import describe_dataset
 
-        click.echo(f"vocsmooth {vocsmooth.__version__}")
-        click.echo(f"kernels: {describe()}")
+    index = read_index(folder)
+    if as_json:
+        names = ("version", "digest", "recipe", "versions", "maps", "splits", "totals", "shards")
+        content = to_dict(index)
+        click.echo(json.dumps({name: content[name] for name in names}, indent=2))
     else:
-        from vocsmooth.shards.index import read_index
-        from vocsmooth.views.text import describe_dataset
-
-        click.echo(describe_dataset(read_index(folder)))
+        click.echo(describe_dataset(index))
 
 
 @click.group()

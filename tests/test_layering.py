@@ -1,8 +1,9 @@
-"""Dependencies point one way: cli -> csgisnet -> vocsmooth, and importing stays light."""
+"""Each wing imports only what its row of one table allows, and importing stays light."""
 
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,46 +13,158 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
-PACKAGES = ("vocsmooth", "csgisnet", "vocsmooth_cli")
+GROUND = ("vocsmooth",)
+BOTH = ("vocsmooth", "csgisnet")
+BELOW_MAPS = (
+    "vocsmooth",
+    *(f"vocsmooth.{wing}" for wing in ("workers", "operators", "images", "shards", "sources")),
+)
 
-# The reader and its index, the errors, and the helpers that both sides would otherwise write twice.
-NETWORK_MAY_IMPORT = {
-    "vocsmooth.arrays",
-    "vocsmooth.errors",
-    "vocsmooth.files",
-    "vocsmooth.classes",
-    "vocsmooth.shards.index",
-    "vocsmooth.shards.entries",
-    "vocsmooth.settings",
-    "vocsmooth.shards",
-    "vocsmooth.shards.reader",
+# From the bottom to the top. "vocsmooth" and "csgisnet" are the modules directly in these folders.
+MAY_IMPORT: dict[str, tuple[str, ...]] = {
+    "vocsmooth": (),
+    "vocsmooth.workers": GROUND,
+    "vocsmooth.operators": GROUND,
+    "vocsmooth.images": (*GROUND, "vocsmooth.workers"),
+    "vocsmooth.shards": (*GROUND, "vocsmooth.workers"),
+    "vocsmooth.views": (*GROUND, "vocsmooth.shards"),
+    "vocsmooth.sources": (*GROUND, "vocsmooth.operators", "vocsmooth.images"),
+    "vocsmooth.maps": BELOW_MAPS,
+    "vocsmooth.dataset": (*BELOW_MAPS, "vocsmooth.maps", "vocsmooth.views"),
+    "csgisnet": GROUND,
+    "csgisnet.networks": BOTH,
+    "csgisnet.checkpoints": (*BOTH, "csgisnet.networks"),
+    "csgisnet.evaluation": (*BOTH, "vocsmooth.shards"),
+    "csgisnet.objective": (*BOTH, "csgisnet.networks", "csgisnet.checkpoints"),
+    "csgisnet.prediction": (*BOTH, "csgisnet.networks", "csgisnet.checkpoints"),
+    "csgisnet.training": (
+        *(*BOTH, "vocsmooth.shards"),
+        *(f"csgisnet.{wing}" for wing in ("networks", "checkpoints", "evaluation")),
+        *(f"csgisnet.{wing}" for wing in ("objective", "prediction")),
+    ),
+}
+
+DATA = ("csgisnet.configs", "csgisnet.models")
+"""Folders that hold files and no code."""
+
+BANNED = {
+    "vocsmooth": {"torch", "click", "rich", "csgisnet", "vocsmooth_cli", "cli"},
+    "csgisnet": {"click", "rich", "vocsmooth_cli", "cli"},
 }
 
 
-def imports(package: str) -> Iterator[tuple[Path, str]]:
-    """Every module that the package's files import anywhere, also inside functions."""
-    for path in sorted((ROOT / package).glob("**/*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Import):
-                yield from ((path, alias.name) for alias in node.names)
-            elif isinstance(node, ast.ImportFrom) and node.module in PACKAGES:
-                yield from ((path, f"{node.module}.{alias.name}") for alias in node.names)
-            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                yield path, node.module
+def wing_of(module: str) -> str:
+    """Return the wing that a module of ours lies in, by its dotted name."""
+    package, *rest = module.split(".")
+    folder = f"{package}.{rest[0]}" if rest else package
+    return folder if (ROOT / folder.replace(".", "/")).is_dir() and folder not in DATA else package
 
 
-def test_vocsmooth_imports_neither_torch_nor_click_nor_the_layers_above() -> None:
-    banned = {"torch", "click", "csgisnet", "vocsmooth_cli", "cli"}
-    assert [(p.name, m) for p, m in imports("vocsmooth") if m.split(".")[0] in banned] == []
+def imports() -> Iterator[tuple[str, str]]:
+    """Yield every import in our packages, also inside functions, as importing module and target.
+
+    What a package's own `__init__` hands on to its users is no import by the modules in it.
+    """
+    for package in ("vocsmooth", "csgisnet"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+            if name in (f"{package}.__init__", f"{package}.__main__"):
+                continue
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Import):
+                    yield from ((name, alias.name) for alias in node.names)
+                elif isinstance(node, ast.ImportFrom):
+                    assert not node.level, f"{name} imports relatively"
+                    yield from ((name, f"{node.module}.{alias.name}") for alias in node.names)
 
 
-def test_csgisnet_imports_only_the_reader_and_the_helpers_of_vocsmooth() -> None:
-    found = {m for _, m in imports("csgisnet") if m.split(".")[0] == "vocsmooth"}
-    assert found <= NETWORK_MAY_IMPORT
-    assert not [m for _, m in imports("csgisnet") if m.split(".")[0] in ("click", "vocsmooth_cli")]
+IMPORTS = list(imports())
 
 
-@pytest.mark.parametrize("module", ["vocsmooth", "vocsmooth.operators", "vocsmooth.shards"])
-def test_importing_vocsmooth_does_not_import_torch(module: str) -> None:
-    code = f"import sys, {module}; sys.exit('torch' in sys.modules or 'click' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+def folders() -> set[str]:
+    """Return every folder of code directly in the two packages."""
+    found = {
+        f"{package}.{path.parent.name}"
+        for package in ("vocsmooth", "csgisnet")
+        for path in (ROOT / package).glob("*/__init__.py")
+    }
+    return found - set(DATA)
+
+
+def test_every_wing_has_a_row_and_every_row_is_a_wing() -> None:
+    assert {row for row in MAY_IMPORT if "." in row} == folders()
+
+
+def test_the_table_points_downwards_only() -> None:
+    """Each row names rows above it, so no circle can be legal."""
+    rows = list(MAY_IMPORT)
+    for number, row in enumerate(rows):
+        assert set(MAY_IMPORT[row]) <= set(rows[:number]), row
+
+
+@pytest.mark.parametrize("wing", MAY_IMPORT)
+def test_a_wing_imports_only_what_its_row_says(wing: str) -> None:
+    legal = {wing, *MAY_IMPORT[wing]}
+    wrong = [
+        (module, target)
+        for module, target in IMPORTS
+        if wing_of(module) == wing
+        and target.split(".")[0] in ("vocsmooth", "csgisnet")
+        and wing_of(target) not in legal
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("package", BANNED)
+def test_libraries_import_neither_commands_nor_what_lies_above(package: str) -> None:
+    wrong = [
+        (module, target)
+        for module, target in IMPORTS
+        if module.split(".")[0] == package and target.split(".")[0] in BANNED[package]
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("wing", [row for row in MAY_IMPORT if row.startswith("vocsmooth")])
+def test_no_part_of_vocsmooth_loads_torch(wing: str) -> None:
+    names = sorted(
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        for path in (ROOT / wing.replace(".", "/")).glob("*.py")
+        if path.stem != "__main__"
+    )
+    code = (
+        f"import sys, importlib\nfor name in {names!r}: importlib.import_module(name)\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def documented_row(docstring: str) -> set[str]:
+    """Return the wings that a docstring's sentence "May import ..." names in backticks."""
+    sentence = re.search(r"May import (.*?)\.(\s|$)", " ".join(docstring.split()))
+    assert sentence is not None, "lacks a sentence 'May import ...'"
+    return set(re.findall(r"`(\w+)`", sentence[1]))
+
+
+@pytest.mark.parametrize("wing", sorted(folders()))
+def test_each_wing_tells_its_job_its_reading_order_and_its_row(wing: str) -> None:
+    folder = ROOT / wing.replace(".", "/")
+    docstring = ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8")))
+    assert docstring is not None
+    assert docstring.splitlines()[0].endswith(".")
+    named = set(re.findall(r"`([\w.]+)`", docstring))
+    modules = {path.stem for path in folder.glob("*.py")} - {"__init__"}
+    assert modules <= named, f"the reading order lacks {sorted(modules - named)}"
+    allowed = {row.split(".")[1] for row in MAY_IMPORT[wing] if "." in row}
+    assert documented_row(docstring) - {"vocsmooth", "csgisnet"} == allowed
+
+
+@pytest.mark.parametrize("package", ["vocsmooth", "csgisnet"])
+def test_the_root_docstrings_list_the_wings(package: str) -> None:
+    source = (ROOT / package / "__init__.py").read_text(encoding="utf-8")
+    docstring = ast.get_docstring(ast.parse(source)) or ""
+    listed = re.findall(r"^- `(\w+)`: ", docstring, flags=re.MULTILINE)
+    rows = [row.split(".")[1] for row in MAY_IMPORT if row.startswith(f"{package}.")]
+    assert sorted(listed) == sorted(rows)

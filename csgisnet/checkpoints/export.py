@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+import csgisnet
 from csgisnet.errors import CheckpointError, ConfigError
 from csgisnet.networks.folding import fold_batch_norm
 from csgisnet.networks.smoothing import SmoothingNetwork
@@ -35,6 +36,20 @@ _DESCRIPTION = (
     "Structure-preserving smoothing. image: (N, 3, H, W) float32 RGB in [0, 1], any N, H and W; "
     "smoothed: the same shape, in [0, 1]."
 )
+
+
+_AXES = {0: "batch", 2: "height", 3: "width"}
+"""Names of the free axes of input and output; the exporter writes an expression for the latter."""
+
+_METADATA = {
+    "producer": f"csgisnet {csgisnet.__version__}",
+    "description": _DESCRIPTION,
+    "input": "image: (batch, 3, height, width) float32 in [0, 1]",
+    "output": "smoothed: (batch, 3, height, width) float32 in [0, 1]",
+    "channel_order": "RGB",
+    "scale": "1",
+}
+"""What a program that loads the file may want to show or check."""
 
 
 class _Kind(NamedTuple):
@@ -149,6 +164,11 @@ def _to_onnx(module: nn.Module) -> bytes:
         raise ConfigError(f"torch {torch.__version__} exports no ONNX program.")
     model = program.model_proto
     model.doc_string = _DESCRIPTION
+    for value, names in ((model.graph.input[0], _AXES), (model.graph.output[0], _AXES)):
+        for axis, name in names.items():
+            value.type.tensor_type.shape.dim[axis].dim_param = name
+    for key, text in _METADATA.items():
+        model.metadata_props.add(key=key, value=text)
     data: bytes = model.SerializeToString()
     return data
 

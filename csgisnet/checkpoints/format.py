@@ -31,6 +31,12 @@ FORMAT = "csgisnet-weights"
 
 VERSION = 1
 
+_WRAPPERS = ("state_dict", "model")
+"""Keys under which trainers nest a state dict, besides the one that a project is known for."""
+
+_PREFIXES = ("module.", "_orig_mod.")
+"""What DataParallel and torch.compile put before every name."""
+
 _HALF = (torch.float16, torch.bfloat16)
 
 _HEADER_KEYS = {"version", "kind", "config", "metadata"}
@@ -140,7 +146,14 @@ def read_pickled(path: Path, key: str | None = None) -> dict[str, Any]:
     path : Path
         The file.
     key : str, optional
-        Where the state dict may lie; without that key the file itself is taken for one.
+        Where the state dict may lie, as it may under "state_dict" or "model"; without any of these
+        the file itself is taken for one.
+
+    Returns
+    -------
+    dict
+        Name to tensor, without the prefixes of DataParallel ("module.") and torch.compile
+        ("_orig_mod.").
 
     Raises
     ------
@@ -148,11 +161,20 @@ def read_pickled(path: Path, key: str | None = None) -> dict[str, Any]:
         The file is missing, damaged, or holds more than tensors and plain values.
     """
     content = load_plain(path, path)
-    if isinstance(content, dict) and key is not None:
-        content = content.get(key, content)
+    for wrapper in (key, *_WRAPPERS):
+        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
+            content = content[wrapper]
     if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
         raise CheckpointError(f"{path} holds a {type(content).__name__}, expected a state dict.")
-    return content
+    return _without_prefixes(content)
+
+
+def _without_prefixes(tensors: dict[str, Any]) -> dict[str, Any]:
+    """Take off the prefixes that wrappers put before every name."""
+    for prefix in _PREFIXES * 2:  # in either order
+        if tensors and all(name.startswith(prefix) for name in tensors):
+            tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
+    return tensors
 
 
 def load_plain(source: Path | io.BytesIO, path: Path) -> Any:

@@ -1,7 +1,8 @@
 """Measures of a smoothed image against a label, an input and a map of its boundaries.
 
-Images are (H, W) or (H, W, C) float arrays in [0, 1]; boundary maps are (H, W), true or 1 on a
-boundary.
+Images are (H, W) or (H, W, C): float32 or float64 in [0, 1], or uint8 or uint16 over their own
+range. Anything else is an error, never a silent wrong number. Boundary maps are (H, W), true or 1
+on a boundary.
 
 References
 ----------
@@ -19,6 +20,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.metrics import structural_similarity
 
+from vocsmooth.arrays import check_image
+
 SMALLEST_SIDE = 11
 """Pixels: the side of SSIM's window, which must fit into the image."""
 
@@ -26,13 +29,25 @@ SMALLEST_SIDE = 11
 def psnr(image: NDArray[Any], label: NDArray[Any]) -> float:
     """Peak signal-to-noise ratio in dB over all pixels and channels; infinite for equal images.
 
+    Parameters
+    ----------
+    image, label : (H, W) or (H, W, C) float32, float64 in [0, 1], or uint8, uint16
+        Integers are taken over their own range, so 255 in uint8 is 1.0.
+
     Raises
     ------
-    ValueError
-        The shapes differ.
+    TypeError, ValueError
+        Another type, a value outside [0, 1], NaN, or shapes that differ.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> image = np.zeros((16, 16), np.uint8)
+    >>> round(psnr(image, image + 1), 2)
+    48.13
     """
-    _check_pair(image, label)
-    error = np.mean(np.square(image.astype(np.float64) - label))
+    image, label = _measurable_pair(image, label)
+    error = np.mean(np.square(image - label))
     return math.inf if error == 0 else -10 * math.log10(error)
 
 
@@ -42,20 +57,32 @@ def ssim(image: NDArray[Any], label: NDArray[Any]) -> float:
     Gaussian window of 11 pixels with sigma 1.5, K1 0.01, K2 0.03, population covariances: the
     settings that scikit-image names to match the reference implementation.
 
+    Parameters
+    ----------
+    image, label : (H, W) or (H, W, C) float32, float64 in [0, 1], or uint8, uint16
+        Integers are taken over their own range.
+
     Raises
     ------
-    ValueError
-        The shapes differ, or a side is shorter than the window.
+    TypeError, ValueError
+        As for `psnr`, or a side is shorter than the window.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> image = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    >>> round(ssim(image, image), 4)
+    1.0
     """
-    _check_pair(image, label)
+    image, label = _measurable_pair(image, label)
     if min(image.shape[:2]) < SMALLEST_SIDE:
         raise ValueError(
             f"SSIM needs sides of at least {SMALLEST_SIDE} pixels, got {image.shape[:2]}."
         )
     return float(
         structural_similarity(  # type: ignore[no-untyped-call]
-            image.astype(np.float64),
-            label.astype(np.float64),
+            image,
+            label,
             gaussian_weights=True,
             sigma=1.5,
             use_sample_covariance=False,
@@ -74,9 +101,9 @@ def boundary_retention(
     reference's: sharpening earns nothing. The reference is the label, or else the input. NaN where
     the reference has no gradient on a boundary.
     """
-    _check_pair(result, reference)
+    result, reference = _measurable_pair(result, reference)
     on = _check_boundary(boundary, result)
-    kept, whole = gradient_magnitude(result)[on], gradient_magnitude(reference)[on]
+    kept, whole = _gradient_magnitude(result)[on], _gradient_magnitude(reference)[on]
     return _share(np.minimum(kept, whole).sum(), whole.sum())
 
 
@@ -87,9 +114,9 @@ def texture_residual(
 
     Pixels within `margin` of a boundary do not count. NaN where the image has no gradient inside.
     """
-    _check_pair(result, image)
+    result, image = _measurable_pair(result, image)
     near = ndimage.binary_dilation(_check_boundary(boundary, result), iterations=margin)
-    left, whole = gradient_magnitude(result)[~near], gradient_magnitude(image)[~near]
+    left, whole = _gradient_magnitude(result)[~near], _gradient_magnitude(image)[~near]
     return _share(left.sum(), whole.sum())
 
 
@@ -99,6 +126,11 @@ def mask_boundary(mask: NDArray[Any]) -> NDArray[np.bool_]:
     Both pixels are marked. Changes to and from void (255) count too: VOC draws its void seams
     around objects.
     """
+    if not isinstance(mask, np.ndarray) or mask.ndim != 2 or mask.dtype.kind not in "bui":
+        found = getattr(mask, "dtype", type(mask).__name__)
+        raise TypeError(
+            f"mask must be an (H, W) array of class numbers, got {found} {np.shape(mask)}."
+        )
     boundary = np.zeros(mask.shape, np.bool_)
     down, right = mask[1:] != mask[:-1], mask[:, 1:] != mask[:, :-1]
     boundary[1:] |= down
@@ -110,7 +142,12 @@ def mask_boundary(mask: NDArray[Any]) -> NDArray[np.bool_]:
 
 def gradient_magnitude(image: NDArray[Any]) -> NDArray[np.float64]:
     """Return the magnitude (H, W) of central differences, the root mean square of the channels."""
-    planes = image.astype(np.float64).reshape(*image.shape[:2], -1)
+    return _gradient_magnitude(_measurable(image, "image"))
+
+
+def _gradient_magnitude(image: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return what `gradient_magnitude` does, of an image that was checked."""
+    planes = image.reshape(*image.shape[:2], -1)
     down, right = np.gradient(planes, axis=(0, 1))
     magnitude: NDArray[np.float64] = np.sqrt((down**2 + right**2).mean(axis=2))
     return magnitude
@@ -121,17 +158,33 @@ def _share(part: float, whole: float) -> float:
     return float(part / whole) if whole > 0 else math.nan
 
 
-def _check_pair(image: NDArray[Any], other: NDArray[Any]) -> None:
-    """Raise ValueError unless both are images of the same shape."""
-    if image.shape != other.shape or image.ndim not in (2, 3):
+def _measurable(image: NDArray[Any], name: str) -> NDArray[np.float64]:
+    """Return an image as float64 in [0, 1]; TypeError or ValueError if it is not an image."""
+    if isinstance(image, np.ndarray) and image.dtype.kind == "u" and image.dtype.itemsize <= 2:
+        image = image / np.float64(np.iinfo(image.dtype).max)
+    check_image(image, name)
+    return image.astype(np.float64)
+
+
+def _measurable_pair(
+    image: NDArray[Any], other: NDArray[Any]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return both images as float64 in [0, 1]; ValueError unless their shapes are equal."""
+    first, second = _measurable(image, "the first image"), _measurable(other, "the second image")
+    if first.shape != second.shape:
         raise ValueError(
-            f"two images (H, W[, C]) of the same shape expected, got {image.shape} and "
-            f"{other.shape}."
+            f"Expected two images of the same shape, got {image.shape} and {other.shape}."
         )
+    return first, second
 
 
 def _check_boundary(boundary: NDArray[Any], image: NDArray[Any]) -> NDArray[np.bool_]:
     """Return the boundary map as booleans; ValueError unless it fits the image."""
+    if not isinstance(boundary, np.ndarray) or boundary.dtype.kind not in "buif":
+        found = getattr(boundary, "dtype", type(boundary).__name__)
+        raise TypeError(f"boundary must be an array of booleans or numbers, got {found}.")
+    if np.isnan(boundary).any():
+        raise ValueError("boundary must not hold NaN: give 1 on a boundary and 0 elsewhere.")
     if boundary.shape != image.shape[:2]:
         raise ValueError(
             f"boundary must have the image's shape {image.shape[:2]}, got {boundary.shape}."

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from csgisnet.checkpoints.segmenters import load_features, load_segmenter
-from csgisnet.errors import ConfigError
+from csgisnet.errors import CheckpointError, ConfigError
 from csgisnet.networks.features import LAYERS, SegmenterFeatures
 from csgisnet.networks.folding import fold_batch_norm
 from csgisnet.objective.losses import LossConfig, Teachers
+from vocsmooth.classes import VOC_CLASSES
 
 _SEGMENTER_WAYS = (
     "train one with `csgisnet train-segmenter`, or give a public DeepLabV3+ MobileNet checkpoint "
@@ -34,7 +35,8 @@ def load_teachers(losses: LossConfig, segmenter: Path | None, features: Path | N
         A term's teacher is not given, or the contrast term has weights for other layers than
         the extractors have.
     CheckpointError
-        A file is missing, damaged, or of something else.
+        A file is missing, damaged, or of something else, or the segmenter knows fewer classes than
+        masks have.
     """
     if losses.semantic > 0 and segmenter is None:
         raise ConfigError(
@@ -53,6 +55,18 @@ def load_teachers(losses: LossConfig, segmenter: Path | None, features: Path | N
             f"got {len(losses.contrast_layers)}."
         )
     judge = None if segmenter is None else fold_batch_norm(load_segmenter(segmenter))
+    if losses.semantic > 0 and judge is not None:
+        _check_classes(judge.config.num_classes, segmenter)
     if features is not None:
         return Teachers(segmenter=judge, features=load_features(features))
     return Teachers(segmenter=judge, features=None if judge is None else SegmenterFeatures(judge))
+
+
+def _check_classes(count: int, path: Path | None) -> None:
+    """Refuse a segmenter that has no output for some class of the masks."""
+    if count < len(VOC_CLASSES):
+        raise CheckpointError(
+            f"{path} tells {count} classes apart; masks hold VOC's {len(VOC_CLASSES)}, background "
+            "included. Give a segmenter of VOC's classes, or train one with "
+            "`csgisnet train-segmenter`."
+        )

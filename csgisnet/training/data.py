@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
@@ -208,10 +209,17 @@ def _ahead(source: BatchSource, start: int, stop: int) -> Generator[Windows, Non
             yield windows
 
 
+@functools.lru_cache(maxsize=2)
 def _order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
-    """Return the permutation of one epoch."""
+    """Return the permutation of one epoch, read-only.
+
+    A batch needs one epoch's, or two where an epoch ends within it. Drawing it for every batch
+    would cost more than the batch: 89 ms for four million samples.
+    """
     key = sample_keys(seed, np.array([epoch]), np.array([_ORDER], dtype=np.uint64))[0]
-    return np.random.Generator(np.random.Philox(key=key)).permutation(count)
+    order = np.random.Generator(np.random.Philox(key=key)).permutation(count)
+    order.setflags(write=False)
+    return order
 
 
 def _reflected(

@@ -249,13 +249,6 @@ def test_smooth_has_an_option_for_every_parameter_of_every_operator(vocsmooth: C
             assert option is None or operator in option[1].split(", ")
 
 
-def test_info_names_version_and_kernels(vocsmooth: Command) -> None:
-    result = vocsmooth("info")
-    assert result.exit_code == 0
-    assert "vocsmooth 0.1.0" in result.stdout
-    assert "kernels: " in result.stdout
-
-
 def test_smooth_takes_patterns(vocsmooth: Command, tmp_path: Path) -> None:
     for name in ("a1.png", "a2.png", "b.png"):
         Image.new("RGB", (8, 8)).save(tmp_path / name)

@@ -170,14 +170,23 @@ def make_nothing(task: ShardTask) -> None:
 
 def package_versions() -> dict[str, str]:
     """Return the versions of everything that has a share in a shard's bytes."""
-    names = ("h5py", "numpy", "opencv-contrib-python", "pillow", "scikit-image", "scipy")
+    names = ("h5py", "numpy", "pillow", "scikit-image", "scipy")
     return {
         "vocsmooth": vocsmooth.__version__,
         "python": ".".join(platform.python_version_tuple()[:2]),
         "kernels": kernels.choose("C", "NumPy"),
         "hdf5": h5py.version.hdf5_version,
+        # Four distributions install cv2, with the same results: ask the module, not the metadata.
+        # Sidecars have always called it this, so older datasets can be repaired.
+        "opencv-contrib-python": _opencv_version(),
         **{name: metadata.version(name) for name in names},
     }
+
+
+def _opencv_version() -> str:
+    """Return the version of the wheel, or of the library where it comes from elsewhere (conda)."""
+    wheel = getattr(cv2, "version", None)
+    return str(getattr(wheel, "opencv_version", cv2.__version__))
 
 
 @contextmanager

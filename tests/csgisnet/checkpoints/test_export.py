@@ -82,3 +82,43 @@ def test_a_missing_package_is_named_with_its_cure(
     with pytest.raises(ConfigError, match=rf"{missing}: pip install 'csgisnet\[export\]'"):
         export_network(make_network(PLAIN), tmp_path / "net.onnx", "onnx")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("side", [(16, 16), (64, 64), (256, 256), (512, 512), (31, 57), (1, 3)])
+def test_onnx_axes_have_names_and_strict_shape_inference_finds_every_size(
+    side: tuple[int, int], onnx_file: Path
+) -> None:
+    """Strict inference at a given size is how node editors such as chaiNNer load a model."""
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load(onnx_file)
+    for value in (*model.graph.input, *model.graph.output):
+        axes = value.type.tensor_type.shape.dim
+        assert [axis.dim_param or axis.dim_value for axis in axes] == [
+            "batch",
+            3,
+            "height",
+            "width",
+        ]
+    for value in (*model.graph.input, *model.graph.output):
+        for axis, size in zip((0, 2, 3), (1, *side), strict=True):
+            value.type.tensor_type.shape.dim[axis].dim_value = size
+    inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+    onnx.checker.check_model(inferred, full_check=True)
+    (output,) = inferred.graph.output
+    assert [axis.dim_value for axis in output.type.tensor_type.shape.dim] == [1, 3, *side]
+
+
+def test_onnx_metadata_says_what_goes_in_and_comes_out(onnx_file: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    found = {entry.key: entry.value for entry in onnx.load(onnx_file).metadata_props}
+    assert found["channel_order"] == "RGB"
+    assert found["input"] == "image: (batch, 3, height, width) float32 in [0, 1]"
+    assert found["producer"].startswith("csgisnet ")
+
+
+@pytest.fixture(scope="module")
+def onnx_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("onnxscript", reason="needs the extra: pip install csgisnet[export]")
+    path = tmp_path_factory.mktemp("onnx") / "net.onnx"
+    export_network(make_network(SHUFFLED), path, "onnx")
+    return path

@@ -171,3 +171,20 @@ def test_tensors_that_do_not_fit_are_named(change: dict[str, Any], message: str)
     with pytest.raises(CheckpointError, match=message):
         load_into(module, fitting, Path("file"))
     assert module.weight.is_meta
+
+
+@pytest.mark.parametrize(
+    "prefix", ["module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."]
+)
+@pytest.mark.parametrize("wrapper", [None, "net", "state_dict", "model"])
+def test_prefixes_and_wrappers_of_trainers_are_taken_off(
+    prefix: str, wrapper: str | None, tmp_path: Path
+) -> None:
+    state: dict[str, object] = {f"{prefix}a": torch.ones(2), f"{prefix}module.b": torch.zeros(1)}
+    torch.save({wrapper: state, "epoch": 3} if wrapper else state, tmp_path / "w")
+    assert read_pickled(tmp_path / "w", "net").keys() == {"a", "module.b"}
+
+
+def test_a_prefix_of_only_some_names_belongs_to_them(tmp_path: Path) -> None:
+    torch.save({"module.a": torch.ones(2), "b": torch.zeros(1)}, tmp_path / "w")
+    assert read_pickled(tmp_path / "w").keys() == {"module.a", "b"}

@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -60,7 +61,7 @@ def step_and_ripple() -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray
     label = np.zeros((20, 20))
     label[:, 10:] = 0.5
     ripple = label + 0.1 * (np.arange(20) // 2 % 2)[:, None]
-    return label, ripple, mask_boundary(label)
+    return label, ripple, mask_boundary(label > 0)
 
 
 def test_boundary_retention_of_known_images() -> None:
@@ -94,9 +95,9 @@ def test_texture_near_a_boundary_does_not_count() -> None:
 
 def test_colour_counts_as_the_root_mean_square_of_channels() -> None:
     ramp = np.zeros((5, 6, 3))
-    ramp[..., 0] = 0.3 * np.arange(6)
-    np.testing.assert_allclose(gradient_magnitude(ramp), 0.3 / math.sqrt(3))
-    np.testing.assert_allclose(gradient_magnitude(ramp[..., 0]), 0.3)
+    ramp[..., 0] = 0.15 * np.arange(6)
+    np.testing.assert_allclose(gradient_magnitude(ramp), 0.15 / math.sqrt(3))
+    np.testing.assert_allclose(gradient_magnitude(ramp[..., 0]), 0.15)
 
 
 def test_mask_boundary_marks_both_sides() -> None:
@@ -107,9 +108,72 @@ def test_mask_boundary_marks_both_sides() -> None:
 
 def test_bad_arguments_are_named() -> None:
     image = np.zeros((12, 12))
-    with pytest.raises(ValueError, match=r"same shape expected, got \(12, 12\) and \(12, 12, 3\)"):
+    with pytest.raises(
+        ValueError, match=r"two images of the same shape, got \(12, 12\) and \(12, 12, 3\)"
+    ):
         psnr(image, np.zeros((12, 12, 3)))
     with pytest.raises(ValueError, match=r"at least 11 pixels, got \(10, 12\)"):
         ssim(image[:10], image[:10])
     with pytest.raises(ValueError, match=r"image's shape \(12, 12\), got \(12,\)"):
         boundary_retention(image, image, np.zeros(12))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_integers_are_taken_over_their_own_range(dtype: type) -> None:
+    generator = np.random.default_rng(2)
+    top = np.iinfo(dtype).max
+    label = generator.integers(0, top, (24, 30, 3), dtype=dtype)
+    image = label + dtype(1)
+    floats = image / top, label / top
+    assert psnr(image, label) == pytest.approx(20 * math.log10(top))
+    assert psnr(image, label) == pytest.approx(psnr(*floats))
+    assert ssim(image, label) == pytest.approx(ssim(*floats))
+    assert gradient_magnitude(image) == pytest.approx(gradient_magnitude(floats[0]))
+    boundary = np.zeros((24, 30), np.bool_)
+    boundary[:, 15] = True
+    for measure in (boundary_retention, texture_residual):
+        assert measure(image, label, boundary) == pytest.approx(measure(*floats, boundary))
+
+
+UNUSABLE = {
+    "float16": np.full((16, 16), 0.5, np.float16),
+    "int64": np.full((16, 16), 1),
+    "bool": np.ones((16, 16), np.bool_),
+    "0 to 255": np.full((16, 16), 255.0),
+    "NaN": np.full((16, 16), math.nan),
+    "infinite": np.full((16, 16), math.inf),
+    "a line": np.full(16, 0.5),
+    "a batch": np.full((2, 16, 16, 3), 0.5),
+    "empty": np.zeros((0, 16)),
+    "complex": np.full((16, 16), 0.5j),
+    "a list": [[0.5] * 16] * 16,
+}
+
+
+@pytest.mark.parametrize("image", UNUSABLE.values(), ids=UNUSABLE)
+def test_what_is_not_an_image_is_refused_and_not_measured(image: Any) -> None:
+    good = np.full((16, 16), 0.5)
+    boundary = np.zeros((16, 16), np.bool_)
+    for measure in (psnr, ssim):
+        for pair in ((image, good), (good, image)):
+            with pytest.raises((TypeError, ValueError)):
+                measure(*pair)
+    for regional in (boundary_retention, texture_residual):
+        with pytest.raises((TypeError, ValueError)):
+            regional(image, good, boundary)
+    with pytest.raises((TypeError, ValueError)):
+        gradient_magnitude(image)
+
+
+@pytest.mark.parametrize(
+    "boundary", [np.full((16, 16), math.nan), [[0]], np.zeros((4, 4), np.bool_)]
+)
+def test_boundaries_are_checked(boundary: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match="boundary must"):
+        texture_residual(np.zeros((16, 16)), np.zeros((16, 16)), boundary)
+
+
+@pytest.mark.parametrize("mask", [np.zeros((4, 4)), np.zeros((4, 4, 3), np.uint8), [[0, 1]]])
+def test_masks_are_checked(mask: Any) -> None:
+    with pytest.raises(TypeError, match=r"mask must be an \(H, W\) array of class numbers"):
+        mask_boundary(mask)

@@ -12,6 +12,7 @@ import torch
 
 from csgisnet.errors import ConfigError
 from csgisnet.objective.losses import Batch
+from csgisnet.training import data
 from csgisnet.training.augment import AugmentConfig, draw_views, sample_keys
 from csgisnet.training.config import Config
 from csgisnet.training.data import BatchSource, DataConfig, filled, read_windows, sample_stream
@@ -139,3 +140,15 @@ def test_an_error_while_reading_ahead_reaches_the_caller(
 def test_settings_out_of_range_are_refused() -> None:
     with pytest.raises(ValueError, match="patch must be at least 1"):
         DataConfig(patch=0)
+
+
+def test_the_order_of_an_epoch_is_drawn_once_and_not_for_every_batch() -> None:
+    """The permutation of a million samples costs more than reading a batch of them."""
+    count, batch, seed = 1000, 8, 987
+    before = data._order.cache_info().misses
+    stream = np.concatenate(
+        [sample_stream(seed, count, start, start + batch)[1] for start in range(0, 2000, batch)]
+    )
+    assert data._order.cache_info().misses - before == 2
+    for epoch in (stream[:count], stream[count:]):
+        assert sorted(epoch) == list(range(count))
