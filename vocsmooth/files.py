@@ -9,6 +9,7 @@ import platform
 import re
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from vocsmooth.errors import InputError
@@ -132,21 +133,51 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def refuse_other_files(
+    folder: Path, is_ours: Callable[[Path], bool], advice: str, *, pattern: str = "*"
+) -> None:
+    """Refuse a folder for results that holds anything else, so that no file is written over.
+
+    Parameters
+    ----------
+    folder : Path
+        May not exist yet.
+    is_ours : callable
+        Whether a path in it may be there. Temporary files of killed processes always may.
+    advice : str
+        What to do instead, for the message.
+    pattern : str
+        Which paths to look at: "*" for those directly in the folder, "**/*" for all.
+
+    Raises
+    ------
+    InputError
+        `folder` is a file, or holds a path that is not ours; the message names up to three.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file; give a folder.")
+    others = sorted(
+        path.relative_to(folder).as_posix()
+        for path in folder.glob(pattern)
+        if not (is_temporary(path) or is_ours(path))
+    )
+    if others:
+        more = f" and {len(others) - 3} more" if len(others) > 3 else ""
+        raise InputError(f"{folder} holds other files ({', '.join(others[:3])}{more}); {advice}.")
+
+
 def claim_folder(out: Path, note: Path, content: bytes) -> None:
     """Take a folder for results; the file `note` in it, written first, says what they belong to.
 
     Raises
     ------
     InputError
-        `out` is no folder, or holds other files and not this note.
+        `out` is not a folder, or holds other files and not this note.
     """
-    if out.exists() and not out.is_dir():
-        raise InputError(f"--out {out} is a file; give a folder.")
-    others = sorted(path.name for path in out.glob("*") if not is_temporary(path))
-    if others and not (note.is_file() and note.read_bytes() == content):
-        raise InputError(
-            f"--out {out} holds other files ({', '.join(others[:3])}); "
-            "give a new or empty folder, or that of an earlier run with the same dataset."
-        )
+    refuse_other_files(
+        out,
+        lambda _: note.is_file() and note.read_bytes() == content,
+        "give a new or empty folder, or that of an earlier run with the same dataset",
+    )
     note.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(note, content)

@@ -1,10 +1,21 @@
-"""The gate that every operator's image passes."""
+"""The gate that every operator's image passes, and the way from pixels to floats and back."""
+
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vocsmooth.arrays import as_channels, check_count, check_image, check_number, like
+from vocsmooth.arrays import (
+    as_channels,
+    check_count,
+    check_image,
+    check_number,
+    like,
+    to_8_bit,
+    to_float,
+    to_uint,
+)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 5), (1, 7, 1), (4, 2, 3), (2, 2, 9)])
@@ -105,3 +116,18 @@ def test_a_count_has_a_least_value() -> None:
     check_count("radius", np.int32(1))
     with pytest.raises(ValueError, match="radius must be at least 1, got 0"):
         check_count("radius", 0)
+
+
+def test_conversions_round_and_return() -> None:
+    for dtype in (np.uint8, np.uint16):
+        values: NDArray[Any] = np.arange(np.iinfo(dtype).max + 1).reshape(16, -1).astype(dtype)
+        floats = to_float(values)
+        assert floats.dtype == np.float32
+        assert (floats.min(), floats.max()) == (0, 1)
+        np.testing.assert_array_equal(to_uint(floats, dtype), values)
+    deep = np.arange(65536, dtype=np.uint16)
+    np.testing.assert_array_equal(to_8_bit(deep), np.rint(deep / 257))
+    floats64 = np.array([[-0.2, 0.4999 / 255, 0.5001 / 255, 254.5001 / 255, 1.3]])
+    np.testing.assert_array_equal(to_uint(floats64, np.uint8), [[0, 0, 1, 255, 255]])
+    with pytest.raises(ValueError, match="NaN"):
+        to_uint(np.array([[np.nan]]), np.uint8)

@@ -11,7 +11,7 @@ from PIL import Image
 
 import vocsmooth
 from vocsmooth.errors import DatasetError, InputError
-from vocsmooth.files import is_temporary
+from vocsmooth.files import refuse_other_files
 from vocsmooth.maps.recipe import Recipe, maps_of
 from vocsmooth.maps.textures import TextureSource
 from vocsmooth.settings import digest, to_dict
@@ -81,18 +81,10 @@ def check_folder(out: Path, plan: Plan) -> None:
     InputError
         It is no folder, holds another dataset, or other files.
     """
-    if not out.exists():
+    begun = (out / PLAN_NAME).exists()
+    refuse_other_files(out, lambda _: begun, f"without a {PLAN_NAME}, give a new or empty folder")
+    if not begun:
         return
-    if not out.is_dir():
-        raise InputError(f"--out {out} is a file; give a folder.")
-    others = sorted(path.name for path in out.iterdir() if not is_temporary(path))
-    if not others:
-        return
-    if PLAN_NAME not in others:
-        raise InputError(
-            f"--out {out} holds other files ({', '.join(others[:3])}) and no {PLAN_NAME}; "
-            "give a new or empty folder."
-        )
     try:
         there = read_plan(out / PLAN_NAME)
     except DatasetError as error:

@@ -1,4 +1,4 @@
-"""Pixels and alpha of an image that Pillow has opened, at the depth that the file holds.
+"""Decode the pixels and alpha of an image that Pillow has opened, at the file's own depth.
 
 Pillow cuts 16-bit colour to 8 bits without a word. Such files are decoded by OpenCV too, and the
 two have to agree.
@@ -55,7 +55,7 @@ def split_planes(path: Path, image: Image.Image, bits: int) -> tuple[Pixels, Pix
     """
     mode = image.mode
     if _TIFF_SIGNED in _tiff_tag(image, _TIFF_SAMPLE_FORMAT, ()):
-        raise InputError(f"{path}: holds signed integers; convert it to 8 or 16 bits without sign.")
+        raise InputError(f"{path}: holds signed integers; convert it to unsigned 8 or 16 bits.")
     if mode.startswith("I"):
         return _deep_grey(path, image)
     if mode == "F":

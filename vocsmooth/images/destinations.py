@@ -1,4 +1,4 @@
-"""Which file of a folder goes where: every output is planned, and collisions refused, first."""
+"""Plan where every result goes, and refuse collisions before anything is smoothed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vocsmooth.errors import InputError
-from vocsmooth.images.finding import _find
+from vocsmooth.images.finding import find_images
 from vocsmooth.images.writing import FORMATS
 from vocsmooth.settings import nearest
 
@@ -42,10 +42,10 @@ def plan(
     ----------
     inputs : sequence of Path
         Files, and folders, which are searched through all sub-folders (links to folders are not
-        followed, names that begin with a dot are passed over). Sub-folders are mirrored in `out`.
+        followed, names that begin with a dot are skipped). Sub-folders are mirrored in `out`.
     out : Path
         Folder for the results; may not exist yet. Where it lies inside an input folder, what it
-        holds is no input.
+        holds is not an input.
     suffix : str
         Added to each file's name before its ending.
     ending : str, optional
@@ -62,19 +62,19 @@ def plan(
     Raises
     ------
     InputError
-        An input is missing, a folder holds no image, the format is unknown, the suffix is no part
-        of a name, two inputs would write one output, or an output would replace an input.
+        An input is missing, a folder holds no image, the format is unknown, the suffix cannot be
+        part of a name, two inputs would write one output, or an output would replace an input.
     """
     if not inputs:
         raise InputError("No inputs: give image files or folders.")
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file; the results need a folder.")
     if "\0" in suffix or Path(f"x{suffix}").name != f"x{suffix}":
-        raise InputError(f"The suffix {suffix!r} is no part of a file's name.")
+        raise InputError(f"The suffix {suffix!r} cannot be part of a file name.")
     new_ending = None if ending is None else _checked_ending(ending)
     tasks = {}
     for given in inputs:
-        for source, relative in _find(given, out):
+        for source, relative in find_images(given, out):
             place, stem = out / relative.parent, relative.stem + suffix
             task = Task(
                 source=source,

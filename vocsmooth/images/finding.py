@@ -1,4 +1,4 @@
-"""Paths as users give them: files, folders, patterns, and lists on standard input."""
+"""Which image files a user means: words of a command line, folders, and pairs by name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ _READ_ONLY = (
 
 IMAGE_SUFFIXES = frozenset((*FORMATS, *_READ_ONLY))
 """Endings, in any case, by which files are found in folders; a file named itself may have any.
-HEIC is among them, which cannot be read: a telephone's photographs are not passed over silently."""
+HEIC is among them, although it cannot be read: a telephone's photographs must not be skipped
+silently."""
 
 _SHOWN = 5
 
@@ -46,7 +47,7 @@ def expand_inputs(words: Iterable[str], listed: Iterable[str] = ()) -> list[Path
         shells that do not expand it; or "-" for the lines of `listed`. What exists is a path,
         whatever characters are in its name.
     listed : iterable of str
-        Lines of standard input. Empty ones are passed over; patterns are not expanded in them.
+        Lines of standard input. Empty lines are skipped; patterns in them are not expanded.
 
     Returns
     -------
@@ -83,8 +84,8 @@ def _matches(word: str) -> list[Path]:
     return [path]
 
 
-def _find(given: Path, out: Path) -> list[tuple[Path, Path]]:
-    """Return (file, path under the output folder) for a file or for all images in a folder."""
+def find_images(given: Path, out: Path) -> list[tuple[Path, Path]]:
+    """Return each file with its path under the output folder, for a file or a folder of images."""
     if not given.is_dir():
         if not (given.exists() or given.is_symlink()):
             raise InputError(f"No file or folder {given}.")
@@ -127,8 +128,8 @@ def pair_by_name(images: Path, labels: Path) -> list[Pair]:
     Raises
     ------
     InputError
-        A folder is missing or holds no image, a name stands for two files, or an image on either
-        side has no partner (the message names them).
+        A folder is missing or holds no image, two files of a folder have the same name, or an image
+        on either side has no partner (the message names them).
     """
     found, wanted = _by_name(images), _by_name(labels)
     alone = [
@@ -138,7 +139,7 @@ def pair_by_name(images: Path, labels: Path) -> list[Pair]:
     if alone:
         more = f" and {len(alone) - _SHOWN} more" if len(alone) > _SHOWN else ""
         raise InputError(
-            f"Without a partner of the same name in the other folder: {', '.join(alone[:_SHOWN])}"
+            f"No file of the same name in the other folder for {', '.join(alone[:_SHOWN])}"
             f"{more}. Every image needs its label, and every label its image."
         )
     return [Pair(name, found[name], wanted[name]) for name in sorted(found)]

@@ -1,4 +1,4 @@
-"""Smooth files and whole folders: read, smooth and write each file of a plan (`file_tasks`).
+"""Smooth files and whole folders: read, smooth and write each file of a plan (`destinations`).
 
 A file that fails is named with its reason and the others go on; every output appears whole or not
 at all.
@@ -72,12 +72,12 @@ def run(
     """Read, smooth and write every file of a plan.
 
     Grey stays grey, 16 bits stay 16 where the format has them, the alpha channel and the ICC
-    profile pass through, orientation is applied; see `vocsmooth.images` for other modes.
+    profile pass through, orientation is applied; see `vocsmooth.images.reading` for other modes.
 
     Parameters
     ----------
     tasks
-        From `vocsmooth.file_tasks.plan`.
+        From `vocsmooth.images.destinations.plan`.
     function
         Picklable for processes; `on_floats` makes one of an operator. For threads it is called by
         several at once: a function that must not be (a network on a GPU) holds a lock of its own,

@@ -1,7 +1,7 @@
 """Reading images strictly: a picture as the file holds it, or one clear error, never a guess.
 
 Pillow reads, since it refuses truncated files and oversized ones where OpenCV returns wrong pixels
-or decodes them; depths beyond 8 bits are the matter of `planes`. Writing is in `image_writing`.
+or decodes them; `depth` decodes more than 8 bits, `writing` is the way back.
 
 =======================================  =========================================================
 in the file                              in the `Picture`
@@ -95,7 +95,7 @@ def read_picture(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
     InputError
         The file is missing, empty, damaged, cut short, too large or of an unsupported kind.
     """
-    with _opened(path, max_pixels) as image:
+    with opened_image(path, max_pixels) as image:
         if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
             raise InputError(f"{path}: holds several pages or frames; save the one to use alone.")
         bits = bits_per_channel(path, image)
@@ -128,15 +128,15 @@ def read_rgb(path: Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
 
 
 @contextmanager
-def _opened(path: Path, max_pixels: int) -> Iterator[Image.Image]:
-    """Open a file with Pillow; any way of failing, then or while decoding, is an InputError."""
+def opened_image(path: Path, max_pixels: int) -> Iterator[Image.Image]:
+    """Open a file with Pillow; whatever fails, now or while decoding, is an InputError."""
     _check_file(path)
     try:
         with path.open("rb") as file, open_header(file, READABLE_FORMATS) as image:
             if image.width * image.height > max_pixels:
                 raise InputError(
                     f"{path}: {image.width} x {image.height} pixels exceed the limit of "
-                    f"{max_pixels}; raise the limit if the file is to be trusted."
+                    f"{max_pixels}; raise the limit if you trust the file."
                 )
             with allowing(max_pixels):
                 yield image
@@ -150,7 +150,7 @@ def _opened(path: Path, max_pixels: int) -> Iterator[Image.Image]:
 
 
 def _check_file(path: Path) -> None:
-    """Refuse what is no regular file with something in it (a pipe would block for ever)."""
+    """Refuse anything but a regular file that is not empty: a pipe would block for ever."""
     try:
         if not path.is_file():
             what = "is a folder" if path.is_dir() else "no such file"
@@ -164,7 +164,7 @@ def _check_file(path: Path) -> None:
 
 
 def _unidentified(path: Path) -> str:
-    """Say what may be wrong with a file that Pillow does not know; of TIFFs it knows many kinds."""
+    """Say what may be wrong with a file that Pillow does not recognise."""
     with path.open("rb") as file:
         head = file.read(12)
     if head[:4] in _TIFF_MAGICS:
@@ -178,7 +178,7 @@ def _unidentified(path: Path) -> str:
 
 
 def _turned(array: Pixels, orientation: int) -> Pixels:
-    """Apply an EXIF orientation (1 to 8; anything else is no orientation)."""
+    """Apply an EXIF orientation (1 to 8; anything else is ignored)."""
     if orientation in (5, 6, 7, 8):
         array = array.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):

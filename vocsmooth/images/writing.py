@@ -1,4 +1,4 @@
-"""Writing a `Picture` so that nothing is lost that the format can hold; whole files or none.
+"""Write a `Picture` without losing anything that the format can hold; whole files or none.
 
 Pillow encodes 8-bit pictures and 16-bit grey. It has no 16-bit colour, so those PNGs are put
 together here (the format is four chunks) and those TIFFs by tifffile.
@@ -75,7 +75,7 @@ def write_picture(path: Path, picture: Picture, quality: int = 95) -> None:
         data = _encode(channels, form, picture.icc, quality)
     except DECODER_ERRORS as error:
         height, width = picture.pixels.shape[:2]
-        raise InputError(f"{path}: {width} x {height} is no {form} image: {error}.") from None
+        raise InputError(f"{path}: {width} x {height} is not a {form} image: {error}.") from None
     write_atomically(path, data)
 
 

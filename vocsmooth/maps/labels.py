@@ -1,4 +1,4 @@
-"""The choice of a photograph's label: smoothed candidates judged by its segmentation mask."""
+"""Choose a photograph's label: candidates are smoothed, and its segmentation mask judges them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Image = NDArray[np.float32]
 Flags = NDArray[np.bool_]
 
 REACH = 3
-"""How far from a pixel the sides of a class boundary are looked for: just across VOC's void rims of
+"""How far from a pixel both sides of a class boundary are sought: just across VOC's void rims of
 five pixels, so that a blurred boundary counts as partly lost."""
 
 MARGIN = 4
@@ -93,7 +93,7 @@ class Choice:
 
 
 def choose_label(photo: Image, structure: Structure | None, labels: Labels) -> Choice:
-    """Smooth a photograph with every candidate and take the one that its mask likes best.
+    """Smooth a photograph with every candidate and take the one that its mask judges best.
 
     Parameters
     ----------
@@ -196,17 +196,21 @@ def score(kept: float, left: float) -> float:
 
 
 def _screen(photo: Image, structure: Structure, operators: Sequence[Operator]) -> Choice:
-    """Judge every operator's result; only the best image so far is held."""
-    best, judged = photo, list[Candidate]()
+    """Judge the result of every operator, at least one; only the best image so far is held."""
+    best: tuple[Candidate, Image] | None = None
+    judged = list[Candidate]()
     for operator in operators:
         image = _apply(photo, operator)
         kept, left = boundary_kept(structure, image), energy_left(structure, image)
         candidate = Candidate(operator=operator, kept=kept, left=left, score=score(kept, left))
-        if all(candidate.score > other.score for other in judged):
-            best, winner = image, candidate
         judged.append(candidate)
+        if best is None or candidate.score > best[0].score:
+            best = candidate, image
+    if best is None:
+        raise ValueError("there are no label candidates to screen")
+    winner, image = best
     return Choice(
-        image=best,
+        image=image,
         operator=winner.operator,
         method="screened",
         score=winner.score,

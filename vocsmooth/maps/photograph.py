@@ -1,4 +1,4 @@
-"""From one photograph to all its maps: label, inputs, negatives, edges, mask."""
+"""Make all maps of one photograph: label, inputs, negatives, edges, mask."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from vocsmooth.maps.recipe import Negative, Recipe
 from vocsmooth.maps.textures import TextureSource, draw_fields
 from vocsmooth.operators.edges import find_edges
 from vocsmooth.operators.table import smooth
-from vocsmooth.settings import to_dict
+from vocsmooth.settings import describe_operator, to_dict
 from vocsmooth.shards.entries import LeftOutEntry
 from vocsmooth.shards.writer import ImageMaps, Pixels
 from vocsmooth.sources.masks import read_mask
@@ -35,7 +35,7 @@ from vocsmooth.sources.voc import Photograph
 def make_maps(
     photo: Photograph, recipe: Recipe, textures: TextureSource, *, strict: bool = False
 ) -> ImageMaps | LeftOutEntry:
-    """Make all maps of a photograph; nothing else than the arguments and its files decides them.
+    """Make all maps of a photograph; only the arguments and its files decide them.
 
     In 0..255: label = round(255 S), input = clip(label + texture, 0, 255) with an integer texture,
     negatives rounded likewise. Operators see float32 in [0, 1].
@@ -43,11 +43,11 @@ def make_maps(
     Parameters
     ----------
     photo : Photograph
-        From `vocsmooth.voc.list_photographs`.
+        From `vocsmooth.sources.voc.list_photographs`.
     recipe : Recipe
         What to make.
     textures : TextureSource
-        From `vocsmooth.textures.open_textures`.
+        From `vocsmooth.maps.textures.open_textures`.
     strict : bool
         Raise for files that cannot be used instead of leaving the photograph out.
 
@@ -163,7 +163,8 @@ def _reject(
     found = provenance["label"]
     reason = (
         f"{photo.image}: best label scores {choice.score:.3f}, the recipe asks for {min_score:.3f} "
-        f"({found['operator']} {found['params']}, best of {len(choice.candidates)})."
+        f"({describe_operator(found['operator'], found['params'])}, best of "
+        f"{len(choice.candidates)})."
     )
     return LeftOutEntry(
         id=photo.id, split=photo.split, kind="rejected", reason=reason, provenance=provenance

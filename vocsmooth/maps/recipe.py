@@ -1,4 +1,4 @@
-"""Dataset recipes: everything that decides what a dataset holds, checked when it is read."""
+"""Dataset recipes: every setting that decides what a dataset holds, checked when read."""
 
 from __future__ import annotations
 
@@ -77,10 +77,10 @@ class Grid:
 
 @dataclass(frozen=True, kw_only=True)
 class Labels:
-    """How the structure image of a photograph comes about."""
+    """How the label of a photograph is made."""
 
     candidates: tuple[Grid, ...] = ()
-    """Grids to screen; see `vocsmooth.labels`."""
+    """Grids to screen; see `vocsmooth.maps.labels`."""
     fixed: Operator | None = None
     """One operator for all photographs instead of screening."""
     exact: bool = False
@@ -92,7 +92,7 @@ class Labels:
 
     def __post_init__(self) -> None:
         if bool(self.candidates) + (self.fixed is not None) + self.exact != 1:
-            raise ValueError("give one of candidates, fixed and exact, and only one")
+            raise ValueError("give exactly one of candidates, fixed and exact")
         _check_range("min_score", self.min_score, 0, 1)
 
     def expand(self) -> tuple[Operator, ...]:
@@ -105,7 +105,7 @@ class Textures:
     """Which texture fields are laid over a label, and how."""
 
     mode: Literal["random", "authors"] = "random"
-    """random: `count` draws per label. authors: every texture once, strength 1, as it is."""
+    """random: `count` draws per label. authors: every texture once, strength 1, unchanged."""
     count: int = 4
     """Inputs per photograph in random mode."""
     strength: tuple[float, float] = (0.5, 1.0)
@@ -140,7 +140,7 @@ class Textures:
 
 @dataclass(frozen=True, kw_only=True)
 class Negative:
-    """A result that the network should stay away from."""
+    """A bad smoothing that the network learns to avoid."""
 
     name: str
     """Name of its map in the shards: lower case, digits and underscores."""
@@ -167,7 +167,7 @@ class Edges:
     """Binary edges of the label."""
 
     threshold: float = 50.0
-    """Gradient above which a pixel is an edge, in grey levels; see `vocsmooth.edges`."""
+    """Gradient above which a pixel is an edge, in grey levels; see `vocsmooth.operators.edges`."""
 
     def __post_init__(self) -> None:
         _check_range("threshold", self.threshold, 0, 1020)
@@ -191,7 +191,7 @@ class Recipe:
     labels: Labels
     """The structure images."""
     name: str = ""
-    """For people: shown in reports."""
+    """Shown to people in reports."""
     seed: int = 0
     """Start of every random draw, together with the photograph's id and the input's number."""
     ids: tuple[str, ...] | str = ()
@@ -256,7 +256,9 @@ def _bundled(name: str) -> Path:
     folder = Path(str(resources.files("vocsmooth.manifests")))
     names = [path.stem for path in folder.glob("*.toml")]
     if name not in names:
-        raise InputError(f"No recipe {name!r}: no such file and not bundled.{nearest(name, names)}")
+        raise InputError(
+            f"No recipe {name!r}: it is neither a file nor bundled.{nearest(name, names)}"
+        )
     return folder / f"{name}.toml"
 
 

@@ -1,4 +1,4 @@
-"""Texture fields: photographs or procedural tiles, laid over an image and freed of their mean."""
+"""Texture fields: photographed or procedural tiles, tiled over an image, their mean taken off."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class TextureSource:
     photographs: tuple[tuple[str, str], ...]
     """Path inside the folder and SHA-256 of each photograph, sorted by path."""
     families: tuple[str, ...] = ()
-    """Procedural families, see `vocsmooth.procedural`."""
+    """Procedural families, see `vocsmooth.maps.procedural`."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -48,7 +48,7 @@ class TextureSource:
         return tuple(name for name, _ in self.photographs) + self.families
 
     def tile(self, name: str, rng: np.random.Generator) -> NDArray[np.float32]:
-        """Return a tile in grey levels: a photograph as it is, or a fresh one of a family."""
+        """Return a tile in grey levels: an unchanged photograph, or a fresh tile of a family."""
         if name in self.families:
             return draw_tile(name, rng)
         return _read_tile((self.folder or bundled_folder()) / name, dict(self.photographs)[name])
@@ -232,7 +232,9 @@ def _sample(
 def _read_tile(path: Path, digest: str) -> NDArray[np.float32]:
     """Read an image as a grey plane; kept for the next input that draws it, hence read-only."""
     if sha256_file(path) != digest:
-        raise InputError(f"{path}: the texture has changed since the build began; start it again.")
+        raise InputError(
+            f"{path}: the texture has changed since the build began; start the build again."
+        )
     tile = luminance(read_rgb(path))
     tile.flags.writeable = False
     return tile

@@ -22,12 +22,12 @@ _RIM = 5  # window of the void rim around objects: it comes out four pixels wide
 
 @dataclass(frozen=True, kw_only=True)
 class _Picture:
-    """One photograph of the tree: a part of a source file, scaled down."""
+    """One photograph of the tree: a crop of a source file, scaled down."""
 
     id: str
     split: str
     source: str
-    """File in scikit-image's data folder; all parts of one photograph are in one split."""
+    """File in scikit-image's data folder; all crops of one photograph are in one split."""
     box: tuple[int, int, int, int] | None = None
     """Left, top, right, bottom; None for all of it."""
     long_side: int = 400
@@ -78,7 +78,7 @@ def write_sample_tree(root: Path) -> tuple[str, ...]:
     Parameters
     ----------
     root : Path
-        Is made if missing; gets JPEGImages, SegmentationClass and ImageSets/Segmentation. A tree
+        Made if missing; gets JPEGImages, SegmentationClass and ImageSets/Segmentation. A tree
         written before is completed or replaced.
 
     Returns

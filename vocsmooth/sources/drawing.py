@@ -1,4 +1,4 @@
-"""Structure images with exact labels: drawn scenes without texture, unlimited in number.
+"""Draw scenes without texture: structure images whose labels are exact, unlimited in number.
 
 A scene is a backdrop and objects painted one over another: blobs, polygons, ellipses, bands, thin
 lines and words, each filled with a flat colour, a gradient, soft shading or a smoothed photograph,
@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from vocsmooth.arrays import to_uint
 from vocsmooth.classes import VOID
-from vocsmooth.sources.shapes import _FREQUENCY, KINDS, Cover, Rng
+from vocsmooth.sources.shapes import FREQUENCY, KINDS, Cover, Rng
 
 Paint = NDArray[np.float32]
 """(H, W, 3) in [0, 1]."""
@@ -59,7 +60,7 @@ def draw_scene(
     image, mask = _draw_paint(rng, size, pictures, mosaic=True), np.zeros(size, np.uint8)
     names = list(KINDS)
     for _ in range(int(rng.integers(4, 26))):
-        kind = int(rng.choice(len(names), p=_FREQUENCY))
+        kind = int(rng.choice(len(names), p=FREQUENCY))
         cover = KINDS[names[kind]](rng, size)
         if rng.random() < 0.2:
             image = _cast_shadow(rng, image, cover)
@@ -72,7 +73,7 @@ def draw_scene(
         image = image * _soft_field(rng, size, low=0.6)[..., None]
     if rng.random() < 0.4:
         image = np.asarray(cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.2)), np.float32)
-    pixels = np.rint(255 * image.clip(0, 1)).astype(np.uint8)
+    pixels = np.asarray(to_uint(image, np.uint8), np.uint8)
     return Scene(image=pixels, mask=draw_rims(mask, _RIM))
 
 

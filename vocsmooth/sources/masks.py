@@ -1,4 +1,4 @@
-"""vocsmooth.sources.masks."""
+"""Segmentation masks: files read into class indices, whatever form VOC gave them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from vocsmooth.classes import VOC_CLASSES, VOC_PALETTE, VOID
 from vocsmooth.errors import InputError
 from vocsmooth.images.depth import bits_per_channel
-from vocsmooth.images.reading import MAX_PIXELS, _opened
+from vocsmooth.images.reading import MAX_PIXELS, opened_image
 
 
 def read_mask(path: Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
@@ -23,9 +23,9 @@ def read_mask(path: Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
     ------
     InputError
         The file cannot be read, is a JPEG (which changes values), or holds a value or colour that
-        is no VOC class.
+        is not a VOC class.
     """
-    with _opened(path, max_pixels) as image:
+    with opened_image(path, max_pixels) as image:
         if image.format in ("JPEG", "MPO"):
             raise InputError(f"{path}: a mask must not be a JPEG, which changes values; use PNG.")
         bits = bits_per_channel(path, image)
@@ -56,7 +56,7 @@ def _indices_of_colors(path: Path, colors: NDArray[np.uint8]) -> NDArray[np.uint
     if not found.all():
         color = tuple(int(v) for v in colors[~found][0])
         raise InputError(
-            f"{path}: RGB mask with the colour {color}, which is no VOC class "
+            f"{path}: RGB mask with the colour {color}, which is not a VOC class "
             f"({np.count_nonzero(~found)} pixels with such colours); "
             "save it as a palette or grey PNG of class indices."
         )
@@ -72,6 +72,6 @@ def _check_classes(path: Path, mask: NDArray[np.uint8]) -> None:
     if len(wrong):
         more = f" (and {len(wrong) - 1} more such values)" if len(wrong) > 1 else ""
         raise InputError(
-            f"{path}: mask value {wrong[0]} in {counts[wrong[0]]} pixels{more} is no VOC class; "
+            f"{path}: mask value {wrong[0]} in {counts[wrong[0]]} pixels{more} is not a VOC class; "
             f"expected 0 to {len(VOC_CLASSES) - 1}, or {VOID} for void."
         )

@@ -1,4 +1,4 @@
-"""The photographs that scikit-image carries, and their licences."""
+"""The photographs that scikit-image bundles: where they are, and who made them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A VOC tree of drawn scenes: structure images with exact labels, as many as wanted."""
+"""Write a VOC tree of drawn scenes: as many structure images with exact labels as wanted."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PICTURES: Mapping[str, tuple[str, ...]] = {
     "train": ("astronaut.png", "chelsea.png", "motorcycle_left.png"),
     "val": ("camera.png", "coffee.png", "rocket.jpg"),
 }
-"""Photographs in scikit-image's wheel of which smoothed parts fill scenes; no split shares one."""
+"""Photographs in scikit-image's wheel whose smoothed parts fill scenes; each is in one split."""
 
 _SOURCES = """\
 Scenes drawn by `vocsmooth generate` (this project, CC0). Some are filled with smoothed parts of
@@ -45,7 +45,7 @@ def write_scene_tree(
     Parameters
     ----------
     root : Path
-        Is made if missing; gets JPEGImages, SegmentationClass and ImageSets/Segmentation.
+        Made if missing; gets JPEGImages, SegmentationClass and ImageSets/Segmentation.
     counts : mapping of str to int
         Scenes in each of the splits "train" and "val".
     size : (int, int)

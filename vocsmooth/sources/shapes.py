@@ -1,4 +1,4 @@
-"""vocsmooth.sources.shapes."""
+"""The objects of drawn scenes: each kind covers pixels in part or wholly, at random."""
 
 from __future__ import annotations
 
@@ -147,4 +147,4 @@ KINDS: dict[str, Callable[[Rng, tuple[int, int]], Cover]] = {
 }
 """Kinds of objects; a kind's class in the mask is its place from 1."""
 
-_FREQUENCY = (0.17, 0.17, 0.17, 0.2, 0.06, 0.12, 0.11)
+FREQUENCY = (0.17, 0.17, 0.17, 0.2, 0.06, 0.12, 0.11)

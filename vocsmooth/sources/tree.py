@@ -1,4 +1,4 @@
-"""Trees in the layout of PASCAL VOC 2012, written from pictures and masks in memory."""
+"""Write a tree in the layout of PASCAL VOC 2012 from pictures and masks in memory."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vocsmooth.classes import VOC_PALETTE
-from vocsmooth.errors import InputError
-from vocsmooth.files import write_atomically
+from vocsmooth.files import refuse_other_files, write_atomically
 
 _FOLDERS = ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation")
 
@@ -42,7 +41,7 @@ def write_tree(
     Parameters
     ----------
     root : Path
-        Is made if missing. A tree of the same ids that was written before is completed or replaced.
+        Made if missing. A tree of the same ids that was written before is completed or replaced.
     splits : mapping of str to sequence of str
         The ids of each split; a list "trainval" of all is added.
     entries : iterable of Entry
@@ -74,17 +73,15 @@ def write_tree(
 
 def _check_target(root: Path, lists: Mapping[str, Sequence[str]], suffix: str) -> None:
     """Refuse a folder with files that are not ours: a real VOC tree must not be written over."""
-    if root.exists() and not root.is_dir():
-        raise InputError(f"{root} is a file; the tree needs a folder.")
     ours = {"SOURCES.txt"} | {f"ImageSets/Segmentation/{name}.txt" for name in lists}
     for image_id in lists["trainval"]:
         ours |= {f"JPEGImages/{image_id}{suffix}", f"SegmentationClass/{image_id}.png"}
-    files = (p.relative_to(root).as_posix() for p in root.rglob("*") if not p.is_dir())
-    if foreign := sorted(set(files) - ours):
-        raise InputError(
-            f"{root} holds {len(foreign)} files that are not of the tree to be written, such as "
-            f"{foreign[0]}; give a new or empty folder."
-        )
+    refuse_other_files(
+        root,
+        lambda path: path.is_dir() or path.relative_to(root).as_posix() in ours,
+        "give a new or empty folder, or that of the same tree",
+        pattern="**/*",
+    )
 
 
 def _encode(image: Image.Image, suffix: str) -> bytes:

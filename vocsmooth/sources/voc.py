@@ -1,4 +1,4 @@
-"""PASCAL VOC segmentation trees: where they lie, which photographs they list, in which split."""
+"""PASCAL VOC trees: find one, and list its photographs with their masks and splits."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class VocTree:
         """Return one line for people: which tree was taken and what it has."""
         masks = " and ".join(folder.name for folder in self.mask_folders) or "none"
         lists = "ImageSets/Segmentation" if self.lists else "none, split by a hash of the id"
-        others = f" (newest; also there: {', '.join(self.passed_over)})" if self.passed_over else ""
+        others = f" (newest; also found: {', '.join(self.passed_over)})" if self.passed_over else ""
         return f"{self.root}{others}: masks {masks}; lists {lists}"
 
 
@@ -68,7 +68,7 @@ def find_tree(root: Path) -> VocTree:
     Raises
     ------
     InputError
-        `root` is no folder, or neither it nor a VOC20xx folder in it or in its VOCdevkit holds
+        `root` is not a folder, or neither it nor a VOC20xx folder in it or in its VOCdevkit holds
         JPEGImages.
     """
     if not root.is_dir():
@@ -95,7 +95,7 @@ def read_ids(path: Path) -> tuple[str, ...]:
     Raises
     ------
     InputError
-        The file is missing, not text, empty, or holds an id twice or one that is no file name.
+        The file is missing, not text, empty, or holds an id twice or one that cannot name a file.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
@@ -126,7 +126,7 @@ def list_photographs(
     Splits are the lists ImageSets/Segmentation/NAME.txt. Without that folder every photograph
     (with a mask, if the tree has masks) falls into train or val by a hash of its id, so that it
     stays where it is when others come or go. Ids from `ids_file` or `ids` restrict the result;
-    those that are in no list at all are split by the hash, too.
+    those that no list names are split by the hash, too.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ def list_photographs(
     splits : sequence of str
         Names of the splits to list.
     ids_file : Path, optional
-        Id list, see `read_ids`; stands before `ids`.
+        Id list, see `read_ids`; takes precedence over `ids`.
     val_fraction : float
         Share of the hash values that is val, in [0, 1].
     ids : sequence of str
@@ -196,7 +196,7 @@ def _tree_at(root: Path, passed_over: tuple[str, ...] = ()) -> VocTree:
 
 
 def _check_ids(ids: Iterable[str], where: str) -> None:
-    """Refuse what cannot be a file name without suffix, or is too long for the shards."""
+    """Refuse ids that cannot be file names without suffix, or are too long for the shards."""
     bad = [
         i
         for i in ids
@@ -220,7 +220,7 @@ def _read_splits(lists: Path, splits: Sequence[str]) -> dict[str, str]:
         ids = read_ids(path)
         if shared := [i for i in ids if i in split_of]:
             raise InputError(
-                f"{path}: {len(shared)} photographs are in the split {split_of[shared[0]]!r}, too: "
+                f"{path}: photographs that the split {split_of[shared[0]]!r} has already: "
                 f"{_shorten(shared)}. A photograph may be in one split only."
             )
         split_of |= dict.fromkeys(ids, split)
@@ -233,7 +233,7 @@ def _all_listed(lists: Path | None) -> set[str]:
 
 
 def _hash_splits(ids: Iterable[str], splits: Sequence[str], val_fraction: float) -> dict[str, str]:
-    """Put each id into train or val by its hash alone; those of a split not asked for drop out."""
+    """Put each id into train or val by its hash alone; ids of a split not asked for are dropped."""
     split_of = {}
     for image_id in ids:
         number = int.from_bytes(hashlib.sha256(image_id.encode()).digest()[:8], "big")
@@ -255,7 +255,7 @@ def _check_files(
     bare = sorted(i for i in ids if i not in images)
     blind = sorted(i for i in ids if i in images and masks is not None and i not in masks)
     problems = [
-        f"{len(missing)} ids without {what}: {_shorten(missing)}"
+        f"{_ids(missing)} without {what}: {_shorten(missing)}"
         for missing, what in (
             (bare, "an image in JPEGImages"),
             (blind, "a mask in SegmentationClass"),
@@ -266,6 +266,11 @@ def _check_files(
         raise InputError(
             f"{source}: {'; '.join(problems)}. Add the files or take the ids off the list."
         )
+
+
+def _ids(names: Sequence[str]) -> str:
+    """Count ids for a message."""
+    return "1 id" if len(names) == 1 else f"{len(names)} ids"
 
 
 def _shorten(names: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""One HTML page to look a whole dataset through: every photograph with all its maps.
+"""One HTML page to browse a dataset: every photograph with all its maps.
 
 The page is report.html, with report.css, report.js and the data put in; it loads nothing else.
 """
@@ -32,7 +32,7 @@ from vocsmooth.views.text import describe_dataset, name_operator
 Pixels = NDArray[np.uint8]
 
 _PAGE_BYTES = 55_000_000
-"""What the pictures of a page may take together."""
+"""Total size of the pictures of a page."""
 
 _BYTES_PER_PIXEL = 0.22
 """Size of a pixel of small thumbnails, base64 included, as measured over all maps."""
@@ -91,7 +91,7 @@ def write_report(
     """
     started = time.monotonic()
     if not out.parent.is_dir():  # better known now than after the work
-        raise InputError(f"--out {out}: there is no folder {out.parent}.")
+        raise InputError(f"--out {out}: the folder {out.parent} does not exist.")
     index = read_index(root)
     side = side or choose_side(index)
     shown: dict[str, list[dict[str, Any]]] = {}

@@ -30,7 +30,7 @@ from vocsmooth.shards.index import read_index
 from vocsmooth.shards.scan import ShardScan, list_shards, run_on_shards
 
 EXPORT_NAME = "export.json"
-"""Written first: says which dataset the folders come from."""
+"""Written first; says which dataset the folders come from."""
 
 META_NAME = "meta_info.txt"
 """Written last in each split: a line "NAME (HEIGHT,WIDTH,3)" for each sample."""
@@ -49,7 +49,7 @@ class ExportSummary:
     written: int
     """Files that this run has written or linked."""
     kept: int
-    """Files that were there from an earlier run."""
+    """Files that an earlier run had written."""
     seconds: float
     """Wall-clock time."""
 
@@ -119,7 +119,7 @@ def export_png(
 
 
 def _choose(kind: str, wanted: Sequence[str], legal: Sequence[str]) -> Sequence[str]:
-    """Return what was asked for, or all; InputError if there is no such thing."""
+    """Return the names asked for, by default all; InputError if one does not exist."""
     for name in wanted:
         if name not in legal:
             raise InputError(f"No {kind} {name!r} to export.{nearest(name, legal)}")

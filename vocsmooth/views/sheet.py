@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from vocsmooth.arrays import to_float, to_uint
 from vocsmooth.classes import VOC_CLASSES, VOC_PALETTE, VOID
 from vocsmooth.files import write_atomically
 from vocsmooth.shards import Dataset, Split
@@ -115,7 +116,7 @@ def sample_row(
     image, label = maps["input"], maps["label"]
     panels = [Panel(caption=f"input, {_decibels(image, label)}", pixels=image)]
     if smooth is not None:
-        result = _to_uint8(smooth((image / 255).astype(np.float32)))
+        result = _to_8_bit(smooth(to_float(image)))
         panels.append(Panel(caption=f"result, {_decibels(result, label)}", pixels=result))
     panels.append(Panel(caption="label", pixels=label))
     panels += [Panel(caption=f"negative: {name}", pixels=maps[name]) for name in negatives]
@@ -127,11 +128,11 @@ def sample_row(
 
 
 def overlay_mask(image: Pixels, mask: Pixels) -> Pixels:
-    """Blend a mask's VOC colours over an image; background stays as it is, void turns white."""
+    """Blend a mask's VOC colours over an image; background is left alone, void turns white."""
     colours: Pixels = VOC_PALETTE[mask]
     colours[mask == VOID] = 255
     opacity = np.where(mask == 0, 0.0, _MASK_OPACITY)[..., None]
-    return _to_uint8((image * (1 - opacity) + colours * opacity) / 255)
+    return np.asarray(np.rint(image * (1 - opacity) + colours * opacity), np.uint8)
 
 
 def _one_per_photograph(samples: Split) -> list[int]:
@@ -181,7 +182,6 @@ def _gray(plane: NDArray[Any]) -> Pixels:
     return np.repeat(plane.astype(np.uint8)[..., None], 3, axis=2)
 
 
-def _to_uint8(image: NDArray[Any]) -> Pixels:
-    """Round [0, 1] to 0..255."""
-    rounded: Pixels = np.clip(np.rint(image * 255), 0, 255).astype(np.uint8)
-    return rounded
+def _to_8_bit(image: NDArray[np.float32]) -> Pixels:
+    """Return a float image as 8 bits."""
+    return np.asarray(to_uint(image, np.uint8), np.uint8)

@@ -1,4 +1,4 @@
-"""What a dataset is, in numbers and as the recipe that makes it, from its index alone."""
+"""Describe a dataset in text from its index alone: counts, recipe, and how labels were chosen."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def describe_dataset(index: Index) -> str:
     Parameters
     ----------
     index : Index
-        From `vocsmooth.index.read_index`.
+        From `vocsmooth.shards.index.read_index`.
 
     Returns
     -------
@@ -102,7 +102,7 @@ def describe_labels(index: Index) -> str:
     Parameters
     ----------
     index : Index
-        From `vocsmooth.index.read_index`.
+        From `vocsmooth.shards.index.read_index`.
 
     Returns
     -------
@@ -133,9 +133,14 @@ def name_operator(label: Mapping[str, Any]) -> str:
     return describe_operator(label["operator"], label["params"])
 
 
+def _counted(count: int, noun: str) -> str:
+    """Write a number and a noun, in the plural unless it is 1."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def _describe_winners(chosen: Sequence[Mapping[str, Any]]) -> Iterable[str]:
     """Count how often each operator made the label."""
-    yield f"{len(chosen)} labels"
+    yield _counted(len(chosen), "label")
     winners = Counter((label["method"], name_operator(label)) for label in chosen)
     for (method, name), count in winners.most_common():
         yield f"{count:8d}  {name}" + ("" if method == "screened" else f", {method}")
@@ -144,9 +149,9 @@ def _describe_winners(chosen: Sequence[Mapping[str, Any]]) -> Iterable[str]:
 def _describe_scores(scores: Sequence[float], min_score: float) -> Iterable[str]:
     """Draw the distribution of the best scores, from the first bin that is used to the last."""
     if not scores:
-        yield "no scores: nothing was screened"
+        yield "no scores: no label was screened"
         return
-    yield f"best scores of {len(scores)} screened photographs, threshold {min_score:g}"
+    yield f"best scores of {_counted(len(scores), 'screened photograph')}, threshold {min_score:g}"
     bins = Counter(min(int(score * _BINS), _BINS - 1) for score in scores)
     for number in range(min(bins), max(bins) + 1):
         bar = "#" * round(_BAR * bins[number] / max(bins.values()))
@@ -157,12 +162,12 @@ def _describe_scores(scores: Sequence[float], min_score: float) -> Iterable[str]
 def _describe_left_out(index: Index, rejected: Mapping[str, Mapping[str, Any]]) -> Iterable[str]:
     """List rejected photographs, the best first, and those with errors."""
     if rejected:
-        yield f"{len(rejected)} rejected"
+        yield f"{_counted(len(rejected), 'photograph')} rejected"
     for image_id, label in sorted(rejected.items(), key=lambda item: -item[1]["score"]):
         yield f"  {label['score']:.3f}  {image_id}, best {name_operator(label)}"
     errors = [entry for entry in index.left_out if entry.kind == "error"]
     if errors:
-        yield f"{len(errors)} with errors"
+        yield f"{_counted(len(errors), 'photograph')} with errors"
     for entry in errors:
         yield f"  {entry.id}: {entry.reason}"
 

@@ -77,7 +77,7 @@ NEGATIVE = '[[negatives]]\nname = "{}"\noperator = "l0"\n'
         ("seed = -1\n" + MINIMAL, r"seed must be in \[0, .*\], got -1"),
         ("val_fraction = nan\n" + MINIMAL, "val_fraction must be in"),
         ("[labels]\nmin_score = 0.5", "one of candidates, fixed and exact"),
-        (MINIMAL + '[[labels.candidates]]\noperator = "l0"\nvalues = {}', "only one"),
+        (MINIMAL + '[[labels.candidates]]\noperator = "l0"\nvalues = {}', "give exactly one of"),
         (MINIMAL + "[labels.min_score]", "min_score"),
         ('[labels.fixed]\noperator = "guded"', "No operator 'guded'. Did you mean 'guided'?"),
         (MINIMAL + "params = { raduis = 3 }", "no parameter 'raduis'. Did you mean 'radius'?"),

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from vocsmooth.classes import VOID
 from vocsmooth.sources.drawing import draw_rims, draw_scene
@@ -44,22 +45,36 @@ def test_masks_name_the_kinds_and_rims_part_them() -> None:
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_every_kind_covers_pixels_in_part_and_whole(kind: str) -> None:
+    in_part = 0
     for seed in range(8):
         cover = KINDS[kind](rng(seed), SIZE)
         assert cover.shape == SIZE
         assert cover.dtype == np.float32
         assert cover.min() >= 0
         assert cover.max() <= 1
-    assert any(0 < share < 1 for share in np.unique(cover)) or not cover.any()
+        in_part += bool(((cover > 0) & (cover < 1)).any())
+    assert in_part >= 4  # an object may lie outside of the image, and most do not
 
 
 def test_pictures_fill_scenes() -> None:
-    """With one picture of a colour that nothing else has, that colour turns up."""
-    marked = np.full((40, 50, 3), [1, 1, 0.5], np.float32)
-    marked[::2] = [0.5, 1, 1]
-    images = [draw_scene(rng(seed), SIZE, [marked]).image for seed in range(12)]
-    plain = [draw_scene(rng(seed), SIZE).image for seed in range(12)]
-    assert sum((a != b).any() for a, b in zip(images, plain, strict=True)) > 6
+    """A picture of stripes one pixel wide turns up as rows that differ; nothing else drawn does."""
+    stripes = np.zeros((120, 150, 3), np.float32)
+    stripes[::2] = 1
+    striped = sum(stripe_share(draw_scene(rng(seed), SIZE, [stripes]).image) for seed in range(12))
+    plain = sum(stripe_share(draw_scene(rng(seed), SIZE).image) for seed in range(12))
+    black = sum(
+        stripe_share(draw_scene(rng(seed), SIZE, [np.zeros_like(stripes)]).image)
+        for seed in range(12)
+    )
+    assert striped > 0.5
+    assert max(plain, black) < striped / 5
+
+
+def stripe_share(image: NDArray[np.uint8]) -> float:
+    """Share of the pixels that differ by more than 60 levels from both rows beside them."""
+    grey = image.astype(int).mean(axis=2)
+    above, below = grey[1:-1] - grey[:-2], grey[1:-1] - grey[2:]
+    return float(((np.abs(above) > 60) & (np.abs(below) > 60) & (above * below > 0)).mean())
 
 
 def test_rims_are_as_wide_as_asked() -> None:

@@ -1,0 +1,107 @@
+"""Where results go: planned and checked before anything is smoothed."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vocsmooth.errors import InputError
+from vocsmooth.images.destinations import Task, plan
+
+
+def save(path: Path, value: int = 100, shape: tuple[int, ...] = (6, 5, 3)) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full(shape, value, np.uint8)).save(path)
+    return path
+
+
+def pairs(tasks: list[Task], photos: Path, out: Path) -> dict[str, str]:
+    return {str(t.source.relative_to(photos)): str(t.destination.relative_to(out)) for t in tasks}
+
+
+def test_a_folder_is_mirrored_in_a_fixed_order(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    tasks = plan([photos], out)
+    assert pairs(tasks, photos, out) == {
+        "Urlaub à Orléans/日本 1.tif": "Urlaub à Orléans/日本 1.tif",
+        "a.jpg": "a.jpg",
+        "b.PNG": "b.PNG",
+        "deep/er/c.webp": "deep/er/c.webp",
+        "deep/frame.gif": "deep/frame.png",
+    }
+    assert tasks == sorted(tasks, key=lambda task: task.source)
+    assert not out.exists()
+
+
+def test_suffix_and_ending_name_the_results(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    found = pairs(plan([photos], out, suffix="_smooth", ending="WebP"), photos, out)
+    assert found["deep/er/c.webp"] == "deep/er/c_smooth.webp"
+    assert found["b.PNG"] == "b_smooth.webp"
+    with pytest.raises(InputError, match=r"Cannot write format 'jpge'\. Did you mean 'jpg'"):
+        plan([photos], out, ending="jpge")
+
+
+def test_files_and_folders_mix_and_a_file_given_twice_counts_once(
+    photos: Path, tmp_path: Path
+) -> None:
+    tasks = plan([photos / "b.PNG", photos, photos / "notes.txt"], tmp_path / "out")
+    assert [task.source.name for task in tasks[:1]] == ["b.PNG"]
+    assert tasks[-1].source.name == "notes.txt"
+    assert len(tasks) == 6
+
+
+def test_results_inside_the_input_folder_are_not_taken_for_inputs(photos: Path) -> None:
+    out = photos / "smoothed"
+    first = plan([photos], out)
+    for task in first:
+        save(task.destination)
+    assert plan([photos], out) == first
+
+
+def test_collisions_are_refused_before_anything_is_written(photos: Path, tmp_path: Path) -> None:
+    save(photos / "a.png")
+    out = tmp_path / "out"
+    with pytest.raises(InputError, match=r"a\.jpg and .*a\.png would both write .*out/a\.png"):
+        plan([photos], out, ending="png")
+    save(tmp_path / "more" / "a.jpg")
+    with pytest.raises(InputError, match="would both write"):
+        plan([photos, tmp_path / "more"], out)
+    with pytest.raises(InputError, match=r"would replace the input .*choose another output folder"):
+        plan([photos], photos)
+    link = tmp_path / "link"
+    link.symlink_to(photos)
+    with pytest.raises(InputError, match="would replace the input"):
+        plan([photos], link)
+    assert not out.exists()
+
+
+def test_useless_inputs_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").touch()
+    out = tmp_path / "out"
+    with pytest.raises(InputError, match="No inputs"):
+        plan([], out)
+    with pytest.raises(InputError, match=r"No file or folder .*missing\."):
+        plan([tmp_path / "missing"], out)
+    with pytest.raises(
+        InputError, match=r"No images in .*empty; looked for files ending in .*\.png"
+    ):
+        plan([tmp_path / "empty"], out)
+    with pytest.raises(InputError, match="is a file; the results need a folder"):
+        plan([tmp_path / "empty"], tmp_path / "file")
+
+
+def test_edges_collide_like_results(tmp_path: Path) -> None:
+    save(tmp_path / "in/a.jpg")
+    save(tmp_path / "in/a_edges.png")
+    assert len(plan([tmp_path / "in"], tmp_path / "out")) == 2
+    with pytest.raises(InputError, match=r"would both write .*out/a_edges\.png"):
+        plan([tmp_path / "in"], tmp_path / "out", edges=True)
+
+
+@pytest.mark.parametrize("suffix", ["/x", "a/../b", "\0"])
+def test_a_suffix_that_cannot_be_part_of_a_name_is_refused(tmp_path: Path, suffix: str) -> None:
+    with pytest.raises(InputError, match=r"suffix .* cannot be part of a file name"):
+        plan([save(tmp_path / "a.png")], tmp_path / "out", suffix=suffix)
