@@ -139,7 +139,7 @@ def guided(image: Array, guide: Array, radius: int = 4, eps: float = 0.01) -> Ar
     cov = mean(outer).reshape(*guides.shape, count) - mean_I[..., :, None] * mean_I[..., None, :]
     mixed = (guides[..., :, None] * channels[..., None, :]).reshape(*guides.shape[:2], -1)
     cov_Ip = mean(mixed).reshape(*guides.shape, -1) - mean_I[..., :, None] * mean_p[..., None, :]
-    a: Array = np.linalg.solve(cov + eps * np.eye(count), cov_Ip)  # (H, W, guides, channels)
+    a: NDArray[Any] = np.linalg.solve(cov + eps * np.eye(count), cov_Ip)  # (H, W, guides, channels)
     b = mean_p - (a * mean_I[..., None]).sum(2)
     mean_a = mean(a.reshape(*guides.shape[:2], -1)).reshape(a.shape)
     q = (mean_a * guides[..., None]).sum(2) + mean(b)
@@ -187,7 +187,7 @@ def solve_held(channels: Array, all_pairs: list[Pairs]) -> Array:
     return solution.reshape(channels.shape)
 
 
-def box_sum(values: Array, radius: int) -> Array:
+def box_sum(values: NDArray[Any], radius: int) -> Array:
     """Sum over the square window around each pixel, as much of it as lies inside the image."""
     for axis in (0, 1):
         sums = np.insert(np.cumsum(values, axis), 0, 0, axis)
