@@ -1,4 +1,10 @@
-"""Arrays in, arrays out: the smoothing operators, and what is made of their results."""
+"""Arrays in, arrays out: the smoothing operators, and what people do with smoothed images.
+
+To read in this order: table.py, which names the operators; rtv.py, l0.py, guided.py, rolling.py,
+ils.py and sd.py, one each, with multigrid/ for the linear systems of RTV; kernels.py, which chooses
+compiled code or NumPy, compiled.py and interface.py; then edges.py, tuning.py, applications.py and
+video.py. May import the ground of vocsmooth and no other wing. Names are imported when first used.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +12,31 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from vocsmooth.operators.applications import abstract, blend, detail_enhance, strength_map
     from vocsmooth.operators.table import OPERATORS, check_params, smooth
+    from vocsmooth.operators.video import smooth_frames
 
-__all__ = ["OPERATORS", "check_params", "smooth"]
+__all__ = [
+    "OPERATORS",
+    "abstract",
+    "blend",
+    "check_params",
+    "detail_enhance",
+    "smooth",
+    "smooth_frames",
+    "strength_map",
+]
 
-_MODULES = {"OPERATORS": "table", "check_params": "table", "smooth": "table"}
+_MODULES = {
+    "OPERATORS": "table",
+    "abstract": "applications",
+    "blend": "applications",
+    "check_params": "table",
+    "detail_enhance": "applications",
+    "smooth": "table",
+    "smooth_frames": "video",
+    "strength_map": "applications",
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -20,3 +46,8 @@ def __getattr__(name: str) -> Any:
     value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
     globals()[name] = value
     return value
+
+
+def __dir__() -> list[str]:
+    """List the lazy names too."""
+    return sorted(set(globals()) | set(__all__))

@@ -61,6 +61,15 @@ def guided_filter(
     References
     ----------
     He, Sun, Tang, TPAMI 35(6), 2013, eqs. 5, 6, 8 (grey guide) and 19 to 21 (colour guide).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> image = np.tile([0.2, 0.2, 0.8, 0.8], (3, 1))
+    >>> guided_filter(image, radius=1, eps=1e-4)[1].round(3).tolist()
+    [0.2, 0.2, 0.8, 0.8]
+    >>> guided_filter(image, radius=1, eps=1.0)[1].round(3).tolist()
+    [0.293, 0.385, 0.615, 0.707]
     """
     check_image(image)
     check_count("radius", radius)

@@ -68,6 +68,13 @@ def ils_smooth(
     References
     ----------
     Liu et al., ACM TOG 39(3), 2020, eqs. 3, 7 to 13.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> image = np.tile([0.2, 0.22, 0.2, 0.8, 0.82, 0.8], (6, 1))
+    >>> ils_smooth(image)[0].round(2).tolist()
+    [0.21, 0.21, 0.21, 0.81, 0.81, 0.81]
     """
     check_image(image)
     check_number("lam", lam, at_least=0)

@@ -51,6 +51,13 @@ def l0_smooth(image: FloatImage, lam: float = 0.02, kappa: float = 2.0) -> Float
     ----------
     L. Xu, C. Lu, Y. Xu, J. Jia: Image Smoothing via L0 Gradient Minimization, SIGGRAPH Asia 2011,
     algorithm 1 with equations (8) and (12).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> image = np.tile([0.2, 0.21, 0.2, 0.8, 0.81, 0.8], (6, 1))
+    >>> l0_smooth(image)[0].round(3).tolist()
+    [0.203, 0.203, 0.203, 0.803, 0.803, 0.803]
     """
     check_image(image)
     check_number("lam", lam, above=0)

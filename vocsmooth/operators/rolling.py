@@ -62,6 +62,17 @@ def rolling_guidance_filter(
     References
     ----------
     Zhang, Shen, Xu, Jia, ECCV 2014, eqs. 4 to 6.
+
+    Examples
+    --------
+    A line of one pixel goes, and the edge between two areas stays sharp:
+
+    >>> import numpy as np
+    >>> image = np.where(np.arange(40) < 20, 0.2, 0.8)
+    >>> image[8] = 0.4
+    >>> result = rolling_guidance_filter(np.tile(image, (40, 1)), sigma_space=2.0)
+    >>> result[20, [7, 8, 9, 19, 20]].round(1).tolist()
+    [0.2, 0.2, 0.2, 0.2, 0.8]
     """
     check_image(image)
     check_number("sigma_space", sigma_space, above=0)

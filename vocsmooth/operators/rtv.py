@@ -65,6 +65,17 @@ def rtv_smooth(
     ----------
     L. Xu, Q. Yan, Y. Xia, J. Jia: Structure Extraction from Texture via Relative Total Variation,
     SIGGRAPH Asia 2012, equations (7) to (12).
+
+    Examples
+    --------
+    Stripes go, and the step between two areas stays:
+
+    >>> import numpy as np
+    >>> step = np.where(np.arange(32) < 16, 0.2, 0.8)
+    >>> stripes = 0.05 * (-1.0) ** np.arange(32)
+    >>> result = rtv_smooth(np.tile(step + stripes, (8, 1)), lam=0.01)
+    >>> bool(np.ptp(result[:, :12]) < 0.01), bool(result[4, 20] - result[4, 12] > 0.5)
+    (True, True)
     """
     check_image(image)
     check_number("lam", lam, at_least=0)

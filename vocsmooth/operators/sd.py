@@ -87,6 +87,13 @@ def sd_filter(
     References
     ----------
     Ham, Cho, Ponce, CVPR 2015, eqs. 2 to 4, 11; TPAMI 40(1), 2018.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> image = np.tile([0.2, 0.22, 0.2, 0.8, 0.82, 0.8], (6, 1))
+    >>> sd_filter(image)[0].round(2).tolist()
+    [0.21, 0.21, 0.21, 0.81, 0.81, 0.81]
     """
     check_image(image)
     check_number("lam", lam, at_least=0)

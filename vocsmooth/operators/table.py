@@ -23,11 +23,20 @@ OPERATORS: dict[str, Callable[..., FloatImage]] = {
     "ils": ils_smooth,
     "sd": sd_filter,
 }
-"""Name to function; each takes the image and keyword arguments."""
+"""The operators by name; each takes an image and keyword arguments.
+
+Examples
+--------
+>>> sorted(OPERATORS)
+['guided', 'ils', 'l0', 'rolling', 'rtv', 'sd']
+>>> import numpy as np
+>>> OPERATORS["guided"](np.full((1, 2), 0.5), radius=1).tolist()
+[[0.5, 0.5]]
+"""
 
 
 def smooth(image: FloatImage, operator: str, **params: Any) -> FloatImage:
-    """Smooth `image` by the operator of that name.
+    """Smooth an image with the operator of a name.
 
     Parameters
     ----------
@@ -58,7 +67,29 @@ def smooth(image: FloatImage, operator: str, **params: Any) -> FloatImage:
 
 
 def check_params(operator: str, params: dict[str, Any]) -> None:
-    """Refuse an unknown operator (ValueError) or parameter name (TypeError) before any work."""
+    """Refuse an unknown operator or parameter name before any work is done.
+
+    Parameters
+    ----------
+    operator : str
+        A key of `OPERATORS`.
+    params : dict
+        Keyword arguments for it; their values are not looked at.
+
+    Raises
+    ------
+    ValueError
+        There is no such operator; the message names the nearest.
+    TypeError
+        The operator has no such parameter; the message names the nearest.
+
+    Examples
+    --------
+    >>> check_params("rtv", {"lam": 0.02})
+    >>> check_params("rtv", {"lamb": 0.02})
+    Traceback (most recent call last):
+    TypeError: Operator 'rtv' has no parameter 'lamb'. Did you mean 'lam'?
+    """
     if operator not in OPERATORS:
         raise ValueError(f"No operator {operator!r}.{nearest(operator, OPERATORS)}")
     legal = list(inspect.signature(OPERATORS[operator]).parameters)[1:]
