@@ -1,4 +1,4 @@
-"""Repairs give the very bytes back, or one error that says what stands in the way."""
+"""Repairs give the very same bytes back, or one error that says what prevents it."""
 
 import json
 import shutil
@@ -139,7 +139,9 @@ class TestRefuses:
     def test_other_photographs(self, tree: Path, broken: Path) -> None:
         flip_a_bit(tree / "JPEGImages/v_1.jpg")
         before = content_of(broken)
-        with pytest.raises(InputError, match=r"v_1\.jpg is not the file that the dataset was made"):
+        with pytest.raises(
+            InputError, match=r"v_1\.jpg is not the file that the dataset was built"
+        ):
             repair(broken, tree)
         (tree / "JPEGImages/v_1.jpg").unlink()
         with pytest.raises(InputError, match="v_1"):
@@ -155,13 +157,15 @@ class TestRefuses:
         for path in broken.glob("*.json"):
             text = path.read_text().replace('"pillow": "', '"pillow": "0.')
             path.write_text(text)
-        with pytest.raises(InputError, match=r"made with pillow 0\.\d.*\(here .*Install these"):
+        with pytest.raises(InputError, match=r"built with pillow 0\.\d.*\(here .*Install these"):
             repair(broken, pristine_tree)
 
     def test_records_that_no_shard_fits(self, pristine_tree: Path, broken: Path) -> None:
         edit(broken / "index.json", lambda c: c["shards"][-1].update(sha256="0" * 64))
         edit(broken / "val-00000.json", lambda c: c["shard"].update(sha256="0" * 64))
-        with pytest.raises(DatasetError, match="made again, and is not what the dataset's records"):
+        with pytest.raises(
+            DatasetError, match="was rebuilt, but is not the shard that the dataset's records"
+        ):
             repair(broken, pristine_tree)
         assert not (broken / "val-00000.h5").exists()
 
@@ -177,7 +181,7 @@ class TestRefuses:
         pack_dataset(pristine_dataset, tmp_path / "archive", jobs=1)
         with pytest.raises(DatasetError, match="is an archive"):
             repair(tmp_path / "archive", pristine_tree)
-        with pytest.raises(InputError, match="No folder"):
+        with pytest.raises(InputError, match="is not a folder"):
             repair(tmp_path / "missing", pristine_tree)
 
 
