@@ -1,5 +1,6 @@
 """Repairs give the very same bytes back, or one error that says what prevents it."""
 
+import dataclasses
 import json
 import shutil
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from vocsmooth.dataset.build import build_dataset
 from vocsmooth.dataset.repair import Repair, repair_dataset
 from vocsmooth.dataset.verify import verify_dataset
 from vocsmooth.errors import DatasetError, InputError
-from vocsmooth.maps.recipe import Recipe
+from vocsmooth.maps.recipe import Grid, Labels, Recipe
 from vocsmooth.shards.index import to_bytes
 
 Change = Callable[[dict[str, Any]], object]
@@ -119,6 +120,23 @@ def test_photographs_that_were_left_out_stay_out(
     (tmp_path / "out/train-00000.h5").unlink()
     assert repair(tmp_path / "out", tree).verification.problems == ()
     assert content_of(tmp_path / "out") == before
+
+
+def test_reasons_keep_the_words_of_the_version_that_built(
+    pristine_tree: Path, recipe: Recipe, tmp_path: Path
+) -> None:
+    screening = Labels(
+        candidates=(Grid(operator="guided", values={"eps": (1e-8,)}),),  # smooths nothing
+        min_score=1.0,
+    )
+    out = tmp_path / "out"
+    build_dataset(pristine_tree, out, dataclasses.replace(recipe, labels=screening), jobs=1)
+    for path in (out / "index.json", out / "train-00000.json"):
+        edit(path, lambda content: content["left_out"][0].update(reason="It has too few edges."))
+    before = content_of(out)
+    (out / "train-00000.h5").unlink()
+    assert repair(out, pristine_tree).verification.problems == ()
+    assert content_of(out) == before
 
 
 def test_other_files_stay_and_stay_problems(pristine_tree: Path, dataset: Path) -> None:
