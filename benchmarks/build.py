@@ -1,8 +1,8 @@
-"""What a build costs: seconds per image by stage, gain of a second worker, memory, VOC's 2,913.
+"""What a build costs: seconds per image and stage, gain of a second worker, memory, time for VOC.
 
-A second worker's gain has a ceiling that the machine sets: two processes that know nothing of each
-other share its memory and its clock rate, too. Both are measured, in turn; the figure to judge the
-builder by is the ratio. The minutes for VOC are those of two workers, for images of 500 x 375.
+The machine sets a limit to what a second worker gains, since even two independent processes share
+its memory and its clock rate. Both gains are measured, in turn, and their ratio is the figure to
+judge the builder by. The minutes for VOC are for its 2,913 images of 500 x 375 and two workers.
 
 Example: python benchmarks/build.py --voc-root VOCdevkit --images 16
 """
@@ -54,7 +54,7 @@ VOC_PIXELS = 500 * 375
 class Stages:
     """Seconds by stage, one figure per image.
 
-    Of processor time, so that other work on the machine does not count; the disk's is wall-clock.
+    Processor time, so that other work on the machine does not count; wall-clock for the disk.
     """
 
     def __init__(self) -> None:
@@ -109,7 +109,7 @@ def time_stages(
 
 
 class MemoryWatch(threading.Thread):
-    """Notes the largest resident memory among this process' children, by the system's own mark."""
+    """Records the peak resident memory of any child of this process, as the system reports it."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -136,7 +136,7 @@ def peak_of_child(status: Path) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class Workplace:
-    """What all builds of the comparison share."""
+    """What all builds of the comparison have in common."""
 
     voc_root: Path
     photographs: list[Photograph]
@@ -157,12 +157,12 @@ class Workplace:
 def time_builds(place: Workplace, rounds: int) -> dict[str, list[float]]:
     """Build the same images with one and with two workers, in turn; return seconds by round.
 
-    "alone" and "beside another" are the machine's share in it: maps made by one process, and by
-    two at the same time that know nothing of each other (the slower one's seconds).
+    "alone" and "beside another" are the limit that the machine sets: the same maps made by one
+    process, and by two independent ones at the same time (the seconds of the slower one).
     """
     shards = dataclasses.replace(
         place.recipe.shards, images=1
-    )  # in 3,000 images one shard is little
+    )  # one shard is a small share of 3,000 images
     place = dataclasses.replace(place, recipe=dataclasses.replace(place.recipe, shards=shards))
     count = len(place.photographs)
     seconds: dict[str, list[float]] = defaultdict(list)
@@ -176,7 +176,7 @@ def time_builds(place: Workplace, rounds: int) -> dict[str, list[float]]:
 
 
 def measure_memory(place: Workplace) -> int:
-    """Return a worker's peak memory in bytes, with shards as the recipe has them."""
+    """Return the peak memory of a worker in bytes, with the shards that the recipe asks for."""
     watch = MemoryWatch()
     watch.start()
     place.build("memory", len(place.photographs) // 2, 1)
@@ -199,7 +199,7 @@ def time_processes(place: Workplace, count: int) -> float:
 
 
 def make_all(photographs: list[Photograph], recipe: Recipe, barrier: Any, results: Any) -> None:
-    """Make all maps, as soon as the other processes are ready, too."""
+    """Make all maps, starting as soon as every process is ready."""
     textures = open_textures()
     cv2.setNumThreads(1)
     make_maps(photographs[0], recipe, textures)

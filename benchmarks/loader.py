@@ -1,8 +1,8 @@
-"""Random crops of all maps: PNG files as the authors read them, our shards, raw memmaps.
+"""Random crops of all maps: from PNG files as the authors read them, our shards, raw memmaps.
 
-All in one process and one run, on the same images: crops/s (medians over rounds, the ways in
-turn) and their ratios. Where everything is in memory, seconds are processor time, so that other
-work on the machine does not count; with a cold cache they are wall-clock.
+All ways are measured in turn, in one process and on the same images: crops per second (medians over
+the rounds) and their ratios. With everything in memory it is processor time that counts, so that
+other work on the machine does not; with a cold cache it is wall-clock time.
 
 Example: python benchmarks/loader.py --data voc-smooth --cold
 """
@@ -58,7 +58,7 @@ def write_raw(split: Split, maps: tuple[str, ...], folder: Path) -> dict[str, ND
 
 
 def png_crops(folder: Path, maps: tuple[str, ...], draw: Draw) -> None:
-    """Decode whole files, cut the window out: what the authors' loader does before augmenting."""
+    """Decode entire files and cut windows out, as the authors' loader does before augmenting."""
     for i, y, x in zip(*(a.tolist() for a in draw), strict=True):
         for name in maps:
             with Image.open(folder / f"{i}_{name}.png") as image:
@@ -83,7 +83,7 @@ def raw_views(
 
 
 def raw_crops(views: list[dict[str, NDArray[Any]]], maps: tuple[str, ...], draw: Draw) -> None:
-    """Copy windows out of memmaps one by one, nothing checked: the limit."""
+    """Copy windows out of memmaps one by one without any check: the upper limit."""
     for i, y, x in zip(*(a.tolist() for a in draw), strict=True):
         for name in maps:
             views[i][name][y : y + SIZE, x : x + SIZE].copy()
@@ -111,7 +111,7 @@ def our_batches(split: Split, maps: tuple[str, ...], draw: Draw, batch: int) -> 
 
 
 def our_tensors(split: Split, maps: tuple[str, ...], draw: Draw) -> None:
-    """Read batches and hand them on as tensors without a copy."""
+    """Read batches and turn them into tensors without copying."""
     import torch
 
     for start in range(0, len(draw[0]), BATCH):
@@ -121,7 +121,7 @@ def our_tensors(split: Split, maps: tuple[str, ...], draw: Draw) -> None:
 
 
 def preads(split: Split, maps: tuple[str, ...], draw: Draw) -> None:
-    """One pread per map and window, of the band of rows that it lies in."""
+    """Read the band of rows that each window lies in, by one pread per map and window."""
     files: dict[str, int] = {}
     for i, y in zip(draw[0].tolist(), draw[1].tolist(), strict=True):
         shard = split._mapped(int(split._shard_of[i]))
@@ -140,7 +140,7 @@ def preads(split: Split, maps: tuple[str, ...], draw: Draw) -> None:
 
 
 def drop_cache(root: Path) -> None:
-    """Forget the shards' pages; needs no rights, but nobody may have them mapped."""
+    """Drop the shards from the page cache; needs no privileges, but no process may map them."""
     for path in root.glob("*.h5"):
         with path.open("rb") as file:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
@@ -156,7 +156,7 @@ def rate(function: Callable[[], None], count: int, clock: Callable[[], float]) -
 def measure_warm(
     split: Split, maps: tuple[str, ...], folder: Path, rounds: int, rng: np.random.Generator
 ) -> dict[str, list[float]]:
-    """Measure all ways in turn, everything in the page cache."""
+    """Measure all ways in turn, with everything in the page cache."""
     write_png(split, maps, folder)
     views = raw_views(split, maps, folder, write_raw(split, maps, folder))
     few, many = draw_windows(split, 32, rng), draw_windows(split, 1024, rng)
@@ -181,7 +181,7 @@ def measure_warm(
 def measure_cold(
     data: Path, split_name: str, maps: tuple[str, ...], rounds: int, rng: np.random.Generator
 ) -> dict[str, list[float]]:
-    """Measure our batches and preads, each with a page cache that holds no shard."""
+    """Measure our batches and preads, each after dropping the shards from the page cache."""
     rates: dict[str, list[float]] = {"cold: pread per row span": [], "cold: shards, batches": []}
     for _ in range(rounds):
         ways: tuple[tuple[str, Callable[..., None]], ...] = (

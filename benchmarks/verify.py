@@ -1,8 +1,8 @@
-"""How fast `vocsmooth verify` reads, beside SHA-256 alone, in one run.
+"""How fast `vocsmooth verify` reads a dataset, compared with SHA-256 alone.
 
-Medians over rounds, the ways in turn, the files in the page cache. In one process seconds are
-processor time, so that other work on the machine does not count; those of the whole command, which
-also starts its processes, are wall-clock.
+All ways are measured in turn, with the files in the page cache; medians over the rounds. What runs
+in one process is measured in processor time, so that other work on the machine does not count; the
+command itself, which also starts processes, in wall-clock time.
 
 Example: python benchmarks/verify.py --data voc-smooth --out verify.json
 """

@@ -43,7 +43,7 @@ def test_an_archive_gives_the_dataset_back(vocsmooth: Command, built: Path, tmp_
     ("words", "message"),
     [
         (["export", "--map", "lable"], "No map 'lable' to export. Did you mean 'label'?"),
-        (["repack", "--to", "shards"], "no archive, or one whose packing has not ended"),
+        (["repack", "--to", "shards"], "it is not an archive, or its packing has not finished"),
     ],
 )
 def test_bad_input_is_one_error_and_writes_nothing(

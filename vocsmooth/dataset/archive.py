@@ -1,8 +1,7 @@
-"""Datasets in a third of the space for keeping, and back to the very same files.
+"""Pack a dataset into an archive of a third of its size, and unpack it to the very same files.
 
-An archive is a folder with an archived form of each shard (see `vocsmooth.archive_shard`) and,
-under ``metadata``, the dataset's other files as they were. It is unpacked before it is read or
-verified.
+An archive is a folder with the archived form of each shard (see `vocsmooth.shards.packed`) and,
+under ``metadata``, copies of the dataset's other files. To be read or verified it must be unpacked.
 """
 
 from __future__ import annotations
@@ -27,23 +26,23 @@ from vocsmooth.views.card import CARD_NAME
 
 @dataclass(frozen=True, kw_only=True)
 class RepackSummary:
-    """What packing or unpacking has made."""
+    """What packing or unpacking has done."""
 
     shards: int
-    """All shards."""
+    """Shards of the dataset."""
     kept: int
-    """Those that were there from an earlier run."""
+    """Shards that an earlier run had finished."""
     bytes_before: int
-    """Size of all shards in the form they were in."""
+    """Size of all shards as they were."""
     bytes_after: int
-    """Size of all shards in the form they are in now."""
+    """Size of all shards as they are now."""
     seconds: float
     """Wall-clock time."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Repacked:
-    """What became of one shard."""
+    """What was done with one shard."""
 
     kept: bool
     bytes_before: int
@@ -57,25 +56,25 @@ def pack_dataset(
     jobs: int | None = None,
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> RepackSummary:
-    """Make an archive of a dataset, or go on with one that was interrupted.
+    """Make an archive of a dataset, or continue one that was interrupted.
 
-    Every archived shard is unpacked once, in memory, before it is written.
+    Every archived shard is unpacked in memory, as a test, before it is written.
 
     Parameters
     ----------
     root : Path
-        Folder of the dataset; it stays as it is.
+        Folder of the dataset, which is only read.
     out : Path
-        New or empty folder, or one with an archive of the same dataset.
+        New or empty folder, or one that holds an archive of the same dataset.
     jobs : int, optional
         Worker processes; one per core if not given.
     progress : callable
-        Called with the number of shards that are done and of all.
+        Called with the number of finished shards and that of all shards.
 
     Raises
     ------
     DatasetError
-        `root` is no complete dataset, or a shard is damaged.
+        `root` is not a complete dataset, or a shard is damaged.
     InputError
         `out` holds something else.
     """
@@ -90,30 +89,30 @@ def unpack_dataset(
     jobs: int | None = None,
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> RepackSummary:
-    """Make a dataset from its archive: the same files, byte by byte, by their SHA-256.
+    """Unpack a dataset from its archive: the same files byte by byte, checked by their SHA-256.
 
     Parameters
     ----------
     archive : Path
-        Folder that `pack_dataset` made; it stays as it is.
+        Folder that `pack_dataset` made, which is only read.
     out : Path
-        New or empty folder, or one with the same dataset, whose whole shards are kept.
+        New or empty folder, or one that holds the same dataset, whose intact shards are kept.
     jobs, progress
         As in `pack_dataset`.
 
     Raises
     ------
     DatasetError
-        `archive` is no complete archive, or an archived shard is damaged.
+        `archive` is not a complete archive, or an archived shard is damaged.
     InputError
         `out` holds something else.
     """
     metadata = archive / ARCHIVE_NAME
     if not (metadata / INDEX_NAME).is_file():
         raise DatasetError(
-            f"{archive} holds no {ARCHIVE_NAME}/{INDEX_NAME}: no archive, or one whose packing has "
-            "not ended. Run `vocsmooth repack --to archive` with the same arguments again to "
-            "finish it."
+            f"{archive} holds no {ARCHIVE_NAME}/{INDEX_NAME}: it is not an archive, or its packing "
+            "has not finished. To finish it, run `vocsmooth repack --to archive` with the same "
+            "arguments again."
         )
     shards = list_shards(archive, read_index(metadata))
     return _repack(_unpack_shard, shards, metadata, out, out, jobs, progress)
@@ -128,7 +127,7 @@ def _repack(
     jobs: int | None,
     progress: Callable[[int, int], None],
 ) -> RepackSummary:
-    """Convert all shards into `out`; before and after, copy the other files to `target`."""
+    """Convert all shards into `out`; write the plan to `target` before, the other files after."""
     started = time.monotonic()
     claim_folder(out, target / PLAN_NAME, (source / PLAN_NAME).read_bytes())
     for folder in {out, target}:
@@ -149,14 +148,14 @@ def _repack(
 
 
 def _pack_shard(shard: ShardScan, out: Path) -> _Repacked:
-    """Write the archived form of a shard, unless it is there."""
+    """Write the archived form of a shard, unless it exists and is intact."""
     entry, path = shard.entry, _archived(shard, out)
     kept = _is_packed(path, entry)
     if not kept:
         layout, data = read_layout(shard.path, shard.maps), shard.path.read_bytes()
         if hashlib.sha256(data).hexdigest() != entry.sha256:
             raise DatasetError(
-                f"{shard.path} is damaged: not the SHA-256 that the index gives. "
+                f"{shard.path} is damaged: its SHA-256 is not the one in the index. "
                 f"Run `vocsmooth verify` on {shard.root}."
             )
         archived = encode_archive(data, layout, shard.maps)
@@ -166,7 +165,7 @@ def _pack_shard(shard: ShardScan, out: Path) -> _Repacked:
 
 
 def _unpack_shard(shard: ShardScan, out: Path) -> _Repacked:
-    """Write the shard's file from its archived form, unless it is there."""
+    """Write the file of a shard from its archived form, unless it exists and is intact."""
     entry, archived = shard.entry, _archived(shard, shard.root)
     path = out / entry.name
     kept = path.is_file() and sha256_file(path) == entry.sha256
@@ -178,12 +177,12 @@ def _unpack_shard(shard: ShardScan, out: Path) -> _Repacked:
 
 
 def _archived(shard: ShardScan, folder: Path) -> Path:
-    """Return the name of a shard's archived form."""
+    """Return the path of a shard's archived form."""
     return (folder / shard.entry.name).with_suffix(".archive.h5")
 
 
 def _is_packed(path: Path, entry: ShardEntry) -> bool:
-    """Return whether the archived form of a shard is there and whole."""
+    """Return whether the archived form of a shard exists and is intact."""
     try:
         decode_archive(path, entry)
     except DatasetError:

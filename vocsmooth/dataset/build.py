@@ -1,4 +1,4 @@
-"""Building a dataset: in parallel, in any order, after any interruption, always the same bytes."""
+"""Build a dataset: in parallel, in any order, after any interruption, always the same bytes."""
 
 from __future__ import annotations
 
@@ -37,22 +37,22 @@ from vocsmooth.workers.processes import Runner, available_cores, local_runner, s
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """How far a build is: reported once at its start, then after every shard."""
+    """How far a build has come: reported once at its start, then after every shard."""
 
     done: int
-    """Photographs that are dealt with."""
+    """Photographs that are finished or left out."""
     total: int
     """All photographs."""
     shard: str | None
-    """File name of the shard that has just been finished, None at the start."""
+    """File name of the shard that has just been finished; None at the start."""
     kept: bool = False
-    """The shard is whole from an earlier run."""
+    """An earlier run had finished the shard."""
     left_out: tuple[LeftOutEntry, ...] = ()
-    """Photographs of the shard that are not in it."""
+    """Photographs that were left out of the shard."""
     needed_bytes: int = 0
-    """At the start: estimated size of the dataset if no photograph is left out."""
+    """At the start: the estimated size of the dataset if no photograph is left out."""
     free_bytes: int = 0
-    """At the start: space on the disk, shards of earlier runs counted as free."""
+    """At the start: free space on the disk; that of shards of earlier runs counts as free."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +64,7 @@ class BuildSummary:
     samples: int
     """Inputs in the dataset."""
     rejected: int
-    """Photographs without a good enough label."""
+    """Photographs whose best label was not good enough."""
     errors: int
     """Photographs whose files could not be used; the same command tries them again."""
     bytes: int
@@ -72,13 +72,13 @@ class BuildSummary:
     seconds: float
     """Wall-clock time of this run."""
     complete_before: bool
-    """Nothing was left to do."""
+    """The dataset was complete before; there was nothing to do."""
     missing: int
-    """Shards that other parts still have to make; then all counts are of this part only."""
+    """Shards that other parts still have to make; if any, all counts are of this part only."""
     failed_checks: int
-    """Photographs with a negative that is not worse than the label where it should be."""
+    """Photographs with a negative that should be worse than the label and is not."""
     left_out: tuple[LeftOutEntry, ...]
-    """Every photograph that is not in the dataset, with the reason."""
+    """Every photograph that was left out, with the reason."""
 
 
 def build_dataset(
@@ -95,16 +95,16 @@ def build_dataset(
     strict: bool = False,
     progress: Callable[[Progress], None] = lambda _: None,
 ) -> BuildSummary:
-    """Build a dataset in the folder `out`, or go on with one that was interrupted.
+    """Build a dataset in the folder `out`, or continue one that was interrupted.
 
-    Whole shards of an earlier run are kept, those with photographs that failed are made again.
-    The bytes of all files depend on the recipe, the photographs, the textures and the versions
-    of the packages only.
+    Finished shards of an earlier run are kept; those in which photographs failed are made again.
+    The bytes of all files depend only on the recipe, the photographs, the textures and the versions
+    of the packages.
 
     Parameters
     ----------
     voc_root : Path
-        VOC tree, see `vocsmooth.voc.find_tree`.
+        VOC tree, see `vocsmooth.sources.voc.find_tree`.
     out : Path
         New or empty folder, or one with the same dataset.
     recipe : Recipe
@@ -114,32 +114,31 @@ def build_dataset(
     splits : sequence of str
         The splits to build.
     ids_file : Path, optional
-        Restrict to the ids of this list.
+        Take only the ids in this list.
     jobs : int, optional
         Worker processes; one per core if not given.
     scheduler : str, optional
-        Dask scheduler whose workers do the work instead, see `vocsmooth.cluster.connected`. They
-        see all folders under the same paths as this machine does.
+        Dask scheduler whose workers do the work instead, see `vocsmooth.workers.cluster`. They must
+        see all folders under the same paths as this machine.
     part : (int, int)
-        (I, N) makes every N-th shard, from the I-th on. All N parts may run at the same time, on
-        any machines that share `out`; the one that finds all shards finished completes the
-        dataset.
+        (I, N) makes every N-th shard, starting with the I-th. All N parts may run at the same time,
+        on any machines that share `out`; the part that finishes last completes the dataset.
     strict : bool
-        Raise for the first photograph that cannot be used instead of leaving it out.
+        Raise at the first photograph that cannot be used, instead of leaving it out.
     progress : callable
-        Told how far the build is.
+        Called with how far the build has come.
 
     Raises
     ------
     InputError
-        Anything given cannot be used; nothing has been written then, or with `strict` only
-        shards that are whole.
+        An argument cannot be used. Nothing has been written then, or with `strict` only finished
+        shards.
     ClusterError
-        The cluster cannot be used, or was lost.
+        The cluster cannot be used or was lost.
     DatasetError
         The parts were made by different versions of the packages.
     OSError
-        Something could not be written; no file is partial, and the same call goes on from there.
+        Something could not be written. No file is partial, and the same call goes on from there.
     KeyboardInterrupt
         Ctrl-C or SIGTERM; likewise.
     """
@@ -189,7 +188,7 @@ def build_dataset(
 def _open_runner(
     scheduler: str | None, jobs: int | None, shared: Sequence[Path]
 ) -> Iterator[Runner]:
-    """Open what runs the tasks: processes of this machine, or a cluster."""
+    """Yield what runs the tasks: processes of this machine, or a cluster."""
     if scheduler is None:
         yield local_runner(jobs or available_cores())
         return
@@ -197,21 +196,21 @@ def _open_runner(
         from vocsmooth.workers.cluster import cluster_runner, connected
     except ModuleNotFoundError as error:
         raise InputError(
-            f"A cluster needs the extra: pip install csgisnet[cluster] ({error})."
+            f"A cluster needs more packages: pip install csgisnet[cluster] ({error})."
         ) from None
     with connected(scheduler, package_versions) as client:
         yield cluster_runner(client, shared, package_versions)
 
 
 def _finished(out: Path, plan: Plan) -> Index | None:
-    """Return the index of a dataset that needs no work: complete, no photograph failed."""
+    """Return the index if there is nothing to do: the dataset is complete and nothing failed."""
     try:
         index = read_index(out)
         sizes = [(out / shard.name).stat().st_size for shard in index.shards]
     except (DatasetError, OSError):
         return None
-    whole = sizes == [shard.bytes for shard in index.shards]
-    return index if whole and index.digest == plan.digest and not index.totals.errors else None
+    complete = sizes == [shard.bytes for shard in index.shards]
+    return index if complete and index.digest == plan.digest and not index.totals.errors else None
 
 
 def _build(
@@ -221,9 +220,10 @@ def _build(
     run: Runner,
     progress: Callable[[Progress], None],
 ) -> tuple[Index, int]:
-    """Make what is missing of a part: the plan first, the index last, by whoever can.
+    """Write the plan, make the shards of a part, and complete the dataset if no other is missing.
 
-    Returns the index and 0, or an index of the part alone and how many shards others have to make.
+    Returns the index and 0, or an index of this part alone and the number of shards that are still
+    missing from other parts.
     """
     _begin(out, plan)
     total = sum(len(task.photographs) for task in tasks)
@@ -244,33 +244,33 @@ def _build(
     index = assemble_index(plan, [sidecars[s.name] for s in plan.shards if s.name in sidecars])
     if not missing:
         with explained_writing(out / INDEX_NAME):
-            remove_leftovers(out)  # of workers that died on the way
+            remove_leftovers(out)  # of workers that have died
             write_atomically(out / CARD_NAME, describe(index).encode())
             write_object(out / INDEX_NAME, index)
     return index, missing
 
 
 def _begin(out: Path, plan: Plan) -> None:
-    """Write the plan."""
+    """Write the plan, and remove the index of an earlier run."""
     with explained_writing(out / PLAN_NAME):
         out.mkdir(parents=True, exist_ok=True)
         remove_leftovers(out)
-        # While shards may change, no index must vouch for them.
+        # No index may vouch for shards that are about to change.
         (out / INDEX_NAME).unlink(missing_ok=True)
         write_object(out / PLAN_NAME, plan)
 
 
 def _start(out: Path, tasks: Sequence[ShardTask], total: int) -> Progress:
-    """Return the first report, with what the disk must and can hold."""
-    there = sum(shard.stat().st_size for shard in out.glob("*.h5"))
+    """Return the first report, with the space that is needed and free on the disk."""
+    taken = sum(shard.stat().st_size for shard in out.glob("*.h5"))
     photographs = [photograph for task in tasks for photograph in task.photographs]
     needed = needed_bytes(photographs, tasks[0].recipe, tasks[0].textures) if tasks else 0
-    free = shutil.disk_usage(out).free + there
+    free = shutil.disk_usage(out).free + taken
     return Progress(done=0, total=total, shard=None, needed_bytes=needed, free_bytes=free)
 
 
 def _find_others(out: Path, names: Sequence[str], digest: str) -> tuple[dict[str, Sidecar], int]:
-    """Return the sidecars of the shards of other parts and 0, or none and how many are missing."""
+    """Return the sidecars of other parts' shards and 0, or none and how many are missing."""
     missing = sum(not sidecar_path(out / name).is_file() for name in names)
     if missing:
         return {}, missing

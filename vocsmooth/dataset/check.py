@@ -1,4 +1,4 @@
-"""Checking one shard byte for byte, as a task for a worker process."""
+"""Check one shard byte for byte; a task for a worker process."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class Problem:
     """One thing that is wrong with a dataset."""
 
     shard: str | None
-    """File name of the shard, None if it is not about one."""
+    """File name of the shard; None if the problem is not about a shard."""
     image: str | None
-    """Photograph id, None if it is not about one."""
+    """Id of the photograph; None if the problem is not about a photograph."""
     field: str
     """Which file, table or map."""
     message: str
@@ -43,14 +43,15 @@ class Problem:
 def check_shard(shard: ShardScan) -> list[Problem]:
     """Compare a shard with the index, then its content with the schema.
 
-    The file is read once, hashed, and looked into where its length is right. Damaged files may
-    end or hang HDF5: a time limit ends this process then, so call it in one that may die.
+    The file is read once and hashed; a file of the wrong length is not read at all. Damaged files
+    may crash HDF5, or hang it until a time limit ends this process: call this in a process that may
+    die.
     """
     entry, path = shard.entry, shard.path
     try:
         size = path.stat().st_size
         if size != entry.bytes:
-            found = f"{size} bytes, expected {entry.bytes}; not looked into"
+            found = f"{size} bytes, expected {entry.bytes}; not read any further"
             return [_problem(shard, "size", found)]
         data, digest = _read(path, size)
     except FileNotFoundError:
@@ -66,10 +67,10 @@ def check_shard(shard: ShardScan) -> list[Problem]:
 
 
 def _read(path: Path, size: int) -> tuple[NDArray[np.uint8], str]:
-    """Return a file and its SHA-256, of pieces that the processor's cache still holds.
+    """Return the bytes of a file and its SHA-256, each piece hashed while it is in the cache.
 
-    Into an array, because NumPy asks the system for large pages: `Path.read_bytes` and then hashing
-    takes half as long again.
+    The bytes are read into an array, because NumPy asks the system for large pages: `read_bytes`
+    followed by hashing takes half as long again.
     """
     data = np.empty(size, np.uint8)
     rest, digest = data.data, hashlib.sha256()
@@ -78,12 +79,12 @@ def _read(path: Path, size: int) -> tuple[NDArray[np.uint8], str]:
             digest.update(rest[:count])
             rest = rest[count:]
     if rest:
-        raise OSError(f"ends {len(rest)} bytes before its length")
+        raise OSError(f"it ends {len(rest)} bytes too early")
     return data, digest.hexdigest()
 
 
 def _check_content(shard: ShardScan, path: Path, data: NDArray[np.uint8]) -> Iterator[Problem]:
-    """Check the structure, and the values of every image if the structure is sound."""
+    """Check the structure, and, if it is sound, the values of every map."""
     try:
         layout = read_layout(path, shard.maps)
     except DatasetError as error:
@@ -94,7 +95,9 @@ def _check_content(shard: ShardScan, path: Path, data: NDArray[np.uint8]) -> Ite
     if layout.recipe != shard.recipe:
         yield _problem(shard, "recipe", "is not the recipe of the index")
     if not shard.indexed.matches(layout):
-        yield _problem(shard, "images", "ids, sizes or numbers of inputs differ from the index")
+        yield _problem(
+            shard, "images", "ids, sizes or numbers of inputs differ from those in the index"
+        )
         return
     maps = {
         name: np.frombuffer(data, place.dtype, int(np.prod(place.shape)), place.offset).reshape(
@@ -108,7 +111,7 @@ def _check_content(shard: ShardScan, path: Path, data: NDArray[np.uint8]) -> Ite
 def _check_values(
     shard: ShardScan, layout: Layout, maps: dict[str, NDArray[Any]]
 ) -> Iterator[Problem]:
-    """Check the values of every map of every image and input."""
+    """Check the values of every map of every photograph and input."""
     spans = zip(layout.ids, layout.image_start[:-1], layout.image_start[1:], strict=True)
     for image, start, stop in spans:
         if (worst := maps["edge"][start:stop].max()) > 1:
@@ -123,7 +126,8 @@ def _check_values(
         wrong = _count_wrong(maps["input"][span], label, maps["texture"][span])
         if wrong:
             first = int(np.searchsorted(layout.sample_image, of))
-            message = f"of input {number - first} is not label + texture in {wrong} values"
+            found = f"{wrong} of {maps['input'][span].size} values differ"
+            message = f"input {number - first} is not label + texture: {found}"
             yield _problem(shard, "input", message, layout.ids[of])
 
 
@@ -132,7 +136,9 @@ def _count_wrong(
 ) -> int:
     """Count the values of `image` that are not clip(label + texture, 0, 255)."""
     field = texture if texture.ndim == 2 else cv2.merge([texture] * 3).reshape(-1, 3)
-    expected = cv2.add(label, field, dtype=cv2.CV_8U)  # saturates, three times NumPy's speed
+    expected = cv2.add(
+        label, field, dtype=cv2.CV_8U
+    )  # saturates, and is three times as fast as NumPy
     return 0 if np.array_equal(expected, image) else int(np.count_nonzero(expected != image))
 
 
@@ -143,7 +149,7 @@ def _problem(shard: ShardScan, field: str, message: str, image: str | None = Non
 
 @contextmanager
 def _time_limit(seconds: int) -> Iterator[None]:
-    """End this process if the block takes longer: nothing else gets out of a loop inside HDF5."""
+    """End this process if the block takes longer: nothing else stops a loop inside HDF5."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(seconds)
     try:

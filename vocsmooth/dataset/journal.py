@@ -1,8 +1,8 @@
-"""What an unfinished `verify` found whole, so that the next one does not read it again.
+"""Remember which shards an unfinished `verify` found intact, so that the next one skips them.
 
-The journal is a hidden file in the dataset's folder, a line a shard. Bits rot without a trace in
-a file's dates, so what it says ends soon: a line counts for a week, only while the index and the
-shard's file are the same, and `verify` removes the journal once the dataset is whole.
+The journal is a hidden file in the dataset's folder, with one line for each shard. Since bits rot
+without a trace in a file's dates, a line expires after a week, or as soon as the index or the
+shard's file changes; and `verify` removes the journal once it finds no problems.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from vocsmooth.files import sha256_file
 from vocsmooth.shards.index import INDEX_NAME
 
 JOURNAL_NAME = ".verified.jsonl"
-"""The journal's file in the folder of the dataset."""
+"""File of the journal in the folder of the dataset."""
 
 _SECONDS = 7 * 24 * 3600
 
 Identity = tuple[int, int, int, int]
-"""Length, time of the last change and of the last touch, and inode of a file."""
+"""Of a file: its length, the times when its content and its inode were changed, its inode."""
 
 
 def identity_of(path: Path) -> Identity | None:
-    """Return what changes when a file is written to or replaced; None if it is not there."""
+    """Return what changes when a file is written to or replaced; None if there is no file."""
     try:
         status = path.stat()
     except OSError:
@@ -34,19 +34,19 @@ def identity_of(path: Path) -> Identity | None:
 
 
 def promise_of(root: Path) -> str:
-    """Return what the lines of a journal depend on: the SHA-256 of the index."""
+    """Return the SHA-256 of the index: lines of a journal count only as long as it is the same."""
     return sha256_file(root / INDEX_NAME)
 
 
 def read_journal(root: Path, promise: str) -> set[str]:
-    """Return the shards that were found whole lately and are still the same files."""
+    """Return the shards that were recently found intact and are still the same files."""
     try:
         lines = (root / JOURNAL_NAME).read_bytes().splitlines()
     except OSError:
         return set()
     found: dict[str, Identity] = {}
     for line in lines:
-        # A line that was cut off by a kill says nothing.
+        # A line that a kill has cut off is ignored.
         with suppress(ValueError, LookupError, TypeError, RecursionError):
             entry = json.loads(line)
             if entry["index"] == promise and 0 <= time.time() - entry["time"] < _SECONDS:
@@ -54,8 +54,8 @@ def read_journal(root: Path, promise: str) -> set[str]:
     return {name for name, identity in found.items() if identity_of(root / name) == identity}
 
 
-def note_whole(root: Path, promise: str, name: str, identity: Identity) -> None:
-    """Add a shard to the journal; where the folder cannot be written to, there is none."""
+def note_intact(root: Path, promise: str, name: str, identity: Identity) -> None:
+    """Add a shard to the journal; if the folder is read-only, no journal is kept."""
     entry = {"index": promise, "shard": name, "file": identity, "time": time.time()}
     with suppress(OSError), (root / JOURNAL_NAME).open("a") as file:
         file.write(json.dumps(entry) + "\n")

@@ -110,7 +110,7 @@ def build_shard(task: ShardTask) -> Sidecar:
     Raises
     ------
     OSError
-        A file could not be written; it is then missing, or still the one of before.
+        A file could not be written; it is then missing, or unchanged.
     InputError, ConvergenceError
         With ``task.strict`` only: a photograph cannot be used.
     """

@@ -1,4 +1,4 @@
-"""Which photographs go into which shard, decided before the first of them is read."""
+"""Decide which photographs go into which shard, before the first of them is read."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from vocsmooth.shards.index import PLAN_NAME, read_plan
 from vocsmooth.shards.schema import map_dtype
 from vocsmooth.sources.voc import Photograph
 
-_SAMPLED_SIZES = 500
+_MEASURED = 500
 
 
 def make_plan(
@@ -34,13 +34,13 @@ def make_plan(
     Parameters
     ----------
     photographs : sequence of Photograph
-        In the order in which they shall stand; every one in one of `splits`.
+        In the order that they will have in the dataset; each in one of `splits`.
     recipe : Recipe
         The recipe.
     textures : TextureSource
-        The textures; names and hashes go into the digest, folders do not.
+        The textures; their names and hashes count for the digest, their folder does not.
     splits : sequence of str
-        Names of the splits, in order; one without photographs gets no shard.
+        Names of the splits, in order; a split without photographs gets no shard.
     """
     size = recipe.shards.images
     shards = []
@@ -64,12 +64,12 @@ def make_plan(
 
 
 def describe_textures(textures: TextureSource) -> dict[str, Any]:
-    """Return what a plan says about the textures: names and hashes, no folders."""
+    """Return what a plan says about the textures: names and hashes, but not their folder."""
     return {"photographs": textures.photographs, "families": textures.families}
 
 
 def plan_digest(plan: Plan) -> str:
-    """Return the digest of all of a plan but its digest."""
+    """Return the digest of a plan: of everything in it except the digest."""
     return digest(to_dict(replace(plan, digest="")))
 
 
@@ -99,7 +99,7 @@ def check_folder(out: Path, plan: Plan) -> None:
 def needed_bytes(photographs: Sequence[Photograph], recipe: Recipe, textures: TextureSource) -> int:
     """Estimate the size of the dataset if no photograph is left out, from the images' headers.
 
-    Of many photographs an even sample is looked at; files that cannot be read count nothing.
+    Of many photographs only some, evenly spread, are measured; unreadable files count as empty.
     """
     inputs = recipe.textures.count if recipe.textures.mode == "random" else len(textures.names)
     weight = {"images": 1, "samples": inputs}
@@ -108,13 +108,13 @@ def needed_bytes(photographs: Sequence[Photograph], recipe: Recipe, textures: Te
         for group, names in maps_of(recipe).items()
         for name, channels in names.items()
     )
-    step = -(-len(photographs) // _SAMPLED_SIZES) or 1
+    step = -(-len(photographs) // _MEASURED) or 1
     pixels = [_pixels(photograph.image) for photograph in photographs[::step]]
     return round(per_pixel * sum(pixels) / max(len(pixels), 1) * len(photographs))
 
 
 def _pixels(path: Path) -> int:
-    """Return height times width from an image's header, 0 if it has none."""
+    """Return height times width from the header of an image, 0 if it cannot be read."""
     try:
         with Image.open(path) as image:
             return image.width * image.height
@@ -123,9 +123,9 @@ def _pixels(path: Path) -> int:
 
 
 def _difference(there: Plan, wanted: Plan) -> str:
-    """Say in which respect two plans differ, the most telling first."""
+    """Say in which respect two plans differ, the most telling one."""
     if there.package != wanted.package:
-        return f"made by vocsmooth {there.package}, this is {wanted.package}"
+        return f"it was built by vocsmooth {there.package}, and this is {wanted.package}"
     for key in ("recipe", "textures", "splits"):
         if to_dict(there)[key] != to_dict(wanted)[key]:
             return f"its {key} differ" if key.endswith("s") else f"its {key} differs"

@@ -1,6 +1,6 @@
-"""All of a dataset but its shards stands twice: in the index, and in plan and sidecars.
+"""Everything except the shards is stored twice, so either copy can be rebuilt from the other.
 
-So one of the two can be written anew from the other, and where they disagree, one is wrong.
+One copy is the index, the other is the plan with the sidecars. Where they disagree, one is wrong.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from vocsmooth.views.card import CARD_NAME, describe
 
 
 def read_sound_index(root: Path) -> Index | None:
-    """Return the index, None if it is damaged or missing."""
+    """Return the index, or None if it is damaged or missing."""
     try:
         return read_index(root)
     except DatasetError:
@@ -37,7 +37,7 @@ def read_sound_index(root: Path) -> Index | None:
 
 
 def read_sound_plan(root: Path) -> Plan | None:
-    """Return the plan, None if it is damaged or missing."""
+    """Return the plan, or None if it is damaged or missing."""
     try:
         plan = read_plan(root / PLAN_NAME)
     except DatasetError:
@@ -46,9 +46,10 @@ def read_sound_plan(root: Path) -> Plan | None:
 
 
 def find_records(root: Path, plan: Plan, index: Index | None) -> dict[str, list[Sidecar]]:
-    """Return what sidecar and index say about each shard of a plan.
+    """Return, for each shard of a plan, what its sidecar and the index say about it.
 
-    One record if they agree or only one can be read, two if they disagree, none if both are lost.
+    That is one record if they agree or only one can be read, two if they disagree, and none if both
+    are lost.
     """
     indexed = _split_index(index, plan) if index and index.digest == plan.digest else {}
     records: dict[str, list[Sidecar]] = {}
@@ -64,9 +65,9 @@ def find_records(root: Path, plan: Plan, index: Index | None) -> dict[str, list[
 
 
 def write_records(root: Path, plan: Plan, sidecars: Mapping[str, Sidecar]) -> tuple[str, ...]:
-    """Write plan, sidecars and index where they are not what they should be, the index last.
+    """Write the plan, the sidecars and, last, the index, each only if it is not right already.
 
-    The card is written if there is none. Returns the names of the files that were written.
+    The card is written only if it is missing. Returns the names of the files that were written.
     """
     index = assemble_index(plan, [sidecars[planned.name] for planned in plan.shards])
     wanted = {PLAN_NAME: to_bytes(to_dict(plan))}

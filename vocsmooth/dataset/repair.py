@@ -1,7 +1,8 @@
-"""Repairing a dataset: what is broken is made again from its sources, and must be the same bytes.
+"""Repair a dataset: what is broken is rebuilt from its sources, and must be the same bytes.
 
-Everything but the shards stands twice: the index follows from the plan and the sidecars, each
-sidecar from the index. A shard, or a sidecar that contradicts the index, is made anew.
+Everything except the shards is stored twice: the index follows from the plan and the sidecars, and
+each sidecar from the index. Shards are rebuilt from their photographs, and so are sidecars that
+contradict the index.
 """
 
 from __future__ import annotations
@@ -29,17 +30,17 @@ from vocsmooth.sources.voc import Photograph, find_tree, list_photographs
 from vocsmooth.workers.processes import available_cores, local_runner, sigterm_interrupts
 
 WORKSHOP_NAME = ".repair"
-"""Folder in that of the dataset where shards are made, until they are known to be right."""
+"""Folder within that of the dataset; shards are rebuilt there until they are known to be right."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Repair:
-    """What was made anew, and what is wrong after that."""
+    """What was rebuilt, and what is still wrong."""
 
     shards: tuple[str, ...]
-    """File names of the shards that were made from their photographs."""
+    """File names of the shards that were rebuilt from their photographs."""
     files: tuple[str, ...]
-    """Names of the other files that were written anew."""
+    """Names of the other files that were rewritten."""
     verification: Verification
     """Of the repaired dataset."""
 
@@ -53,32 +54,33 @@ def repair_dataset(
     fresh: bool = False,
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> Repair:
-    """Verify a dataset, make again what is broken or missing, and verify that.
+    """Verify a dataset, rebuild what is broken or missing, and verify it again.
 
-    The dataset is byte for byte what it was, or an error says why that is impossible and which file
-    is to blame. Files that do not belong to the dataset stay, and stay problems.
+    Afterwards the dataset is byte for byte what it was, or an error says why that is impossible and
+    which file is to blame. Files that do not belong to the dataset are left alone, and are still
+    reported as problems.
 
     Parameters
     ----------
     root : Path
         The dataset's folder.
     voc_root : Path
-        The VOC tree that it was made of.
+        The VOC tree that it was built from.
     textures_dir : Path, optional
-        The folder of textures that it was made with; the bundled ones if not given.
+        The folder of textures that it was built with; the bundled ones if not given.
     jobs, fresh, progress
-        As in `vocsmooth.verify.verify_dataset`.
+        As in `vocsmooth.dataset.verify.verify_dataset`.
 
     Raises
     ------
     InputError
-        A source file is missing, or not the one that the dataset was made of; other versions of
-        packages are installed than those that made it.
+        A source file is missing, or not the one that the dataset was built from; or the installed
+        packages have other versions than those that built it.
     DatasetError
-        Plan and index are both damaged, or a shard that was made again is not the one recorded.
+        Plan and index are both damaged, or a rebuilt shard is not the recorded one.
     """
     if not root.is_dir():
-        raise InputError(f"No folder {root}.")
+        raise InputError(f"{root} is not a folder.")
     refuse_archive(root)
     jobs = jobs or available_cores()
     index, plan = read_sound_index(root), read_sound_plan(root)
@@ -88,21 +90,21 @@ def repair_dataset(
     remove_leftovers(root)
     records = find_records(root, plan, index)
     unclear = [name for name, found in records.items() if len(found) != 1]
-    made = _make_again(root, plan, sources, unclear, records, jobs)
+    made = _rebuild(root, plan, sources, unclear, records, jobs)
     sidecars = {name: made.get(name) or found[0] for name, found in records.items()}
     files = write_records(root, plan, sidecars)
     report = verify_dataset(root, jobs=jobs, fresh=fresh, progress=progress)
     broken = {problem.shard for problem in report.problems} & (set(sidecars) - set(made))
     if broken:
         known = {name: [sidecar] for name, sidecar in sidecars.items()}
-        made |= _make_again(root, plan, sources, sorted(filter(None, broken)), known, jobs)
+        made |= _rebuild(root, plan, sources, sorted(filter(None, broken)), known, jobs)
         report = verify_dataset(root, jobs=jobs, progress=progress)
     return Repair(shards=tuple(sorted(made)), files=files, verification=report)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Sources:
-    """What a dataset is made of."""
+    """What a dataset is built from."""
 
     voc_root: Path
     recipe: Recipe
@@ -112,7 +114,7 @@ class _Sources:
 def _derive_plan(
     root: Path, index: Index | None, voc_root: Path, textures_dir: Path | None
 ) -> Plan:
-    """Make the plan anew; the index tells whether it is the right one."""
+    """Make the plan again; its digest in the index tells whether it is the right one."""
     if index is None:
         raise DatasetError(
             f"{root} cannot be repaired: both {PLAN_NAME} and {INDEX_NAME} are damaged or missing. "
@@ -127,20 +129,20 @@ def _derive_plan(
     plan = make_plan(in_order, recipe, textures, index.splits)
     if plan.digest != index.digest:
         raise InputError(
-            f"{root / PLAN_NAME} is damaged or missing and cannot be derived: photographs, "
-            "textures or the version of vocsmooth are not those that the dataset was made with."
+            f"{root / PLAN_NAME} is damaged or missing and cannot be derived: the photographs, the "
+            "textures or the version of vocsmooth are not those that the dataset was built with."
         )
     return plan
 
 
 def _open_sources(plan: Plan, voc_root: Path, textures_dir: Path | None) -> _Sources:
-    """Open what the dataset was made of; the plan tells whether the textures are the same."""
+    """Open what the dataset was built from; the plan tells whether the textures are the same."""
     recipe = _read_recipe(plan.recipe)
     textures = open_textures(textures_dir, procedural=recipe.textures.procedural)
     if digest(describe_textures(textures)) != digest(plan.textures):
         raise InputError(
             f"The textures in {textures_dir or 'the installed packages'} are not those that the "
-            "dataset was made with; give the same --textures as to `vocsmooth build`."
+            "dataset was built with; give the same --textures as to `vocsmooth build`."
         )
     return _Sources(voc_root=voc_root, recipe=recipe, textures=textures)
 
@@ -156,16 +158,18 @@ def _read_recipe(recipe: dict[str, Any]) -> Recipe:
 def _find_photographs(
     voc_root: Path, recipe: Recipe, splits: Mapping[str, str]
 ) -> dict[str, Photograph]:
-    """Find photographs by their ids; each is in the split that it was in."""
+    """Find photographs by their ids, and put each into the split that it was in."""
     every = tuple(dict.fromkeys(splits.values()))
     tree, ids = find_tree(voc_root), tuple(splits)
     found = {p.id: p for p in list_photographs(tree, every, None, recipe.val_fraction, ids=ids)}
     if missing := [i for i in ids if i not in found]:
-        raise InputError(f"{voc_root}: {missing[0]} is not in the splits {', '.join(every)}.")
+        raise InputError(
+            f"{voc_root}: {missing[0]!r} is not in any of the splits {', '.join(every)}."
+        )
     return {i: replace(found[i], split=splits[i]) for i in ids}
 
 
-def _make_again(
+def _rebuild(
     root: Path,
     plan: Plan,
     sources: _Sources,
@@ -173,7 +177,7 @@ def _make_again(
     records: Mapping[str, Sequence[Sidecar]],
     jobs: int,
 ) -> dict[str, Sidecar]:
-    """Make shards from their photographs and put them in place if they are the recorded ones."""
+    """Rebuild shards from their photographs; put them in place if they are the recorded ones."""
     if not names:
         return {}
     shards = [planned for planned in plan.shards if planned.name in names]
@@ -206,15 +210,14 @@ def _make_again(
     with sigterm_interrupts(), closing(finish_shards(tasks, local_runner(jobs))) as finished:
         for task, shard in finished:
             name = task.planned.name
-            _check_made(root / name, shard.sidecar, records[name])
+            made[name] = _find_record(root / name, shard.sidecar, records[name])
             (workshop / name).replace(root / name)
-            made[name] = shard.sidecar
     shutil.rmtree(workshop)
     return made
 
 
 def _check_versions(records: Sequence[Sidecar]) -> None:
-    """Refuse to make shards with other versions than those that made them: they would differ."""
+    """Refuse to rebuild shards with versions other than those that made them: they would differ."""
     here = package_versions()
     made_by = [record.versions for record in records]
     if made_by and here not in made_by:
@@ -224,13 +227,13 @@ def _check_versions(records: Sequence[Sidecar]) -> None:
             if here.get(name) != version
         )
         raise InputError(
-            f"The dataset was made with {', '.join(differing)}: shards that are made again would "
-            "not be the same. Install these versions to repair it."
+            f"The dataset was built with {', '.join(differing)}: rebuilt shards would not be the "
+            "same. Install these versions to repair it."
         )
 
 
 def _check_photographs(photographs: Mapping[str, Photograph], records: Sequence[Sidecar]) -> None:
-    """Refuse source files that are not those that the dataset was made of."""
+    """Refuse source files that are not those that the dataset was built from."""
     recorded: dict[tuple[str, str], set[str]] = defaultdict(set)
     for record in records:
         entries: list[ImageEntry | LeftOutEntry] = [*record.images, *record.left_out]
@@ -244,17 +247,29 @@ def _check_photographs(photographs: Mapping[str, Photograph], records: Sequence[
             expected = recorded[photograph.id, kind]
             if path is not None and expected and (found := sha256_file(path)) not in expected:
                 raise InputError(
-                    f"{path} is not the file that the dataset was made of: "
+                    f"{path} is not the file that the dataset was built from: "
                     f"SHA-256 expected {' or '.join(sorted(expected))}, got {found}."
                 )
 
 
-def _check_made(path: Path, made: Sidecar, records: Sequence[Sidecar]) -> None:
-    """Check that a shard that was made again is one of those recorded, or the one that is there."""
-    if records and made not in records:
-        there = sha256_file(path) if path.is_file() else None
-        if there != made.shard.sha256:
+def _find_record(path: Path, made: Sidecar, records: Sequence[Sidecar]) -> Sidecar:
+    """Return the record of a rebuilt shard; if none fits, it must be the shard that is in place."""
+    if made in records:
+        return made
+    for record in records:
+        if _without_reasons(record) == _without_reasons(made):
+            return record
+    if records:
+        in_place = sha256_file(path) if path.is_file() else None
+        if in_place != made.shard.sha256:
             raise DatasetError(
-                f"{path} was made again, and is not what the dataset's records say: SHA-256 "
-                f"expected {records[0].shard.sha256}, got {made.shard.sha256}. It stays as it was."
+                f"{path} was rebuilt, but is not the shard that the dataset's records describe: "
+                f"SHA-256 expected {records[0].shard.sha256}, got {made.shard.sha256}. The file "
+                "was left as it was."
             )
+    return made
+
+
+def _without_reasons(sidecar: Sidecar) -> Sidecar:
+    """Drop the sentences that say why photographs were left out: versions word them differently."""
+    return replace(sidecar, left_out=tuple(replace(e, reason="") for e in sidecar.left_out))

@@ -1,4 +1,4 @@
-"""Checking a dataset against everything that its index promises."""
+"""Verify a dataset: check every file against everything that the index promises."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vocsmooth.dataset.check import Problem, check_shard
 from vocsmooth.dataset.journal import (
     JOURNAL_NAME,
     identity_of,
-    note_whole,
+    note_intact,
     promise_of,
     read_journal,
     remove_journal,
@@ -46,13 +46,13 @@ class Verification:
     problems: tuple[Problem, ...]
     """Empty if the dataset is sound; in the order of the index."""
     shards: int
-    """Shards that the index lists; likewise images, samples and bytes."""
+    """Shards that the index lists; the next three count likewise."""
     images: int
     samples: int
     bytes: int
     known: int
-    """Shards that were not read: a run of the last days that found problems or did not end had
-    found them whole."""
+    """Shards that were not read, because an earlier run that was interrupted or found problems in
+    others had found these intact."""
     seconds: float
     """Wall-clock time."""
 
@@ -64,15 +64,16 @@ def verify_dataset(
     fresh: bool = False,
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> Verification:
-    """Check every file of a dataset; whatever is wrong becomes a `Problem`, never an exception.
+    """Check every file of a dataset; anything wrong becomes a `Problem`, never an exception.
 
     Every shard is read once and compared with the index (presence, length, SHA-256), then its
     schema, tables and values: edges 0 or 1, masks 0..20 or 255, inputs equal to label plus texture.
-    Plan, sidecars and index are compared with each other. Files that end or hang the HDF5 library
-    only end a worker process.
+    Plan, sidecars and index are compared with each other. Files that crash or hang the HDF5 library
+    cost only a worker process.
 
-    A run that is interrupted, or finds problems, leaves a journal of the shards that are whole; the
-    next one passes over these (see `vocsmooth.journal`). Once all is whole, the next reads all.
+    A run that is interrupted or finds problems leaves a journal of the shards that are intact, and
+    the next run skips these (see `vocsmooth.dataset.journal`). After a run that finds no problems,
+    the next one reads everything.
 
     Parameters
     ----------
@@ -83,21 +84,21 @@ def verify_dataset(
     fresh : bool
         Read every shard, whatever the journal says.
     progress : callable
-        Called with the number of shards that are done and of all.
+        Called with the number of finished shards and that of all shards.
 
     Raises
     ------
     InputError
-        `root` is no folder, or nothing in it belongs to a dataset.
+        `root` is not a folder, or does not hold a dataset.
     DatasetError
         `root` is an archive.
     """
     started = time.monotonic()
     if not root.is_dir():
-        raise InputError(f"No folder {root}.")
+        raise InputError(f"{root} is not a folder.")
     refuse_archive(root)
     if not any((root / name).is_file() for name in (INDEX_NAME, PLAN_NAME)):
-        raise InputError(f"{root} holds no dataset: neither {INDEX_NAME} nor {PLAN_NAME}.")
+        raise InputError(f"{root} holds no dataset: it has neither {INDEX_NAME} nor {PLAN_NAME}.")
     problems: list[Problem] = []
     index = _read_index(root, problems)
     if index is None:
@@ -132,7 +133,7 @@ def verify_dataset(
 
 
 def _read_index(root: Path, problems: list[Problem]) -> Index | None:
-    """Return the index, or None with the problem."""
+    """Return the index; if it is damaged, None, and the problem is added to the list."""
     try:
         index = read_index(root)
         list_shards(root, index)  # DatasetError if a photograph lies in an unknown shard
@@ -143,27 +144,28 @@ def _read_index(root: Path, problems: list[Problem]) -> Index | None:
 
 
 def _check_ids(index: Index) -> Iterator[Problem]:
-    """Every photograph and every shard stands once in the index, in a split that there is."""
+    """Check that the index lists every photograph and shard once, and in a split that it lists."""
     for image, count in Counter(image.id for image in index.images).items():
         if count > 1:
             splits = sorted({other.split for other in index.images if other.id == image})
-            message = f"stands {count} times in the index, in {' and '.join(splits)}"
+            message = f"is listed {count} times in the index, in {' and '.join(splits)}"
             yield Problem(shard=None, image=image, field="id", message=message)
     split_of = {shard.name: shard.split for shard in index.shards}
     for entry in index.images:
         if entry.split != split_of[entry.shard]:
-            message = f"{entry.split!r}, but its shard's is {split_of[entry.shard]!r}"
+            message = f"is {entry.split!r}, but that of its shard is {split_of[entry.shard]!r}"
             yield Problem(shard=entry.shard, image=entry.id, field="split", message=message)
     for name, count in Counter(shard.name for shard in index.shards).items():
         if count > 1:
-            yield _file_problem(name, f"stands {count} times in the index")
+            yield _file_problem(name, f"is listed {count} times in the index")
     for shard in index.shards:
         if shard.split not in index.splits:
-            yield _file_problem(shard.name, f"is of the split {shard.split!r}, which there is not")
+            message = f"belongs to split {shard.split!r}, which the index does not list"
+            yield _file_problem(shard.name, message)
 
 
 def _check_files(root: Path, index: Index) -> Iterator[Problem]:
-    """Nothing but the dataset's own files lies in its folder."""
+    """Check that the folder holds nothing but the dataset's own files."""
     shards = [Path(shard.name) for shard in index.shards]
     known = {INDEX_NAME, PLAN_NAME, CARD_NAME, JOURNAL_NAME}
     known |= {str(path) for shard in shards for path in (shard, sidecar_path(shard))}
@@ -173,7 +175,7 @@ def _check_files(root: Path, index: Index) -> Iterator[Problem]:
 
 
 def _check_consistency(root: Path, index: Index) -> Iterator[Problem]:
-    """The index follows from the plan and the sidecars, so damage to any of them shows."""
+    """Compare the index with the plan and the sidecars, from which it follows."""
     yield from _check_spelling(root / INDEX_NAME)
     plan = None
     sidecars = []
@@ -196,20 +198,20 @@ def _check_consistency(root: Path, index: Index) -> Iterator[Problem]:
 
 
 def _check_plan(plan: Plan, index: Index) -> Iterator[Problem]:
-    """The plan's digest fits its content, and its shards are those of the index."""
+    """Check the plan's digest, and that it has the shards and photographs of the index."""
     if plan_digest(plan) != plan.digest:
-        yield _file_problem(PLAN_NAME, "was changed: its digest does not fit its content")
+        yield _file_problem(PLAN_NAME, "was changed: its digest does not match its content")
     planned = [(shard.name, shard.split) for shard in plan.shards]
     if planned != [(shard.name, shard.split) for shard in index.shards]:
-        yield _file_problem(INDEX_NAME, f"lists other shards than {PLAN_NAME}")
+        yield _file_problem(INDEX_NAME, f"lists different shards than {PLAN_NAME}")
     dealt_with = Counter(image.id for image in index.images)
     dealt_with.update(entry.id for entry in index.left_out)
     if dealt_with != Counter(i for shard in plan.shards for i in shard.ids):
-        yield _file_problem(INDEX_NAME, f"lists other photographs than {PLAN_NAME}")
+        yield _file_problem(INDEX_NAME, f"lists different photographs than {PLAN_NAME}")
 
 
 def _check_index(plan: Plan, sidecars: Sequence[Sidecar], index: Index) -> Iterator[Problem]:
-    """Every part of the index is what the plan and the sidecars give."""
+    """Check that every key of the index is what the plan and the sidecars give."""
     for sidecar in sidecars:
         if sidecar.digest != plan.digest:
             yield _file_problem(sidecar.shard.name, "its sidecar belongs to another dataset")
@@ -220,12 +222,12 @@ def _check_index(plan: Plan, sidecars: Sequence[Sidecar], index: Index) -> Itera
         return
     for key, value in expected.items():
         if found[key] != value:
-            message = f"{key} differ from what {PLAN_NAME} and the shards' sidecars say"
+            message = f"{key!r} is not what {PLAN_NAME} and the sidecars of the shards give"
             yield _file_problem(INDEX_NAME, message)
 
 
 def _check_spelling(path: Path) -> Iterator[Problem]:
-    """A JSON file that can be read is spelled as this package does: not a byte was touched."""
+    """Check that a readable JSON file is spelled as this package does: no byte was changed."""
     data = path.read_bytes()
     if data != to_bytes(json.loads(data)):
         yield _file_problem(path.name, "was changed after it was written")
@@ -239,7 +241,7 @@ def _check_shards(
     jobs: int,
     progress: Callable[[int, int], None],
 ) -> list[Problem]:
-    """Check shards in worker processes, all but those known to be whole; note those that are.
+    """Check all shards in worker processes, except those known to be intact; note those that are.
 
     Returns the problems in the order of the index.
     """
@@ -251,16 +253,16 @@ def _check_shards(
     with closing(run_tasks(check_shard, shards, jobs)) as results:
         for done, (shard, result) in enumerate(results, len(known) + 1):
             name = shard.entry.name
-            died = [_file_problem(name, "ends or hangs the process that reads it")]
+            died = [_file_problem(name, "crashes or hangs the process that reads it")]
             found[name] = died if isinstance(result, WorkerDied) else result
             identity = identity_of(shard.path)
             if not found[name] and identity is not None and identity == before[name]:
-                note_whole(root, promise, name, identity)
+                note_intact(root, promise, name, identity)
             progress(done, total)
     return [problem for shard in index.shards for problem in found.get(shard.name, [])]
 
 
 def _file_problem(name: str, message: str) -> Problem:
-    """Return a problem of a file as a whole."""
+    """Return a problem that concerns a file as a whole."""
     shard = name if name.endswith(".h5") else None
     return Problem(shard=shard, image=None, field=name, message=message)

@@ -1,7 +1,7 @@
-"""Tasks in a process that may die of them: one child for each thread, kept from task to task.
+"""Run tasks in a child process, so that a crash kills the child and not the worker.
 
-For threads of a Dask worker, which must outlive a photograph that ends the process that works on
-it; Dask's workers may not start processes with multiprocessing or loky.
+Each thread of a Dask worker has one child, which it keeps from task to task. The children are
+started by hand, since Dask's workers may not start processes with multiprocessing or loky.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _own = threading.local()
 
 @dataclass(frozen=True, kw_only=True)
 class _Child:
-    """A process of this module and the way to it."""
+    """A child process and the connection to it."""
 
     process: subprocess.Popen[bytes]
     connection: Connection
@@ -38,14 +38,14 @@ class _Child:
 def run_in_child(function: Callable[[Task], Result], task: Task) -> Result | WorkerDied:
     """Run a task in this thread's child process; what it raises is raised here.
 
-    A child that dies is replaced and the task run again; `WorkerDied` if it does so once more.
+    If the child dies, the task is run again in a new one; if that dies too, return `WorkerDied`.
 
     Parameters
     ----------
     function : callable
-        At the top level of a module.
+        Must be defined at the top level of a module.
     task
-        Its argument; it and the result are pickled.
+        The argument of `function`; it and the result are pickled.
     """
     for _ in range(_TRIES):
         connection = _find_child().connection
@@ -63,7 +63,7 @@ def run_in_child(function: Callable[[Task], Result], task: Task) -> Result | Wor
 
 
 def close_child() -> None:
-    """End this thread's child process if there is one; the next task gets another."""
+    """End this thread's child process, if it has one; the next task gets a new one."""
     child: _Child | None = getattr(_own, "child", None)
     if child is not None:
         child.connection.close()
@@ -73,7 +73,7 @@ def close_child() -> None:
 
 
 def _find_child() -> _Child:
-    """Return this thread's child process, a new one if there is none."""
+    """Return this thread's child process; start it if there is none."""
     child: _Child | None = getattr(_own, "child", None)
     if child is None:
         ours, theirs = Pipe()
@@ -89,10 +89,10 @@ def _find_child() -> _Child:
 
 
 def main() -> None:
-    """Serve the process that started this one, until it closes the connection or is gone."""
+    """Run tasks for the process that started this one, until it closes the connection or dies."""
     descriptor, parent = map(int, sys.argv[1:])
     prepare_worker(parent)
-    # The executor takes whatever a task raises, to be raised in the parent.
+    # The executor catches whatever a task raises, so that the parent can raise it.
     with Connection(descriptor) as connection, ThreadPoolExecutor(1) as thread:
         while True:
             try:

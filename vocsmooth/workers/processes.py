@@ -1,6 +1,6 @@
-"""Tasks in worker processes of one core each, which neither hang nor outlive their parent.
+"""Run tasks in worker processes of one core each, which neither hang nor outlive their parent.
 
-loky instead of multiprocessing, which waits for ever for a worker that was killed.
+By loky and not by multiprocessing, which waits for ever for a worker that was killed.
 """
 
 from __future__ import annotations
@@ -39,25 +39,25 @@ ONE_THREAD = dict.fromkeys(
     ),
     "1",
 )
-"""The environment of a process that shall keep to one core."""
+"""Environment variables that keep the libraries of a process to one thread."""
 
 
 @dataclass(frozen=True)
 class WorkerDied:
-    """In place of a result: the task ended its worker process, also when it ran alone."""
+    """Takes the place of a result: the task killed its worker, even when it ran alone."""
 
 
 class Runner(Protocol):
-    """Runs a function on every task somewhere, as `run_tasks` does on this machine."""
+    """Runs a function on every task: on this machine like `run_tasks`, or elsewhere."""
 
     def __call__(
         self, function: Callable[[Task], Result], tasks: Sequence[Task]
     ) -> Generator[tuple[Task, Result | WorkerDied], None, None]:
-        """Yield every task with its result, in the order in which they end."""
+        """Yield every task with its result, in the order in which they finish."""
 
 
 def local_runner(jobs: int) -> Runner:
-    """Return `run_tasks` with this number of processes."""
+    """Return a runner of tasks in this number of processes."""
 
     def run(
         function: Callable[[Task], Result], tasks: Sequence[Task]
@@ -70,21 +70,21 @@ def local_runner(jobs: int) -> Runner:
 def run_tasks(
     function: Callable[[Task], Result], tasks: Sequence[Task], jobs: int
 ) -> Generator[tuple[Task, Result | WorkerDied], None, None]:
-    """Run `function` on every task in `jobs` processes of one thread each; yield as they end.
+    """Run `function` on every task in `jobs` processes of one thread each; yield as they finish.
 
-    A worker that dies costs nothing but time: what was running then is run again, one task at a
-    time, and a task that ends its worker once more yields `WorkerDied`. Whatever ends the
-    iteration early (an exception of `function`, which is raised here, closing the generator, an
-    interrupt) kills the workers at once; so does the death of this process.
+    A worker that dies costs nothing but time: the tasks that were running are run again, one at a
+    time, and a task that kills its worker once more yields `WorkerDied`. Whatever ends the
+    iteration early (an exception of `function`, which is raised here; closing the generator; an
+    interrupt) kills the workers at once, and so does the death of this process.
 
     Parameters
     ----------
     function : callable
-        At the top level of a module.
+        Must be defined at the top level of a module.
     tasks : sequence
-        Its arguments; they and the results are pickled.
+        The arguments of `function`; they and the results are pickled.
     jobs : int
-        Number of processes, at least 1; also a single one is a process of its own.
+        Number of processes, at least 1; even a single one is not this process.
     """
     queue = deque(tasks)
     while queue:
@@ -101,7 +101,7 @@ def available_cores() -> int:
 
 @contextmanager
 def sigterm_interrupts() -> Iterator[None]:
-    """Let SIGTERM raise KeyboardInterrupt in the block, so that it ends as tidily as by Ctrl-C."""
+    """Let SIGTERM raise KeyboardInterrupt in the block, so that it ends as tidily as on Ctrl-C."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -115,7 +115,7 @@ def sigterm_interrupts() -> Iterator[None]:
 def _run_pool(
     function: Callable[[Task], Result], queue: deque[Task], workers: int
 ) -> Generator[tuple[Task, Result | WorkerDied], None, list[Task]]:
-    """Work off `queue` until it is empty or a worker dies; return the tasks it may have died of."""
+    """Run the tasks in `queue`; if a worker dies, return those that may have killed it."""
     pool = ProcessPoolExecutor(
         workers, initializer=prepare_worker, initargs=(os.getpid(),), env=ONE_THREAD
     )
@@ -145,7 +145,7 @@ def _is_broken(future: Future[Any]) -> bool:
 
 @contextmanager
 def _manager_unheard() -> Iterator[None]:
-    """Print no traceback of loky's manager thread: it may miss a task that a shutdown just took."""
+    """Hide tracebacks of loky's manager thread, which may miss a task that a shutdown just took."""
     before = threading.excepthook
 
     def hook(arguments: threading.ExceptHookArgs) -> None:
@@ -161,7 +161,7 @@ def _manager_unheard() -> Iterator[None]:
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Hold Ctrl-C and SIGTERM back while workers are started, in the middle of loky's own work.
+    """Hold back Ctrl-C and SIGTERM while loky starts workers, which they would break off midway.
 
     The workers inherit the blocked Ctrl-C and leave it to the parent. In the parent that is not
     enough: another thread may take the signal, and Python then raises in the main one.
@@ -172,7 +172,7 @@ def _interrupts_held() -> Iterator[None]:
     caught: list[tuple[int, FrameType | None]] = []
     signals = [s for s in (signal.SIGINT, signal.SIGTERM) if callable(signal.getsignal(s))]
     handlers = {s: signal.signal(s, lambda *call: caught.append(call)) for s in signals}
-    resource_tracker.ensure_running()  # or loky starts it, which lets the signal through again
+    resource_tracker.ensure_running()  # if loky starts it, the signal gets through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -187,7 +187,7 @@ def _interrupts_held() -> Iterator[None]:
 
 
 def prepare_worker(parent: int) -> None:
-    """Limit OpenCV's threads (no variable does) and tie this process' life to that of `parent`."""
+    """Limit OpenCV to one thread (no variable does that), ignore Ctrl-C, die when `parent` does."""
     cv2.setNumThreads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     if sys.platform == "linux":

@@ -1,4 +1,4 @@
-"""Archives of datasets: the very same files come back, or one error says why not."""
+"""Archives of datasets: the very same files come back, or one error says why they cannot."""
 
 import hashlib
 import io
@@ -166,7 +166,7 @@ def test_what_is_no_archive_is_not_unpacked(
     if unfinished:
         (archive / ARCHIVE_NAME / "index.json").unlink()
         source = archive
-    with pytest.raises(DatasetError, match="no archive, or one whose packing has not ended"):
+    with pytest.raises(DatasetError, match="it is not an archive, or its packing has not finished"):
         unpack_dataset(source, tmp_path / "back", jobs=1)
     assert not (tmp_path / "back").exists()
 

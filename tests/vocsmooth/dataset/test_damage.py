@@ -28,7 +28,7 @@ pytestmark = pytest.mark.timeout(7200 if SOAK else 300)
 
 
 def test_flips_truncations_and_lost_pages_are_reported(dataset: Path) -> None:
-    """Any damage to any byte of any file: shards by their worker task, JSON by the whole check."""
+    """Damage to any byte of any file; shards are checked by their task, JSON files by `verify`."""
     index = read_index(dataset)
     shards = {shard.entry.name: shard for shard in list_shards(dataset, index)}
     rng = random.Random(11)
@@ -65,7 +65,7 @@ def damaged(data: bytes, damage: str, rng: random.Random) -> bytes:
 def test_mutants_are_read_or_refused(pristine_dataset: Path, tmp_path: Path) -> None:
     """Files with random damage to their structure neither crash nor hang nor surprise the reader.
 
-    In children, a hundred files each; their exit status says how they ended.
+    Each child process reads a hundred files; its exit status says how that ended.
     """
     index = read_index(pristine_dataset)
     whole = (pristine_dataset / "val-00000.h5").read_bytes()

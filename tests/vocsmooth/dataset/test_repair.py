@@ -1,5 +1,6 @@
-"""Repairs give the very bytes back, or one error that says what stands in the way."""
+"""Repairs give the very same bytes back, or one error that says what prevents it."""
 
+import dataclasses
 import json
 import shutil
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from vocsmooth.dataset.build import build_dataset
 from vocsmooth.dataset.repair import Repair, repair_dataset
 from vocsmooth.dataset.verify import verify_dataset
 from vocsmooth.errors import DatasetError, InputError
-from vocsmooth.maps.recipe import Recipe
+from vocsmooth.maps.recipe import Grid, Labels, Recipe
 from vocsmooth.shards.index import to_bytes
 
 Change = Callable[[dict[str, Any]], object]
@@ -121,6 +122,23 @@ def test_photographs_that_were_left_out_stay_out(
     assert content_of(tmp_path / "out") == before
 
 
+def test_reasons_keep_the_words_of_the_version_that_built(
+    pristine_tree: Path, recipe: Recipe, tmp_path: Path
+) -> None:
+    screening = Labels(
+        candidates=(Grid(operator="guided", values={"eps": (1e-8,)}),),  # smooths nothing
+        min_score=1.0,
+    )
+    out = tmp_path / "out"
+    build_dataset(pristine_tree, out, dataclasses.replace(recipe, labels=screening), jobs=1)
+    for path in (out / "index.json", out / "train-00000.json"):
+        edit(path, lambda content: content["left_out"][0].update(reason="It has too few edges."))
+    before = content_of(out)
+    (out / "train-00000.h5").unlink()
+    assert repair(out, pristine_tree).verification.problems == ()
+    assert content_of(out) == before
+
+
 def test_other_files_stay_and_stay_problems(pristine_tree: Path, dataset: Path) -> None:
     (dataset / "notes.txt").write_text("mine")
     (dataset / "val-00000.h5").unlink()
@@ -139,7 +157,9 @@ class TestRefuses:
     def test_other_photographs(self, tree: Path, broken: Path) -> None:
         flip_a_bit(tree / "JPEGImages/v_1.jpg")
         before = content_of(broken)
-        with pytest.raises(InputError, match=r"v_1\.jpg is not the file that the dataset was made"):
+        with pytest.raises(
+            InputError, match=r"v_1\.jpg is not the file that the dataset was built"
+        ):
             repair(broken, tree)
         (tree / "JPEGImages/v_1.jpg").unlink()
         with pytest.raises(InputError, match="v_1"):
@@ -155,13 +175,15 @@ class TestRefuses:
         for path in broken.glob("*.json"):
             text = path.read_text().replace('"pillow": "', '"pillow": "0.')
             path.write_text(text)
-        with pytest.raises(InputError, match=r"made with pillow 0\.\d.*\(here .*Install these"):
+        with pytest.raises(InputError, match=r"built with pillow 0\.\d.*\(here .*Install these"):
             repair(broken, pristine_tree)
 
     def test_records_that_no_shard_fits(self, pristine_tree: Path, broken: Path) -> None:
         edit(broken / "index.json", lambda c: c["shards"][-1].update(sha256="0" * 64))
         edit(broken / "val-00000.json", lambda c: c["shard"].update(sha256="0" * 64))
-        with pytest.raises(DatasetError, match="made again, and is not what the dataset's records"):
+        with pytest.raises(
+            DatasetError, match="was rebuilt, but is not the shard that the dataset's records"
+        ):
             repair(broken, pristine_tree)
         assert not (broken / "val-00000.h5").exists()
 
@@ -177,7 +199,7 @@ class TestRefuses:
         pack_dataset(pristine_dataset, tmp_path / "archive", jobs=1)
         with pytest.raises(DatasetError, match="is an archive"):
             repair(tmp_path / "archive", pristine_tree)
-        with pytest.raises(InputError, match="No folder"):
+        with pytest.raises(InputError, match="is not a folder"):
             repair(tmp_path / "missing", pristine_tree)
 
 

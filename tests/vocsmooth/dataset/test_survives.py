@@ -78,7 +78,7 @@ def is_worker(folder: Path, parent: int) -> bool:
 def test_kills_at_random_moments_change_nothing(
     pristine_tree: Path, pristine_dataset: Path, recipe: Recipe, tmp_path: Path
 ) -> None:
-    """Parent, one worker or the whole group killed: every final name is whole, resuming ends it."""
+    """The parent, a worker or all are killed: no file is torn, and a second run completes it."""
     expected = content_of(pristine_dataset)
     rng = random.Random(7)
     victims: Counter[str] = Counter()
@@ -238,7 +238,7 @@ def test_every_sync_and_rename_may_fail(
         check_after_fault(tmp_path / "out", expected, result)
         subprocess.run(command, check=True, timeout=120)
         assert content_of(tmp_path / "out") == expected
-    # Two renames a shard, and more syncs; a killed worker's successor begins to count anew.
+    # Two renames a shard, and more syncs; the successor of a killed worker starts counting again.
     assert k > (3 if "KILL" in fault else 8)
     print(f"\n{k - 1} times {call} {fault}: nothing torn, same bytes after resuming")
 
@@ -246,7 +246,7 @@ def test_every_sync_and_rename_may_fail(
 def check_after_fault(
     out: Path, expected: dict[str, bytes], result: subprocess.CompletedProcess[str]
 ) -> None:
-    """A failed build says so in a line, one that ended is sound, and nothing is ever torn."""
+    """A failed build says so in a line, a finished one is sound, and no file is ever torn."""
     if (out / "index.json").exists():
         assert not [p for p in verify_dataset(out).problems if not p.field.endswith(".tmp")]
         return
@@ -256,7 +256,7 @@ def check_after_fault(
         assert "nothing is half-written" in result.stderr or "process that" in result.stderr
     maps = read_plan(out / "plan.json").maps if (out / "plan.json").exists() else {}
     for name, data in content_of(out).items():
-        # strace counts in every process anew, so the k-th call may have killed worker after
+        # strace counts separately in every process, so the k-th call may have killed worker after
         # worker: then a shard is made without the photographs that seem to be the cause.
         if name.endswith(".h5") and data != expected[name]:
             read_layout(out / name, maps)

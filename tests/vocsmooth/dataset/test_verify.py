@@ -157,7 +157,7 @@ class TestShards:
                 shard="val-00000.h5",
                 image="w_2",
                 field="input",
-                message="of input 1 is not label + texture in 2 values",
+                message="input 1 is not label + texture: 2 of 4185 values differ",
             ),
         )
 
@@ -232,7 +232,7 @@ class TestFiles:
     def test_no_dataset(self, tmp_path: Path) -> None:
         with pytest.raises(InputError, match="holds no dataset"):
             verify_dataset(tmp_path)
-        with pytest.raises(InputError, match="No folder"):
+        with pytest.raises(InputError, match="is not a folder"):
             verify_dataset(tmp_path / "missing")
 
     @pytest.mark.parametrize(
@@ -273,5 +273,5 @@ class TestFiles:
             shard=None,
             image="a_1",
             field="id",
-            message="stands 2 times in the index, in train and val",
+            message="is listed 2 times in the index, in train and val",
         )
