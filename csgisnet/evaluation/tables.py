@@ -28,7 +28,7 @@ _FORMATS = {
 
 
 def format_csv(records: Iterable[Record]) -> str:
-    """Return one line an image and smoother; what is not defined stays empty."""
+    """Return a line for each image and smoother; undefined measures stay empty."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(["image", "smoother", "pixels", *MEASURES])
@@ -58,7 +58,7 @@ def summary_content(summaries: Sequence[Summary], about: Mapping[str, Any]) -> d
 
 
 def format_markdown(summaries: Sequence[Summary]) -> str:
-    """Return the table, best PSNR first, and below it what each column means."""
+    """Return the table, best PSNR first, followed by what each column means."""
     rows = [["smoother", *HEADINGS.values()], ["---", *["---:"] * len(HEADINGS)]]
     rows += [row_of(summary) for summary in by_psnr(summaries)]
     lines = [f"| {' | '.join(row)} |" for row in rows]

@@ -107,5 +107,5 @@ def test_misuse_is_named() -> None:
     samples = make_samples((12, 12))
     with pytest.raises(ValueError, match="untouched input"):
         evaluate({INPUT: shrink}, samples)
-    with pytest.raises(ValueError, match="same shape expected"):
+    with pytest.raises(ValueError, match="of the same shape"):
         evaluate({"crop": lambda x: x[1:]}, samples)
