@@ -14,10 +14,11 @@ import click
 import vocsmooth
 
 from . import convert, options, show
-from .group import CONTEXT, Commands, progress_bar
+from .group import CONTEXT, Bar, Commands, progress_bar
 from .operator_options import OperatorCommand, operator_options
 
 if TYPE_CHECKING:
+    from vocsmooth.dataset.build import BuildSummary, Progress
     from vocsmooth.dataset.verify import Verification
 
 
@@ -109,7 +110,7 @@ def build(
     \b
     Example: vocsmooth build --voc-root VOCdevkit --out voc-smooth --jobs 8
     """
-    from vocsmooth.dataset.build import Progress, build_dataset
+    from vocsmooth.dataset.build import build_dataset
     from vocsmooth.maps.recipe import load_recipe
     from vocsmooth.sources.voc import find_tree
 
@@ -120,17 +121,6 @@ def build(
     tree = find_tree(voc_root)
     click.echo(f"From {tree.describe()}", err=True)
     with progress_bar("photographs") as bar:
-
-        def show(progress: Progress) -> None:
-            bar.update(progress.done, progress.total)
-            if progress.needed_bytes > progress.free_bytes:
-                bar.print(
-                    f"warning: about {progress.needed_bytes / 1e9:.1f} GB are needed, but the disk "
-                    f"of {out} has only {progress.free_bytes / 1e9:.1f} GB left"
-                )
-            for entry in progress.left_out:
-                bar.print(f"{entry.kind}: {entry.reason}")
-
         summary = build_dataset(
             voc_root,
             out,
@@ -142,8 +132,26 @@ def build(
             scheduler=scheduler,
             part=part,
             strict=strict,
-            progress=show,
+            progress=functools.partial(_show_progress, bar, out),
         )
+    _print_summary(out, summary)
+    sys.exit(1 if summary.errors else 0)
+
+
+def _show_progress(bar: Bar, out: Path, progress: Progress) -> None:
+    """Move the bar; print what was left out, and whether the disk is too small."""
+    bar.update(progress.done, progress.total)
+    if progress.needed_bytes > progress.free_bytes:
+        bar.print(
+            f"warning: about {progress.needed_bytes / 1e9:.1f} GB are needed, but the disk "
+            f"of {out} has only {progress.free_bytes / 1e9:.1f} GB left"
+        )
+    for entry in progress.left_out:
+        bar.print(f"{entry.kind}: {entry.reason}")
+
+
+def _print_summary(out: Path, summary: BuildSummary) -> None:
+    """Print what `build` made, and what is missing from it."""
     if summary.complete_before:
         click.echo(f"{out} was already complete.", err=True)
     click.echo(
@@ -153,12 +161,11 @@ def build(
         f"{summary.bytes / 1e6:.1f} MB, {summary.seconds:.1f} s"
     )
     if summary.missing:
-        click.echo(f"{summary.missing} shards of other parts are still missing.", err=True)
+        click.echo(f"Still missing, from other parts: {summary.missing} shards.", err=True)
     if summary.errors:
         click.echo(
             "The unusable photographs are named above and in the shards' JSON files.", err=True
         )
-        sys.exit(1)
 
 
 @main.command()

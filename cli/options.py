@@ -54,8 +54,8 @@ PART = click.option(
 )
 
 
-class Finite(click.FloatRange):
-    """A finite number, optionally limited to a range."""
+class Finite(click.types.FloatParamType):
+    """A number that is neither NaN nor infinite."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the number."""
@@ -63,6 +63,14 @@ class Finite(click.FloatRange):
         if not math.isfinite(number):
             self.fail(f"{value} is not a finite number.", param, ctx)
         return number
+
+
+class FiniteRange(click.FloatRange):
+    """A number in a range that is neither NaN nor infinite."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number."""
+        return super().convert(Finite().convert(value, param, ctx), param, ctx)
 
 
 _FILE_OPTIONS = (
@@ -76,7 +84,7 @@ _FILE_OPTIONS = (
     ),
     click.option(
         "--max-megapixels",
-        type=Finite(min=0, min_open=True),
+        type=FiniteRange(min=0, min_open=True),
         default=200.0,
         help="Refuse larger images, as likely decompression bombs.",
     ),

@@ -105,7 +105,7 @@ def test_parts_make_the_same_dataset(
     words = build_words(pristine_tree, tmp_path / "out", recipe_file)
     first = vocsmooth(*words, "--part", "2/2")
     assert first.exit_code == 0, first.output
-    assert "2 shards of other parts are still missing" in first.stderr
+    assert "Still missing, from other parts: 2 shards" in first.stderr
     last = vocsmooth(*words, "--part", "1/2")
     assert "still missing" not in last.stderr
     assert "7 photographs, 14 samples" in last.stdout
