@@ -14,7 +14,7 @@ from . import options
 from .group import progress_bar
 
 if TYPE_CHECKING:
-    from csgisnet.evaluation.measure import Record, Smoothing
+    from csgisnet.evaluation.measure import Record, SmoothFunction
     from csgisnet.evaluation.samples import Samples
 
 
@@ -95,7 +95,7 @@ def _report(
     out: Path,
     records: Sequence[Record],
     measured: Samples,
-    smoothers: Mapping[str, Smoothing],
+    smoothers: Mapping[str, SmoothFunction],
     about: Mapping[str, Any],
 ) -> None:
     """Write the report on the first smoother, and print the table of all."""
@@ -140,7 +140,7 @@ def _parameter(text: str) -> tuple[str, Any]:
         return name, value
 
 
-def _operator(name: str, params: dict[str, Any]) -> Smoothing:
+def _operator(name: str, params: dict[str, Any]) -> SmoothFunction:
     """Return an operator with its parameters bound."""
     from vocsmooth.operators.table import OPERATORS
 
@@ -150,7 +150,7 @@ def _operator(name: str, params: dict[str, Any]) -> Smoothing:
 
 def _with_tuned(
     chosen: Mapping[str, tuple[str, dict[str, Any]]], tuned: Mapping[str, dict[str, Any]]
-) -> dict[str, Smoothing]:
+) -> dict[str, SmoothFunction]:
     """Return the operators as given, each followed by its tuned version."""
     from vocsmooth.operators.tuning import describe
 
@@ -163,7 +163,7 @@ def _with_tuned(
     return smoothers
 
 
-def _network(checkpoint: Path | None, device: str) -> dict[str, Smoothing]:
+def _network(checkpoint: Path | None, device: str) -> dict[str, SmoothFunction]:
     """Return the network under its name, if one was given."""
     from csgisnet.prediction.smoother import load
 

@@ -22,7 +22,7 @@ from vocsmooth.files import write_atomically
 
 Format: TypeAlias = Literal["onnx", "torchscript"]
 
-Runner: TypeAlias = Callable[[Tensor], Tensor]
+TensorFunction: TypeAlias = Callable[[Tensor], Tensor]
 
 TOLERANCE = 1e-4
 """Largest difference from the network that an exported file may show."""
@@ -42,7 +42,7 @@ class _Kind(NamedTuple):
 
     needs: tuple[str, ...]
     encode: Callable[[nn.Module], bytes]
-    open: Callable[[bytes], Runner]
+    open: Callable[[bytes], TensorFunction]
 
 
 def export_network(network: SmoothingNetwork, path: Path, form: Format) -> float:
@@ -107,7 +107,7 @@ class _AnySize(nn.Module):
         return result.clamp(0, 1)
 
 
-def _largest_difference(network: SmoothingNetwork, runner: Runner) -> float:
+def _largest_difference(network: SmoothingNetwork, function: TensorFunction) -> float:
     """Return the largest difference on images of several sizes, none of them the traced size."""
     generator = torch.Generator().manual_seed(0)
     differences = []
@@ -115,7 +115,7 @@ def _largest_difference(network: SmoothingNetwork, runner: Runner) -> float:
         image = torch.rand(shape, generator=generator)
         with torch.no_grad():
             expected = network(image).result.clamp(0, 1)
-        differences.append((runner(image) - expected).abs().max())
+        differences.append((function(image) - expected).abs().max())
     return float(torch.stack(differences).max())
 
 
@@ -127,9 +127,9 @@ def _to_torchscript(module: nn.Module) -> bytes:
     return buffer.getvalue()
 
 
-def _open_torchscript(data: bytes) -> Runner:
+def _open_torchscript(data: bytes) -> TensorFunction:
     """Return the function in a TorchScript archive."""
-    function: Runner = torch.jit.load(io.BytesIO(data))  # type: ignore[no-untyped-call]
+    function: TensorFunction = torch.jit.load(io.BytesIO(data))  # type: ignore[no-untyped-call]
     return function
 
 
@@ -154,7 +154,7 @@ def _to_onnx(module: nn.Module) -> bytes:
     return data
 
 
-def _open_onnx(data: bytes) -> Runner:
+def _open_onnx(data: bytes) -> TensorFunction:
     """Return the function in an ONNX model, run by ONNX Runtime on the CPU."""
     session = _import("onnxruntime").InferenceSession(data, providers=["CPUExecutionProvider"])
     return lambda image: torch.from_numpy(session.run(None, {"image": image.numpy()})[0])

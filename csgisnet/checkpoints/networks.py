@@ -77,8 +77,8 @@ def load_network(path: Path, channel_order: Literal["rgb", "bgr"] = "rgb") -> Sm
         Safetensors file of `save_network`, or a pickled state dict, either bare or under the key
         "net".
     channel_order : {"rgb", "bgr"}
-        Order of the channels that a pickled network was trained on. With "bgr" the weights of its
-        first and last layers are reversed, so that it takes and returns RGB like any other. The
+        Order of the channels that a pickled network was trained on. With "bgr" the first and
+        last layers are reordered, so that the network takes and returns RGB like any other. The
         authors trained on RGB, and their predecessors on BGR; their test script feeds BGR to both.
 
     Returns

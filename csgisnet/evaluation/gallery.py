@@ -16,7 +16,7 @@ from PIL import Image as PillowImage
 from PIL import ImageDraw
 from scipy import ndimage
 
-from csgisnet.evaluation.measure import INPUT, MEASURES, Record, Smoothing, Summary
+from csgisnet.evaluation.measure import INPUT, MEASURES, Record, SmootherSummary, SmoothFunction
 from csgisnet.evaluation.plots import draw_speed_plot
 from csgisnet.evaluation.samples import Image, Sample, Samples
 from csgisnet.evaluation.tables import HEADINGS, by_psnr, row_of
@@ -70,10 +70,10 @@ def choose_cases(
 
 
 def make_page(
-    summaries: Sequence[Summary],
+    summaries: Sequence[SmootherSummary],
     records: Sequence[Record],
     samples: Samples,
-    smoothers: Mapping[str, Smoothing],
+    smoothers: Mapping[str, SmoothFunction],
     *,
     subject: str,
     title: str,
@@ -112,7 +112,7 @@ def make_page(
     )
 
 
-def _table(summaries: Sequence[Summary]) -> str:
+def _table(summaries: Sequence[SmootherSummary]) -> str:
     """Return the table of means; the definitions below it are collapsed."""
     rows = [_row("th", ["smoother", *HEADINGS.values()])]
     rows += [_row("td", row_of(summary)) for summary in by_psnr(summaries)]

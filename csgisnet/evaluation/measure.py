@@ -17,7 +17,7 @@ from csgisnet.evaluation.metrics import (
 )
 from csgisnet.evaluation.samples import Image, Sample, Samples
 
-Smoothing: TypeAlias = Callable[[Image], Image]
+SmoothFunction: TypeAlias = Callable[[Image], Image]
 """Maps an image (H, W, 3) in [0, 1] to its smoothed self."""
 
 Progress: TypeAlias = Callable[[int, int], None]
@@ -65,7 +65,7 @@ class Record:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Summary:
+class SmootherSummary:
     """One smoother on all images."""
 
     smoother: str
@@ -76,7 +76,7 @@ class Summary:
 
 
 def evaluate(
-    smoothers: Mapping[str, Smoothing], samples: Samples, progress: Progress | None = None
+    smoothers: Mapping[str, SmoothFunction], samples: Samples, progress: Progress | None = None
 ) -> list[Record]:
     """Measure every smoother, and the untouched input, on every sample.
 
@@ -123,7 +123,7 @@ def finite_psnr(result: Image, label: Image) -> float:
     return min(psnr(result, label), _MAX_PSNR)
 
 
-def summarise(records: Sequence[Record]) -> list[Summary]:
+def summarise(records: Sequence[Record]) -> list[SmootherSummary]:
     """Return the means over images, one summary per smoother, in the order of the records."""
     by_smoother: dict[str, list[Record]] = {}
     for record in records:
@@ -131,7 +131,7 @@ def summarise(records: Sequence[Record]) -> list[Summary]:
     return [_summarise_one(name, group) for name, group in by_smoother.items()]
 
 
-def _summarise_one(smoother: str, records: Sequence[Record]) -> Summary:
+def _summarise_one(smoother: str, records: Sequence[Record]) -> SmootherSummary:
     """Average the records of one smoother."""
     means, counts = {}, {}
     for measure in MEASURES:
@@ -141,7 +141,7 @@ def _summarise_one(smoother: str, records: Sequence[Record]) -> Summary:
         means[measure] = sum(defined) / len(defined) if defined else math.nan
     pixels = sum(record.pixels for record in records)
     means["seconds_per_megapixel"] = sum(record.seconds for record in records) / pixels * 1e6
-    return Summary(smoother=smoother, means=means, counts=counts)
+    return SmootherSummary(smoother=smoother, means=means, counts=counts)
 
 
 def _measure(image: str, smoother: str, result: Image, sample: Sample, seconds: float) -> Record:

@@ -83,9 +83,9 @@ def boundary_retention(
 def texture_residual(
     result: NDArray[Any], image: NDArray[Any], boundary: NDArray[Any], margin: int = 2
 ) -> float:
-    """Return the share of the input's gradient left inside regions: 0 is flat, 1 is untouched.
+    """Return the gradient left inside regions, relative to the input's: 0 is flat, 1 untouched.
 
-    Pixels within `margin` of a boundary do not count. NaN if the input has no gradient elsewhere.
+    Pixels within `margin` of a boundary do not count. NaN if the input has no gradient there.
     """
     _check_pair(result, image)
     near = ndimage.binary_dilation(_check_boundary(boundary, result), iterations=margin)

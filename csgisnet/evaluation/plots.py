@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from typing import NamedTuple
 
-from csgisnet.evaluation.measure import INPUT, Summary
+from csgisnet.evaluation.measure import INPUT, SmootherSummary
 
 _WIDTH, _HEIGHT = 760, 460
 
@@ -44,12 +44,12 @@ class _Axis(NamedTuple):
         return self.start + share * (self.end - self.start)
 
 
-def draw_speed_plot(summaries: Sequence[Summary], highlight: str | None = None) -> str:
+def draw_speed_plot(summaries: Sequence[SmootherSummary], highlight: str | None = None) -> str:
     """Return an SVG of mean PSNR against seconds per megapixel (logarithmic).
 
     Parameters
     ----------
-    summaries : sequence of Summary
+    summaries : sequence of SmootherSummary
         The untouched input becomes a dashed line; smoothers without a time or PSNR are left out.
     highlight : str, optional
         The smoother to draw in another colour.
@@ -96,7 +96,7 @@ def _grid(across: _Axis, upward: _Axis, step: float) -> Iterator[str]:
     yield _text(18, middle, "mean PSNR, dB", "middle", turn)
 
 
-def _input_line(summaries: Sequence[Summary], upward: _Axis) -> Iterator[str]:
+def _input_line(summaries: Sequence[SmootherSummary], upward: _Axis) -> Iterator[str]:
     """Yield a dashed line at the PSNR of the untouched input."""
     for summary in summaries:
         if summary.smoother == INPUT and math.isfinite(summary.means["psnr"]):

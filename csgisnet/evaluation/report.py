@@ -13,7 +13,7 @@ import torch
 import csgisnet
 from csgisnet.device import pick_device
 from csgisnet.evaluation.gallery import make_page
-from csgisnet.evaluation.measure import Record, Smoothing, summarise
+from csgisnet.evaluation.measure import Record, SmoothFunction, summarise
 from csgisnet.evaluation.plots import draw_speed_plot
 from csgisnet.evaluation.samples import Samples
 from csgisnet.evaluation.tables import format_csv, format_markdown, summary_content
@@ -26,7 +26,7 @@ def write_report(
     out: Path,
     records: Sequence[Record],
     samples: Samples,
-    smoothers: Mapping[str, Smoothing],
+    smoothers: Mapping[str, SmoothFunction],
     *,
     subject: str,
     about: Mapping[str, Any],

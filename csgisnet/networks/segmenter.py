@@ -52,7 +52,7 @@ class SegmenterConfig:
     head_width: int = 256
     """Channels of the pyramid and of the decoder."""
     output_stride: Literal[8, 16] = 16
-    """Pixels a cell of the deepest map; no weight depends on it."""
+    """Pixels per cell of the deepest feature map; no weight depends on it."""
     num_classes: int = 21
     """Classes, the background among them."""
 

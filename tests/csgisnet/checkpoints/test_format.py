@@ -1,3 +1,5 @@
+"""Files of weights load bit for bit; every damage, foreign file or misfit is one clear error."""
+
 import json
 from pathlib import Path
 from typing import Any

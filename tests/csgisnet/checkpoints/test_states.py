@@ -1,4 +1,4 @@
-"""Training states come back whole or not at all; the newest whole one is found."""
+"""Training states load intact or not at all; the newest intact one is found."""
 
 from pathlib import Path
 from typing import Any
