@@ -1,4 +1,4 @@
-"""`csgisnet evaluate`: the network and every operator, measured on the same images."""
+"""`csgisnet evaluate`: a network and the operators, measured on the same images."""
 
 from __future__ import annotations
 
@@ -14,27 +14,33 @@ from . import options
 from .group import progress_bar
 
 if TYPE_CHECKING:
-    from csgisnet.evaluation.measure import Record, Smoothing
+    from csgisnet.evaluation.measure import Record, SmoothFunction
     from csgisnet.evaluation.samples import Samples
 
 
 @click.command()
-@click.option("--data", type=options.FOLDER, help="Dataset of `vocsmooth build`; or give:")
-@click.option("--images", type=options.FOLDER, help="Folder of images to smooth, and")
+@click.option("--data", type=options.FOLDER, help="Dataset of `vocsmooth build`; or else:")
+@click.option("--images", type=options.FOLDER, help="folder of images to smooth, and")
 @click.option("--labels", type=options.FOLDER, help="folder of their labels, paired by name.")
 @click.option("--split", default="val", help="Split of --data to measure on.")
-@click.option("--samples", type=click.IntRange(min=0), default=0, help="Images to use; 0 for all.")
-@click.option("--checkpoint", type=click.Path(path_type=Path), help="Weights, or a run's folder.")
+@click.option(
+    "--samples", type=click.IntRange(min=0), default=0, help="Number of images to use; 0 for all."
+)
+@click.option(
+    "--checkpoint", type=click.Path(path_type=Path), help="Weights, or the folder of a run."
+)
 @click.option(
     "--operator",
     "operators",
     multiple=True,
-    help="Such as rtv or rtv:lam=0.02,sigma=4; may be repeated; none for none.  [default: all]",
+    help="rtv or rtv:lam=0.02,sigma=4, say; may be repeated. none: no operator.  [default: all]",
 )
 @click.option("--tune-split", help="Other split of --data to tune the operators on.")
 @click.option("--tune-images", type=options.FOLDER, help="Other images to tune the operators on,")
 @click.option("--tune-labels", type=options.FOLDER, help="and their labels.")
-@click.option("--tune-samples", type=click.IntRange(min=1), default=8, help="Images to tune on.")
+@click.option(
+    "--tune-samples", type=click.IntRange(min=1), default=8, help="Number of images to tune on."
+)
 @options.DEVICE
 @click.option("--out", type=options.FOLDER, required=True, help="Folder for the report.")
 def evaluate(
@@ -52,7 +58,7 @@ def evaluate(
     device: str,
     out: Path,
 ) -> None:
-    """Compare a network with the classical operators: tables, a plot, a page of crops.
+    """Compare a network with the classical operators in tables, a plot and a page of crops.
 
     \b
     Example: csgisnet evaluate --data voc-smooth --checkpoint runs/a --tune-split train --out report
@@ -62,7 +68,8 @@ def evaluate(
 
     if tune_split == split:
         raise click.UsageError(
-            "--tune-split must differ from --split: tuned results would flatter."
+            "--tune-split must differ from --split: operators tuned on the very images would look "
+            "too good."
         )
     chosen = _operators(operators)
     measured = _samples(data, split, images, labels, samples, "--data, or --images and --labels")
@@ -88,7 +95,7 @@ def _report(
     out: Path,
     records: Sequence[Record],
     measured: Samples,
-    smoothers: Mapping[str, Smoothing],
+    smoothers: Mapping[str, SmoothFunction],
     about: Mapping[str, Any],
 ) -> None:
     """Write the report on the first smoother, and print the table of all."""
@@ -103,7 +110,7 @@ def _report(
 
 
 def _operators(given: Sequence[str]) -> dict[str, tuple[str, dict[str, Any]]]:
-    """Return operator and parameters by title, as given, or all with their defaults."""
+    """Return operator and parameters by title: those given, or else all with their defaults."""
     import numpy as np
 
     from vocsmooth.operators.table import OPERATORS, smooth
@@ -123,17 +130,17 @@ def _operators(given: Sequence[str]) -> dict[str, tuple[str, dict[str, Any]]]:
 
 
 def _parameter(text: str) -> tuple[str, Any]:
-    """Split "lam=0.02"; numbers become numbers, anything else stays text."""
+    """Split "lam=0.02"; a number becomes a number, anything else stays text."""
     name, equals, value = text.partition("=")
     if not equals:
-        raise click.UsageError(f"--operator: {text!r} should be NAME=VALUE.")
+        raise click.UsageError(f"--operator: {text!r} is not of the form NAME=VALUE.")
     try:
         return name, json.loads(value)
     except json.JSONDecodeError:
         return name, value
 
 
-def _operator(name: str, params: dict[str, Any]) -> Smoothing:
+def _operator(name: str, params: dict[str, Any]) -> SmoothFunction:
     """Return an operator with its parameters bound."""
     from vocsmooth.operators.table import OPERATORS
 
@@ -143,8 +150,8 @@ def _operator(name: str, params: dict[str, Any]) -> Smoothing:
 
 def _with_tuned(
     chosen: Mapping[str, tuple[str, dict[str, Any]]], tuned: Mapping[str, dict[str, Any]]
-) -> dict[str, Smoothing]:
-    """Return the operators as given, each followed by its tuned self."""
+) -> dict[str, SmoothFunction]:
+    """Return the operators as given, each followed by its tuned version."""
     from vocsmooth.settings import describe_operator
 
     smoothers = {}
@@ -156,7 +163,7 @@ def _with_tuned(
     return smoothers
 
 
-def _network(checkpoint: Path | None, device: str) -> dict[str, Smoothing]:
+def _network(checkpoint: Path | None, device: str) -> dict[str, SmoothFunction]:
     """Return the network under its name, if one was given."""
     from csgisnet.prediction.smoother import load
 
@@ -171,7 +178,7 @@ def _samples(
     count: int,
     choice: str,
 ) -> Samples:
-    """Return samples of a dataset, or of two folders; `choice` names the options to give."""
+    """Return samples of a dataset or of two folders; `choice` names the options for the error."""
     from csgisnet.evaluation.samples import samples_of, samples_of_pairs
     from vocsmooth.images.finding import pair_by_name
     from vocsmooth.images.reading import read_rgb
@@ -188,7 +195,7 @@ def _samples(
 def _held_out(
     data: Path | None, split: str | None, images: Path | None, labels: Path | None, count: int
 ) -> Samples | None:
-    """Return the samples to tune on, None if no option asks for that."""
+    """Return the samples to tune on; None if no option asks for tuning."""
     if not (split or images or labels):
         return None
     choice = "--tune-split with --data, or --tune-images and --tune-labels"

@@ -1,4 +1,4 @@
-"""What both commands share: errors as one line, and a progress bar on stderr."""
+"""What both commands share: errors printed as one line, and a progress bar on stderr."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "show_default": True}
 
 
 class Commands(click.Group):
-    """A group that reports the project's own errors and the system's as one line, exit code 1."""
+    """A group that prints the project's and the system's errors as one line, with exit code 1."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the chosen command."""
@@ -40,17 +40,19 @@ class Commands(click.Group):
                 "and what is missing."
             ) from error
         except OSError as error:
-            if error.errno == errno.EPIPE:  # the reader of our output went away: click's business
+            if error.errno == errno.EPIPE:  # the reader of our output is gone, which click handles
                 raise
             raise click.ClickException(_sentence(error)) from error
 
 
 def _hush_decoders() -> None:
-    """Keep what OpenCV and Pillow print about damaged files off stderr: our error says it.
+    """Silence OpenCV and Pillow about damaged files, which our own errors report.
 
-    By way of the environment, so that worker processes do the same; what the user has set stays.
+    This goes through the environment, which worker processes inherit; what the user has set stays.
     """
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # read when OpenCV is imported: not yet
+    os.environ.setdefault(
+        "OPENCV_LOG_LEVEL", "SILENT"
+    )  # OpenCV reads it when it is imported, which is later
     hushed = [f"PIL.{name}" for name in ("TiffImagePlugin", "PngImagePlugin", "Image")]
     os.environ.setdefault("PYTHONWARNINGS", ",".join(f"ignore:::{name}" for name in hushed))
     if not sys.warnoptions:

@@ -30,7 +30,7 @@ _LAZY = ("Smoother", "load")
 
 
 def __getattr__(name: str) -> Any:
-    """Import what smooths when it is first asked for (PEP 562)."""
+    """Import a name when it is first used (PEP 562)."""
     if name not in _LAZY:
         raise AttributeError(f"module 'csgisnet' has no attribute {name!r}")
     value = getattr(import_module("csgisnet.prediction.smoother"), name)
@@ -39,5 +39,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """List the lazy names too."""
+    """List the lazy names as well."""
     return sorted(set(globals()) | set(__all__))

@@ -24,7 +24,7 @@ from vocsmooth import settings
 def save_network(
     path: Path, network: SmoothingNetwork, metadata: Mapping[str, Any] | None = None
 ) -> None:
-    """Write a network's weights and configuration, with what else `metadata` (JSON) records."""
+    """Write a network's weights and configuration, and `metadata` (JSON values) beside them."""
     weights = Weights(
         kind="network",
         config=settings.to_dict(network.config),
@@ -35,7 +35,7 @@ def save_network(
 
 
 def publish_network(source: Path, path: Path, *, description: str, half: bool = False) -> None:
-    """Write a network to share: its weights, what training recorded, and a description.
+    """Write a network for others to use: its weights, what training recorded, a description.
 
     Parameters
     ----------
@@ -44,9 +44,10 @@ def publish_network(source: Path, path: Path, *, description: str, half: bool = 
     path : Path
         Safetensors file to write.
     description : str
-        What it was trained on and is good for; `csgisnet models` shows it.
+        What the network was trained on and is good for; `csgisnet models` shows it.
     half : bool
-        Round convolution weights to bfloat16: half the size, for a relative error of 1/256 each.
+        Whether to round convolution weights to bfloat16: half the size, at a relative error of at
+        most 1/256 each.
 
     Raises
     ------
@@ -73,11 +74,12 @@ def load_network(path: Path, channel_order: Literal["rgb", "bgr"] = "rgb") -> Sm
     Parameters
     ----------
     path : Path
-        Safetensors file of `save_network`, or a pickled state dict, bare or under the key "net".
+        Safetensors file of `save_network`, or a pickled state dict, either bare or under the key
+        "net".
     channel_order : {"rgb", "bgr"}
-        Channels that a pickled network was trained on: "bgr" turns its first and last layers
-        round, so that the network takes and gives RGB like any other. The authors' training reads
-        RGB, and their predecessor's BGR; their test script feeds BGR to both.
+        Order of the channels that a pickled network was trained on. With "bgr" the first and
+        last layers are reordered, so that the network takes and returns RGB like any other. The
+        authors trained on RGB, and their predecessors on BGR; their test script feeds BGR to both.
 
     Returns
     -------
@@ -87,7 +89,7 @@ def load_network(path: Path, channel_order: Literal["rgb", "bgr"] = "rgb") -> Sm
     Raises
     ------
     CheckpointError
-        The file is missing, damaged, or of something else.
+        The file is missing, damaged, or not a smoothing network.
     """
     if is_safetensors(path):
         weights = load_weights(path, "network")

@@ -47,12 +47,12 @@ def config_of(tensors: Mapping[str, Any], path: Path) -> NetworkConfig:
 
 def reverse_channels(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Reverse the image channels of every layer that reads or writes an image."""
-    turned = dict(tensors)
+    swapped = dict(tensors)
     for last in ("interpreter2", "refine"):
         number = max(int(name.split(".")[1]) for name in tensors if name.startswith(f"{last}."))
         for kind in ("weight", "bias"):
-            turned[f"{last}.{number}.{kind}"] = tensors[f"{last}.{number}.{kind}"].flip(0)
-    turned["descriptor.conv_in.weight"] = tensors["descriptor.conv_in.weight"].flip(1)
+            swapped[f"{last}.{number}.{kind}"] = tensors[f"{last}.{number}.{kind}"].flip(0)
+    swapped["descriptor.conv_in.weight"] = tensors["descriptor.conv_in.weight"].flip(1)
     features, coarse = tensors["refine.0.weight"].tensor_split([-3], dim=1)
-    turned["refine.0.weight"] = torch.cat([features, coarse.flip(1)], dim=1)
-    return turned
+    swapped["refine.0.weight"] = torch.cat([features, coarse.flip(1)], dim=1)
+    return swapped

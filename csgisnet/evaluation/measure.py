@@ -1,4 +1,4 @@
-"""Evaluation: smoothers of any kind measured on the same images, beside the untouched input."""
+"""Measure smoothers of any kind on the same images, beside the untouched input."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from csgisnet.evaluation.metrics import (
 )
 from csgisnet.evaluation.samples import Image, Sample, Samples
 
-Smoothing: TypeAlias = Callable[[Image], Image]
-"""Takes and gives (H, W, 3) in [0, 1]."""
+SmoothFunction: TypeAlias = Callable[[Image], Image]
+"""Maps an image (H, W, 3) in [0, 1] to its smoothed self."""
 
 Progress: TypeAlias = Callable[[int, int], None]
-"""Called with the number of images done and of all."""
+"""Called with the number of images done, and of all images."""
 
 INPUT = "input"
 """Name of the untouched input among the smoothers."""
@@ -47,7 +47,7 @@ _MAX_PSNR = 100.0
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Record:
-    """One smoother on one image; a measure that is not defined there is NaN."""
+    """One smoother on one image; measures that are undefined for that image are NaN."""
 
     image: str
     smoother: str
@@ -60,25 +60,25 @@ class Record:
 
     @property
     def seconds_per_megapixel(self) -> float:
-        """Time for a million pixels at this image's speed."""
+        """Seconds that a million pixels would take at this image's speed."""
         return self.seconds / self.pixels * 1e6
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Summary:
+class SmootherSummary:
     """One smoother on all images."""
 
     smoother: str
     means: dict[str, float]
-    """By measure, over the images on which it is defined; NaN if there are none."""
+    """Mean of each measure over the images on which it is defined; NaN if there are none."""
     counts: dict[str, int]
-    """Number of those images by measure."""
+    """Number of those images for each measure."""
 
 
 def evaluate(
-    smoothers: Mapping[str, Smoothing], samples: Samples, progress: Progress | None = None
+    smoothers: Mapping[str, SmoothFunction], samples: Samples, progress: Progress | None = None
 ) -> list[Record]:
-    """Measure every smoother, and the input as it is, on every sample.
+    """Measure every smoother, and the untouched input, on every sample.
 
     Parameters
     ----------
@@ -87,20 +87,20 @@ def evaluate(
     samples : Samples
         At least one.
     progress : callable, optional
-        Told after each image.
+        Called after each image.
 
     Returns
     -------
     list of Record
-        Image by image; on each the input first, then the smoothers in their order.
+        Image by image; for each one the input first, then the smoothers in their order.
 
     Raises
     ------
     ValueError
-        A smoother is called `INPUT`, or returns another shape.
+        A smoother is named `INPUT`, or returns an image of another shape.
     """
     if INPUT in smoothers:
-        raise ValueError(f"the name {INPUT!r} is that of the untouched input.")
+        raise ValueError(f"the name {INPUT!r} is reserved for the untouched input.")
     first = samples.read(0)
     for smoother in smoothers.values():
         smoother(first.image)
@@ -123,15 +123,15 @@ def finite_psnr(result: Image, label: Image) -> float:
     return min(psnr(result, label), _MAX_PSNR)
 
 
-def summarise(records: Sequence[Record]) -> list[Summary]:
-    """Return means over images, a summary a smoother, in the order of the records."""
+def summarise(records: Sequence[Record]) -> list[SmootherSummary]:
+    """Return the means over images, one summary per smoother, in the order of the records."""
     by_smoother: dict[str, list[Record]] = {}
     for record in records:
         by_smoother.setdefault(record.smoother, []).append(record)
     return [_summarise_one(name, group) for name, group in by_smoother.items()]
 
 
-def _summarise_one(smoother: str, records: Sequence[Record]) -> Summary:
+def _summarise_one(smoother: str, records: Sequence[Record]) -> SmootherSummary:
     """Average the records of one smoother."""
     means, counts = {}, {}
     for measure in MEASURES:
@@ -141,7 +141,7 @@ def _summarise_one(smoother: str, records: Sequence[Record]) -> Summary:
         means[measure] = sum(defined) / len(defined) if defined else math.nan
     pixels = sum(record.pixels for record in records)
     means["seconds_per_megapixel"] = sum(record.seconds for record in records) / pixels * 1e6
-    return Summary(smoother=smoother, means=means, counts=counts)
+    return SmootherSummary(smoother=smoother, means=means, counts=counts)
 
 
 def _measure(image: str, smoother: str, result: Image, sample: Sample, seconds: float) -> Record:

@@ -1,4 +1,4 @@
-"""Measures of a smoothed image against a label, an input and a map of its boundaries.
+"""Measures that compare a smoothed image with a label, an input and a map of boundaries.
 
 Images are (H, W) or (H, W, C): float32 or float64 in [0, 1], or uint8 or uint16 over their own
 range. Anything else is an error, never a silent wrong number. Boundary maps are (H, W), true or 1
@@ -27,7 +27,7 @@ SMALLEST_SIDE = 11
 
 
 def psnr(image: NDArray[Any], label: NDArray[Any]) -> float:
-    """Peak signal-to-noise ratio in dB over all pixels and channels; infinite for equal images.
+    """Return the peak signal-to-noise ratio in dB over all values; infinite for equal images.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def psnr(image: NDArray[Any], label: NDArray[Any]) -> float:
 
 
 def ssim(image: NDArray[Any], label: NDArray[Any]) -> float:
-    """Structural similarity as published [1]_: the mean over channels and windows inside the image.
+    """Return the structural similarity [1]_: the mean over channels and windows inside the image.
 
     Gaussian window of 11 pixels with sigma 1.5, K1 0.01, K2 0.03, population covariances: the
     settings that scikit-image names to match the reference implementation.
@@ -95,11 +95,11 @@ def ssim(image: NDArray[Any], label: NDArray[Any]) -> float:
 def boundary_retention(
     result: NDArray[Any], reference: NDArray[Any], boundary: NDArray[Any]
 ) -> float:
-    """Share of the reference's gradient on boundaries that the result keeps, from 0 to 1.
+    """Return the share of the reference's gradient on boundaries that the result keeps, 0 to 1.
 
-    The sum over boundary pixels of the smaller of both gradient magnitudes, over the sum of the
-    reference's: sharpening earns nothing. The reference is the label, or else the input. NaN where
-    the reference has no gradient on a boundary.
+    That is the smaller of the two gradient magnitudes, summed over boundary pixels, divided by the
+    sum of the reference's, so sharpening earns nothing. The reference is the label, or the input if
+    there is none. NaN if the reference has no gradient on any boundary.
     """
     result, reference = _measurable_pair(result, reference)
     on = _check_boundary(boundary, result)
@@ -110,9 +110,9 @@ def boundary_retention(
 def texture_residual(
     result: NDArray[Any], image: NDArray[Any], boundary: NDArray[Any], margin: int = 2
 ) -> float:
-    """Gradient left inside regions, relative to the unsmoothed image's: 0 is flat, 1 is untouched.
+    """Return the gradient left inside regions, relative to the input's: 0 is flat, 1 untouched.
 
-    Pixels within `margin` of a boundary do not count. NaN where the image has no gradient inside.
+    Pixels within `margin` of a boundary do not count. NaN if the input has no gradient there.
     """
     result, image = _measurable_pair(result, image)
     near = ndimage.binary_dilation(_check_boundary(boundary, result), iterations=margin)
@@ -121,7 +121,7 @@ def texture_residual(
 
 
 def mask_boundary(mask: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return where a class mask (H, W) changes from a pixel to its right or lower neighbour.
+    """Return where a class mask (H, W) changes between a pixel and its right or lower neighbour.
 
     Both pixels are marked. Changes to and from void (255) count too: VOC draws its void seams
     around objects.
@@ -153,9 +153,9 @@ def _gradient_magnitude(image: NDArray[np.float64]) -> NDArray[np.float64]:
     return magnitude
 
 
-def _share(part: float, whole: float) -> float:
-    """Return part / whole, NaN where there is nothing to share."""
-    return float(part / whole) if whole > 0 else math.nan
+def _share(kept: float, total: float) -> float:
+    """Return kept / total, or NaN if the total is 0."""
+    return float(kept / total) if total > 0 else math.nan
 
 
 def _measurable(image: NDArray[Any], name: str) -> NDArray[np.float64]:

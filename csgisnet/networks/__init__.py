@@ -1,4 +1,4 @@
-"""Networks: modules that map tensors to tensors, and read or write no file.
+"""Networks: modules that map tensors to tensors, and never touch a file.
 
 Read `smoothing` first, the network that the project is about; `folding` makes it faster once it is
 trained; `segmenter` and `features` are the teachers' networks, which only training needs.

@@ -1,6 +1,6 @@
-"""Hundreds of damaged files in one run: none stops it, each is named, every good one is written.
+"""Hundreds of damaged files in one run: each is named, none stops it, all good ones are written.
 
-Both commands run as processes of their own, so that a decoder that crashes fails the test.
+Both commands run as processes of their own, so that a crash of a decoder fails the test.
 """
 
 from __future__ import annotations

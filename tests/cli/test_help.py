@@ -1,4 +1,4 @@
-"""Every command that `--help` or the README shows: what it names is there."""
+"""Every command that `--help` or the README shows exists, with the options and files it names."""
 
 import itertools
 import re

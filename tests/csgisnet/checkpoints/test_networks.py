@@ -1,4 +1,4 @@
-"""Networks come back bit for bit from a file, smaller ones nearly; other files are refused."""
+"""Networks load bit for bit, those in half precision nearly so; other files are refused."""
 
 from pathlib import Path
 

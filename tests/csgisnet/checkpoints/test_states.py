@@ -1,4 +1,4 @@
-"""Training states come back whole or not at all; the newest whole one is found."""
+"""Training states load intact or not at all; the newest intact one is found."""
 
 from pathlib import Path
 from typing import Any
@@ -49,11 +49,11 @@ def test_every_damage_to_a_state_is_reported(tmp_path: Path) -> None:
         damaged[position] ^= 1 << generator.integers(8)
         path.write_bytes(damaged)
         with pytest.raises(
-            CheckpointError, match=r"is damaged|no training state|of another version"
+            CheckpointError, match=r"is damaged|not a training state|of another version"
         ):
             load_state(path)
         path.write_bytes(whole[:position])
-        with pytest.raises(CheckpointError, match=r"is damaged|no training state"):
+        with pytest.raises(CheckpointError, match=r"is damaged|not a training state"):
             load_state(path)
 
 
@@ -72,12 +72,12 @@ def test_state_that_would_not_load_is_not_saved(tmp_path: Path) -> None:
 
 
 def test_missing_state_is_named(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"No checkpoint .*absent"):
+    with pytest.raises(CheckpointError, match=r"no checkpoint .*absent"):
         load_state(tmp_path / "absent")
     with pytest.raises(CheckpointError, match="cannot be read"):
         load_state(tmp_path)
     save_network(tmp_path / "n", SmoothingNetwork(TINY))
-    with pytest.raises(CheckpointError, match="weights alone cannot be resumed"):
+    with pytest.raises(CheckpointError, match="cannot resume from weights alone"):
         load_state(tmp_path / "n")
 
 
@@ -123,5 +123,7 @@ def test_damaged_state_is_passed_over_aloud(tmp_path: Path) -> None:
 def test_no_state_and_no_whole_state_differ(tmp_path: Path) -> None:
     assert load_latest(tmp_path) is None
     save_latest(tmp_path, 1, {"step": 1}).write_bytes(b"")
-    with pytest.raises(CheckpointError, match=r"No state in .* can be resumed from.*no training"):
+    with pytest.raises(
+        CheckpointError, match=r"None of the states in .* can be resumed from.*not a training"
+    ):
         load_latest(tmp_path)

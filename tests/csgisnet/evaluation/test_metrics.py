@@ -1,3 +1,5 @@
+"""The measures: known values, limits, and one error for each misuse."""
+
 import math
 from typing import Any
 
