@@ -1,0 +1,122 @@
+"""The documents: links lead somewhere, named definitions exist, snippets run, YAML parses."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vocsmooth.dataset.build import build_dataset
+from vocsmooth.maps.recipe import Labels, Operator, Recipe
+
+ROOT = Path(__file__).resolve().parents[1]
+
+DOCUMENTS = [
+    ROOT / name
+    for name in (
+        "README.md",
+        "CHANGELOG.md",
+        "SECURITY.md",
+        ".github/CONTRIBUTING.md",
+        "docs/architecture.md",
+        "csgisnet/models/README.md",
+    )
+]
+
+YAML = sorted([*ROOT.glob(".github/**/*.yml"), ROOT / ".pre-commit-config.yaml"])
+
+LINK = re.compile(r"\[([^]]*)\]\(([^)\s]+)\)")
+
+
+def links() -> list[Any]:
+    """Every link of every document that is not a web address."""
+    return [
+        pytest.param(path, words, target, id=f"{path.name}: {words} -> {target}")
+        for path in DOCUMENTS
+        for words, target in LINK.findall(
+            re.sub(r"```.*?```", "", path.read_text(), flags=re.DOTALL)
+        )
+        if "://" not in target
+    ]
+
+
+@pytest.mark.parametrize(("path", "words", "target"), links())
+def test_links_lead_to_files_and_headings(path: Path, words: str, target: str) -> None:
+    name, _, heading = target.partition("#")
+    file = path.parent / name if name else path
+    assert file.exists()
+    if heading:
+        headings = re.findall(r"^#+ (.+)$", file.read_text(), re.MULTILINE)
+        assert heading in [re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in headings]
+    if file.suffix in (".py", ".toml"):
+        content = file.read_text(encoding="utf-8")
+        for word in re.findall(r"`(\w+)`", words):
+            assert re.search(rf"\b{word}\b", content), f"{target} does not define {word}"
+
+
+@pytest.mark.parametrize("path", [p for p in DOCUMENTS if p.name == "architecture.md"])
+def test_functions_named_behind_a_file_are_in_it(path: Path) -> None:
+    steps = re.findall(r"^\d\. (.*?)(?=^\d\. |^#|\Z)", path.read_text(), re.MULTILINE | re.DOTALL)
+    assert len(steps) > 15
+    for step in steps:
+        found = [*LINK.finditer(step)]
+        ends = [*(link.start() for link in found[1:]), len(step)]
+        for link, end in zip(found, ends, strict=True):
+            file = path.parent / link.group(2)
+            if file.suffix == ".py":
+                for word in re.findall(r"`([A-Za-z_]\w+)`", step[link.end() : end]):
+                    assert re.search(rf"\b{word}\b", file.read_text()), f"{file.name}: no {word}"
+
+
+def test_the_readme_s_snippets_run(
+    pristine_tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = Recipe(labels=Labels(fixed=Operator(operator="guided")))
+    build_dataset(pristine_tree, tmp_path / "voc-smooth", recipe, jobs=1)
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "README.md").read_text()
+    snippets = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert len(snippets) == 3
+    for snippet in snippets:
+        names: dict[str, Any] = {}
+        exec(compile(snippet, "README.md", "exec"), names)
+        for name in ("same", "learnt", "portrait", "label"):
+            assert np.isfinite(names.get(name, 0)).all()
+
+
+def test_the_glossary_is_complete() -> None:
+    text = (ROOT / "README.md").read_text()
+    rows = text.partition("### Glossary")[2].partition("###")[0]
+    words = re.findall(r"^\| (\w+) \|", rows, re.MULTILINE)[1:]
+    assert words[:7] == ["photograph", "mask", "label", "texture", "input", "negative", "edge"]
+    assert words[7:] == ["map", "sample", "shard", "part", "plan", "sidecar", "index"]
+
+
+@pytest.mark.parametrize("path", [*YAML, ROOT / "CITATION.cff"], ids=lambda path: path.name)
+def test_yaml_parses(path: Path) -> None:
+    yaml: Any = pytest.importorskip("yaml")
+    assert isinstance(yaml.safe_load(path.read_text(encoding="utf-8")), dict)
+
+
+def test_the_workflow_tests_every_python_that_the_package_supports() -> None:
+    yaml: Any = pytest.importorskip("yaml")
+    workflow = yaml.safe_load((ROOT / ".github/workflows/test.yml").read_text(encoding="utf-8"))
+    versions = workflow["jobs"]["test"]["strategy"]["matrix"]["python"]
+    minors = [int(version.split(".")[1]) for version in versions]
+    assert all(after - before == 1 for before, after in pairwise(minors))
+    bounds = f">=3.{minors[0]},<3.{minors[-1] + 1}"
+    assert f'requires-python = "{bounds}"' in (ROOT / "pyproject.toml").read_text()
+
+
+def test_the_citation_names_version_and_licence() -> None:
+    yaml: Any = pytest.importorskip("yaml")
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    project = (ROOT / "pyproject.toml").read_text()
+    assert citation["cff-version"] == "1.2.0"
+    assert f'version = "{citation["version"]}"' in project
+    assert f'license = "{citation["license"]}"' in project
+    assert citation["references"][0]["year"] == 2022
