@@ -18,9 +18,9 @@ from .group import progress_bar
 def info(folder: Path | None, as_json: bool) -> None:
     """Print the contents and the recipe of the dataset in FOLDER, or else what is installed.
 
-    The recipe is printed as TOML, which `vocsmooth build --manifest` accepts. What is installed is what a bug
-    report needs: versions, kernels, processor, accelerators. Exits with 1 if a package is missing
-    or cannot be imported.
+    The recipe is printed as TOML, which `vocsmooth build --manifest` accepts. What is installed is
+    what a bug report needs: versions, kernels, processor, accelerators. Exits with 1 if a package
+    is missing or cannot be imported.
 
     \b
     Example: vocsmooth info voc-smooth

@@ -1,4 +1,4 @@
-"""SSIM over several scales as a training loss; `csgisnet.metrics.ssim` is the measure for reports.
+"""SSIM over several scales as a training loss; `csgisnet.evaluation.metrics.ssim` is the measure for reports.
 
 References
 ----------

@@ -25,9 +25,9 @@ def load_teachers(losses: LossConfig, segmenter: Path | None, features: Path | N
     losses : LossConfig
         The weights.
     segmenter : Path or None
-        File for `csgisnet.segmenter.load_segmenter`.
+        File for `csgisnet.checkpoints.segmenters.load_segmenter`.
     features : Path or None
-        File for `csgisnet.features.load_features`.
+        File for `csgisnet.checkpoints.segmenters.load_features`.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Everything that decides a training run, from one TOML file; each part lies beside its owner."""
+"""Every setting of a training run, from one TOML file; each section is defined beside its owner."""
 
 from __future__ import annotations
 
@@ -16,6 +16,17 @@ from csgisnet.training.data import DataConfig
 from csgisnet.training.optimise import OptimizerConfig, ScheduleConfig
 from vocsmooth import settings
 from vocsmooth.errors import InputError
+
+_COUNTS = (
+    "steps",
+    "accumulate",
+    "log_every",
+    "validate_every",
+    "checkpoint_every",
+    "keep_states",
+    "keep_best",
+)
+"""Settings of a run that must be at least 1."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,10 +55,11 @@ class RunConfig:
     """Best networks kept."""
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value, least = getattr(self, field.name), int(field.name != "validate_samples")
-            if isinstance(value, int) and not isinstance(value, bool) and value < least:
-                raise ValueError(f"{field.name} must be at least {least}, got {value}.")
+        if self.validate_samples < 0:
+            raise ValueError(f"validate_samples must be at least 0, got {self.validate_samples}.")
+        for name in _COUNTS:
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""What a run says while it goes: lines, a JSON Lines file, and TensorBoard."""
+"""The log of a run: lines for people, a JSON Lines file, and TensorBoard."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def to_stderr(line: str) -> None:
 
 
 class RunLog:
-    """Records of one run; those after `step`, which a resumed run makes again, are dropped.
+    """The log of one run; records after `step` are dropped, since a resumed run repeats them.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The folder of a run: what is in it, when it may be used, and which settings it belongs to."""
+"""The folder of a run: what a new run begins with, and what a resumed one began with."""
 
 from __future__ import annotations
 
@@ -9,15 +9,22 @@ from typing import Any
 
 from csgisnet.checkpoints.networks import load_network, save_network
 from csgisnet.errors import ConfigError
-from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
+from csgisnet.networks.smoothing import SmoothingNetwork
 from csgisnet.training.config import Config, load_config
 from vocsmooth import settings
 from vocsmooth.errors import InputError
-from vocsmooth.files import is_temporary, remove_leftovers, sha256_file, write_json
+from vocsmooth.files import (
+    is_temporary,
+    refuse_other_files,
+    remove_leftovers,
+    sha256_file,
+    write_json,
+)
+from vocsmooth.shards import Dataset, open_dataset
 from vocsmooth.shards.index import INDEX_NAME
 
 RUN_FILE = "run.json"
-"""What a run belongs to."""
+"""File that records the settings, the dataset and the teachers of a run."""
 
 _INITIAL_FILE = "initial.safetensors"
 """The weights that the run began with, unless they were random."""
@@ -35,144 +42,158 @@ class Sources:
     """Weights of the feature extractor."""
 
     def given(self) -> dict[str, Path]:
-        """Return those that there are, by name."""
+        """Return those that are given, by name."""
         return {name: path for name, path in vars(self).items() if path is not None}
 
 
-def settle_sources(folder: Path, given: Sources, *, resume: bool) -> Sources:
-    """Return what a run learns from: as given, and to resume one, what else it began with.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Start:
+    """Everything that a run begins with, checked; nothing has been written."""
 
-    Raises
-    ------
-    InputError
-        `resume` is on and there is no run in `folder`.
-    ConfigError
-        One of them is not the one that the run began with.
-    """
-    if not resume:
-        return given
-    path = folder / RUN_FILE
-    record = _read_record(path).get("sources", {})  # of runs that did not note it, nothing is known
-    try:
-        recorded = {name: (Path(one["path"]), str(one["sha256"])) for name, one in record.items()}
-        settled = Sources(**{name: known[0] for name, known in recorded.items()} | given.given())
-    except (AttributeError, KeyError, TypeError) as error:
-        raise _no_record(path, error) from None
-    for name, now in settled.given().items() if recorded else ():
-        before, digest = recorded.get(name, (None, None))
-        if _identify(now) not in (digest, None):
-            raise ConfigError(
-                f"The run in {folder} began with {before or 'none'} as its {name}, and {now} is "
-                f"another. Leave out --{name} or give the same, or begin a new run."
-            )
-    return settled
+    config: Config
+    """All settings."""
+    sources: Sources
+    """What it learns from."""
+    dataset: Dataset
+    """The dataset among them, opened."""
+    initial: SmoothingNetwork | None
+    """Network with the first weights, None for random ones."""
+
+    @property
+    def digest(self) -> str:
+        """Digest of the dataset's recipe, which tells datasets apart."""
+        return settings.digest(self.dataset.recipe)
 
 
-def settle_config(
-    folder: Path,
-    config: Config | None,
-    *,
-    dataset: str,
-    resume: bool,
-    network: NetworkConfig | None = None,
-) -> Config:
-    """Check that a run may begin in `folder` or be taken up there; return its settings.
+def new_run(
+    folder: Path, sources: Sources, config: Config | None, initial: SmoothingNetwork | None
+) -> Start:
+    """Check that a new run may begin in `folder`, and return what it begins with.
 
     Parameters
     ----------
     folder : Path
-        Of the run; nothing is written.
+        Of the run; new or empty.
+    sources : Sources
+        What to learn from.
     config : Config or None
-        Settings; None takes those of the run to resume, or else "compact".
-    dataset : str
-        Digest of the dataset's recipe.
-    resume : bool
-        Take up the run in `folder`.
-    network : NetworkConfig, optional
-        Size of the network that the run begins with, in place of the one in `config`.
+        All settings; None takes "compact".
+    initial : SmoothingNetwork or None
+        Network to begin with; its size takes the place of the one in `config`.
 
     Raises
     ------
     InputError
-        The folder holds a run and `resume` is off, or it is on and there is none.
+        The folder holds something already.
     ConfigError
-        The settings or the dataset are not those that the run began with.
+        No dataset is given.
     """
-    if network is not None and not (resume and config is None):
-        config = dataclasses.replace(config or load_config("compact"), network=network)
-    if resume:
-        return _resumed(folder / RUN_FILE, config, dataset)
-    if folder.is_dir() and not all(_is_begun(path) for path in folder.iterdir()):
-        raise InputError(
-            f"{folder} is not empty. Give a new folder for the run, or --resume to go on with the "
-            "run in it."
-        )
-    return config or load_config("compact")
+    dataset = _opened(sources)
+    refuse_other_files(
+        folder,
+        _is_begun,
+        "give a new folder for the run, or --resume to continue the run in it",
+    )
+    config = config or load_config("compact")
+    if initial is not None:
+        config = dataclasses.replace(config, network=initial.config)
+    return Start(config=config, sources=sources, dataset=dataset, initial=initial)
 
 
-def settle_initial(
-    folder: Path, initial: SmoothingNetwork | None, *, resume: bool
-) -> SmoothingNetwork | None:
-    """Return the network that a run begins with, None for random weights.
+def resumed_run(
+    folder: Path, sources: Sources, config: Config | None, initial: SmoothingNetwork | None
+) -> Start:
+    """Return what the run in `folder` began with, checked against what is given now.
 
     Parameters
     ----------
     folder : Path
         Of the run.
+    sources : Sources
+        What is given again; the rest is taken from the run.
+    config : Config or None
+        Settings, if given again.
     initial : SmoothingNetwork or None
-        What a new run shall begin with.
-    resume : bool
-        Take up the run in `folder`, and what that began with.
+        Must be None: a run to resume has its own weights.
 
     Raises
     ------
     InputError
-        A network is given for a run to resume.
+        There is no run in `folder`, or `initial` is given.
+    ConfigError
+        The settings, the dataset or a teacher are not those that the run began with.
     CheckpointError
-        The one in `folder` is damaged.
+        The network that the run began with is damaged.
     """
-    if not resume:
-        return initial
+    path = folder / RUN_FILE
+    record = _read_record(path)
     if initial is not None:
         raise InputError(
-            f"The run in {folder} goes on from its own weights. Leave out --init, or begin a new "
+            f"The run in {folder} continues from its own weights. Leave out --init, or begin a new "
             "run with it."
         )
-    path = folder / _INITIAL_FILE
-    return load_network(path) if path.exists() else None
+    sources = _recorded_sources(path, record, sources)
+    dataset = _opened(sources)
+    first = folder / _INITIAL_FILE
+    initial = load_network(first) if first.exists() else None
+    if config is not None and initial is not None:
+        config = dataclasses.replace(config, network=initial.config)
+    began = _recorded_config(path, record, config, settings.digest(dataset.recipe))
+    return Start(config=began, sources=sources, dataset=dataset, initial=initial)
 
 
-def begin_run(
-    folder: Path,
-    config: Config,
-    *,
-    dataset: str,
-    sources: Sources,
-    initial: SmoothingNetwork | None = None,
-) -> None:
-    """Make the folder of a new run and note what it belongs to and began with."""
+def begin_run(folder: Path, start: Start) -> None:
+    """Make the folder of a new run, and record what the run belongs to and begins with."""
     folder.mkdir(parents=True, exist_ok=True)
     remove_leftovers(folder)
-    (folder / _INITIAL_FILE).unlink(missing_ok=True)  # of one that was killed here
-    if initial is not None:
-        save_network(folder / _INITIAL_FILE, initial)
+    (folder / _INITIAL_FILE).unlink(missing_ok=True)  # of a run that was killed here
+    if start.initial is not None:
+        save_network(folder / _INITIAL_FILE, start.initial)
     record = {
-        "dataset": dataset,
-        "config": settings.to_dict(config),
+        "dataset": start.digest,
+        "config": settings.to_dict(start.config),
         "sources": {
             name: {"path": str(path.resolve()), "sha256": _identify(path)}
-            for name, path in sources.given().items()
+            for name, path in start.sources.given().items()
         },
     }
     write_json(folder / RUN_FILE, record)
 
 
-def _resumed(path: Path, config: Config | None, dataset: str) -> Config:
-    """Return the settings of an earlier run, checked against those given now."""
-    content = _read_record(path)
+def _opened(sources: Sources) -> Dataset:
+    """Open the dataset of a run."""
+    if sources.data is None:
+        raise ConfigError("No dataset to train on: give one with --data.")
+    return open_dataset(sources.data)
+
+
+def _recorded_sources(path: Path, record: dict[str, Any], given: Sources) -> Sources:
+    """Return what a run learns from: as given now, and else as recorded when it began."""
     try:
-        began = settings.from_dict(Config, content["config"], str(path))
-        its_dataset = content["dataset"]
+        recorded = {
+            name: (Path(one["path"]), str(one["sha256"]))
+            for name, one in record.get("sources", {}).items()  # the first versions recorded none
+        }
+        sources = Sources(**{name: known[0] for name, known in recorded.items()} | given.given())
+    except (AttributeError, KeyError, TypeError) as error:
+        raise _no_record(path, error) from None
+    for name, now in sources.given().items() if recorded else ():
+        before, digest = recorded.get(name, (None, None))
+        if _identify(now) not in (digest, None):
+            raise ConfigError(
+                f"The run in {path.parent} began with {before or 'none'} as its {name}, and {now} "
+                f"is another. Leave out --{name} or give the same, or begin a new run."
+            )
+    return sources
+
+
+def _recorded_config(
+    path: Path, record: dict[str, Any], given: Config | None, dataset: str
+) -> Config:
+    """Return the settings that a run began with; they and the dataset must not have changed."""
+    try:
+        began = settings.from_dict(Config, record["config"], str(path))
+        its_dataset = record["dataset"]
     except (AttributeError, KeyError, TypeError) as error:
         raise _no_record(path, error) from None
     if its_dataset != dataset:
@@ -180,23 +201,23 @@ def _resumed(path: Path, config: Config | None, dataset: str) -> Config:
             f"The run in {path.parent} began on another dataset (recipe digest {its_dataset}, "
             f"given {dataset}). Give that dataset, or begin a new run."
         )
-    changes = (
-        [] if config is None else _differences(settings.to_dict(began), settings.to_dict(config))
-    )
+    if given is None:
+        return began
+    changes = _differences(settings.to_dict(began), settings.to_dict(given))
     if changes:
         raise ConfigError(
             f"The run in {path.parent} began with other settings: {'; '.join(changes)}. Leave "
-            "the settings out to go on with its own, or begin a new run."
+            "the settings out to continue with its own, or begin a new run."
         )
     return began
 
 
 def _read_record(path: Path) -> dict[str, Any]:
-    """Return what a run noted when it began."""
+    """Return what a run recorded when it began."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(f"{path.parent} holds no run to resume. Leave out --resume.") from None
+        raise InputError(f"{path.parent} does not hold a run. Leave out --resume.") from None
     except ValueError as error:
         raise _no_record(path, error) from None
     if not isinstance(content, dict):
@@ -210,14 +231,14 @@ def _is_begun(path: Path) -> bool:
 
 
 def _no_record(path: Path, found: object) -> InputError:
-    """Return the error for a record that says something else than it should."""
-    return InputError(f"{path} is no record of a run: {found!r}.")
+    """Return the error for a record that lacks something or is malformed."""
+    return InputError(f"{path} is not the record of a run: {found!r}.")
 
 
 def _identify(path: Path) -> str | None:
-    """Return the SHA-256 of a file, or of a dataset's index, in which those of its shards are.
+    """Return the SHA-256 of a file, or of a dataset's index, which holds those of its shards.
 
-    None if it cannot be read: who opens it next says why.
+    None if it cannot be read: whoever opens it next says why.
     """
     try:
         return sha256_file(path / INDEX_NAME if path.is_dir() else path)

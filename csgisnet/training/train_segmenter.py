@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from csgisnet.checkpoints.segmenters import save_segmenter
 from csgisnet.device import autocast, pick_device, place
-from csgisnet.errors import TrainingError
+from csgisnet.errors import ConfigError, TrainingError
 from csgisnet.networks.segmenter import Segmenter
 from csgisnet.objective.losses import Batch
 from csgisnet.training.config import Config, load_config
@@ -22,14 +22,15 @@ from csgisnet.training.data import BatchSource, DataConfig, filled
 from csgisnet.training.optimise import make_optimizers, set_learning_rate, take_step
 from csgisnet.training.progress import to_stderr
 from vocsmooth import settings
-from vocsmooth.classes import VOID
+from vocsmooth.arrays import to_float
+from vocsmooth.classes import VOC_CLASSES, VOID
 from vocsmooth.errors import DatasetError, InputError
 from vocsmooth.shards import Dataset, Split, open_dataset
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SegmenterSummary:
-    """What training came to."""
+    """The outcome of the training."""
 
     steps: int
     seconds: float
@@ -54,7 +55,7 @@ def train_segmenter(
     data_dir : Path
         Dataset of `vocsmooth build`, made from a tree with masks.
     out_file : Path
-        Safetensors file for `csgisnet.segmenter.load_segmenter`; must not exist.
+        Safetensors file for `csgisnet.checkpoints.segmenters.load_segmenter`; must not exist.
     config : Config, optional
         ``config.segmenter`` counts, besides seed, optimizer, schedule and augmentation;
         "compact" without it.
@@ -71,6 +72,11 @@ def train_segmenter(
         The loss is no longer a number.
     """
     began, config = time.monotonic(), config or load_config("compact")
+    if config.segmenter.network.num_classes < len(VOC_CLASSES):
+        raise ConfigError(
+            f"segmenter.network.num_classes is {config.segmenter.network.num_classes}; masks hold "
+            f"VOC's {len(VOC_CLASSES)} classes, background included. Set it to {len(VOC_CLASSES)}."
+        )
     if out_file.exists():
         raise InputError(f"{out_file} exists. Give a new name, or remove it.")
     out_file.parent.mkdir(parents=True, exist_ok=True)
@@ -106,17 +112,17 @@ def mean_iou(segmenter: Segmenter, split: Split, device: torch.device) -> float:
     segmenter.eval()
     for index in _first_of_each(split):
         maps = split.read(index, ("label", "mask"))
-        image = torch.from_numpy(maps["label"]).to(device).permute(2, 0, 1)[None].float() / 255
+        image = torch.from_numpy(to_float(maps["label"])).to(device).permute(2, 0, 1)[None]
         with torch.inference_mode():
             guess = segmenter(image)[0].argmax(dim=0).cpu()
         mask = torch.from_numpy(maps["mask"]).long()
         known = mask != VOID
         pairs = mask[known] * classes + guess[known]
         counts += torch.bincount(pairs, minlength=classes**2).reshape(classes, classes)
-    there = counts.sum(dim=1) > 0
+    present = counts.sum(dim=1) > 0
     both = counts.diagonal()
     union = counts.sum(dim=0) + counts.sum(dim=1) - both
-    return (both[there] / union[there]).mean().item()
+    return (both[present] / union[present]).mean().item()
 
 
 def _fit(
@@ -149,7 +155,7 @@ def _fit(
 
 
 def _masked(dataset: Dataset, name: str) -> Split:
-    """Return a split in whose masks there are classes; DatasetError if there are none."""
+    """Return a split whose masks show some class; DatasetError if all are void."""
     split = filled(dataset, name)
     masks = (split.read(index, ("mask",))["mask"] for index in _first_of_each(split))
     if not any((mask != VOID).any() for mask in masks):
@@ -167,7 +173,7 @@ def _cross_entropy(logits: Tensor, mask: Tensor) -> Tensor:
 
 
 def _alternate(batch: Batch) -> Tensor:
-    """Return inputs and labels by turns: the teacher is to judge smoothed and textured images."""
+    """Return inputs and labels in turn: the teacher has to judge smoothed and textured images."""
     image = batch.input.clone()
     image[1::2] = batch.label[1::2]
     return image
@@ -184,4 +190,7 @@ def _check_finite(loss: float, step: int) -> None:
 
 def _first_of_each(split: Split) -> list[int]:
     """Return one sample of each photograph."""
-    return sorted({image: index for index, image in reversed(list(enumerate(split.ids)))}.values())
+    first: dict[str, int] = {}
+    for index, photograph in enumerate(split.ids):
+        first.setdefault(photograph, index)
+    return list(first.values())

@@ -1,4 +1,4 @@
-"""Quality on whole images of a split, of the result and of the untouched input beside it."""
+"""Validation: the quality of results, and of the untouched inputs, on whole images of a split."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from csgisnet.evaluation.metrics import psnr, ssim
+from csgisnet.evaluation.metrics import SMALLEST_SIDE, psnr, ssim
 from csgisnet.evaluation.samples import spread_evenly
 from csgisnet.prediction.smoother import Smoother
 from csgisnet.training.distributed import Processes
+from vocsmooth.arrays import to_float, to_uint
 from vocsmooth.shards import Split
 
 _ROWS = 3
@@ -21,8 +22,6 @@ _SIDE = 192
 
 _MAX_PSNR = 100.0
 """Stands for the infinite PSNR of equal images, so that means stay finite."""
-
-_MIN_SIDE = 11
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,7 +37,7 @@ class Scores:
 
 def choose_samples(split: Split, count: int) -> list[int]:
     """Return `count` samples spread evenly (0: all) of those large enough to be measured."""
-    large = np.flatnonzero((split.shapes >= _MIN_SIDE).all(axis=1))
+    large = np.flatnonzero((split.shapes >= SMALLEST_SIDE).all(axis=1))
     return [int(large[number]) for number in spread_evenly(len(large), count)]
 
 
@@ -62,15 +61,10 @@ def score(smoother: Smoother, split: Split, samples: list[int], processes: Proce
 def _score_one(smoother: Smoother, split: Split, index: int) -> list[float]:
     """Return PSNR and SSIM of input and result of one sample, in the order of `Scores`."""
     maps = split.read(index, ("input", "label"))
-    image, label = _to_float(maps["input"]), _to_float(maps["label"])
+    image, label = to_float(maps["input"]), to_float(maps["label"])
     result = smoother.smooth(image)
     quality = [min(psnr(x, label), _MAX_PSNR) for x in (image, result)]
     return [*quality, ssim(image, label), ssim(result, label)]
-
-
-def _to_float(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Scale 0..255 to [0, 1]."""
-    return pixels.astype(np.float32) / np.float32(255)
 
 
 def draw_panel(
@@ -81,9 +75,9 @@ def draw_panel(
     rows = []
     for index in samples[:: max(1, len(samples) // _ROWS)][:_ROWS]:
         maps = {name: _centre(pixels) for name, pixels in split.read(index, names).items()}
-        result = smoother.smooth(maps["input"].astype(np.float32) / np.float32(255))
+        result = smoother.smooth(to_float(maps["input"]))
         first, *others = maps.values()
-        rows.append(np.hstack([first, np.rint(result * 255).astype(np.uint8), *others]))
+        rows.append(np.hstack([first, to_uint(result, np.uint8), *others]))
     return torch.from_numpy(np.vstack(rows)).permute(2, 0, 1)
 
 

@@ -170,7 +170,7 @@ def strength_map(
     Parameters
     ----------
     mask : (H, W) uint8
-        Class indices as `vocsmooth.images.read_mask` gives them, 255 where void.
+        Class indices as `vocsmooth.sources.masks.read_mask` gives them, 255 where void.
     strengths : mapping
         Strength by name of class, such as ``{"person": 0.2, "background": 1.5}``.
     default : float

@@ -74,7 +74,7 @@ def make_mask(source: str, image: Pixels) -> Pixels:
     Parameters
     ----------
     source : str
-        Its file name in `vocsmooth.textures.bundled_folder`; a key of `_MASKS`.
+        Its file name in `vocsmooth.sources.photographs.bundled_folder`; a key of `_MASKS`.
     image : ndarray, (H, W, 3) uint8
         The whole photograph.
 

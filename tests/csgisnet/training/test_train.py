@@ -27,7 +27,8 @@ from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
 from csgisnet.prediction.smoother import Smoother
 from csgisnet.training.config import Config, without_terms
 from csgisnet.training.distributed import Processes
-from csgisnet.training.train import Summary, train
+from csgisnet.training.loop import Summary
+from csgisnet.training.train import train
 from csgisnet.training.validate import choose_samples, score
 from vocsmooth import settings
 from vocsmooth.errors import InputError
