@@ -8,14 +8,14 @@ import inspect
 import click
 
 MEANINGS = {
-    "lam": "strength",
-    "kappa": "growth of its penalty, above 1",
-    "sigma": "largest size of texture, in pixels",
-    "sharpness": "smaller keeps edges sharper",
-    "num_iter": "iterations",
-    "radius": "of its window, in pixels",
-    "eps": "variance that counts as texture; in ils, how round its penalty is at 0",
-    "sigma_space": "size of texture, in pixels",
+    "lam": "strength of smoothing",
+    "kappa": "growth of the penalty in each round, above 1",
+    "sigma": "size of the largest texture to remove, in pixels",
+    "sharpness": "smaller values keep edges sharper",
+    "num_iter": "number of iterations",
+    "radius": "radius of the window, in pixels",
+    "eps": "variance that counts as texture; for ils, how round the penalty is at 0",
+    "sigma_space": "size of the structures to remove, in pixels",
     "sigma_range": "contrast that counts as an edge",
     "gamma": "contrast that counts as an edge",
     "penalty": "welsch or charbonnier",

@@ -69,7 +69,7 @@ def report_labels(folder: Path) -> None:
 @click.option(
     "--side",
     type=click.IntRange(min=16),
-    help="Longest side of a picture, in pixels.  [default: the more pictures, the smaller]",
+    help="Longer side of a picture, in pixels.  [default: 320, or less if there are many]",
 )
 @options.JOBS
 def report(folder: Path, out: Path, side: int | None, jobs: int | None) -> None:
