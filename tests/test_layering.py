@@ -179,8 +179,15 @@ def test_docstrings_name_what_exists() -> None:
         for path in sorted((ROOT / package).rglob("*.py")):
             text = path.read_text(encoding="utf-8")
             for name in re.findall(r"`((?:vocsmooth|csgisnet)\.[\w.]+)`", text):
-                try:
-                    pkgutil.resolve_name(name)
-                except (ImportError, AttributeError):
+                if not exists(name):
                     stale.append((path.relative_to(ROOT).as_posix(), name))
     assert stale == []
+
+
+def exists(name: str) -> bool:
+    """Return whether a dotted name leads to a module or to something in one."""
+    try:
+        pkgutil.resolve_name(name)
+    except (ImportError, AttributeError):
+        return False
+    return True

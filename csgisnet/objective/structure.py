@@ -1,4 +1,6 @@
-"""SSIM over several scales as a training loss; `csgisnet.evaluation.metrics.ssim` is the measure for reports.
+"""SSIM over several scales as a training loss.
+
+The measure for reports is `csgisnet.evaluation.metrics.ssim`.
 
 References
 ----------

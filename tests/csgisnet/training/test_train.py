@@ -226,7 +226,7 @@ def test_a_truncated_state_is_refused_and_the_one_before_used(lab: Lab, config: 
 def test_a_folder_in_use_is_refused_without_resume(lab: Lab, config: Config) -> None:
     (lab.folder / "run").mkdir()
     (lab.folder / "run" / "notes.txt").write_text("mine")
-    with pytest.raises(InputError, match=r"not empty.*--resume"):
+    with pytest.raises(InputError, match=r"holds other files.*--resume"):
         lab.train(config)
     with pytest.raises(InputError, match="no run to resume"):
         lab.train(config, resume=True)
@@ -315,7 +315,7 @@ def test_a_run_killed_before_its_first_state_still_begins_with_its_weights(
         shutil.copy(lab.folder / "whole" / name, killed)
     lab.train(None, "killed", resume=True)
     assert content(killed) == content(lab.folder / "whole")
-    with pytest.raises(InputError, match="goes on from its own weights"):
+    with pytest.raises(InputError, match="continues from its own weights"):
         lab.train(None, "killed", resume=True, initial=given)
 
 
