@@ -178,9 +178,8 @@ def test_docstrings_name_what_exists() -> None:
     for package in ("vocsmooth", "csgisnet"):
         for path in sorted((ROOT / package).rglob("*.py")):
             text = path.read_text(encoding="utf-8")
-            for name in re.findall(r"`((?:vocsmooth|csgisnet)\.[\w.]+)`", text):
-                if not exists(name):
-                    stale.append((path.relative_to(ROOT).as_posix(), name))
+            names = re.findall(r"`((?:vocsmooth|csgisnet)\.[\w.]+)`", text)
+            stale += [(path.name, name) for name in names if not exists(name)]
     assert stale == []
 
 
