@@ -4,12 +4,12 @@
 
 The wings, each of which may import only those above it that its own docstring names:
 
-networks     modules that map tensors to tensors: the smoothing network, the segmenter, features
-checkpoints  files of weights and training states, each checked before it is used
-evaluation   smoothers of any kind, measured on the same images and reported side by side
-objective    what training minimises, and the teachers that some of its terms ask
-prediction   images of any size, smoothed by a trained network in bounded memory
-training     from a dataset and a configuration to checkpoints
+- `networks`: modules that map tensors to tensors: the smoothing network, the segmenter, features
+- `checkpoints`: files of weights and training states, each checked before it is used
+- `evaluation`: smoothers of any kind, measured on the same images and reported side by side
+- `objective`: what training minimises, and the teachers that some of its terms ask
+- `prediction`: images of any size, smoothed by a trained network in bounded memory
+- `training`: from a dataset and a configuration to checkpoints
 
 All stand on `errors` and `device`; `configs` and `models` hold data.
 """

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from helpers import content_of
 from PIL import Image
 
 from vocsmooth.dataset.build import BuildSummary, Progress, build_dataset
@@ -17,11 +18,6 @@ from vocsmooth.settings import from_dict, to_dict
 from vocsmooth.shards.index import read_index, to_bytes
 from vocsmooth.shards.reader import open_dataset
 from vocsmooth.views.card import describe
-
-
-def content_of(folder: Path) -> dict[str, bytes]:
-    """Return every file's bytes by name."""
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
 def test_makes_shards_sidecars_plan_and_index(pristine_dataset: Path) -> None:

@@ -1,13 +1,11 @@
 """Repairs give the very same bytes back, or one error that says what prevents it."""
 
 import dataclasses
-import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+from helpers import Change, content_of, edit, flip_a_bit
 
 from vocsmooth.dataset.archive import pack_dataset
 from vocsmooth.dataset.build import build_dataset
@@ -15,28 +13,6 @@ from vocsmooth.dataset.repair import Repair, repair_dataset
 from vocsmooth.dataset.verify import verify_dataset
 from vocsmooth.errors import DatasetError, InputError
 from vocsmooth.maps.recipe import Grid, Labels, Recipe
-from vocsmooth.shards.index import to_bytes
-
-Change = Callable[[dict[str, Any]], object]
-
-
-def content_of(folder: Path) -> dict[str, bytes]:
-    """Return every file's bytes by name."""
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
-
-
-def edit(path: Path, change: Change) -> None:
-    """Change a JSON file and write it as the package would."""
-    content = json.loads(path.read_bytes())
-    change(content)
-    path.write_bytes(to_bytes(content))
-
-
-def flip_a_bit(path: Path) -> None:
-    """Change one byte in place."""
-    data = bytearray(path.read_bytes())
-    data[-1] ^= 1
-    path.write_bytes(data)
 
 
 def repair(root: Path, tree: Path) -> Repair:

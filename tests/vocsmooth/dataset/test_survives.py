@@ -17,6 +17,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from helpers import content_of, memory_of
 from PIL import Image
 
 from vocsmooth.dataset.verify import verify_dataset
@@ -52,11 +53,6 @@ def build_command(tree: Path, out: Path, recipe: Recipe, jobs: int = 2) -> list[
     """Return the command of a build in a process of its own."""
     arguments = {"recipe": to_dict(recipe), "tree": str(tree), "out": str(out), "jobs": jobs}
     return [sys.executable, "-c", PROGRAM.format(**arguments)]
-
-
-def content_of(folder: Path) -> dict[str, bytes]:
-    """Return every file's bytes by name."""
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
 def workers_of(process: int) -> list[int]:
@@ -157,15 +153,6 @@ def test_photograph_that_kills_its_worker_is_left_out(
     (left_out,) = index.left_out
     assert left_out.id == "c_3"
     assert "process that worked on it died" in left_out.reason
-
-
-def memory_of(process: int) -> float:
-    """Return the resident bytes of a process, 0 if it is gone."""
-    try:
-        pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
-    return pages * resource.getpagesize()
 
 
 def limited(size: int) -> None:

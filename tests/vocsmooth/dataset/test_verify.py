@@ -11,32 +11,18 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from helpers import edit, flip_a_bit
 
 from vocsmooth.dataset.archive import pack_dataset
 from vocsmooth.dataset.check import Problem
 from vocsmooth.dataset.journal import JOURNAL_NAME, identity_of
 from vocsmooth.dataset.verify import verify_dataset
 from vocsmooth.errors import DatasetError, InputError
-from vocsmooth.shards.index import to_bytes
 
 
 def problems_of(root: Path) -> list[tuple[str | None, str | None, str]]:
     """Return shard, image and field of every problem."""
     return [(p.shard, p.image, p.field) for p in verify_dataset(root, jobs=1).problems]
-
-
-def edit(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    """Change a JSON file and write it as the package would."""
-    content = json.loads(path.read_bytes())
-    change(content)
-    path.write_bytes(to_bytes(content))
-
-
-def flip_a_bit(path: Path) -> None:
-    """Change one byte in place."""
-    data = bytearray(path.read_bytes())
-    data[-1] ^= 1
-    path.write_bytes(data)
 
 
 def resign(root: Path, shard: str) -> None:

@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
+from helpers import content_of
 
 from vocsmooth.dataset.build import build_dataset
 from vocsmooth.dataset.make import package_versions
@@ -26,11 +27,6 @@ DIE = "__import__('os').kill(__import__('os').getpid(), 9)"
 Scheduler = tuple[str, subprocess.Popen[bytes]]
 
 RunWorker = Callable[..., AbstractContextManager[subprocess.Popen[bytes]]]
-
-
-def content_of(folder: Path) -> dict[str, bytes]:
-    """Return every file's bytes by name."""
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
 def test_same_bytes_as_a_local_build(

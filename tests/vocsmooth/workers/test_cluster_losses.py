@@ -4,7 +4,6 @@ All of it takes minutes: `make soak` (SOAK=1) runs it.
 """
 
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from helpers import content_of, memory_of
 from PIL import Image
 
 from vocsmooth.dataset.build import Progress, build_dataset
@@ -33,11 +33,6 @@ KILL_THE_WORKER = "__import__('os').kill(__import__('os').getppid(), 9)"
 Scheduler = tuple[str, subprocess.Popen[bytes]]
 
 RunWorker = Callable[..., AbstractContextManager[subprocess.Popen[bytes]]]
-
-
-def content_of(folder: Path) -> dict[str, bytes]:
-    """Return every file's bytes by name."""
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
 @pytest.mark.parametrize("option", ["--nanny", "--no-nanny"])
@@ -184,12 +179,3 @@ def watchdog(limit: float) -> Iterator[list[int]]:
     finally:
         done.set()
         thread.join()
-
-
-def memory_of(process: int) -> float:
-    """Return the resident bytes of a process, 0 if it is gone."""
-    try:
-        pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
-    return pages * resource.getpagesize()
