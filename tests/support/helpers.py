@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import resource
 from collections.abc import Callable
 from pathlib import Path
@@ -39,3 +40,11 @@ def memory_of(process: int) -> float:
     except (FileNotFoundError, ProcessLookupError):
         return 0
     return pages * resource.getpagesize()
+
+
+def data_of(page: str) -> dict[str, Any]:
+    """Return what the script of a dataset's page shows."""
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
+    assert found
+    content: dict[str, Any] = json.loads(found[1])
+    return content
