@@ -187,7 +187,7 @@ def compare(image: Array, repeats: int) -> dict[str, dict[str, float]]:
 def without_kernels(function: Callable[[], object], repeats: int) -> tuple[float, float]:
     """Median time without compiled kernels, and median ratio of neighbouring calls.
 
-    Calls with and without alternate, so that what else the machine does befalls both.
+    Calls with and without alternate, so that other work on the machine slows both.
     """
     library, pairs = kernels.library, []
     for _ in range(repeats + 1):
@@ -254,7 +254,7 @@ def measure_errors(folder: Path) -> dict[str, dict[str, float]]:
 
 
 def draw_sheet(image: Array, path: Path) -> None:
-    """Write a JPEG of the photograph's middle, as it is and smoothed by each operator."""
+    """Write a JPEG of the photograph's middle, before and after smoothing by each operator."""
     middle = np.s_[60:420, 80:560]
     panels = [Panel(caption="photograph", pixels=to_uint(image[middle], np.uint8))]
     for name, params in SHOWN:

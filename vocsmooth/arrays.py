@@ -1,4 +1,4 @@
-"""What every operator asks of an image, checked in one place: a finite float array in [0, 1]."""
+"""Arrays as the project passes them: checks of float images, and pixels to floats and back."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Pixels = NDArray[np.unsignedinteger[Any]]
-"""uint8 or uint16."""
+"""Pixels of image files and maps: uint8 or uint16."""
 
 FloatImage = NDArray[np.floating[Any]]
 
@@ -25,7 +25,7 @@ def check_image(image: FloatImage, name: str = "image") -> None:
     Parameters
     ----------
     image : ndarray
-        Any strides and either byte order; it is only looked at.
+        Any strides and either byte order; it is not changed.
     name : str
         What the caller calls this argument, for the message.
 
@@ -65,12 +65,12 @@ def like(result: FloatImage, image: FloatImage) -> FloatImage:
 def check_number(
     name: str, value: Number, *, above: float = -math.inf, at_least: float = -math.inf
 ) -> None:
-    """Refuse a parameter that is no finite real number or too small.
+    """Refuse a parameter that is not a finite real number, or is too small.
 
     Raises
     ------
     TypeError
-        `value` is no real number (a bool is none).
+        `value` is not a real number; a bool does not count as one.
     ValueError
         `value` is not finite, not greater than `above`, or less than `at_least`.
     """
@@ -85,34 +85,10 @@ def check_number(
 
 
 def check_count(name: str, value: int | np.integer[Any], *, at_least: int = 1) -> None:
-    """Refuse a parameter that is no whole number (TypeError) or too small (ValueError)."""
+    """Refuse a parameter that is not a whole number (TypeError) or is too small (ValueError)."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise TypeError(f"{name} must be a whole number, got {value!r}.")
     check_number(name, int(value), at_least=at_least)
-
-
-def _check_values(image: FloatImage, name: str) -> None:
-    """Refuse NaN, infinity and values outside [0, 1]."""
-    low, high = float(image.min()), float(image.max())  # NaN if any value is
-    if not (math.isfinite(low) and math.isfinite(high)):
-        bad = int(image.size - np.count_nonzero(np.isfinite(image)))
-        raise ValueError(f"{name} has {bad} NaN or infinite values; every value must be in [0, 1].")
-    if low < -RANGE_TOLERANCE or high > 1 + RANGE_TOLERANCE:
-        raise ValueError(
-            f"{name} must lie in [0, 1], got {low:g} to {high:g}: "
-            "scale it, or clip it with numpy.clip(x, 0, 1)."
-        )
-
-
-def _conversion(image: NDArray[Any]) -> str:
-    """Say how an array of another dtype becomes what the operators take."""
-    if image.dtype.kind == "u":
-        return f"use x.astype(numpy.float32) / {np.iinfo(image.dtype).max}"
-    if image.dtype.kind == "i":
-        return "divide by its largest possible value, as x.astype(numpy.float32) / 255"
-    if image.dtype.kind in "bf":
-        return "use x.astype(numpy.float32)"
-    return "give real numbers"
 
 
 def to_float(pixels: Pixels) -> NDArray[np.float32]:
@@ -136,7 +112,31 @@ def to_uint(image: NDArray[np.floating[Any]], dtype: np.dtype[Any] | type) -> Pi
 
 
 def to_8_bit(pixels: Pixels) -> NDArray[np.uint8]:
-    """Round uint16 to uint8 (65535 is 255); uint8 is returned as it is."""
+    """Round uint16 to uint8 (65535 is 255); uint8 is returned unchanged."""
     if pixels.dtype == np.uint8:
         return pixels.astype(np.uint8, copy=False)
     return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
+def _check_values(image: FloatImage, name: str) -> None:
+    """Refuse NaN, infinity and values outside [0, 1]."""
+    low, high = float(image.min()), float(image.max())  # NaN if any value is
+    if not (math.isfinite(low) and math.isfinite(high)):
+        bad = int(image.size - np.count_nonzero(np.isfinite(image)))
+        raise ValueError(f"{name} has {bad} NaN or infinite values; every value must be in [0, 1].")
+    if low < -RANGE_TOLERANCE or high > 1 + RANGE_TOLERANCE:
+        raise ValueError(
+            f"{name} must lie in [0, 1], got {low:g} to {high:g}: "
+            "scale it, or clip it with numpy.clip(x, 0, 1)."
+        )
+
+
+def _conversion(image: NDArray[Any]) -> str:
+    """Say how to convert an array of another dtype."""
+    if image.dtype.kind == "u":
+        return f"use x.astype(numpy.float32) / {np.iinfo(image.dtype).max}"
+    if image.dtype.kind == "i":
+        return "divide by its largest possible value, as x.astype(numpy.float32) / 255"
+    if image.dtype.kind in "bf":
+        return "use x.astype(numpy.float32)"
+    return "give real numbers"

@@ -1,4 +1,4 @@
-"""VOC's classes, void and colours."""
+"""The classes of PASCAL VOC: their names, their colours, and void."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 VOID = 255
-"""Mask value of pixels that belong to no class and count in no loss."""
-
-VOID = 255
-"""Mask value of pixels without a class: object outlines and what was not annotated."""
+"""Mask value of pixels that belong to no class and count in no loss: object outlines, and what was
+not annotated."""
 
 VOC_CLASSES = (
     "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair",

@@ -1,4 +1,4 @@
-"""Whole-or-nothing files: everything is written beside its name, synced, and renamed into place."""
+"""Files written whole or not at all: beside their final name, synced, then renamed into place."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def write_atomically(path: Path, data: bytes | memoryview) -> None:
     Raises
     ------
     OSError
-        Whatever the system reports; the temporary file is gone and `path` is as it was.
+        Whatever the system reports; the temporary file is removed and `path` is unchanged.
     """
     temporary = temporary_path(path, os.getpid())
     try:
@@ -56,10 +56,10 @@ def write_atomically(path: Path, data: bytes | memoryview) -> None:
 
 
 def temporary_path(path: Path, process: int) -> Path:
-    """Return where this thread of a process of this host writes what will be `path`.
+    """Return the temporary name under which this thread writes what will become `path`.
 
-    All three count: several machines, and threads, may write the same file of a shared folder.
-    Of a long name only the beginning stays: a name that may be written needs one that may, too.
+    It holds host, process and thread, as several of each may write one file of a shared folder.
+    A long name is cut short, so that the temporary name is no longer than file systems allow.
     """
     ending = f".{_HOST}.{process}-{threading.get_ident()}.tmp"
     beginning = os.fsencode(f".{path.name}")
@@ -70,14 +70,14 @@ def temporary_path(path: Path, process: int) -> Path:
 
 
 def is_temporary(path: Path) -> bool:
-    """Return whether a file is what `write_atomically` leaves when it is killed."""
+    """Return whether `write_atomically` left this file behind when its process was killed."""
     return _TEMPORARY.fullmatch(path.name) is not None
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove temporary files of processes that are no longer there.
+    """Remove temporary files whose process has ended.
 
-    Those of other hosts, whose processes cannot be seen from here, only when they are a day old.
+    Processes of other hosts cannot be seen from here: their files go when they are a day old.
     """
     for path in folder.iterdir():
         found = _TEMPORARY.fullmatch(path.name)
@@ -98,39 +98,6 @@ def sha256_file(path: Path) -> str:
         while chunk := file.read(_CHUNK_BYTES):
             digest.update(chunk)
     return digest.hexdigest()
-
-
-def _is_left(path: Path, host: str, process: int) -> bool:
-    """Return whether nobody writes this temporary file any more."""
-    if host == _HOST:
-        return not _is_running(process)
-    try:
-        return time.time() - path.stat().st_mtime > _SECONDS_TO_WRITE
-    except FileNotFoundError:
-        return False
-
-
-def _is_running(process: int) -> bool:
-    """Return whether there is a process of this id on this host."""
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename durable; systems that cannot open a folder (Windows) skip it."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except PermissionError:
-        return
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def refuse_other_files(
@@ -181,3 +148,36 @@ def claim_folder(out: Path, note: Path, content: bytes) -> None:
     )
     note.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(note, content)
+
+
+def _is_left(path: Path, host: str, process: int) -> bool:
+    """Return whether no process is writing this temporary file any more."""
+    if host == _HOST:
+        return not _is_running(process)
+    try:
+        return time.time() - path.stat().st_mtime > _SECONDS_TO_WRITE
+    except FileNotFoundError:
+        return False
+
+
+def _is_running(process: int) -> bool:
+    """Return whether a process with this id runs on this host."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename durable; systems that cannot open a folder (Windows) skip it."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except PermissionError:
+        return
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,4 +1,4 @@
-"""One random generator for each thing that is drawn."""
+"""Random generators that depend only on what is drawn, never on the worker or the order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Frozen dataclasses from TOML and back; an unknown or mistyped key names the nearest legal one."""
+"""Settings: frozen dataclasses from TOML and back; an unknown key names the nearest legal one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def load_toml(cls: type[T], path: Path) -> T:
     Raises
     ------
     InputError
-        The file is missing or no TOML, or a key is unknown, of the wrong type or out of range.
+        The file is missing or is not TOML, or a key is unknown, of the wrong type or out of range.
     """
     try:
         with path.open("rb") as file:
@@ -62,7 +62,7 @@ def nearest(name: str, legal: typing.Iterable[str]) -> str:
     """Return " Did you mean 'x'?" or the list of what is legal, for the end of an error message."""
     names = sorted(legal)
     close = difflib.get_close_matches(name, names, n=1)
-    return f" Did you mean {close[0]!r}?" if close else f" Legal here: {', '.join(names)}."
+    return f" Did you mean {close[0]!r}?" if close else f" Choose from: {', '.join(names)}."
 
 
 def to_dict(settings: Any) -> dict[str, Any]:
@@ -97,6 +97,17 @@ def digest(content: object) -> str:
     """Return the SHA-256 of the canonical JSON of plain dicts, lists and scalars."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def recipe_toml(recipe: Mapping[str, Any]) -> str:
+    """Spell a resolved recipe as TOML, ready for `vocsmooth build --manifest`.
+
+    Parameters
+    ----------
+    recipe : mapping
+        Tables of tables, arrays and scalars, as in the index; None means not given.
+    """
+    return "\n".join(_table(recipe, "")).strip()
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:
@@ -161,17 +172,6 @@ def _expect_one_of(legal: tuple[Any, ...], value: Any, where: str) -> Any:
     if value not in legal:
         raise InputError(f"{where} must be one of {', '.join(map(repr, legal))}, got {value!r}.")
     return value
-
-
-def recipe_toml(recipe: Mapping[str, Any]) -> str:
-    """Spell a resolved recipe as TOML, which `vocsmooth build --manifest` takes again.
-
-    Parameters
-    ----------
-    recipe : mapping
-        Tables of tables, arrays and scalars, as in the index; None means not given.
-    """
-    return "\n".join(_table(recipe, "")).strip()
 
 
 def _table(table: Mapping[str, Any], path: str) -> Iterator[str]:

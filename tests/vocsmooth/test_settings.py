@@ -54,7 +54,7 @@ def test_reads_nested_tables_arrays_and_integers_for_floats(tmp_path: Path) -> N
     ("content", "message"),
     [
         ({"ratoi": 1.0}, "here: unknown key 'ratoi'. Did you mean 'ratio'?"),
-        ({"zzz": 1}, "here: unknown key 'zzz'. Legal here: extra, flag, ids, inner, many"),
+        ({"zzz": 1}, "here: unknown key 'zzz'. Choose from: extra, flag, ids, inner, many"),
         ({"inner": {"size": "x"}}, "here: inner: size must be of type int, got 'x'."),
         ({"inner": {"size": 0}}, "here: inner: size must be at least 1, got 0."),
         ({"inner": {"kind": "c"}}, "here: inner: kind must be one of 'a', 'b', got 'c'."),

@@ -1,6 +1,6 @@
-"""What people smooth images for: detail, abstraction, smoothing by class; see also `video`.
+"""What people smooth images for: detail, abstraction, smoothing by class; see also video.py.
 
-All functions take what a smoother made, so they work with every operator and with the network.
+All functions take an image that was smoothed already, by any operator or by the network.
 Images are ``(H, W)`` or ``(H, W, 3)`` float32 or float64 in [0, 1] and keep shape and type. Where
 a smoother overshoots a little, as those that solve a linear system do, its result is clipped.
 """
@@ -35,7 +35,7 @@ _OVERSHOOT = 0.25
 def blend(
     image: FloatImage, smoothed: FloatImage, strength: float | NDArray[np.floating[Any]]
 ) -> FloatImage:
-    """Smooth by more or less, everywhere or by a strength for each pixel.
+    """Smooth more or less strongly, everywhere or by a strength for each pixel.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def blend(
         The same image, smoothed.
     strength : float or (H, W) ndarray
         0 keeps the image, 1 takes the smoothed one; above 1 takes more away, below 0 enhances what
-        smoothing would take. See `strength_map`.
+        smoothing would remove. See `strength_map`.
 
     Returns
     -------
@@ -55,7 +55,7 @@ def blend(
     Raises
     ------
     TypeError, ValueError
-        An image is no float image in [0, 1], the shapes do not fit, or a strength is not finite.
+        An image is not a float image in [0, 1], the shapes do not fit, or a strength is not finite.
 
     Examples
     --------
@@ -134,7 +134,7 @@ def abstract(smoothed: FloatImage, levels: int = 8, edge_strength: float = 1.0) 
     Raises
     ------
     TypeError, ValueError
-        `smoothed` is no grey or RGB float image in [0, 1], or a parameter is out of range.
+        `smoothed` is not a grey or RGB float image in [0, 1], or a parameter is out of range.
 
     References
     ----------
@@ -186,8 +186,8 @@ def strength_map(
     Raises
     ------
     ValueError
-        A name is no VOC class (the message names the nearest), a strength is not finite, the mask
-        holds a value that is no class, or `feather` is negative.
+        A name is not a VOC class (the message names the nearest), a strength is not finite, the
+        mask holds a value that is not a class, or `feather` is negative.
 
     Examples
     --------
@@ -245,7 +245,7 @@ def _blurred(plane: NDArray[Any], sigma: float) -> NDArray[Any]:
 
 
 def _clipped(smoothed: FloatImage) -> FloatImage:
-    """Bring what a smoother made into [0, 1]; what is no such image or far outside is refused."""
+    """Clip the overshoot of a smoother to [0, 1]; refuse what lies far outside."""
     overshoots = isinstance(smoothed, np.ndarray) and smoothed.dtype.kind == "f" and smoothed.size
     if overshoots and smoothed.min() >= -_OVERSHOOT and smoothed.max() <= 1 + _OVERSHOOT:
         smoothed = np.clip(smoothed, 0, 1)

@@ -43,7 +43,7 @@ class Solved(NamedTuple):
 
 
 def screened_workspace(shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Memory for solve_screened on images (C, H, W); zeroed, and it may be used again."""
+    """Memory for solve_screened on images (C, H, W); zeroed; it may be reused."""
     channels, height, width = shape
     return _zeros((kernels.required().workspace_floats(height, width, channels),), np.float32)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 LUMA_WEIGHTS = (0.299, 0.587, 0.114)
 """Rec. 601 weights of R, G and B."""
 
-# In thousandths all sums of whole grey levels are exact, hence the same on every processor.
+# In thousandths all sums of integer grey levels are exact, hence the same on every processor.
 _THOUSANDTHS = (299, 587, 114)
 
 
@@ -32,7 +32,7 @@ def sobel(plane: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def find_edges(label: NDArray[np.uint8], threshold: float = 50.0) -> NDArray[np.uint8]:
-    """Return 1 where the gradient of a label's luminance is above `threshold`, else 0.
+    """Return 1 where the gradient of a label's luminance is above `threshold`, 0 elsewhere.
 
     Parameters
     ----------

@@ -42,9 +42,9 @@ def guided_filter(
         Left as it is.
     guide : (H, W) or (H, W, G) float32 or float64 in [0, 1], optional
         The image whose edges are kept; with G > 1 channels, the colour filter. By default every
-        channel of `image` guides itself alone.
+        channel of `image` is its own guide.
     radius : int
-        Windows have ``2 radius + 1`` pixels a side.
+        Windows have ``2 radius + 1`` pixels on a side.
     eps : float
         Contrast below about ``sqrt(eps)`` counts as flat; at least 1e-12.
 

@@ -38,12 +38,12 @@ def ils_smooth(
     p: float = 0.8,
     eps: float = 1e-4,
 ) -> FloatImage:
-    """Smooth while keeping edges: strong ones untouched (Welsch) or softly (Charbonnier).
+    """Smooth and keep edges: strong ones untouched (Welsch), or all of them softly (Charbonnier).
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) float32 or float64 in [0, 1]
-        Left as it is; channels are smoothed alone, borders are periodic.
+        Left as it is; each channel is smoothed on its own, borders are periodic.
     lam : float
         Amount of smoothing, at least 0.
     gamma : float

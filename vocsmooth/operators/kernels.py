@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class Loaded(NamedTuple):
-    """The library, or why there is none."""
+    """A library, or why it was refused."""
 
     library: ctypes.CDLL | None
     refusal: str
@@ -76,7 +76,7 @@ def required() -> ctypes.CDLL:
     Raises
     ------
     RuntimeError
-        There is none.
+        It was not built, or was refused.
     """
     if library is None:
         raise RuntimeError("The compiled kernels were not built.")

@@ -4,10 +4,10 @@ Half-quadratic splitting alternates between two steps while a penalty beta grows
 (h, v) with |h|^2 + |v|^2 >= lam / beta, summed over the channels, set the others to 0; then fit the
 image S to image I and to those gradients, (1 + beta L) S = I + beta D'(h, v), all of it periodic.
 
-Both ways to fit are exact, in double precision. NumPy's divides two-dimensional DFTs. The kernels'
-(csrc/l0.c) solves for the change of S, by DFTs down the columns only and then, for each vertical
-frequency, two recursions along the row. A height with large prime factors costs it twice as much:
-where the width has none, rows and columns change places.
+Both ways to fit are exact, in double precision. NumPy divides two-dimensional DFTs. The compiled
+kernel (csrc/l0.c) solves for the change of S, by DFTs down the columns only and then, for each
+vertical frequency, two recursions along the row. A height with large prime factors costs it twice
+as much: where the width has none, rows and columns change places.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def l0_smooth(image: FloatImage, lam: float = 0.02, kappa: float = 2.0) -> Float
     lam : float
         Price of a non-zero gradient, > 0; larger is flatter.
     kappa : float
-        Growth of the penalty a round, > 1; smaller is more accurate and slower.
+        Growth of the penalty per round, > 1; smaller is more accurate and slower.
 
     Returns
     -------
@@ -105,7 +105,7 @@ def _difference(values: Planes, axis: int, out: Planes) -> None:
 
 
 def _weigh(across: Planes, down: Planes, beta: float, threshold: float) -> None:
-    """Multiply by beta gradients whose square, summed over the channels, reaches the threshold.
+    """Multiply gradients by beta where their square, summed over channels, reaches the threshold.
 
     Set the others to zero.
     """

@@ -6,11 +6,11 @@ the joint bilateral filter of the image I (eq. 6)
     J(p) <- sum_q w(p, q) I(q) / sum_q w(p, q),
     w(p, q) = exp(-|p - q|^2 / (2 sigma_s^2) - (J(p) - J(q))^2 / (2 sigma_r^2)),
 
-over the disc in which the spatial Gaussian is at least 0.05, each channel alone, the border
+over the disc in which the spatial Gaussian is at least 0.05, each channel on its own, the border
 replicated. As w is symmetric, each pair of pixels is weighed once: for one half of the disc's
 offsets, whole runs of the padded image, laid out flat and short enough for the cache, are compared
 with themselves shifted, and both ends of each pair receive their share: in C (csrc/rolling.c) for
-float32, else in NumPy.
+float32, otherwise in NumPy.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def rolling_guidance_filter(
     Parameters
     ----------
     image : (H, W) or (H, W, C) float32 or float64 in [0, 1]
-        Left as it is; every channel is filtered alone, in the image's own precision.
+        Left as it is; each channel is filtered on its own, in the image's own precision.
     sigma_space : float
         Scale of what is removed, in pixels; above 0.
     sigma_range : float

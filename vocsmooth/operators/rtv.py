@@ -1,4 +1,4 @@
-"""Relative total variation: texture goes by its mixed gradients, structure stays."""
+"""Relative total variation: texture, whose gradients cancel in a window, goes; structure stays."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def rtv_smooth(
     image : (H, W) or (H, W, C) float32 or float64 in [0, 1]
         Any number of channels; they share their weights.
     lam : float
-        Strength of smoothing, >= 0.
+        Strength of smoothing, at least 0.
     sigma : float
         Scale of the texture in pixels, > 0; halved after each iteration, down to 0.5 at least.
     sharpness : float

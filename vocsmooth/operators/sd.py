@@ -36,7 +36,7 @@ TOLERANCE = 1e-5
 
 _MAX_CYCLES = 10_000
 
-_SINGLE_PRECISION_GAIN = 1e-4  # how far gradients reduce a residual before it is found anew
+_SINGLE_PRECISION_GAIN = 1e-4  # how far gradients reduce a residual before it is computed anew
 
 _SMALLEST_WEIGHT = 1e-5  # the authors' program adds it to both factors
 
@@ -63,7 +63,7 @@ def sd_filter(
     ----------
     image : (H, W) or (H, W, C) float32 or float64 in [0, 1]
         Left as it is. Three channels are taken for RGB and compared in CIE Lab; any other number
-        is compared as it is.
+        is compared as given.
     lam : float
         Amount of smoothing, at least 0.
     mu : float

@@ -17,12 +17,12 @@ def smooth_frames(
     *,
     persistence: float = 0.0,
 ) -> Iterator[FloatImage]:
-    """Smooth the frames of a video one by one, as they are asked for.
+    """Smooth the frames of a video one by one, each when it is asked for.
 
     Parameters
     ----------
     frames : iterable of ndarray
-        Frames of one shape; only one is held at a time.
+        Frames of one shape; only the last one is kept.
     smoother : callable
         An operator, or a network's ``smooth``.
     persistence : float

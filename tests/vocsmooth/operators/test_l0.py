@@ -92,7 +92,7 @@ def test_kernels_agree_with_numpy_for_every_kind_of_length(
 
 @needs_library
 def test_the_friendlier_side_gets_the_transforms(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A prime height changes places with a width that is none, which shows in no result."""
+    """A prime height and another width change places, which leaves no trace in the result."""
     assert kernels.library is not None
     assert kernels.library.fft_cost(479) > 3 * kernels.library.fft_cost(640)
     image = scene(53, 64)

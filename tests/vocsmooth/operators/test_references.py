@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import references
 from numpy.typing import NDArray
 from PIL import Image
 
-from tests.vocsmooth.operators import references
 from vocsmooth.operators.table import OPERATORS
 
 Array = NDArray[np.float64]

@@ -166,7 +166,7 @@ def test_an_unknown_name_is_answered_with_the_nearest() -> None:
         smooth(photo(), "rollin")
     with pytest.raises(TypeError, match=r"'rtv' has no parameter 'sigm'\. Did you mean 'sigma'\?"):
         check_params("rtv", {"lam": 0.01, "sigm": 3})
-    with pytest.raises(TypeError, match=r"'l0' has no parameter 'image'\. Legal here: kappa, lam"):
+    with pytest.raises(TypeError, match=r"'l0' has no parameter 'image'\. Choose from: kappa, lam"):
         check_params("l0", {"image": 1})
 
 

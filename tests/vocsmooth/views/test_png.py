@@ -104,7 +104,7 @@ def test_a_finished_export_is_not_touched(pristine_export: Path, pristine_datase
     [
         (["vall"], [], "No split 'vall'.*'val'"),
         ([], ["lable"], "No map 'lable'.*'label'"),
-        ([], ["texture"], "No map 'texture' to export.*Legal here"),
+        ([], ["texture"], "No map 'texture' to export.*Choose from"),
     ],
 )
 def test_what_is_not_there_is_named(

@@ -90,7 +90,7 @@ INLINE void butterfly_5(Complex *a)
     a[4].re = even1.re - odd1.im, a[4].im = even1.im + odd1.re;
 }
 
-/* Any radix, by the definition; `step` is where exp(-2 pi i / radix) stands in the tables. */
+/* Any radix, by the definition; `step` is the index of exp(-2 pi i / radix) in the tables. */
 INLINE void butterfly_any(const Fft *fft, Complex *a, int radix, int step)
 {
     Complex sum[MAX_RADIX];

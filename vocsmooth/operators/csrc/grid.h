@@ -7,7 +7,7 @@
  * - A half ends in at least LANES zeros, which also lie left of the odd half; rows of zeros lie
  *   above and below the grid. Neighbours outside the image are read, and count as nothing. Loops
  *   that go LANES points at a time run on into the zeros, whose coefficients are zero too.
- * - Where the width is odd the last odd point is no pixel: it has mass 1, no couplings, and stays
+ * - Where the width is odd the last odd point is not a pixel: it has mass 1, no couplings, and stays
  *   0.
  * - Fields with channels store the channels of a row one after the other.
  */

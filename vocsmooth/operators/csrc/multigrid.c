@@ -6,7 +6,7 @@
 #include <xmmintrin.h>
 #endif
 
-/* How far gradients in single precision reduce a residual before it is found anew. */
+/* How far gradients in single precision reduce a residual before it is computed anew. */
 static const double SINGLE_PRECISION_GAIN = 1e-5;
 
 /* The linear system and what is wanted of its solution; arrays are C-contiguous. */

@@ -66,23 +66,31 @@ def split(values: NDArray[np.floating], outside: float = 0) -> Quarters:
     shape = (2, 2, *values.shape[:-2], (height + 1) // 2, (width + 1) // 2)
     quarters = np.full(shape, outside, np.float32)
     for p, q in PARITIES:
-        part = values[..., p::2, q::2]
-        quarters[p, q, ..., : part.shape[-2], : part.shape[-1]] = part
+        quarter = values[..., p::2, q::2]
+        quarters[p, q, ..., : quarter.shape[-2], : quarter.shape[-1]] = quarter
     return quarters
 
 
 def join(quarters: Quarters, shape: tuple[int, int]) -> Array:
-    """Put the quarters of a grid of a shape together again: the inverse of split."""
+    """Put the quarters of a grid together: the inverse of split."""
     values = np.empty((*quarters.shape[2:-2], *shape), np.float32)
     for p, q in PARITIES:
-        part = values[..., p::2, q::2]
-        part[...] = quarters[p, q, ..., : part.shape[-2], : part.shape[-1]]
+        quarter = values[..., p::2, q::2]
+        quarter[...] = quarters[p, q, ..., : quarter.shape[-2], : quarter.shape[-1]]
     return values
 
 
 def turn(quarters: Quarters) -> Quarters:
     """View rows as columns."""
     return quarters.swapaxes(0, 1).swapaxes(-1, -2)
+
+
+HERE = {-1: slice(1, None), 0: slice(None), 1: slice(0, -1)}
+"""By a step of -1, 0 or 1: the rows (or columns) that have a neighbour so many further on."""
+
+THERE = {-1: slice(0, -1), 0: slice(None), 1: slice(1, None)}
+"""By the same step: those neighbours, in the same order. ``x[HERE[1]]`` and ``x[THERE[1]]`` pair
+every row with the next one."""
 
 
 def move(values: Array, dy: int, dx: int) -> Array:
@@ -92,13 +100,6 @@ def move(values: Array, dy: int, dx: int) -> Array:
     moved = np.zeros_like(values)
     moved[..., HERE[dy], HERE[dx]] = values[..., THERE[dy], THERE[dx]]
     return moved
-
-
-HERE = {-1: slice(1, None), 0: slice(None), 1: slice(0, -1)}
-"""Which rows, or columns, have a neighbour so many further on,"""
-
-THERE = {-1: slice(0, -1), 0: slice(None), 1: slice(1, None)}
-"""and which are those neighbours."""
 
 
 def _by_lower_end(southwest: Quarters) -> Quarters:

@@ -1,4 +1,4 @@
-"""A solver for (1 + L) x = b, where L is the Laplacian of an image's coupled neighbouring pixels.
+"""A solver of (1 + L) x = b, where L is the graph Laplacian of an image's coupled pixels.
 
 System. Each pixel is held to its value b by 1 and to its four neighbours by couplings w >= 0:
 x_i + sum_j w_ij (x_i - x_j) = b_i. Couplings range over several decades and follow no axis.
@@ -8,14 +8,14 @@ Method. Conjugate gradients, preconditioned by one V-cycle of black-box multigri
 - Grids. The next grid is every second row and column, until a grid is a single line. A point
   between coarse ones takes from each in proportion to the couplings on that side; the coarse
   operator is P'LP, a nine-point Laplacian, with the mass P'M lumped. P'LP has negative couplings.
-  They stay in the operator, but draw next to nothing in the weights, which would else blow up. Yet
-  weights must sum to 1 even where all couplings of a point are negative, as happens in strong
-  smoothing: the operator is kept as couplings alone, which is right, and positive, only if P maps
-  constants to constants. Weights of 0 there end in pivots below 0 and in NaN.
+  They stay in the operator, but draw next to nothing in the weights, which would otherwise blow
+  up. Yet weights must sum to 1 even where all couplings of a point are negative, as happens in
+  strong smoothing: the operator is kept as couplings alone, which is right, and positive, only if
+  P maps constants to constants. Weights of 0 in such a place end in pivots below 0 and in NaN.
 - Cycle, from x = 0. On the way down zebra sweeps along rows (all even rows at once, then all odd
   ones), on the way up zebra sweeps along columns, each line solved exactly. After the sweep along
   rows the residual is zero on odd rows; before the sweep along columns even columns count for
-  nothing. Restriction and interpolation leave out what is so known.
+  nothing. Restriction and interpolation leave out what is known to be zero or unused.
 - Gradients. The cycle is not symmetric, so they are the flexible kind: each direction is made
   conjugate to the last one with the present preconditioned residual. Without them hard systems
   (lam 0.05, sharpness 0.005) gain a factor of 1.2 to 1.5 a cycle, with them 2 to 4, easy ones 10.
@@ -54,7 +54,7 @@ from vocsmooth.operators.multigrid.cycle import Grid, build_grids, cycle
 MAX_CYCLES = 200
 
 SINGLE_PRECISION_GAIN = 1e-5
-"""How far gradients in single precision reduce a residual before it is found anew."""
+"""How far gradients in single precision reduce a residual before it is computed anew."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +70,7 @@ Solver = Callable[[Couplings, Couplings, Planes, Planes, float], Planes]
 
 
 def solver(shape: tuple[int, int, int]) -> Solver:
-    """Return the fastest solver there is for images of a shape (C, H, W), with its memory.
+    """Return the fastest available solver for images of a shape (C, H, W), with its memory.
 
     It takes ``(east, south, image, guess, tolerance)``: couplings (H, W) to the right and lower
     neighbour, zero in the last column and row; b; a first guess; and the largest error allowed. It
@@ -144,7 +144,7 @@ def apply_system(east: Couplings, south: Couplings, x: NDArray[Any]) -> NDArray[
 
 
 def _not_converged(residual: float, tolerance: float) -> ConvergenceError:
-    """What to say when the cycles ran out."""
+    """Return the error for when the cycles have run out."""
     return ConvergenceError(
         f"The multigrid solver stopped at a residual of {residual:.3g}, above {tolerance:.3g}: "
         "the smoothing is too strong for it. Use a smaller lam or a larger sharpness."
