@@ -1,4 +1,4 @@
-"""Peak memory of `csgisnet predict` on one large image, the whole process from start to end.
+"""Peak memory of a `csgisnet predict` process on one large image.
 
     python benchmarks/large_image.py --side 10000 --out benchmarks/results/large_image.json
 
@@ -23,6 +23,7 @@ import numpy as np
 
 from csgisnet.checkpoints.networks import save_network
 from csgisnet.networks.smoothing import COMPACT, SmoothingNetwork
+from vocsmooth.arrays import to_uint
 from vocsmooth.images.reading import Picture
 from vocsmooth.images.writing import write_picture
 
@@ -32,12 +33,12 @@ DEEP = ("png", "tif", "tiff")
 
 
 def main() -> None:
-    """Measure each format in a process of its own, print and write what came of it."""
+    """Measure each format in a process of its own; print the rows and write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--side", type=int, default=10_000, help="pixels, both ways")
-    parser.add_argument("--checkpoint", type=Path, help="of the compact network")
+    parser.add_argument("--side", type=int, default=10_000, help="of the image, in pixels")
+    parser.add_argument("--checkpoint", type=Path, help="weights of the compact network")
     parser.add_argument("--formats", nargs="+", default=["png", "jpg", "tiff"])
-    parser.add_argument("--deep", action="store_true", help="16 bits where the format has them")
+    parser.add_argument("--deep", action="store_true", help="use 16 bits where the format has them")
     parser.add_argument("--hardware", default=f"{platform.machine()} CPU")
     parser.add_argument("--out", type=Path, help="JSON file")
     arguments = parser.parse_args()
@@ -80,7 +81,7 @@ def pattern(side: int, dtype: type[np.uint8 | np.uint16]) -> np.ndarray:
         y = np.arange(top, min(top + BAND, side), dtype=np.float32)[:, None, None]
         waves = 0.5 + 0.3 * np.sin(x / 210 + phase) * np.cos(y / 170 - phase)
         noisy = waves + rng.normal(0, 0.015, waves.shape).astype(np.float32)
-        image[top : top + BAND] = np.rint(noisy.clip(0, 1) * np.iinfo(dtype).max)
+        image[top : top + BAND] = to_uint(noisy, dtype)
     return image
 
 

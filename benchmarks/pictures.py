@@ -4,8 +4,8 @@
     python benchmarks/pictures.py study --data release/release-test-unseen/test \\
         --samples 4 17 --out benchmarks/results/study.jpg
 
-"photographs" shows three that come with scikit-image before and after; "study" samples of a dataset
-beside RTV and the label, with PSNR and SSIM.
+"photographs" shows three photographs that come with scikit-image, before and after. "study" shows
+samples of a dataset smoothed by the network and by RTV, beside the label, with PSNR and SSIM.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ PHOTOGRAPHS = ("chelsea", "coffee", "motorcycle_left")
 
 
 def photographs(smoother: Smoother) -> list[list[Panel]]:
-    """Return a row a photograph: before, after."""
+    """Return one row per photograph: before, after."""
     rows = []
     for name in PHOTOGRAPHS:
         photograph = to_float(read_rgb(bundled_folder() / f"{name}.png"))
@@ -43,7 +43,7 @@ def photographs(smoother: Smoother) -> list[list[Panel]]:
 
 
 def study(smoother: Smoother, data: Path, samples: list[int]) -> list[list[Panel]]:
-    """Return a row a sample: input, network, RTV, label."""
+    """Return one row per sample: input, network, RTV, label."""
     split = open_dataset(data).split("val")
     rows = []
     for index in samples:

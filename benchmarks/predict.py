@@ -1,11 +1,11 @@
-"""Prediction speed on a folder, beside the plain forward of the same network, both in one run.
+"""Speed of prediction on a folder, compared with a plain forward pass of the same network.
 
     python benchmarks/predict.py PHOTOS --out benchmarks/results/predict.json
 
-Plain: float32, NCHW, batch normalisation as a layer of its own, one image after the other with
-imread and imwrite in line. Ours: what `csgisnet predict` does, once for the same network and once
-for the compact one. Weights are random unless checkpoints are given: speed does not depend on them.
-The same line measures a GPU where there is one, there with bfloat16 as well.
+Plain: float32, NCHW, batch normalisation as layers of its own, one image after another, with imread
+and imwrite in between. Ours: what `csgisnet predict` does, for the same network and for the compact
+one. Weights are random unless checkpoints are given: speed does not depend on them. On a machine
+with a GPU the same command measures that, with bfloat16 as well.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ def main() -> None:
     """Measure all sides, print the table and write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path, help="images")
-    parser.add_argument("--checkpoint", type=Path, help="of the full network")
-    parser.add_argument("--compact", type=Path, help="checkpoint of the compact network")
+    parser.add_argument("--checkpoint", type=Path, help="weights of the full network")
+    parser.add_argument("--compact", type=Path, help="weights of the compact network")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--limit", type=int, default=0, help="images to take; 0 takes all")
+    parser.add_argument("--limit", type=int, default=0, help="number of images to use; 0 for all")
     parser.add_argument("--hardware", default="", help="a line about the machine")
     parser.add_argument("--out", type=Path, help="JSON file")
     arguments = parser.parse_args()
@@ -52,7 +52,7 @@ def main() -> None:
     files = files[: arguments.limit or None]
     full = network_of(arguments.checkpoint, FULL)
     compact = network_of(arguments.compact, COMPACT)
-    torch.backends.cudnn.benchmark = False  # every size would be measured anew
+    torch.backends.cudnn.benchmark = False  # it would search again for every size
     with torch.inference_mode():
         plain = full.to(device)
         plain_forward(plain, read(files[0]), device)
@@ -87,7 +87,7 @@ def main() -> None:
 
 
 def network_of(path: Path | None, config: NetworkConfig) -> SmoothingNetwork:
-    """Load a checkpoint, or make a network whose batch statistics are not those of a fresh one."""
+    """Load a checkpoint, or make a network whose batch statistics differ from a fresh one's."""
     if path is not None:
         return load_network(path)
     torch.manual_seed(0)
@@ -110,7 +110,7 @@ def time_plain(
             marks.append(time.perf_counter())
             result = plain_forward(network, image, device)
             marks.append(time.perf_counter())
-            pixels = np.rint(result.clip(0, 1) * 255).astype(np.uint8)
+            pixels = np.rint(result.clip(0, 1) * 255).astype(np.uint8)  # as a plain script would
             cv2.imwrite(f"{folder}/{path.stem}.png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
             marks.append(time.perf_counter())
             for stage, duration in zip(STAGES, np.diff(marks), strict=True):
@@ -122,7 +122,7 @@ def read(path: Path) -> NDArray[np.float32]:
     """Read an image as RGB in [0, 1]."""
     pixels = cv2.imread(str(path))
     if pixels is None:
-        raise SystemExit(f"{path} is no image.")
+        raise SystemExit(f"{path} is not an image.")
     image: NDArray[np.float32] = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB).astype(np.float32)
     return image / np.float32(255)
 
@@ -149,7 +149,7 @@ def time_ours(smoother: Smoother, files: Sequence[Path]) -> dict[str, float]:
 def differences(
     smoother: Smoother, network: SmoothingNetwork, files: Sequence[Path], device: torch.device
 ) -> dict[str, float]:
-    """Return the largest and the mean difference to the plain forward of the same weights."""
+    """Return the largest and the mean difference from a plain forward pass with these weights."""
     apart = []
     for path in files:
         image = read(path)

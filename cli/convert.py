@@ -1,4 +1,4 @@
-"""Commands that turn a dataset into another form: export, repack."""
+"""Commands that turn a dataset into another form: `export` and `repack`."""
 
 from __future__ import annotations
 
@@ -13,9 +13,18 @@ from .group import progress_bar
 @click.command()
 @click.argument("folder", type=options.FOLDER)
 @options.OUT
-@click.option("--format", type=click.Choice(["png"]), default="png", expose_value=False)
-@click.option("--split", "splits", multiple=True, help="Can be repeated.  [default: all]")
-@click.option("--map", "maps", multiple=True, help="Can be repeated.  [default: all but texture]")
+@click.option(  # PNG is the only format; scripts may still name it
+    "--format", type=click.Choice(["png"]), expose_value=False, hidden=True
+)
+@click.option(
+    "--split", "splits", multiple=True, help="Split to export; may be repeated.  [default: all]"
+)
+@click.option(
+    "--map",
+    "maps",
+    multiple=True,
+    help="Map to export; may be repeated.  [default: all but texture]",
+)
 @options.JOBS
 def export(
     folder: Path,
@@ -24,10 +33,10 @@ def export(
     maps: tuple[str, ...],
     jobs: int | None,
 ) -> None:
-    """Write the dataset in FOLDER as pairs of image files, or go on with an export.
+    """Write the dataset in FOLDER as pairs of image files, or continue an interrupted export.
 
-    OUT/SPLIT/MAP/ID_K.png is map MAP of the Kth input of photograph ID: for a trainer of BasicSR's
-    kind, OUT/train/input is the folder of inputs and OUT/train/label the folder of targets.
+    OUT/SPLIT/MAP/ID_K.png is map MAP of the Kth input of photograph ID: for trainers in the style
+    of BasicSR, OUT/train/input is the folder of inputs and OUT/train/label the folder of targets.
 
     \b
     Example: vocsmooth export voc-smooth --out pairs --map input --map label
@@ -45,12 +54,14 @@ def export(
 @click.command()
 @click.argument("folder", type=options.FOLDER)
 @options.OUT
-@click.option("--to", type=click.Choice(["archive", "shards"]), required=True)
+@click.option(
+    "--to", type=click.Choice(["archive", "shards"]), required=True, help="Form of the result."
+)
 @options.JOBS
 def repack(folder: Path, out: Path, to: str, jobs: int | None) -> None:
-    """Pack the dataset in FOLDER for keeping, or unpack such an archive to the very same files.
+    """Pack the dataset in FOLDER into an archive, or unpack an archive to the very same files.
 
-    An archive takes about a third of the space; unpack it to read, train or verify.
+    An archive takes about a third of the space; unpack it to read it, train on it or verify it.
 
     \b
     Example: vocsmooth repack voc-smooth --to archive --out voc-smooth.archive

@@ -1,4 +1,4 @@
-"""The command `vocsmooth`: sample, build, verify, smooth, and those of inspect and convert."""
+"""The command `vocsmooth`: sample, generate, build, verify, smooth, and those of other files."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ import click
 import vocsmooth
 
 from . import convert, options, show
-from .group import CONTEXT, Commands, progress_bar
+from .group import CONTEXT, Bar, Commands, progress_bar
+from .operator_options import OperatorCommand, operator_options
 
 if TYPE_CHECKING:
+    from vocsmooth.dataset.build import BuildSummary, Progress
     from vocsmooth.dataset.verify import Verification
 
 
@@ -29,7 +31,7 @@ def main() -> None:
 @main.command()
 @click.argument("folder", type=options.FOLDER)
 def sample(folder: Path) -> None:
-    """Write a small VOC2012 tree to FOLDER, from photographs that scikit-image carries.
+    """Write a small VOC2012 tree to FOLDER, made from photographs that come with scikit-image.
 
     \b
     Example: vocsmooth sample demo/voc
@@ -42,14 +44,24 @@ def sample(folder: Path) -> None:
 
 @main.command()
 @click.argument("folder", type=options.FOLDER)
-@click.option("--train", type=click.IntRange(min=0), default=1000, help="Scenes to train on.")
-@click.option("--val", type=click.IntRange(min=0), default=50, help="Scenes to validate on.")
 @click.option(
-    "--size", type=click.IntRange(min=32), nargs=2, default=(256, 288), help="Height width."
+    "--train", type=click.IntRange(min=0), default=1000, help="Number of scenes to train on."
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, help="Other seeds, other scenes.")
+@click.option(
+    "--val", type=click.IntRange(min=0), default=50, help="Number of scenes to validate on."
+)
+@click.option(
+    "--size",
+    type=click.IntRange(min=32),
+    nargs=2,
+    default=(256, 288),
+    help="Height and width of a scene, in pixels.",
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, help="Another seed draws other scenes."
+)
 def generate(folder: Path, train: int, val: int, size: tuple[int, int], seed: int) -> None:
-    """Draw scenes without texture to FOLDER, as a VOC2012 tree: structure images as exact labels.
+    """Draw scenes to FOLDER as a VOC2012 tree: images without texture, which are exact labels.
 
     \b
     Example: vocsmooth generate scenes --train 2000; vocsmooth build --manifest release ...
@@ -61,12 +73,18 @@ def generate(folder: Path, train: int, val: int, size: tuple[int, int], seed: in
 
 
 @main.command()
-@click.option("--voc-root", type=options.FOLDER, required=True, help="VOCdevkit or one VOC tree.")
-@click.option("--out", type=options.FOLDER, required=True, help="Folder of the dataset.")
-@click.option("--manifest", default="voc-smooth", help="Recipe: a TOML file or a bundled name.")
-@click.option("--textures", type=options.FOLDER, help="Textures instead of the bundled ones.")
-@click.option("--split", "splits", multiple=True, default=("train", "val"), help="Can be repeated.")
-@click.option("--ids", type=options.FILE, help="Only the photographs in this list.")
+@click.option(
+    "--voc-root", type=options.FOLDER, required=True, help="VOCdevkit, or one VOC tree in it."
+)
+@click.option("--out", type=options.FOLDER, required=True, help="Folder for the dataset.")
+@click.option(
+    "--manifest", default="voc-smooth", help="Recipe: a TOML file, or the name of a bundled one."
+)
+@click.option(
+    "--textures", type=options.FOLDER, help="Folder of textures to use instead of the bundled ones."
+)
+@click.option("--split", "splits", multiple=True, default=("train", "val"), help="May be repeated.")
+@click.option("--ids", type=options.FILE, help="File that lists the photographs to use.")
 @click.option("--strict", is_flag=True, help="Stop at the first photograph that cannot be used.")
 @options.PART
 @click.option("--scheduler", help="Dask scheduler: tcp://HOST:PORT, or its JSON file.")
@@ -83,35 +101,26 @@ def build(
     scheduler: str | None,
     jobs: int | None,
 ) -> None:
-    """Build a dataset from a VOC tree, or go on with one that was interrupted.
+    """Build a dataset from a VOC tree, or continue an interrupted build.
 
-    Several machines with a shared folder build one dataset together: each gets a --part I/N, in any
-    order, and the one that finishes last completes the dataset. Or they are workers of a Dask
-    cluster (--scheduler), which needs `pip install csgisnet[cluster]` on all of them.
+    Several machines that share a folder can build one dataset together: give each its --part I/N,
+    in any order; the last to finish completes the dataset. Alternatively, use them as workers of a
+    Dask cluster (--scheduler), which requires `pip install csgisnet[cluster]` on each of them.
 
     \b
     Example: vocsmooth build --voc-root VOCdevkit --out voc-smooth --jobs 8
     """
-    from vocsmooth.dataset.build import Progress, build_dataset
+    from vocsmooth.dataset.build import build_dataset
     from vocsmooth.maps.recipe import load_recipe
     from vocsmooth.sources.voc import find_tree
 
     if scheduler and jobs:
-        raise click.UsageError("--jobs is for this machine; give it or --scheduler, not both")
+        raise click.UsageError(
+            "--jobs applies to this machine only: give it or --scheduler, not both."
+        )
     tree = find_tree(voc_root)
     click.echo(f"From {tree.describe()}", err=True)
     with progress_bar("photographs") as bar:
-
-        def show(progress: Progress) -> None:
-            bar.update(progress.done, progress.total)
-            if progress.needed_bytes > progress.free_bytes:
-                bar.print(
-                    f"warning: about {progress.needed_bytes / 1e9:.1f} GB are needed, and the disk "
-                    f"of {out} has {progress.free_bytes / 1e9:.1f} GB left"
-                )
-            for entry in progress.left_out:
-                bar.print(f"{entry.kind}: {entry.reason}")
-
         summary = build_dataset(
             voc_root,
             out,
@@ -123,10 +132,28 @@ def build(
             scheduler=scheduler,
             part=part,
             strict=strict,
-            progress=show,
+            progress=functools.partial(_show_progress, bar, out),
         )
+    _print_summary(out, summary)
+    sys.exit(1 if summary.errors else 0)
+
+
+def _show_progress(bar: Bar, out: Path, progress: Progress) -> None:
+    """Move the bar; print what was left out, and whether the disk is too small."""
+    bar.update(progress.done, progress.total)
+    if progress.needed_bytes > progress.free_bytes:
+        bar.print(
+            f"warning: about {progress.needed_bytes / 1e9:.1f} GB are needed, but the disk "
+            f"of {out} has only {progress.free_bytes / 1e9:.1f} GB left"
+        )
+    for entry in progress.left_out:
+        bar.print(f"{entry.kind}: {entry.reason}")
+
+
+def _print_summary(out: Path, summary: BuildSummary) -> None:
+    """Print what `build` made, and what is missing from it."""
     if summary.complete_before:
-        click.echo(f"{out} was complete before.", err=True)
+        click.echo(f"{out} was already complete.", err=True)
     click.echo(
         f"{out}: {summary.images} photographs, {summary.samples} samples, "
         f"{summary.rejected} rejected, {summary.errors} unusable, "
@@ -134,19 +161,24 @@ def build(
         f"{summary.bytes / 1e6:.1f} MB, {summary.seconds:.1f} s"
     )
     if summary.missing:
-        click.echo(f"{summary.missing} shards of other parts are still missing.", err=True)
+        click.echo(f"Still missing, from other parts: {summary.missing} shards.", err=True)
     if summary.errors:
-        click.echo("The unusable ones are named above and in the shards' JSON files.", err=True)
-        sys.exit(1)
+        click.echo(
+            "The unusable photographs are named above and in the shards' JSON files.", err=True
+        )
 
 
 @main.command()
 @click.argument("folder", type=options.FOLDER)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-@click.option("--fresh", is_flag=True, help="Read also what an unfinished run found whole.")
-@click.option("--repair", is_flag=True, help="Make again what is broken, from --voc-root.")
-@click.option("--voc-root", type=options.FOLDER, help="With --repair: the tree of the build.")
-@click.option("--textures", type=options.FOLDER, help="With --repair: the textures of the build.")
+@click.option("--fresh", is_flag=True, help="Check again what an earlier run found intact, too.")
+@click.option("--repair", is_flag=True, help="Rebuild what is damaged from --voc-root.")
+@click.option(
+    "--voc-root", type=options.FOLDER, help="With --repair: the VOC tree that was built from."
+)
+@click.option(
+    "--textures", type=options.FOLDER, help="With --repair: the textures that were built with."
+)
 @options.JOBS
 def verify(
     folder: Path,
@@ -157,10 +189,10 @@ def verify(
     textures: Path | None,
     jobs: int | None,
 ) -> None:
-    """Prove that the dataset in FOLDER is whole; the exit code is 0 only then.
+    """Prove that the dataset in FOLDER is intact; only then is the exit code 0.
 
-    Interrupted, or run again after problems, it passes over the shards that it found whole within
-    the last week. With --repair the dataset becomes byte for byte what it was.
+    When it is run again after an interruption or a problem, it skips the shards that it found
+    intact within the last week. --repair restores the dataset byte for byte.
 
     \b
     Example: vocsmooth verify voc-smooth --repair --voc-root VOCdevkit
@@ -169,7 +201,9 @@ def verify(
     from vocsmooth.dataset.verify import verify_dataset
 
     if repair != (voc_root is not None) or (textures and not repair):
-        raise click.UsageError("--repair needs --voc-root, which serves for nothing else")
+        raise click.UsageError(
+            "--repair needs --voc-root; --voc-root and --textures need --repair."
+        )
     with progress_bar("shards") as bar:
         if voc_root is None:
             report = verify_dataset(folder, jobs=jobs, fresh=fresh, progress=bar.update)
@@ -184,7 +218,7 @@ def verify(
             )
             report = repaired.verification
             for name in (*repaired.shards, *repaired.files):
-                bar.print(f"made again: {name}")
+                bar.print(f"rebuilt: {name}")
     _print_report(folder, report, as_json)
     sys.exit(1 if report.problems else 0)
 
@@ -200,51 +234,28 @@ def _print_report(folder: Path, report: Verification, as_json: bool) -> None:
         places = (problem.shard, problem.image, problem.field)
         click.echo(": ".join(filter(None, (*places, problem.message))))
     if report.known:
-        click.echo(f"{report.known} shards were found whole by an earlier run; --fresh reads all.")
+        click.echo(
+            f"Found intact by an earlier run: {report.known} of {report.shards} shards; "
+            "--fresh checks all of them again."
+        )
+    found = len(report.problems)
     click.echo(
         f"{folder}: {report.shards} shards, {report.images} photographs, "
         f"{report.samples} samples, {report.bytes / 1e6:.1f} MB, {report.seconds:.1f} s: "
-        + (f"{len(report.problems)} problems" if report.problems else "whole")
+        + (f"{found} problem{'s' if found > 1 else ''}" if found else "intact")
     )
 
 
-PARAMETERS = {
-    "lam": (float, "l0, rtv, ils, sd: strength"),
-    "kappa": (float, "l0: growth of its penalty, above 1"),
-    "sigma": (float, "rtv: largest size of texture, in pixels"),
-    "sharpness": (float, "rtv: smaller keeps edges sharper"),
-    "num_iter": (int, "rtv, rolling, ils, sd: iterations"),
-    "radius": (int, "guided: of its window, in pixels"),
-    "eps": (float, "guided: variance that counts as texture; ils: of its penalty"),
-    "sigma_space": (float, "rolling: size of texture, in pixels"),
-    "sigma_range": (float, "rolling: contrast that counts as an edge"),
-    "gamma": (float, "ils: contrast that counts as an edge"),
-    "penalty": (str, "ils: welsch or charbonnier"),
-    "p": (float, "ils: exponent of the charbonnier penalty"),
-    "mu": (float, "sd: sharpness of the static guidance"),
-    "nu": (float, "sd: sharpness of the dynamic guidance"),
-}
-"""Parameters of the operators, as options of `vocsmooth smooth`."""
-
-
-def _operator_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command an option for each of `PARAMETERS`; None means the operator's default."""
-    for name, (kind, text) in reversed(PARAMETERS.items()):
-        command = click.option(f"--{name.replace('_', '-')}", name, type=kind, help=text)(command)
-    return command
-
-
-@main.command()
+@main.command(cls=OperatorCommand)
 @options.INPUTS
 @click.option("--operator", required=True, help="l0, rtv, guided, rolling, ils or sd.")
-@_operator_options
 @options.OUT
 @options.file_options
 @options.JOBS
 def smooth(
     inputs: tuple[str, ...], operator: str, out: Path, jobs: int | None, **given: Any
 ) -> None:
-    """Smooth files, folders, patterns, or (-) a list on stdin, with a classical operator.
+    """Smooth files, folders, patterns, or a list on stdin (-), with a classical operator.
 
     \b
     Example: vocsmooth smooth photos --operator rtv --lam 0.015 --out smoothed
@@ -255,10 +266,11 @@ def smooth(
     from vocsmooth.operators.table import smooth as smooth_array
     from vocsmooth.workers.processes import available_cores
 
-    parameters = {name: value for name in PARAMETERS if (value := given.pop(name)) is not None}
+    names = [option.name for option in operator_options() if option.name]
+    parameters = {name: value for name in names if (value := given.pop(name)) is not None}
     function: Callable[..., Any] = functools.partial(smooth_array, operator=operator, **parameters)
     try:
-        function(np.zeros((1, 1), np.float32))  # refuses bad parameters before any file is read
+        function(np.zeros((1, 1), np.float32))  # refuse bad parameters before any file is read
     except (TypeError, ValueError) as error:
         raise click.UsageError(str(error)) from error
     jobs = jobs or available_cores()

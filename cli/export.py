@@ -1,4 +1,4 @@
-"""`csgisnet export`: a network for other runtimes."""
+"""`csgisnet export`: write a network for other runtimes, or as a model to share."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from . import options
     "form",
     type=click.Choice(["onnx", "torchscript", "safetensors"]),
     default="onnx",
-    help="For other runtimes, or (safetensors) for csgisnet elsewhere.",
+    help="onnx and torchscript for other runtimes, safetensors for csgisnet elsewhere.",
 )
 @click.option("--out", type=options.FILE, required=True, help="File to write.")
-@click.option("--description", default="", help="safetensors: what to say about the network.")
-@click.option("--half", is_flag=True, help="safetensors: bfloat16 weights, half the size.")
+@click.option("--description", default="", help="safetensors only: what `csgisnet models` shows.")
+@click.option("--half", is_flag=True, help="safetensors only: weights as bfloat16, half the size.")
 def export(checkpoint: Path, form: Any, out: Path, description: str, half: bool) -> None:
     """Export a network to ONNX or TorchScript, for images of any size, or as a model to share.
 
-    An ONNX or TorchScript file appears only after its results equal the network's on three sizes.
+    An ONNX or TorchScript file is written only once its results match the network's on three sizes.
     ONNX needs `pip install csgisnet[export]`.
 
     \b
@@ -40,6 +40,6 @@ def export(checkpoint: Path, form: Any, out: Path, description: str, half: bool)
         click.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
         return
     if description or half:
-        raise click.UsageError("--description and --half belong to --format safetensors.")
+        raise click.UsageError("--description and --half go with --format safetensors only.")
     difference = export_network(load_network(find_weights(checkpoint)), out, form)
     click.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB, difference {difference:.1g}")

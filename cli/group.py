@@ -1,4 +1,4 @@
-"""What both commands share: errors as one line, and a progress bar on stderr."""
+"""What both commands share: errors printed as one line, and a progress bar on stderr."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "show_default": True}
 
 
 class Commands(click.Group):
-    """A group that reports the project's own errors and the system's as one line, exit code 1."""
+    """A group that prints the project's and the system's errors as one line, with exit code 1."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the chosen command."""
@@ -30,17 +30,19 @@ class Commands(click.Group):
         except VocsmoothError as error:
             raise click.ClickException(str(error)) from error
         except OSError as error:
-            if error.errno == errno.EPIPE:  # the reader of our output went away: click's business
+            if error.errno == errno.EPIPE:  # the reader of our output is gone, which click handles
                 raise
             raise click.ClickException(_sentence(error)) from error
 
 
 def _hush_decoders() -> None:
-    """Keep what OpenCV and Pillow print about damaged files off stderr: our error says it.
+    """Silence OpenCV and Pillow about damaged files, which our own errors report.
 
-    By way of the environment, so that worker processes do the same; what the user has set stays.
+    This goes through the environment, which worker processes inherit; what the user has set stays.
     """
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # read when OpenCV is imported: not yet
+    os.environ.setdefault(
+        "OPENCV_LOG_LEVEL", "SILENT"
+    )  # OpenCV reads it when it is imported, which is later
     hushed = [f"PIL.{name}" for name in ("TiffImagePlugin", "PngImagePlugin", "Image")]
     os.environ.setdefault("PYTHONWARNINGS", ",".join(f"ignore:::{name}" for name in hushed))
     if not sys.warnoptions:
@@ -48,7 +50,7 @@ def _hush_decoders() -> None:
 
 
 class Bar:
-    """A progress bar, and lines that are printed above it."""
+    """A progress bar, and lines printed above it."""
 
     def __init__(self, progress: Progress, description: str, total: int | None) -> None:
         self._progress, self._description = progress, description
@@ -59,7 +61,7 @@ class Bar:
         self._progress.advance(self._task)
 
     def update(self, done: int, total: int) -> None:
-        """Move to `done` of `total`; a log instead of a terminal gets a line."""
+        """Move to `done` of `total`; print a line instead if stderr is not a terminal."""
         self._progress.update(self._task, completed=done, total=total)
         if self._progress.disable:
             self.print(f"{self._description}: {done} of {total}")
@@ -71,7 +73,7 @@ class Bar:
 
 @contextmanager
 def progress_bar(description: str, total: int | None = None) -> Iterator[Bar]:
-    """Show a bar on stderr while the block runs; nothing is drawn where stderr is no terminal."""
+    """Show a bar on stderr while the block runs, if stderr is a terminal."""
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),

@@ -1,4 +1,4 @@
-"""`csgisnet models`: which networks came with the package."""
+"""`csgisnet models`: the networks that come with the package."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import click
 
 @click.command()
 def models() -> None:
-    """List the bundled networks, which every --checkpoint takes by name.
+    """List the bundled networks, which every --checkpoint accepts by name.
 
-    Of each: name, size, what its metadata says about it, and the SHA-256 of its file.
+    For each: its name, its size, its description, and the SHA-256 of its file.
 
     \b
     Example: csgisnet models
@@ -20,7 +20,7 @@ def models() -> None:
 
     found = bundled_models()
     if not found:
-        click.echo("None came with this package; `csgisnet train` makes one.")
+        click.echo("This package came without networks; train one with `csgisnet train`.")
     for name, path in found.items():
         weights = load_weights(path, "network")
         label = f"{name} (default)" if name == DEFAULT else name

@@ -1,4 +1,4 @@
-"""The command `csgisnet`: train-segmenter, train, predict, sheet, evaluate, export."""
+"""The command `csgisnet`: train-segmenter, train, predict, sheet, evaluate, export, models."""
 
 from __future__ import annotations
 
@@ -23,7 +23,12 @@ def main() -> None:
 
 @main.command()
 @options.DATA
-@click.option("--out", type=options.FILE, required=True, help="File for the weights, new.")
+@click.option(
+    "--out",
+    type=options.FILE,
+    required=True,
+    help="File to write the weights to; it must not exist.",
+)
 @options.CONFIG
 @options.DEVICE
 def train_segmenter(data: Path, out: Path, config: str | None, device: str) -> None:
@@ -46,22 +51,26 @@ def train_segmenter(data: Path, out: Path, config: str | None, device: str) -> N
 
 @main.command()
 @click.option(
-    "--data", type=options.FOLDER, help="Dataset of `vocsmooth build`; a run to resume has its own."
+    "--data", type=options.FOLDER, help="Dataset of `vocsmooth build`; a resumed run knows its own."
 )
 @click.option("--out", type=options.FOLDER, required=True, help="Folder of the run.")
 @options.CONFIG
 @options.DEVICE
 @click.option(
-    "--resume", is_flag=True, help="Go on with the run in --out; nothing else need be given."
+    "--resume", is_flag=True, help="Continue the run in --out; no other option is needed."
 )
 @click.option("--segmenter", type=options.FILE, help="Weights of the segmenter.")
-@click.option("--features", type=options.FILE, help="VGG-16 weights instead of its features.")
+@click.option(
+    "--features",
+    type=options.FILE,
+    help="Weights of VGG-16, to use its features instead of the segmenter's.",
+)
 @click.option(
     "--init",
     type=click.Path(path_type=Path),
-    help="Go on from these weights: a file, a run, or a name of `csgisnet models`.",
+    help="Start from these weights: a file, a run, or a name of `csgisnet models`.",
 )
-@click.option("--ablate", default="", help="Loss terms to leave out, as in: contrast,semantic")
+@click.option("--ablate", default="", help="Loss terms to leave out, such as contrast,semantic.")
 def train(
     data: Path | None,
     out: Path,
@@ -73,7 +82,7 @@ def train(
     init: Path | None,
     ablate: str,
 ) -> None:
-    """Train the smoothing network; under torchrun, on several GPUs.
+    """Train the smoothing network; with torchrun, on several GPUs.
 
     \b
     Example: csgisnet train --data voc-smooth --out runs/a --segmenter segmenter.safetensors
@@ -109,7 +118,9 @@ def train(
             f"on {scores.samples} whole validation images"
         )
     if not summary.finished:
-        click.echo("Stopped by a signal; the same command with --resume goes on.", err=True)
+        click.echo(
+            "Stopped by a signal; the same command with --resume continues the run.", err=True
+        )
         sys.exit(EXIT_STOPPED)
 
 
@@ -127,18 +138,30 @@ def train(
     default=1.0,
     help="0 keeps the image, above 1 exaggerates, below 0 enhances detail.",
 )
-@click.option("--save-edges", is_flag=True, help="Write the edges, too: NAME_edges.png.")
+@click.option("--save-edges", is_flag=True, help="Also write the edges, to NAME_edges.png.")
 @options.DEVICE
-@click.option("--precision", type=click.Choice(["float32", "bfloat16", "auto"]), default="float32")
-@click.option("--memory", type=click.IntRange(min=64), default=1024, help="MB for a batch.")
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "bfloat16", "auto"]),
+    default="float32",
+    help="Of the convolutions; auto picks bfloat16 on GPUs that have it.",
+)
+@click.option(
+    "--memory",
+    type=click.IntRange(min=64),
+    default=1024,
+    help="Memory for the activations of a batch, in MB.",
+)
 @click.option(
     "--batch",
     type=click.IntRange(min=1),
-    help="Images or tiles of one size to compute at once.  [default: 1 on the CPU, else 8]",
+    help="Images or tiles of equal size to compute at once.  [default: 1 on the CPU, else 8]",
 )
 @options.file_options
 @click.option(
-    "--jobs", type=click.IntRange(min=1), help="Files in work at a time.  [default: 2 a batch]"
+    "--jobs",
+    type=click.IntRange(min=1),
+    help="Files to process at a time.  [default: twice --batch]",
 )
 def predict(
     inputs: tuple[str, ...],
@@ -153,7 +176,7 @@ def predict(
     jobs: int | None,
     **given: Any,
 ) -> None:
-    """Smooth files, folders, patterns, or (-) a list on stdin, with a trained network.
+    """Smooth files, folders, patterns, or a list on stdin (-), with a trained network.
 
     \b
     Example: csgisnet predict photos --checkpoint runs/a --out smoothed
@@ -177,10 +200,12 @@ def predict(
 @options.CHECKPOINT
 @click.option("--out", type=options.FILE, required=True, help="PNG to write.")
 @click.option("--split", default="val", help="Split to take the samples from.")
-@click.option("--rows", type=click.IntRange(min=1), default=4, help="Photographs to show.")
+@click.option(
+    "--rows", type=click.IntRange(min=1), default=4, help="Number of photographs to show."
+)
 @options.DEVICE
 def sheet(data: Path, checkpoint: Path, out: Path, split: str, rows: int, device: str) -> None:
-    """Show a network's results on a dataset beside all maps, in one picture.
+    """Show a network's results on a dataset, beside all maps, in one picture.
 
     \b
     Example: csgisnet sheet --data voc-smooth --checkpoint runs/a --out before_after.png

@@ -1,4 +1,4 @@
-"""Options that several commands share, and the smoothing of files that two commands do."""
+"""Options that several commands share, and `smooth_files`, which two of them run."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CHECKPOINT = click.option(
     help="Weights, or the folder of a run (its best weights).",
 )
 DEVICE = click.option(
-    "--device", default="auto", help="auto, cpu, cuda (or cuda:1), mps.", show_default=True
+    "--device", default="auto", help="auto, cpu, cuda (or cuda:1), or mps.", show_default=True
 )
 CONFIG = click.option("--config", help="compact, full, demo, or a TOML file.  [default: compact]")
 
@@ -39,39 +39,54 @@ CONFIG = click.option("--config", help="compact, full, demo, or a TOML file.  [d
 def _parse_part(
     _context: click.Context, _option: click.Parameter, value: str | None
 ) -> tuple[int, int]:
-    """Return the numbers of I/N, 1/1 if it is not given."""
+    """Return the two numbers of I/N; 1/1 if the option is not given."""
     found = re.fullmatch(r"(\d+)/(\d+)", value or "1/1")
     if not found or not 1 <= int(found[1]) <= int(found[2]):
-        raise click.BadParameter(f"{value!r} is not I/N with 1 <= I <= N, such as 3/8")
+        raise click.BadParameter(f"{value!r} is not I/N with 1 <= I <= N, such as 3/8.")
     return int(found[1]), int(found[2])
 
 
 PART = click.option(
-    "--part", metavar="I/N", callback=_parse_part, help="Make every N-th shard, from the I-th on."
+    "--part",
+    metavar="I/N",
+    callback=_parse_part,
+    help="Build every N-th shard, starting with the I-th.",
 )
 
 
-class Finite(click.FloatRange):
-    """A number, in a range if that is wanted, but never NaN or infinite."""
+class Finite(click.types.FloatParamType):
+    """A number that is neither NaN nor infinite."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the number."""
         number = super().convert(value, param, ctx)
         if not math.isfinite(number):
-            self.fail(f"{value} is no finite number.", param, ctx)
+            self.fail(f"{value} is not a finite number.", param, ctx)
         return number
 
 
+class FiniteRange(click.FloatRange):
+    """A number in a range that is neither NaN nor infinite."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number."""
+        return super().convert(Finite().convert(value, param, ctx), param, ctx)
+
+
 _FILE_OPTIONS = (
-    click.option("--skip-existing", is_flag=True, help="Leave out files whose result exists."),
-    click.option("--suffix", default="", help="Added to each file's name."),
-    click.option("--format", "ending", help="png, jpg, tiff, webp, bmp.  [default: as the input]"),
-    click.option("--quality", type=click.IntRange(1, 100), default=95, help="JPEG and WebP."),
+    click.option("--skip-existing", is_flag=True, help="Skip files whose result exists."),
+    click.option("--suffix", default="", help="Text to append to each file's name."),
+    click.option(
+        "--format", "ending", help="png, jpg, tiff, webp or bmp.  [default: that of the input]"
+    ),
+    click.option(
+        "--quality", type=click.IntRange(1, 100), default=95, help="Quality of JPEG and WebP files."
+    ),
     click.option(
         "--max-megapixels",
-        type=Finite(min=0, min_open=True),
+        type=FiniteRange(min=0, min_open=True),
         default=200.0,
-        help="Refuse larger images as bombs.",
+        help="Refuse larger images, as likely decompression bombs.",
     ),
 )
 
@@ -97,9 +112,9 @@ def smooth_files(
     max_megapixels: float,
     save_edges: bool = False,
 ) -> None:
-    """Smooth every image with `function`, say what came of it, and exit with 1 if any failed.
+    """Smooth every image, print a summary, and exit with 1 if any failed.
 
-    `function` is of the kind that `vocsmooth.folders.run` takes.
+    `function` is what `vocsmooth.images.folders.run` takes.
     """
     from vocsmooth.images.destinations import plan
     from vocsmooth.images.finding import expand_inputs

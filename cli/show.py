@@ -1,4 +1,4 @@
-"""Commands that look into a dataset: info, labels report, report."""
+"""Commands that show what is in a dataset: `info`, `labels report` and `report`."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from .group import progress_bar
 @click.command()
 @click.argument("folder", type=options.FOLDER, required=False)
 def info(folder: Path | None) -> None:
-    """Print what the dataset in FOLDER holds and its recipe; without FOLDER, what is installed.
+    """Print the contents and the recipe of the dataset in FOLDER, or else what is installed.
 
-    The recipe is TOML that `vocsmooth build --manifest` takes.
+    The recipe is printed as TOML, which `vocsmooth build --manifest` accepts.
 
     \b
     Example: vocsmooth info voc-smooth
@@ -36,13 +36,13 @@ def info(folder: Path | None) -> None:
 
 @click.group()
 def labels() -> None:
-    """How the labels of a dataset were chosen."""
+    """Show how the labels of a dataset were chosen."""
 
 
 @labels.command("report")
 @click.argument("folder", type=options.FOLDER)
 def report_labels(folder: Path) -> None:
-    """Print which operators made the labels, their scores, and what was left out.
+    """Print which operators made the labels, how they scored, and what was left out.
 
     \b
     Example: vocsmooth labels report voc-smooth
@@ -56,12 +56,16 @@ def report_labels(folder: Path) -> None:
 @click.command()
 @click.argument("folder", type=options.FOLDER)
 @click.option("--out", type=options.FILE, required=True, help="HTML file to write.")
-@click.option("--side", type=click.IntRange(min=16), help="Pixels.  [default: by their number]")
+@click.option(
+    "--side",
+    type=click.IntRange(min=16),
+    help="Longer side of a picture, in pixels.  [default: 320, or less if there are many]",
+)
 @options.JOBS
 def report(folder: Path, out: Path, side: int | None, jobs: int | None) -> None:
     """Write one HTML page that shows every photograph of a dataset with all its maps.
 
-    Pictures are shrunk to --side pixels so that the page stays below about 60 MB.
+    Pictures are shrunk to --side pixels, by default so that the page stays below about 60 MB.
 
     \b
     Example: vocsmooth report voc-smooth --out report.html

@@ -1,6 +1,17 @@
 """CSGIS-Net: contrastive semantic-guided image smoothing (arXiv 2209.00977).
 
-`load` gives a trained network, ready to smooth; torch is imported when it is first asked for.
+`load` returns a trained network, ready to smooth; torch is not imported before it is asked for.
+
+The wings, each of which may import only those above it that its own docstring names:
+
+networks     modules that map tensors to tensors: the smoothing network, the segmenter, features
+checkpoints  files of weights and training states, each checked before it is used
+evaluation   smoothers of any kind, measured on the same images and reported side by side
+objective    what training minimises, and the teachers that some of its terms ask
+prediction   images of any size, smoothed by a trained network in bounded memory
+training     from a dataset and a configuration to checkpoints
+
+All stand on `errors` and `device`; `configs` and `models` hold data.
 """
 
 from __future__ import annotations
@@ -19,7 +30,7 @@ _LAZY = ("Smoother", "load")
 
 
 def __getattr__(name: str) -> Any:
-    """Import what smooths when it is first asked for (PEP 562)."""
+    """Import a name when it is first used (PEP 562)."""
     if name not in _LAZY:
         raise AttributeError(f"module 'csgisnet' has no attribute {name!r}")
     value = getattr(import_module("csgisnet.prediction.smoother"), name)
@@ -28,5 +39,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """List the lazy names too."""
+    """List the lazy names as well."""
     return sorted(set(globals()) | set(__all__))

@@ -1,1 +1,8 @@
-"""checkpoints."""
+"""Checkpoints: files of weights and training states, each checked before it is used.
+
+Read `format` first, which all weight files share; then `networks` (with `released`, for the
+authors' own files) and `segmenters`; `states` and `best` keep what a run needs to resume and what
+it has found; `pretrained` finds the file that a name means; `export` writes for other runtimes.
+
+May import: the ground of both packages, `networks`.
+"""

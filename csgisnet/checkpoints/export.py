@@ -1,4 +1,4 @@
-"""Networks for other runtimes: ONNX and TorchScript, any batch and any image size in one file."""
+"""Export networks to other runtimes, ONNX and TorchScript, for batches and images of any size."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from vocsmooth.files import write_atomically
 
 Format: TypeAlias = Literal["onnx", "torchscript"]
 
-Runner: TypeAlias = Callable[[Tensor], Tensor]
+TensorFunction: TypeAlias = Callable[[Tensor], Tensor]
 
 TOLERANCE = 1e-4
 """Largest difference from the network that an exported file may show."""
@@ -38,32 +38,33 @@ _DESCRIPTION = (
 
 
 class _Kind(NamedTuple):
-    """How a format is written into memory and run from there, and the packages it needs."""
+    """A format: the packages it needs, and how to encode it in memory and run it from there."""
 
     needs: tuple[str, ...]
     encode: Callable[[nn.Module], bytes]
-    open: Callable[[bytes], Runner]
+    open: Callable[[bytes], TensorFunction]
 
 
 def export_network(network: SmoothingNetwork, path: Path, form: Format) -> float:
-    """Write a network for another runtime, checked against the original on three sizes first.
+    """Write a network for another runtime, after comparing it with the original on three sizes.
 
-    The exported function takes "image", (N, 3, H, W) float32 RGB in [0, 1], and gives "smoothed",
-    the same shape clipped to [0, 1]; N, H and W are free. Large images are the caller's to tile.
+    The exported function takes "image", (N, 3, H, W) float32 RGB in [0, 1] with any N, H and W,
+    and returns "smoothed", of the same shape and clipped to [0, 1]. Tiling large images is up to
+    the caller.
 
     Parameters
     ----------
     network : SmoothingNetwork
-        On the CPU; left as it is.
+        On the CPU; it is not modified.
     path : Path
-        File to write, whole or not at all.
+        File to write; it appears complete or not at all.
     form : {"onnx", "torchscript"}
-        Format; "onnx" needs ``pip install csgisnet[export]``.
+        The format; "onnx" needs ``pip install csgisnet[export]``.
 
     Returns
     -------
     float
-        The largest difference that the check found.
+        The largest difference between the two that was found.
 
     Raises
     ------
@@ -78,17 +79,17 @@ def export_network(network: SmoothingNetwork, path: Path, form: Format) -> float
     with _quiet():
         data = encode(_AnySize(fold_batch_norm(network)).eval())
         difference = _largest_difference(network.eval(), open_(data))
-    if not difference <= TOLERANCE:  # NaN is no success either
+    if not difference <= TOLERANCE:  # so that NaN fails too
         raise CheckpointError(
-            f"{path} was not written: as {form} the network's results differ by {difference:.2g}, "
-            f"more than {TOLERANCE:g}. Are all its weights finite?"
+            f"{path} was not written: exported to {form}, the network's results differ by "
+            f"{difference:.2g}, more than {TOLERANCE:g}. Are all its weights finite?"
         )
     write_atomically(path, data)
     return difference
 
 
 class _AnySize(nn.Module):
-    """A network as exported: pads without a branch on the size, which would freeze it."""
+    """The network to export; it pads without branching on the size, which would freeze it."""
 
     def __init__(self, network: SmoothingNetwork) -> None:
         super().__init__()
@@ -106,15 +107,15 @@ class _AnySize(nn.Module):
         return result.clamp(0, 1)
 
 
-def _largest_difference(network: SmoothingNetwork, runner: Runner) -> float:
-    """Compare on images of several sizes, none of them the size that was exported."""
+def _largest_difference(network: SmoothingNetwork, function: TensorFunction) -> float:
+    """Return the largest difference on images of several sizes, none of them the traced size."""
     generator = torch.Generator().manual_seed(0)
     differences = []
     for shape in _CHECKED:
         image = torch.rand(shape, generator=generator)
         with torch.no_grad():
             expected = network(image).result.clamp(0, 1)
-        differences.append((runner(image) - expected).abs().max())
+        differences.append((function(image) - expected).abs().max())
     return float(torch.stack(differences).max())
 
 
@@ -126,9 +127,9 @@ def _to_torchscript(module: nn.Module) -> bytes:
     return buffer.getvalue()
 
 
-def _open_torchscript(data: bytes) -> Runner:
+def _open_torchscript(data: bytes) -> TensorFunction:
     """Return the function in a TorchScript archive."""
-    function: Runner = torch.jit.load(io.BytesIO(data))  # type: ignore[no-untyped-call]
+    function: TensorFunction = torch.jit.load(io.BytesIO(data))  # type: ignore[no-untyped-call]
     return function
 
 
@@ -146,14 +147,14 @@ def _to_onnx(module: nn.Module) -> bytes:
         verbose=False,
     )
     if program is None:
-        raise ConfigError(f"torch {torch.__version__} exports no ONNX program.")
+        raise ConfigError(f"torch {torch.__version__} returned no ONNX program.")
     model = program.model_proto
     model.doc_string = _DESCRIPTION
     data: bytes = model.SerializeToString()
     return data
 
 
-def _open_onnx(data: bytes) -> Runner:
+def _open_onnx(data: bytes) -> TensorFunction:
     """Return the function in an ONNX model, run by ONNX Runtime on the CPU."""
     session = _import("onnxruntime").InferenceSession(data, providers=["CPUExecutionProvider"])
     return lambda image: torch.from_numpy(session.run(None, {"image": image.numpy()})[0])
@@ -166,7 +167,7 @@ _KINDS: dict[Format, _Kind] = {
 
 
 def _import(name: str) -> Any:
-    """Import a package of the extra; ConfigError says how to install it."""
+    """Import an optional package; if it is missing, ConfigError says how to install it."""
     try:
         return import_module(name)
     except ImportError:
@@ -180,7 +181,7 @@ def _quiet() -> Iterator[None]:
     """Silence what torch says about its own exporters; the check afterwards is what counts."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
-    logger.setLevel(logging.ERROR)  # it misses torchvision, which has nothing to do here
+    logger.setLevel(logging.ERROR)  # it warns that torchvision is missing, which is not needed
     try:
         with warnings.catch_warnings():
             # Deprecations inside torch, and the tracer's warning about sizes read as numbers.

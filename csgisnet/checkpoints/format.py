@@ -1,7 +1,8 @@
 """Files of weights: our own (safetensors, with a header and a digest) and other projects' pickles.
 
-Nothing in a file is run, no tensor reaches a module before its shape and type are what the module
-expects, and a flipped bit is an error: safetensors and torch.load both accept one silently.
+No code in a file is ever run. No tensor reaches a module before its shape and type have been
+checked against it. A flipped bit is an error, though safetensors and torch.load both accept one
+silently.
 """
 
 from __future__ import annotations
@@ -52,19 +53,19 @@ _DAMAGE = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Weights:
-    """Content of one of our weight files."""
+    """The content of one of our weight files."""
 
     kind: str
-    """What the weights belong to: "network" or "segmenter"."""
+    """Which module the weights belong to: "network" or "segmenter"."""
     config: dict[str, Any]
-    """Settings that rebuild the module."""
+    """The settings from which the module can be rebuilt."""
     metadata: dict[str, Any]
     """Whatever else the writer recorded: the resolved configuration, scores, the step."""
     tensors: dict[str, Tensor]
-    """State dict."""
+    """The module's state dict."""
 
     def config_as(self, cls: type[T], path: Path) -> T:
-        """Return `config` as the dataclass `cls`; `path` is named if it does not fit."""
+        """Return `config` as the dataclass `cls`; if it does not fit, the error names `path`."""
         try:
             return settings.from_dict(cls, self.config, f"{path}: config")
         except InputError as error:
@@ -72,7 +73,7 @@ class Weights:
 
 
 def save_weights(path: Path, weights: Weights) -> None:
-    """Write weights as safetensors with a JSON header and a digest of all of it, atomically."""
+    """Write weights atomically as safetensors, with a JSON header and a digest over everything."""
     tensors = {name: t.detach().cpu().contiguous() for name, t in weights.tensors.items()}
     header = {
         "format": FORMAT,
@@ -82,7 +83,8 @@ def save_weights(path: Path, weights: Weights) -> None:
         "metadata": weights.metadata,
     }
     header["sha256"] = _digest(header, tensors)
-    # One key: safetensors writes several in random order, and equal weights shall be equal files.
+    # One key only: safetensors writes several in random order, and equal weights must make equal
+    # files.
     text = json.dumps(header, sort_keys=True, allow_nan=False)
     write_atomically(path, safetensors.torch.save(tensors, {"csgisnet": text}))
 
@@ -93,7 +95,7 @@ def load_weights(path: Path, kind: str) -> Weights:
     Raises
     ------
     CheckpointError
-        The file is missing, damaged, no file of ours, or holds another kind of weights.
+        The file is missing, damaged, not one of ours, or holds another kind of weights.
     """
     try:
         with safetensors.safe_open(path, framework="pt") as file:
@@ -103,8 +105,8 @@ def load_weights(path: Path, kind: str) -> Weights:
         raise missing(path) from None
     except (safetensors.SafetensorError, OSError) as error:
         raise CheckpointError(
-            f"{path} is no whole safetensors file ({error}). It is truncated or of another format; "
-            "copy it again, or use an earlier checkpoint."
+            f"{path} is not a complete safetensors file ({error}). It is truncated, or has another "
+            "format; copy it again, or use an earlier checkpoint."
         ) from None
     header = _parse_header(path, metadata)
     stated = header.pop("sha256", None)
@@ -140,7 +142,7 @@ def read_pickled(path: Path, key: str | None = None) -> dict[str, Any]:
     path : Path
         The file.
     key : str, optional
-        Where the state dict may lie; without that key the file itself is taken for one.
+        Key under which the state dict may be stored; a file without it is the state dict itself.
 
     Raises
     ------
@@ -156,7 +158,7 @@ def read_pickled(path: Path, key: str | None = None) -> dict[str, Any]:
 
 
 def load_plain(source: Path | io.BytesIO, path: Path) -> Any:
-    """Return what torch.save wrote to `source`: tensors and plain values; errors name `path`."""
+    """Return the tensors and plain values that torch.save wrote to `source`; errors name `path`."""
     try:
         with torch.serialization.safe_globals(_HARMLESS):
             return torch.load(source, map_location="cpu", weights_only=True)
@@ -170,30 +172,31 @@ def load_plain(source: Path | io.BytesIO, path: Path) -> Any:
             reason = "not plain weights"
         raise CheckpointError(
             f"{path} cannot be read as weights ({type(error).__name__}: {reason}). It is damaged, "
-            "or holds objects that only running its code would make; such files are refused."
+            "or holds objects that only running its code could restore; such files are refused."
         ) from None
 
 
 def load_into(module: nn.Module, tensors: Mapping[str, Any], path: Path) -> None:
-    """Give `module` (which may lie on the meta device) its weights, if every one is as expected.
+    """Load weights into `module`, which may be on the meta device, after checking every one.
 
-    Weights in half precision, as shared networks may have, are widened.
+    Half-precision weights, which shared networks may have, are widened.
 
     Raises
     ------
     CheckpointError
-        A name is missing or unknown, or a tensor of another shape, type or layout, or not finite.
+        A name is missing or unknown, or a tensor has another shape, type or layout, or values that
+        are not finite.
     """
     expected = module.state_dict()
     what = type(module).__name__
     for label, names in (
         ("lacks", expected.keys() - tensors.keys()),
-        ("has in excess", tensors.keys() - expected.keys()),
+        ("has an unexpected", tensors.keys() - expected.keys()),
     ):
         if names:
             raise CheckpointError(
-                f"{path} does not fit a {what}: it {label} {min(names)!r} and {len(names) - 1} "
-                "more. Give a checkpoint of this network, with its own settings."
+                f"{path} does not fit a {what}: it {label} {min(names)!r} (and {len(names) - 1} "
+                "more). Give a checkpoint of this network, with its own settings."
             )
     for name, wanted in expected.items():
         _check_tensor(tensors[name], wanted, f"{path}: {name}")
@@ -202,12 +205,12 @@ def load_into(module: nn.Module, tensors: Mapping[str, Any], path: Path) -> None
 
 
 def missing(path: Path) -> CheckpointError:
-    """Return the error for a file that is not there."""
-    return CheckpointError(f"No checkpoint {path}.")
+    """Return the error for a file that does not exist."""
+    return CheckpointError(f"There is no checkpoint {path}.")
 
 
 def _check_tensor(value: Any, wanted: Tensor, where: str) -> None:
-    """Raise CheckpointError unless `value` is dense, finite and of the shape and type wanted."""
+    """Raise CheckpointError unless `value` is dense, finite, and of the wanted shape and type."""
     if not isinstance(value, Tensor):
         raise CheckpointError(f"{where} must be a tensor, got {type(value).__name__}.")
     if value.layout != torch.strided or value.is_quantized:
@@ -219,7 +222,7 @@ def _check_tensor(value: Any, wanted: Tensor, where: str) -> None:
             f"got {value.dtype} of shape {tuple(value.shape)}."
         )
     if not value.isfinite().all():
-        raise CheckpointError(f"{where} holds values that are not finite.")
+        raise CheckpointError(f"{where} has values that are not finite.")
 
 
 def _parse_header(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
@@ -231,8 +234,8 @@ def _parse_header(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
         ours = False
     if not ours:
         raise CheckpointError(
-            f"{path} is a safetensors file without csgisnet's header: another project's. Give a "
-            "file that csgisnet wrote, or a .pth of the authors."
+            f"{path} is a safetensors file without csgisnet's header, so another project wrote "
+            "it. Give a file that csgisnet wrote, or a .pth of the authors."
         )
     if header["version"] != VERSION:
         raise CheckpointError(

@@ -1,14 +1,12 @@
-"""Checkpoints: networks to share, and training states from which a run resumes exactly."""
+"""Smoothing networks as files: saved, published, and loaded, ours or the paper's authors'."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
 
 from csgisnet.checkpoints.format import (
     Weights,
@@ -18,7 +16,7 @@ from csgisnet.checkpoints.format import (
     read_pickled,
     save_weights,
 )
-from csgisnet.errors import CheckpointError
+from csgisnet.checkpoints.released import config_of, reverse_channels
 from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
 from vocsmooth import settings
 
@@ -26,7 +24,7 @@ from vocsmooth import settings
 def save_network(
     path: Path, network: SmoothingNetwork, metadata: Mapping[str, Any] | None = None
 ) -> None:
-    """Write a network's weights and configuration, with what else `metadata` (JSON) records."""
+    """Write a network's weights and configuration, and `metadata` (JSON values) beside them."""
     weights = Weights(
         kind="network",
         config=settings.to_dict(network.config),
@@ -37,7 +35,7 @@ def save_network(
 
 
 def publish_network(source: Path, path: Path, *, description: str, half: bool = False) -> None:
-    """Write a network to share: its weights, what training recorded, and a description.
+    """Write a network for others to use: its weights, what training recorded, a description.
 
     Parameters
     ----------
@@ -46,9 +44,10 @@ def publish_network(source: Path, path: Path, *, description: str, half: bool = 
     path : Path
         Safetensors file to write.
     description : str
-        What it was trained on and is good for; `csgisnet models` shows it.
+        What the network was trained on and is good for; `csgisnet models` shows it.
     half : bool
-        Round convolution weights to bfloat16: half the size, for a relative error of 1/256 each.
+        Whether to round convolution weights to bfloat16: half the size, at a relative error of at
+        most 1/256 each.
 
     Raises
     ------
@@ -75,11 +74,12 @@ def load_network(path: Path, channel_order: Literal["rgb", "bgr"] = "rgb") -> Sm
     Parameters
     ----------
     path : Path
-        Safetensors file of `save_network`, or a pickled state dict, bare or under the key "net".
+        Safetensors file of `save_network`, or a pickled state dict, either bare or under the key
+        "net".
     channel_order : {"rgb", "bgr"}
-        Channels that a pickled network was trained on: "bgr" turns its first and last layers
-        round, so that the network takes and gives RGB like any other. The authors' training reads
-        RGB, and their predecessor's BGR; their test script feeds BGR to both.
+        Order of the channels that a pickled network was trained on. With "bgr" the first and
+        last layers are reordered, so that the network takes and returns RGB like any other. The
+        authors trained on RGB, and their predecessors on BGR; their test script feeds BGR to both.
 
     Returns
     -------
@@ -89,15 +89,15 @@ def load_network(path: Path, channel_order: Literal["rgb", "bgr"] = "rgb") -> Sm
     Raises
     ------
     CheckpointError
-        The file is missing, damaged, or of something else.
+        The file is missing, damaged, or not a smoothing network.
     """
     if is_safetensors(path):
         weights = load_weights(path, "network")
         return _build(weights.config_as(NetworkConfig, path), weights.tensors, path)
     tensors = read_pickled(path, "net")
-    network = _build(_config_of(tensors, path), tensors, path)
+    network = _build(config_of(tensors, path), tensors, path)
     if channel_order == "bgr":
-        network.load_state_dict(_turn_channels(network.state_dict()))
+        network.load_state_dict(reverse_channels(network.state_dict()))
     return network
 
 
@@ -107,41 +107,3 @@ def _build(config: NetworkConfig, tensors: Mapping[str, Any], path: Path) -> Smo
         network = SmoothingNetwork(config)
     load_into(network, tensors, path)
     return network.eval()
-
-
-def _config_of(tensors: Mapping[str, Any], path: Path) -> NetworkConfig:
-    """Read width and numbers of blocks off the names and shapes of a state dict."""
-    first = tensors.get("descriptor.conv_in.weight")
-    if not isinstance(first, Tensor) or first.dim() != 4:
-        raise CheckpointError(
-            f"{path} holds no smoothing network: it lacks 'descriptor.conv_in.weight'. Give a "
-            "file of `csgisnet train`, or a .pth that the paper's authors released."
-        )
-    blocks = {
-        part: sum(
-            re.fullmatch(rf"{part}\.\d+\.conv_3x3_1\.weight", name) is not None for name in tensors
-        )
-        for part in ("descriptor.res16", "interpreter2", "refine")
-    }
-    try:
-        return NetworkConfig(
-            width=first.shape[0],
-            blocks=blocks["descriptor.res16"],
-            coarse_blocks=blocks["interpreter2"],
-            refine_blocks=blocks["refine"],
-        )
-    except ValueError as error:
-        raise CheckpointError(f"{path} holds no smoothing network of ours: {error}") from None
-
-
-def _turn_channels(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Reverse the image channels of every layer that reads or writes an image."""
-    turned = dict(tensors)
-    for last in ("interpreter2", "refine"):
-        number = max(int(name.split(".")[1]) for name in tensors if name.startswith(f"{last}."))
-        for kind in ("weight", "bias"):
-            turned[f"{last}.{number}.{kind}"] = tensors[f"{last}.{number}.{kind}"].flip(0)
-    turned["descriptor.conv_in.weight"] = tensors["descriptor.conv_in.weight"].flip(1)
-    features, coarse = tensors["refine.0.weight"].tensor_split([-3], dim=1)
-    turned["refine.0.weight"] = torch.cat([features, coarse.flip(1)], dim=1)
-    return turned

@@ -1,18 +1,18 @@
-"""Which file of weights a user means: a path, the folder of a run, or a bundled network's name."""
+"""Find the file of weights that a user means by a path, a run's folder, or a network's name."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from csgisnet.checkpoints.states import BEST_FILE
+from csgisnet.checkpoints.best import BEST_FILE
 from csgisnet.errors import CheckpointError
 from vocsmooth.settings import nearest
 
 BUNDLED = Path(__file__).parents[1] / "models"
-"""Networks that come with the package, if it was built with any: NAME.safetensors."""
+"""Folder of the networks that come with the package, each as NAME.safetensors."""
 
 DEFAULT = "compact"
-"""The bundled network that is meant where none is named."""
+"""Name of the bundled network to use where none is named."""
 
 
 def find_weights(path_or_name: str | Path | None = None) -> Path:
@@ -21,13 +21,13 @@ def find_weights(path_or_name: str | Path | None = None) -> Path:
     Parameters
     ----------
     path_or_name : str or Path, optional
-        A file, the folder of a run (its best weights), or, where no such path exists, the name of
-        a bundled network, such as "compact" or "full"; by default `DEFAULT`.
+        A file, or the folder of a run, whose best weights are meant; if no such path exists, the
+        name of a bundled network, such as "compact". By default `DEFAULT`.
 
     Raises
     ------
     CheckpointError
-        There is neither such a path nor such a network, or the run has no weights yet.
+        Neither a path nor a bundled network has this name, or the run has no weights yet.
     """
     if path_or_name is None:
         return _bundled(DEFAULT)
@@ -63,5 +63,5 @@ def _bundled(name: str) -> Path:
     hint = nearest(name, models) if models else " This package comes without networks."
     raise CheckpointError(
         f"There is no file, folder or bundled network {name!r}.{hint} Give a file of weights or "
-        "the folder of a run; `csgisnet train` makes one."
+        "the folder of a run, which `csgisnet train` creates."
     )

@@ -1,4 +1,4 @@
-"""csgisnet.checkpoints.segmenters."""
+"""Segmenters and feature extractors as files: our own, and the public ones."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def load_features(path: Path) -> VggFeatures | SegmenterFeatures:
     Raises
     ------
     CheckpointError
-        The file is missing, damaged, or of something else.
+        The file is missing, damaged, or neither VGG-16 nor a segmenter.
     """
     if not is_safetensors(path):
         tensors = read_pickled(path)
@@ -44,7 +44,7 @@ def load_features(path: Path) -> VggFeatures | SegmenterFeatures:
 
 
 def _build_vgg(tensors: Mapping[str, Any], path: Path) -> VggFeatures:
-    """Return VGG-16 features with these weights; deeper layers and the classifier are left out."""
+    """Return VGG-16 features with these weights, without the deeper layers and the classifier."""
     with torch.device("meta"):
         vgg = VggFeatures()
     load_into(vgg, {name: tensors[name] for name in vgg.state_dict() if name in tensors}, path)
@@ -54,7 +54,7 @@ def _build_vgg(tensors: Mapping[str, Any], path: Path) -> VggFeatures:
 def save_segmenter(
     path: Path, segmenter: Segmenter, metadata: Mapping[str, Any] | None = None
 ) -> None:
-    """Write a segmenter's weights and configuration, with what else `metadata` (JSON) records."""
+    """Write a segmenter's weights and configuration, and `metadata` (JSON values) beside them."""
     weights = Weights(
         kind="segmenter",
         config=settings.to_dict(segmenter.config),
@@ -70,9 +70,10 @@ def load_segmenter(path: Path, output_stride: Literal[8, 16] = 16) -> Segmenter:
     Parameters
     ----------
     path : Path
-        File of `csgisnet train-segmenter`, or a pickled state dict, bare or under "model_state".
+        File of `csgisnet train-segmenter`, or a pickled state dict, either bare or under the key
+        "model_state".
     output_stride : {8, 16}
-        Of a public checkpoint, which does not record it.
+        Output stride of a public checkpoint, which does not record it.
 
     Returns
     -------
@@ -82,7 +83,7 @@ def load_segmenter(path: Path, output_stride: Literal[8, 16] = 16) -> Segmenter:
     Raises
     ------
     CheckpointError
-        The file is missing, damaged, or of something else.
+        The file is missing, damaged, or not a segmenter.
     """
     if is_safetensors(path):
         weights = load_weights(path, "segmenter")

@@ -1,4 +1,4 @@
-"""csgisnet.checkpoints.states."""
+"""Training states: everything that a run needs to resume exactly, checked by a digest."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ import torch
 from torch import Tensor
 
 from csgisnet.checkpoints.format import load_plain, missing
-from csgisnet.checkpoints.networks import save_network
 from csgisnet.errors import CheckpointError
-from csgisnet.networks.smoothing import SmoothingNetwork
 from vocsmooth.files import write_atomically
 
 _STATE_HEADER = re.compile(rb"csgisnet-state (\d) ([0-9a-f]{64})\n")
@@ -24,20 +22,18 @@ _STATE_VERSION = b"2"
 
 _STATE_HEADER_BYTES = 82
 
-_BEST_NAME = re.compile(r"best-(-?\d+\.\d+)-step(\d+)\.safetensors")
-
 
 class Latest(NamedTuple):
-    """The newest whole training state of a run."""
+    """The newest undamaged training state of a run."""
 
     state: dict[str, Any]
     path: Path
     refused: tuple[str, ...]
-    """Why newer states were passed over, a message each; the caller says so aloud."""
+    """Why newer states were passed over, one message each, for the caller to report."""
 
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:
-    """Write a training state (dicts, lists, tensors, plain values) with a digest, atomically.
+    """Write a training state (dicts, lists, tensors, plain values) atomically, with a digest.
 
     Raises
     ------
@@ -53,12 +49,12 @@ def save_state(path: Path, state: Mapping[str, Any]) -> None:
 
 
 def load_state(path: Path) -> dict[str, Any]:
-    """Read a file of `save_state`; tensors come to the CPU.
+    """Read a file of `save_state`; its tensors are loaded onto the CPU.
 
     Raises
     ------
     CheckpointError
-        The file is missing, damaged, or no training state.
+        The file is missing, damaged, or not a training state.
     """
     try:
         data = path.read_bytes()
@@ -69,14 +65,14 @@ def load_state(path: Path) -> dict[str, Any]:
     header = _STATE_HEADER.fullmatch(data[:_STATE_HEADER_BYTES])
     if header is None:
         raise CheckpointError(
-            f"{path} is no training state. Give a state that `csgisnet train` wrote; weights alone "
-            "cannot be resumed from."
+            f"{path} is not a training state. Give a state that `csgisnet train` wrote; a run "
+            "cannot resume from weights alone."
         )
     version, digest = header.groups()
     if version != _STATE_VERSION:
         raise CheckpointError(
             f"{path} is a training state of another version of csgisnet, which this one cannot "
-            "resume. Begin a new run from the best weights beside it, with --init."
+            "resume. Start a new run from the best weights beside it, with --init."
         )
     content = memoryview(data)[_STATE_HEADER_BYTES:]
     if hashlib.sha256(content).hexdigest().encode() != digest:
@@ -88,9 +84,9 @@ def load_state(path: Path) -> dict[str, Any]:
 
 
 def save_latest(folder: Path, step: int, state: Mapping[str, Any], keep: int = 2) -> Path:
-    """Write the state of a run after `step` steps, and keep it and the `keep` - 1 before it.
+    """Write the state of a run after `step` steps; keep it and the `keep` - 1 before it.
 
-    States of later steps go too: the run was resumed from before them.
+    All other states are removed, those of later steps too: the run was resumed from before them.
     """
     path = folder / f"state-{step:09d}.pt"
     save_state(path, state)
@@ -102,12 +98,12 @@ def save_latest(folder: Path, step: int, state: Mapping[str, Any], keep: int = 2
 
 
 def load_latest(folder: Path) -> Latest | None:
-    """Read the newest whole state of a run; None if it has none yet.
+    """Read the newest undamaged state of a run; None if the run has no state yet.
 
     Raises
     ------
     CheckpointError
-        There are states, and all of them are damaged.
+        The run has states, and all of them are damaged.
     """
     refused: list[str] = []
     for path in _states(folder):
@@ -116,45 +112,10 @@ def load_latest(folder: Path) -> Latest | None:
         except CheckpointError as error:  # noqa: PERF203
             refused.append(str(error))
     if refused:
-        raise CheckpointError(f"No state in {folder} can be resumed from. {' '.join(refused)}")
+        raise CheckpointError(
+            f"None of the states in {folder} can be resumed from. {' '.join(refused)}"
+        )
     return None
-
-
-def save_best(
-    folder: Path,
-    score: float,
-    step: int,
-    network: SmoothingNetwork,
-    *,
-    metadata: Mapping[str, Any] | None = None,
-    keep: int = 3,
-) -> Path | None:
-    """Write `network` if its score (higher is better) is among the run's `keep` best.
-
-    Returns its path, or None; the weights that fall out of the best are removed. On equal scores
-    the earlier step is better.
-    """
-    path = folder / f"best-{score:.6f}-step{step:09d}.safetensors"
-    best = list_best(folder)
-    if len(best) >= keep and _rank(path) > _rank(best[keep - 1]):
-        return None
-    save_network(path, network, metadata)
-    for old in list_best(folder)[keep:]:
-        old.unlink()
-    return path
-
-
-def list_best(folder: Path) -> list[Path]:
-    """Return the files of `save_best` in a run's folder, the best first."""
-    return sorted((p for p in folder.iterdir() if _BEST_NAME.fullmatch(p.name)), key=_rank)
-
-
-def _rank(path: Path) -> tuple[float, int]:
-    """Return the sort key of a file of `save_best`."""
-    match = _BEST_NAME.fullmatch(path.name)
-    if match is None:
-        raise ValueError(f"{path.name!r} is not the name of a best checkpoint.")
-    return -float(match[1]), int(match[2])
 
 
 def _states(folder: Path) -> list[Path]:
@@ -163,7 +124,7 @@ def _states(folder: Path) -> list[Path]:
 
 
 def _check_plain(value: object, where: str) -> None:
-    """Raise TypeError unless `value` is made of what a weights-only load accepts."""
+    """Raise TypeError if `value` holds anything that a weights-only load would refuse."""
     if isinstance(value, Mapping):
         for key, item in value.items():
             _check_plain(item, f"{where}[{key!r}]")
@@ -174,7 +135,3 @@ def _check_plain(value: object, where: str) -> None:
         value, Tensor
     ):
         raise TypeError(f"{where} must be plain values or tensors, got {type(value).__name__}.")
-
-
-BEST_FILE = "best.safetensors"
-"""A copy of the run's best network."""

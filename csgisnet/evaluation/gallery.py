@@ -1,6 +1,6 @@
-"""One HTML page with the table, the plot, and crops side by side, the telling cases first.
+"""One HTML page with the table, the plot, and crops side by side, the worst cases first.
 
-The page holds everything: it works from disk and can be sent as it is.
+The page is self-contained: it opens from disk, and can be sent as a single file.
 """
 
 from __future__ import annotations
@@ -12,23 +12,15 @@ from html import escape
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from PIL import ImageDraw
 from scipy import ndimage
 
-from csgisnet.evaluation.measure import (
-    INPUT,
-    MEASURES,
-    Image,
-    Record,
-    Sample,
-    Samples,
-    Smoothing,
-    Summary,
-)
+from csgisnet.evaluation.measure import INPUT, MEASURES, Record, SmootherSummary, SmoothFunction
 from csgisnet.evaluation.plots import draw_speed_plot
+from csgisnet.evaluation.samples import Image, Sample, Samples
 from csgisnet.evaluation.tables import HEADINGS, by_psnr, row_of
+from vocsmooth.arrays import to_uint
 
 _CROP = 176
 
@@ -52,12 +44,12 @@ svg { max-width: 100%; height: auto; }
 
 
 class Case(NamedTuple):
-    """An image to show, and why."""
+    """An image to show, and the reason for showing it."""
 
     number: int
-    """Of the sample."""
+    """Number of the sample."""
     reason: str
-    """Heading of the cases that it belongs to."""
+    """Heading under which it appears."""
 
 
 def choose_cases(
@@ -65,7 +57,7 @@ def choose_cases(
 ) -> list[Case]:
     """Return the images on which a smoother has the lowest PSNR, then those with the highest.
 
-    At most `count` each, and none twice.
+    At most `count` of each; no image is returned twice.
     """
     psnr = {record.image: record.psnr for record in records if record.smoother == smoother}
     order = sorted(range(len(names)), key=lambda number: psnr[names[number]])
@@ -78,10 +70,10 @@ def choose_cases(
 
 
 def make_page(
-    summaries: Sequence[Summary],
+    summaries: Sequence[SmootherSummary],
     records: Sequence[Record],
     samples: Samples,
-    smoothers: Mapping[str, Smoothing],
+    smoothers: Mapping[str, SmoothFunction],
     *,
     subject: str,
     title: str,
@@ -91,7 +83,7 @@ def make_page(
     Parameters
     ----------
     summaries, records
-        Of the evaluation.
+        Outcome of the evaluation.
     samples, smoothers
         What was evaluated; the images shown are read and smoothed again.
     subject : str
@@ -101,18 +93,18 @@ def make_page(
     """
     psnr = {(record.image, record.smoother): record.psnr for record in records}
     names = [subject, *(name for name in smoothers if name != subject)]
-    parts = [_table(summaries), draw_speed_plot(summaries, subject)]
+    pieces = [_table(summaries), draw_speed_plot(summaries, subject)]
     heading = ""
     for case in choose_cases(records, samples.names, subject):
         if case.reason != heading:
             heading = case.reason
-            parts.append(f"<h2>{escape(heading)}</h2>")
+            pieces.append(f"<h2>{escape(heading)}</h2>")
         image = samples.names[case.number]
         sample = samples.read(case.number)
         results = {name: smoothers[name](sample.image) for name in names if name in smoothers}
         captions = {name: f"{name}, {psnr[image, name]:.2f} dB" for name in (INPUT, *results)}
-        parts.append(f"<h3>{escape(image)}</h3>\n{_case(sample, results, captions)}")
-    body = "\n".join(parts)
+        pieces.append(f"<h3>{escape(image)}</h3>\n{_case(sample, results, captions)}")
+    body = "\n".join(pieces)
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
@@ -120,8 +112,8 @@ def make_page(
     )
 
 
-def _table(summaries: Sequence[Summary]) -> str:
-    """Return the table of means, and the definitions folded away below it."""
+def _table(summaries: Sequence[SmootherSummary]) -> str:
+    """Return the table of means; the definitions below it are collapsed."""
     rows = [_row("th", ["smoother", *HEADINGS.values()])]
     rows += [_row("td", row_of(summary)) for summary in by_psnr(summaries)]
     terms = "".join(
@@ -140,9 +132,9 @@ def _row(tag: str, cells: Sequence[str]) -> str:
 
 
 def _case(sample: Sample, results: Mapping[str, Image], captions: Mapping[str, str]) -> str:
-    """Return one row: the whole input with a frame, then the framed part of every picture.
+    """Return one row: the whole input with a frame, then the framed crop of every picture.
 
-    The part is where the first result is furthest from the label.
+    The frame is where the first result differs most from the label.
     """
     first = next(iter(results.values()), sample.image)
     top, left, side = worst_window(first, sample.label)
@@ -151,7 +143,7 @@ def _case(sample: Sample, results: Mapping[str, Image], captions: Mapping[str, s
     pictures |= {captions[name]: result for name, result in results.items()}
     for caption, picture in pictures.items():
         crop = picture[top : top + side, left : left + side]
-        figures.append(_figure(PillowImage.fromarray(_to_uint8(crop)), caption))
+        figures.append(_figure(_picture(crop), caption))
     return f'<div class="case">\n{"".join(figures)}</div>'
 
 
@@ -160,7 +152,7 @@ def worst_window(result: Image, label: Image, side: int = _CROP) -> tuple[int, i
     height, width = label.shape[:2]
     side = min(side, height, width)
     error = np.square(result.astype(np.float64) - label).mean(axis=2)
-    # The mean filter's output at (y, x) is that of the window which begins at the origin's offset.
+    # With this origin, the filter's output at (y, x) is the mean of the window that starts there.
     means = ndimage.uniform_filter(error, side, mode="constant", origin=-(side // 2))
     valid = means[: height - side + 1, : width - side + 1]
     top, left = np.unravel_index(int(valid.argmax()), valid.shape)
@@ -169,7 +161,7 @@ def worst_window(result: Image, label: Image, side: int = _CROP) -> tuple[int, i
 
 def _framed(image: Image, top: int, left: int, side: int) -> PillowImage.Image:
     """Return the image at the size of a crop, with a frame around its window."""
-    picture = PillowImage.fromarray(_to_uint8(image))
+    picture = _picture(image)
     scale = _CROP / max(picture.size)
     small = picture.resize(
         (max(1, round(picture.width * scale)), max(1, round(picture.height * scale))),
@@ -180,8 +172,13 @@ def _framed(image: Image, top: int, left: int, side: int) -> PillowImage.Image:
     return small
 
 
+def _picture(image: Image) -> PillowImage.Image:
+    """Return an image as 8-bit pixels."""
+    return PillowImage.fromarray(to_uint(image, np.uint8))
+
+
 def _figure(picture: PillowImage.Image, caption: str) -> str:
-    """Return a picture with its caption, the pixels inside the page."""
+    """Return a picture with its caption, its pixels embedded in the page."""
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
     data = base64.b64encode(buffer.getvalue()).decode()
@@ -190,9 +187,3 @@ def _figure(picture: PillowImage.Image, caption: str) -> str:
         f'height="{picture.height}" alt="{escape(caption)}">'
         f"<figcaption>{escape(caption)}</figcaption></figure>\n"
     )
-
-
-def _to_uint8(image: Image) -> NDArray[np.uint8]:
-    """Round [0, 1] to 0..255."""
-    rounded: NDArray[np.uint8] = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
-    return rounded

@@ -1,4 +1,4 @@
-"""Evaluation: smoothers of any kind measured on the same images, beside the untouched input."""
+"""Measure smoothers of any kind on the same images, beside the untouched input."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
+from csgisnet.evaluation.metrics import (
+    SMALLEST_SIDE,
+    boundary_retention,
+    psnr,
+    ssim,
+    texture_residual,
+)
+from csgisnet.evaluation.samples import Image, Sample, Samples
 
-from csgisnet.evaluation.metrics import boundary_retention, psnr, ssim, texture_residual
-from vocsmooth.errors import InputError
-from vocsmooth.shards import Split
-
-Image: TypeAlias = NDArray[np.float32]
-
-Smoothing: TypeAlias = Callable[[Image], Image]
-"""Takes and gives (H, W, 3) in [0, 1]."""
+SmoothFunction: TypeAlias = Callable[[Image], Image]
+"""Maps an image (H, W, 3) in [0, 1] to its smoothed self."""
 
 Progress: TypeAlias = Callable[[int, int], None]
-"""Called with the number of images done and of all."""
+"""Called with the number of images done, and of all images."""
 
 INPUT = "input"
 """Name of the untouched input among the smoothers."""
@@ -44,31 +44,10 @@ luminance exceeds a threshold (50 of 255, or the dataset recipe's)."""
 
 _MAX_PSNR = 100.0
 
-_SMALLEST_SIDE = 11
-
-
-class Sample(NamedTuple):
-    """One image to smooth, and what should come of it."""
-
-    image: Image
-    """(H, W, 3) in [0, 1]."""
-    label: Image
-    """(H, W, 3) in [0, 1]."""
-    edges: NDArray[Any]
-    """(H, W), true or 1 on edges of the label."""
-
-
-class Samples(NamedTuple):
-    """Images to measure on, read one at a time."""
-
-    names: tuple[str, ...]
-    read: Callable[[int], Sample]
-    """Returns the sample of that number."""
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Record:
-    """One smoother on one image; a measure that is not defined there is NaN."""
+    """One smoother on one image; measures that are undefined for that image are NaN."""
 
     image: str
     smoother: str
@@ -81,52 +60,25 @@ class Record:
 
     @property
     def seconds_per_megapixel(self) -> float:
-        """Time for a million pixels at this image's speed."""
+        """Seconds that a million pixels would take at this image's speed."""
         return self.seconds / self.pixels * 1e6
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Summary:
+class SmootherSummary:
     """One smoother on all images."""
 
     smoother: str
     means: dict[str, float]
-    """By measure, over the images on which it is defined; NaN if there are none."""
+    """Mean of each measure over the images on which it is defined; NaN if there are none."""
     counts: dict[str, int]
-    """Number of those images by measure."""
-
-
-def samples_of(split: Split, count: int = 0) -> Samples:
-    """Return `count` samples of a split spread evenly, or all of them (0).
-
-    Raises
-    ------
-    InputError
-        The split is empty.
-    """
-    total = len(split)
-    if total == 0:
-        raise InputError("The split has no samples to evaluate on.")
-    chosen = np.arange(total)
-    if 0 < count < total:
-        chosen = np.linspace(0, total - 1, count).round().astype(np.int64)
-
-    def read(number: int) -> Sample:
-        maps = split.read(int(chosen[number]), ("input", "label", "edge"))
-        return Sample(to_float(maps["input"]), to_float(maps["label"]), maps["edge"])
-
-    return Samples(tuple(f"{split.ids[index]} #{index}" for index in chosen.tolist()), read)
-
-
-def to_float(pixels: NDArray[np.uint8]) -> Image:
-    """Scale 0..255 to [0, 1]."""
-    return pixels.astype(np.float32) / np.float32(255)
+    """Number of those images for each measure."""
 
 
 def evaluate(
-    smoothers: Mapping[str, Smoothing], samples: Samples, progress: Progress | None = None
+    smoothers: Mapping[str, SmoothFunction], samples: Samples, progress: Progress | None = None
 ) -> list[Record]:
-    """Measure every smoother, and the input as it is, on every sample.
+    """Measure every smoother, and the untouched input, on every sample.
 
     Parameters
     ----------
@@ -135,20 +87,20 @@ def evaluate(
     samples : Samples
         At least one.
     progress : callable, optional
-        Told after each image.
+        Called after each image.
 
     Returns
     -------
     list of Record
-        Image by image; on each the input first, then the smoothers in their order.
+        Image by image; for each one the input first, then the smoothers in their order.
 
     Raises
     ------
     ValueError
-        A smoother is called `INPUT`, or returns another shape.
+        A smoother is named `INPUT`, or returns an image of another shape.
     """
     if INPUT in smoothers:
-        raise ValueError(f"the name {INPUT!r} is that of the untouched input.")
+        raise ValueError(f"the name {INPUT!r} is reserved for the untouched input.")
     first = samples.read(0)
     for smoother in smoothers.values():
         smoother(first.image)
@@ -166,29 +118,20 @@ def evaluate(
     return records
 
 
-def mean_psnr(
-    smoothers: Mapping[str, Smoothing], samples: Samples, progress: Progress | None = None
-) -> dict[str, float]:
-    """Return the mean PSNR of each smoother on the samples: what parameters are tuned by."""
-    totals = dict.fromkeys(smoothers, 0.0)
-    for number in range(len(samples.names)):
-        sample = samples.read(number)
-        for name, smoother in smoothers.items():
-            totals[name] += _psnr(smoother(sample.image), sample.label)
-        if progress:
-            progress(number + 1, len(samples.names))
-    return {name: total / len(samples.names) for name, total in totals.items()}
+def finite_psnr(result: Image, label: Image) -> float:
+    """Return the PSNR in dB, 100 for equal images: means stay finite."""
+    return min(psnr(result, label), _MAX_PSNR)
 
 
-def summarise(records: Sequence[Record]) -> list[Summary]:
-    """Return means over images, a summary a smoother, in the order of the records."""
+def summarise(records: Sequence[Record]) -> list[SmootherSummary]:
+    """Return the means over images, one summary per smoother, in the order of the records."""
     by_smoother: dict[str, list[Record]] = {}
     for record in records:
         by_smoother.setdefault(record.smoother, []).append(record)
     return [_summarise_one(name, group) for name, group in by_smoother.items()]
 
 
-def _summarise_one(smoother: str, records: Sequence[Record]) -> Summary:
+def _summarise_one(smoother: str, records: Sequence[Record]) -> SmootherSummary:
     """Average the records of one smoother."""
     means, counts = {}, {}
     for measure in MEASURES:
@@ -198,7 +141,7 @@ def _summarise_one(smoother: str, records: Sequence[Record]) -> Summary:
         means[measure] = sum(defined) / len(defined) if defined else math.nan
     pixels = sum(record.pixels for record in records)
     means["seconds_per_megapixel"] = sum(record.seconds for record in records) / pixels * 1e6
-    return Summary(smoother=smoother, means=means, counts=counts)
+    return SmootherSummary(smoother=smoother, means=means, counts=counts)
 
 
 def _measure(image: str, smoother: str, result: Image, sample: Sample, seconds: float) -> Record:
@@ -209,13 +152,8 @@ def _measure(image: str, smoother: str, result: Image, sample: Sample, seconds: 
         smoother=smoother,
         pixels=height * width,
         seconds=seconds,
-        psnr=_psnr(result, sample.label),
-        ssim=(ssim(result, sample.label) if min(height, width) >= _SMALLEST_SIDE else math.nan),
+        psnr=finite_psnr(result, sample.label),
+        ssim=(ssim(result, sample.label) if min(height, width) >= SMALLEST_SIDE else math.nan),
         boundary_retention=boundary_retention(result, sample.label, sample.edges),
         texture_residual=texture_residual(result, sample.image, sample.edges),
     )
-
-
-def _psnr(result: Image, label: Image) -> float:
-    """Return the PSNR, with a value for equal images that means can be taken of."""
-    return min(psnr(result, label), _MAX_PSNR)

@@ -1,4 +1,4 @@
-"""Measures of a smoothed image against a label, an input and a map of its boundaries.
+"""Measures that compare a smoothed image with a label, an input and a map of boundaries.
 
 Images are (H, W) or (H, W, C) float arrays in [0, 1]; boundary maps are (H, W), true or 1 on a
 boundary.
@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.metrics import structural_similarity
 
-_WINDOW = 11
+SMALLEST_SIDE = 11
+"""Pixels: the side of SSIM's window, which must fit into the image."""
 
 
 def psnr(image: NDArray[Any], label: NDArray[Any]) -> float:
-    """Peak signal-to-noise ratio in dB over all pixels and channels; infinite for equal images.
+    """Return the peak signal-to-noise ratio in dB over all values; infinite for equal images.
 
     Raises
     ------
@@ -36,7 +37,7 @@ def psnr(image: NDArray[Any], label: NDArray[Any]) -> float:
 
 
 def ssim(image: NDArray[Any], label: NDArray[Any]) -> float:
-    """Structural similarity as published [1]_: the mean over channels and windows inside the image.
+    """Return the structural similarity [1]_: the mean over channels and windows inside the image.
 
     Gaussian window of 11 pixels with sigma 1.5, K1 0.01, K2 0.03, population covariances: the
     settings that scikit-image names to match the reference implementation.
@@ -47,8 +48,10 @@ def ssim(image: NDArray[Any], label: NDArray[Any]) -> float:
         The shapes differ, or a side is shorter than the window.
     """
     _check_pair(image, label)
-    if min(image.shape[:2]) < _WINDOW:
-        raise ValueError(f"SSIM needs sides of at least {_WINDOW} pixels, got {image.shape[:2]}.")
+    if min(image.shape[:2]) < SMALLEST_SIDE:
+        raise ValueError(
+            f"SSIM needs sides of at least {SMALLEST_SIDE} pixels, got {image.shape[:2]}."
+        )
     return float(
         structural_similarity(  # type: ignore[no-untyped-call]
             image.astype(np.float64),
@@ -65,33 +68,33 @@ def ssim(image: NDArray[Any], label: NDArray[Any]) -> float:
 def boundary_retention(
     result: NDArray[Any], reference: NDArray[Any], boundary: NDArray[Any]
 ) -> float:
-    """Share of the reference's gradient on boundaries that the result keeps, from 0 to 1.
+    """Return the share of the reference's gradient on boundaries that the result keeps, 0 to 1.
 
-    The sum over boundary pixels of the smaller of both gradient magnitudes, over the sum of the
-    reference's: sharpening earns nothing. The reference is the label, or else the input. NaN where
-    the reference has no gradient on a boundary.
+    That is the smaller of the two gradient magnitudes, summed over boundary pixels, divided by the
+    sum of the reference's, so sharpening earns nothing. The reference is the label, or the input if
+    there is none. NaN if the reference has no gradient on any boundary.
     """
     _check_pair(result, reference)
     on = _check_boundary(boundary, result)
-    kept, whole = gradient_magnitude(result)[on], gradient_magnitude(reference)[on]
-    return _share(np.minimum(kept, whole).sum(), whole.sum())
+    kept, wanted = gradient_magnitude(result)[on], gradient_magnitude(reference)[on]
+    return _share(np.minimum(kept, wanted).sum(), wanted.sum())
 
 
 def texture_residual(
     result: NDArray[Any], image: NDArray[Any], boundary: NDArray[Any], margin: int = 2
 ) -> float:
-    """Gradient left inside regions, relative to the unsmoothed image's: 0 is flat, 1 is untouched.
+    """Return the gradient left inside regions, relative to the input's: 0 is flat, 1 untouched.
 
-    Pixels within `margin` of a boundary do not count. NaN where the image has no gradient inside.
+    Pixels within `margin` of a boundary do not count. NaN if the input has no gradient there.
     """
     _check_pair(result, image)
     near = ndimage.binary_dilation(_check_boundary(boundary, result), iterations=margin)
-    left, whole = gradient_magnitude(result)[~near], gradient_magnitude(image)[~near]
-    return _share(left.sum(), whole.sum())
+    left, before = gradient_magnitude(result)[~near], gradient_magnitude(image)[~near]
+    return _share(left.sum(), before.sum())
 
 
 def mask_boundary(mask: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return where a class mask (H, W) changes from a pixel to its right or lower neighbour.
+    """Return where a class mask (H, W) changes between a pixel and its right or lower neighbour.
 
     Both pixels are marked. Changes to and from void (255) count too: VOC draws its void seams
     around objects.
@@ -113,16 +116,16 @@ def gradient_magnitude(image: NDArray[Any]) -> NDArray[np.float64]:
     return magnitude
 
 
-def _share(part: float, whole: float) -> float:
-    """Return part / whole, NaN where there is nothing to share."""
-    return float(part / whole) if whole > 0 else math.nan
+def _share(kept: float, total: float) -> float:
+    """Return kept / total, or NaN if the total is 0."""
+    return float(kept / total) if total > 0 else math.nan
 
 
 def _check_pair(image: NDArray[Any], other: NDArray[Any]) -> None:
     """Raise ValueError unless both are images of the same shape."""
     if image.shape != other.shape or image.ndim not in (2, 3):
         raise ValueError(
-            f"two images (H, W[, C]) of the same shape expected, got {image.shape} and "
+            f"expected two images (H, W[, C]) of the same shape, got {image.shape} and "
             f"{other.shape}."
         )
 

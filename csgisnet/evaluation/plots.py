@@ -1,4 +1,4 @@
-"""PSNR against time as an SVG picture, drawn by hand: it needs no library and scales."""
+"""A plot of PSNR against time, written as SVG by hand: no library needed, sharp at any size."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from typing import NamedTuple
 
-from csgisnet.evaluation.measure import INPUT, Summary
+from csgisnet.evaluation.measure import INPUT, SmootherSummary
 
 _WIDTH, _HEIGHT = 760, 460
 
@@ -44,13 +44,13 @@ class _Axis(NamedTuple):
         return self.start + share * (self.end - self.start)
 
 
-def draw_speed_plot(summaries: Sequence[Summary], highlight: str | None = None) -> str:
+def draw_speed_plot(summaries: Sequence[SmootherSummary], highlight: str | None = None) -> str:
     """Return an SVG of mean PSNR against seconds per megapixel (logarithmic).
 
     Parameters
     ----------
-    summaries : sequence of Summary
-        The untouched input becomes a dashed line; what has no time or PSNR is left out.
+    summaries : sequence of SmootherSummary
+        The untouched input becomes a dashed line; smoothers without a time or PSNR are left out.
     highlight : str, optional
         The smoother to draw in another colour.
     """
@@ -69,9 +69,9 @@ def draw_speed_plot(summaries: Sequence[Summary], highlight: str | None = None) 
     high = math.floor(max(levels, default=0) / step + 1) * step
     upward = _Axis(low, high, _BOTTOM, _TOP)
     points = [_Point(across.place(t), upward.place(level), name) for t, level, name in timed]
-    parts = [*_grid(across, upward, step), *_input_line(summaries, upward)]
-    parts += _marks(points, highlight)
-    body = "\n".join(parts)
+    shapes = [*_grid(across, upward, step), *_input_line(summaries, upward)]
+    shapes += _marks(points, highlight)
+    body = "\n".join(shapes)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" '
         f'width="{_WIDTH}" height="{_HEIGHT}" font-family="sans-serif" font-size="12">\n'
@@ -96,7 +96,7 @@ def _grid(across: _Axis, upward: _Axis, step: float) -> Iterator[str]:
     yield _text(18, middle, "mean PSNR, dB", "middle", turn)
 
 
-def _input_line(summaries: Sequence[Summary], upward: _Axis) -> Iterator[str]:
+def _input_line(summaries: Sequence[SmootherSummary], upward: _Axis) -> Iterator[str]:
     """Yield a dashed line at the PSNR of the untouched input."""
     for summary in summaries:
         if summary.smoother == INPUT and math.isfinite(summary.means["psnr"]):
@@ -106,7 +106,7 @@ def _input_line(summaries: Sequence[Summary], upward: _Axis) -> Iterator[str]:
 
 
 def _marks(points: Sequence[_Point], highlight: str | None) -> Iterator[str]:
-    """Yield dots, and on top of them names that do not overlap."""
+    """Yield the dots, and then, on top of them, the names, moved so that none overlap."""
     for point in points:
         colour = "#c62828" if point.name == highlight else "#1565c0"
         yield f'<circle cx="{point.x:.1f}" cy="{point.y:.1f}" r="5" fill="{colour}"/>'
@@ -120,20 +120,20 @@ def _marks(points: Sequence[_Point], highlight: str | None) -> Iterator[str]:
             label = label._replace(y=label.y + 1)
         taken.append(label)
         edge, anchor = (label.x, "start") if fits else (point.x - _GAP, "end")
-        if label.y > point.y + _LINE:  # far enough to be taken for another dot's
+        if label.y > point.y + _LINE:  # so far away that it looks like another dot's
             yield _line(point.x, point.y, edge, label.y - 4, "#999")
         yield _text(edge, label.y, point.name, anchor, _HALO)
 
 
 def _overlap(label: _Point, other: _Point) -> bool:
-    """Whether two names, each beginning at its point, lie on each other; a dot has none."""
+    """Tell whether two names, each starting at its point, overlap; a dot has an empty name."""
     first, second = sorted((label, other))
     beside = first.x + _LETTER * len(first.name) < second.x
     return not beside and abs(label.y - other.y) < _LINE
 
 
 def _nice_step(span: float) -> float:
-    """Return 1, 2 or 5 times a power of ten that divides `span` into at most ten parts."""
+    """Return 1, 2 or 5 times a power of ten that divides `span` into at most ten steps."""
     if span <= 0:
         return 1.0
     power = 10.0 ** math.floor(math.log10(span / 10))

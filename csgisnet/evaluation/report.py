@@ -1,14 +1,21 @@
-"""The files of an evaluation: tables, a plot and a page, each whole or not there."""
+"""Write the files of an evaluation: tables, a plot and a page, each complete or not at all."""
 
 from __future__ import annotations
 
+import os
+import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
+import csgisnet
+from csgisnet.device import pick_device
 from csgisnet.evaluation.gallery import make_page
-from csgisnet.evaluation.measure import Record, Samples, Smoothing, summarise
+from csgisnet.evaluation.measure import Record, SmoothFunction, summarise
 from csgisnet.evaluation.plots import draw_speed_plot
+from csgisnet.evaluation.samples import Samples
 from csgisnet.evaluation.tables import format_csv, format_markdown, summary_content
 from vocsmooth.files import write_atomically, write_json
 
@@ -19,25 +26,25 @@ def write_report(
     out: Path,
     records: Sequence[Record],
     samples: Samples,
-    smoothers: Mapping[str, Smoothing],
+    smoothers: Mapping[str, SmoothFunction],
     *,
     subject: str,
     about: Mapping[str, Any],
 ) -> None:
-    """Write `FILES` into a folder, which is made if it is missing.
+    """Write `FILES` into a folder, which is created if it is missing.
 
     Parameters
     ----------
     out : Path
-        Folder; files of an earlier report in it are replaced.
+        The folder; files of an earlier report in it are replaced.
     records : sequence of Record
-        What `csgisnet.evaluate.evaluate` returned.
+        What `csgisnet.evaluation.measure.evaluate` returned.
     samples, smoothers
-        What it was given; the page shows some of the images again.
+        What it was given; some of the images are smoothed again for the page.
     subject : str
         The smoother that the report is about.
     about : mapping
-        Conditions of the evaluation, plain values for the JSON file.
+        Conditions of the evaluation, as plain values for the JSON file.
 
     Raises
     ------
@@ -58,3 +65,21 @@ def write_report(
     for name, text in contents.items():
         write_atomically(out / name, text.encode())
     write_json(out / "summary.json", summary_content(summaries, about))
+
+
+def conditions(device: str) -> dict[str, Any]:
+    """Return what the times of an evaluation depend on, for its report.
+
+    Raises
+    ------
+    ConfigError
+        The device is unknown or not available.
+    """
+    return {
+        "device": str(pick_device(device)),
+        "threads": torch.get_num_threads(),
+        "cores": os.cpu_count(),
+        "machine": platform.machine(),
+        "torch": torch.__version__,
+        "csgisnet": csgisnet.__version__,
+    }

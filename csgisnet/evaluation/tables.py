@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from csgisnet.evaluation.measure import INPUT, MEASURES, Record, Summary
+from csgisnet.evaluation.measure import INPUT, MEASURES, Record, SmootherSummary
 
 HEADINGS = {
     "psnr": "PSNR, dB ↑",
@@ -28,7 +28,7 @@ _FORMATS = {
 
 
 def format_csv(records: Iterable[Record]) -> str:
-    """Return one line an image and smoother; what is not defined stays empty."""
+    """Return a line for each image and smoother; undefined measures stay empty."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(["image", "smoother", "pixels", *MEASURES])
@@ -39,7 +39,9 @@ def format_csv(records: Iterable[Record]) -> str:
     return buffer.getvalue()
 
 
-def summary_content(summaries: Sequence[Summary], about: Mapping[str, Any]) -> dict[str, Any]:
+def summary_content(
+    summaries: Sequence[SmootherSummary], about: Mapping[str, Any]
+) -> dict[str, Any]:
     """Return the summary ready for JSON: definitions, conditions, and means with their counts."""
     return {
         "measures": MEASURES,
@@ -57,8 +59,8 @@ def summary_content(summaries: Sequence[Summary], about: Mapping[str, Any]) -> d
     }
 
 
-def format_markdown(summaries: Sequence[Summary]) -> str:
-    """Return the table, best PSNR first, and below it what each column means."""
+def format_markdown(summaries: Sequence[SmootherSummary]) -> str:
+    """Return the table, best PSNR first, followed by what each column means."""
     rows = [["smoother", *HEADINGS.values()], ["---", *["---:"] * len(HEADINGS)]]
     rows += [row_of(summary) for summary in by_psnr(summaries)]
     lines = [f"| {' | '.join(row)} |" for row in rows]
@@ -66,12 +68,12 @@ def format_markdown(summaries: Sequence[Summary]) -> str:
     return "\n".join([*lines, "", *notes, ""])
 
 
-def by_psnr(summaries: Sequence[Summary]) -> list[Summary]:
+def by_psnr(summaries: Sequence[SmootherSummary]) -> list[SmootherSummary]:
     """Return the summaries, the highest PSNR first."""
     return sorted(summaries, key=lambda summary: -summary.means["psnr"])
 
 
-def row_of(summary: Summary) -> list[str]:
+def row_of(summary: SmootherSummary) -> list[str]:
     """Return a row of the table: name and formatted means."""
     cells = [
         format(mean, _FORMATS[measure]) if math.isfinite(mean) else "n/a"

@@ -15,14 +15,14 @@ from torch import Tensor, nn
 from csgisnet.networks.segmenter import Segmenter, normalise
 
 LAYERS = 4
-"""Maps that both extractors give."""
+"""Number of feature maps that both extractors return."""
 
 # Channels of the convolutions between poolings, up to relu4_3.
 _VGG16 = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512))
 
 
 class VggFeatures(nn.Module):
-    """Maps relu1_2, relu2_2, relu3_3 and relu4_3 of VGG-16, named as in torchvision."""
+    """Feature maps relu1_2, relu2_2, relu3_3 and relu4_3 of VGG-16, named as in torchvision."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class VggFeatures(nn.Module):
         self.features = nn.Sequential(*layers)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """Return the four maps of RGB images (B, 3, H, W) in [0, 1], normalised inside."""
+        """Return the four feature maps of RGB images (B, 3, H, W) in [0, 1], normalised inside."""
         x, maps = normalise(image), []
         for number, layer in enumerate(self.features):
             x = layer(x)
@@ -49,12 +49,12 @@ class VggFeatures(nn.Module):
 
 
 class SegmenterFeatures(nn.Module):
-    """Maps of a segmenter's backbone at stride 2, 4, 8 and 16."""
+    """Feature maps of a segmenter's backbone at strides 2, 4, 8 and 16."""
 
     def __init__(self, segmenter: Segmenter) -> None:
         super().__init__()
         self.segmenter = segmenter
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """Return the four maps of RGB images (B, 3, H, W) in [0, 1]."""
+        """Return the four feature maps of RGB images (B, 3, H, W) in [0, 1]."""
         return self.segmenter.levels(image)[:LAYERS]

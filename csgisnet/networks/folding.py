@@ -1,4 +1,4 @@
-"""Batch normalisation and the convolutions before it: found, and folded into one another."""
+"""Find the convolutions followed by batch normalisation, and fold the two into one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Net = TypeVar("Net", bound=nn.Module)
 
 
 class Normalised(NamedTuple):
-    """A convolution and the batch normalisation right after it."""
+    """A convolution, the batch normalisation right after it, and the module that holds both."""
 
     parent: nn.Module
     conv: nn.Conv2d
@@ -23,7 +23,7 @@ class Normalised(NamedTuple):
 
 
 def normalised_convolutions(network: nn.Module) -> Iterator[Normalised]:
-    """Yield the convolutions of a network that are followed by batch normalisation."""
+    """Yield each convolution of a network that is followed by batch normalisation."""
     for module in list(network.modules()):
         for conv, norm in itertools.pairwise(list(module.children())):
             if isinstance(conv, nn.Conv2d) and isinstance(norm, _BatchNorm):
@@ -31,7 +31,7 @@ def normalised_convolutions(network: nn.Module) -> Iterator[Normalised]:
 
 
 def fold_batch_norm(network: Net) -> Net:
-    """Return a frozen copy in eval mode whose convolutions contain the normalisation after them."""
+    """Return a frozen copy in eval mode whose convolutions include their batch normalisation."""
     folded = copy.deepcopy(network).eval().requires_grad_(False)
     for parent, conv, norm in normalised_convolutions(folded):
         names = {id(child): name for name, child in parent.named_children()}

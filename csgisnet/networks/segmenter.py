@@ -52,7 +52,7 @@ class SegmenterConfig:
     head_width: int = 256
     """Channels of the pyramid and of the decoder."""
     output_stride: Literal[8, 16] = 16
-    """Pixels a cell of the deepest map; no weight depends on it."""
+    """Pixels per cell of the deepest feature map; no weight depends on it."""
     num_classes: int = 21
     """Classes, the background among them."""
 
@@ -68,7 +68,7 @@ class SegmenterConfig:
 
 
 class Segmenter(nn.Module):
-    """Class logits of RGB images in [0, 1], normalised inside; training needs batches of 2 or more.
+    """Predicts class logits of RGB images in [0, 1]; training needs batches of at least 2.
 
     Parameters
     ----------
@@ -87,12 +87,12 @@ class Segmenter(nn.Module):
         return self.classify(self.levels(image), image.shape[-2:])
 
     def classify(self, levels: tuple[Tensor, ...], size: tuple[int, ...]) -> Tensor:
-        """Return logits (B, K, *size) of what `levels` made of an image of that size."""
+        """Return logits (B, K, *size) from the `levels` of an image of that size."""
         logits = self.classifier(levels[1], levels[-1])
         return functional.interpolate(logits, size, mode="bilinear")
 
     def levels(self, image: Tensor) -> tuple[Tensor, ...]:
-        """Return the backbone's maps at stride 2, 4, 8 and 16, and its last one."""
+        """Return the backbone's feature maps at strides 2, 4, 8 and 16, and its last one."""
         maps: tuple[Tensor, ...] = self.backbone(normalise(image))
         return maps
 
@@ -104,7 +104,7 @@ def normalise(image: Tensor) -> Tensor:
 
 
 class _Backbone(nn.Module):
-    """MobileNetV2 without its classifier, strides beyond the output stride made dilations."""
+    """MobileNetV2 without its classifier; past the output stride, dilations replace strides."""
 
     def __init__(self, config: SegmenterConfig) -> None:
         super().__init__()
@@ -121,7 +121,7 @@ class _Backbone(nn.Module):
                 _InvertedResidual(width, width, 1, dilation, expansion) for _ in range(1, repeats)
             ]
             channels = width
-        numbered = nn.Sequential(*layers)  # slices keep the numbers, as the public names have them
+        numbered = nn.Sequential(*layers)  # slices keep the numbers that the public names have
         self.low_level_features = numbered[:_LOW_LAYERS]
         self.high_level_features = numbered[_LOW_LAYERS:]
 
@@ -153,13 +153,13 @@ class _InvertedResidual(nn.Module):
         self.residual = stride == 1 and channels == width
 
     def forward(self, x: Tensor) -> Tensor:
-        # The public weights were trained with the zeros put before the expansion.
+        # The public weights were trained with the zero padding before the expansion.
         y: Tensor = self.conv(functional.pad(x, self.padding))
         return x + y if self.residual else y
 
 
 class _Head(nn.Module):
-    """Pyramid of the deepest map, joined with detail from a shallow one."""
+    """Decoder: a pyramid over the deepest feature map, joined with detail from a shallow one."""
 
     def __init__(self, config: SegmenterConfig) -> None:
         super().__init__()
@@ -182,7 +182,7 @@ class _Head(nn.Module):
 
 
 class _Pyramid(nn.Module):
-    """Atrous spatial pyramid pooling: one pixel, three dilations, and the whole image."""
+    """Atrous spatial pyramid pooling: a 1x1 convolution, three dilations, and a global mean."""
 
     def __init__(self, channels: int, width: int, rates: tuple[int, ...]) -> None:
         super().__init__()
@@ -204,7 +204,7 @@ class _Pyramid(nn.Module):
 
 
 def _scaled(channels: int, width: float) -> int:
-    """Return a number of channels scaled by `width`, a multiple of 8."""
+    """Return a number of channels scaled by `width` and rounded to a multiple of 8."""
     return max(8, round(channels * width / 8) * 8)
 
 
@@ -217,13 +217,13 @@ def _conv_bn_relu6(
     dilation: int = 1,
     groups: int = 1,
 ) -> nn.Sequential:
-    """Return a backbone layer; it does not pad."""
+    """Return a backbone layer, without padding."""
     conv = nn.Conv2d(channels, width, kernel, stride, dilation=dilation, groups=groups, bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(width), nn.ReLU6(inplace=True))
 
 
 def _conv_bn_relu(channels: int, width: int, dilation: int | None = None) -> nn.Sequential:
-    """Return a head layer: 1x1, or 3x3 with a dilation, the size kept."""
+    """Return a head layer, 1x1, or 3x3 with a dilation; it keeps the size."""
     kernel, padding = (1, 0) if dilation is None else (3, dilation)
     conv = nn.Conv2d(channels, width, kernel, padding=padding, dilation=dilation or 1, bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(width), nn.ReLU(inplace=True))

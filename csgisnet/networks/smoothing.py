@@ -1,7 +1,7 @@
 """The smoothing network: shared features, an edge head, a coarse image and a learnt correction.
 
-Module names are those of the authors' released checkpoints, so that their state dicts load as they
-are; the forward pass names what they hold.
+Modules are named as in the authors' released checkpoints, so that their state dicts load unchanged;
+the variables of the forward pass say what each module computes.
 
 References
 ----------
@@ -38,7 +38,7 @@ class NetworkConfig:
     shuffle: int = 1
     """Pixel-unshuffle factor: all layers work at 1 / `shuffle` of the resolution."""
     skip: bool = False
-    """Predict the coarse image as a correction of the input, which starts out close to zero."""
+    """Predict the coarse image as a correction to the input that starts out close to zero."""
 
     def __post_init__(self) -> None:
         for name in ("width", "blocks", "coarse_blocks", "refine_blocks", "shuffle"):
@@ -65,7 +65,7 @@ class Smoothing(NamedTuple):
 
 
 class SmoothingNetwork(nn.Module):
-    """Predict the structure of RGB images in [0, 1], of any size.
+    """Predicts the structure of RGB images in [0, 1] of any size.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ class SmoothingNetwork(nn.Module):
 
 
 def receptive_radius(config: NetworkConfig) -> int:
-    """Return how many pixels away an input pixel can still change a result pixel.
+    """Return the greatest distance, in pixels, at which an input pixel can affect the result.
 
     A tile with a halo this wide gives the same result as the whole image, if the tile (halo
     included) starts at a multiple of ``config.shuffle``.
@@ -129,7 +129,7 @@ def receptive_radius(config: NetworkConfig) -> int:
 
 
 class _Block(nn.Module):
-    """Residual hybrid dilated convolution (rHDC): three dilations in a row, plus the input."""
+    """Residual hybrid dilated convolution (rHDC): three dilations in sequence, plus the input."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -148,7 +148,7 @@ class _Block(nn.Module):
 
 
 class _ImageConv(nn.Conv2d):
-    """Last convolution of an image, never under autocast: bfloat16 would round it to 8 bits."""
+    """The convolution that outputs an image; no autocast, as bfloat16 would round to 8 bits."""
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__(channels, width, 3, padding=1)
@@ -182,13 +182,13 @@ def _conv_bn_relu(channels: int, width: int) -> tuple[nn.Module, ...]:
 
 
 def _shrink(conv: nn.Module) -> None:
-    """Make a last convolution nearly zero; exactly zero would cut the gradient of all before it."""
+    """Make an output layer nearly zero; exactly zero would block the gradient of all before it."""
     for parameter in conv.parameters():
         nn.init.normal_(parameter, std=3e-4)
 
 
 def _unshuffle(image: Tensor, factor: int) -> Tensor:
-    """Move cells of `factor` x `factor` pixels into channels; the border is replicated to fit."""
+    """Move cells of `factor` x `factor` pixels into channels, replicating the border to fit."""
     if factor == 1:
         return image
     height, width = image.shape[-2:]
@@ -199,5 +199,5 @@ def _unshuffle(image: Tensor, factor: int) -> Tensor:
 
 
 def _shuffle(maps: Tensor, factor: int) -> Tensor:
-    """Undo `_unshuffle`, but for the border."""
+    """Undo `_unshuffle`, except for its border."""
     return maps if factor == 1 else functional.pixel_shuffle(maps, factor)

@@ -1,4 +1,10 @@
-"""Smoothing with a trained network, of any size and in bounded memory."""
+"""Prediction: images of any size, smoothed by a trained network in bounded memory.
+
+Read `smoother` first; it cuts large images by `tiling` and groups the requests of several threads
+by `batching`.
+
+May import: the ground of both packages, `networks`, `checkpoints`.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +20,7 @@ _MODULES = {"Smoother": "smoother", "load": "smoother"}
 
 
 def __getattr__(name: str) -> Any:
-    """Import a name when it is first asked for (PEP 562)."""
+    """Import a name when it is first used (PEP 562)."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

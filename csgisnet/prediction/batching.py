@@ -1,7 +1,7 @@
-"""Batches of what several threads bring at the same time: whoever has the turn takes others along.
+"""Group requests from several threads into batches.
 
-No thread waits for a batch to fill. While one computes, the others queue up; the next one then
-computes for all that wait with items of the same shape.
+The thread that holds the lock also computes for those waiting with items of the same shape. No
+thread waits for a batch to fill: while one computes, the others queue up for the next batch.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ Result = TypeVar("Result")
 
 
 class Batcher(Generic[Result]):
-    """Calls a function of batches with single items, from any number of threads, one at a time.
+    """Lets any number of threads call a function of batches with one item each.
 
     Parameters
     ----------
     function : callable
-        Maps items of one shape to their results, in order. It may raise MemoryError: batches then
-        become smaller, down to single items.
+        Maps items of one shape to their results, in order; only one thread calls it at a time. If
+        it raises MemoryError, batches become smaller, down to single items.
     largest : int
-        Items in a batch.
+        Most items in a batch.
     pixels : int
-        Pixels in a batch, unless a single item has more.
+        Most pixels in a batch; a single item may have more.
     """
 
     def __init__(
@@ -39,10 +39,10 @@ class Batcher(Generic[Result]):
         self._function = function
         self._pixels = pixels
         self.largest = largest
-        """Items in a batch; becomes smaller when memory does not suffice."""
+        """Most items in a batch; shrinks when memory runs out."""
         self._waiting: list[_Request[Result]] = []
         self._list_lock = threading.Lock()
-        self._turn = threading.Lock()
+        self._compute_lock = threading.Lock()
 
     def __call__(self, item: NDArray[Any]) -> Result:
         """Return the result for one item (H, W, ...)."""
@@ -50,7 +50,7 @@ class Batcher(Generic[Result]):
         with self._list_lock:
             self._waiting.append(request)
         try:
-            with self._turn:
+            with self._compute_lock:
                 while not request.results:
                     self._serve(self._batch_with(request))
         finally:
@@ -59,7 +59,7 @@ class Batcher(Generic[Result]):
         return request.results[0]
 
     def _batch_with(self, request: _Request[Result]) -> list[_Request[Result]]:
-        """Return the request and others of its shape that wait, as many as a batch may hold."""
+        """Return the request, and others of its shape that are waiting, up to a full batch."""
         height, width = request.item.shape[:2]
         count = max(1, min(self.largest, self._pixels // (height * width)))
         with self._list_lock:
@@ -73,7 +73,7 @@ class Batcher(Generic[Result]):
         return [request, *others[: count - 1]]
 
     def _serve(self, batch: Sequence[_Request[Result]]) -> None:
-        """Compute a batch; when that takes too much memory, leave it for smaller ones."""
+        """Compute a batch; if memory runs out, shrink later batches and leave this one undone."""
         try:
             results = self._function([request.item for request in batch])
         except MemoryError:

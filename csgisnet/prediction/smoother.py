@@ -1,4 +1,4 @@
-"""Smoothing of images with a trained network, of any size and in bounded memory."""
+"""Smooth images of any size with a trained network, in bounded memory."""
 
 from __future__ import annotations
 
@@ -26,15 +26,12 @@ from csgisnet.networks.folding import fold_batch_norm
 from csgisnet.networks.smoothing import SmoothingNetwork, receptive_radius
 from csgisnet.prediction.batching import Batcher
 from csgisnet.prediction.tiling import SMALLEST_TILE, apply_tiled
-from vocsmooth.arrays import check_image, check_number
+from vocsmooth.arrays import Pixels, check_image, check_number, to_float, to_uint
 
 Image: TypeAlias = NDArray[np.float32]
 
-Pixels: TypeAlias = NDArray[np.unsignedinteger[Any]]
-"""uint8 or uint16."""
-
 DEFAULT_MEMORY = 1 << 30
-"""Bytes that the activations of a tile may take."""
+"""Bytes that the activations may take."""
 
 _GPU_BATCH = 8
 
@@ -42,22 +39,35 @@ _GPU_BATCH = 8
 class Smoother:
     """A trained network, ready to smooth.
 
-    Several threads may call at once: their images or tiles are computed one batch after another.
+    Several threads may call it at once; their images or tiles are grouped into batches, which are
+    computed one after another.
 
     Parameters
     ----------
     network : SmoothingNetwork
-        Trained weights; a copy is taken and made faster without a change of its results.
+        Trained weights. They are copied, and the copy made faster without changing its results.
     device : {"auto", "cpu", "cuda", "mps"}
         Where to compute.
     precision : {"auto", "float32", "bfloat16"}
-        Of the convolutions; "auto" takes bfloat16 on devices that are faster with it.
+        Precision of the convolutions; "auto" picks bfloat16 on devices that are faster with it.
     memory : int
-        Bytes that the activations may take, besides the image and its result; larger images are
-        cut into tiles.
+        Bytes that the activations may take, besides the image and its result; images that would
+        need more are cut into tiles.
     batch : int, optional
-        Images or tiles of one shape, from several threads, to compute at once if the memory
-        suffices. By default 1 on the CPU, whose cores share the work on one image, and 8 elsewhere.
+        How many images or tiles of one shape, from several threads, to compute at once if `memory`
+        allows. By default 1 on the CPU, whose cores share the work on one image, and 8 elsewhere.
+
+    Raises
+    ------
+    ConfigError
+        The device is unknown or not available.
+
+    Examples
+    --------
+    >>> from csgisnet.networks.smoothing import COMPACT
+    >>> smoother = Smoother(SmoothingNetwork(COMPACT), device="cpu", memory=200_000_000)
+    >>> smoother.smooth(np.zeros((30, 40), np.float32), strength=0.5).shape
+    (30, 40)
     """
 
     def __init__(
@@ -73,7 +83,7 @@ class Smoother:
         self.precision = precision
         self.batch = batch or (1 if self.device.type == "cpu" else _GPU_BATCH)
         self.pixels = int(memory / _bytes_per_pixel(network))
-        """Largest tile, halo counted; halves when the device runs out of memory."""
+        """Most pixels in a tile, its halo included; halved when the device runs out of memory."""
         self._network = place(fold_batch_norm(network), self.device)
         self._halo = receptive_radius(network.config)
         self._multiple = network.config.shuffle
@@ -87,8 +97,8 @@ class Smoother:
         image : (H, W) or (H, W, 3) float32 in [0, 1]
             Grey or RGB.
         strength : float
-            0 gives the image back, 1 the network's result, values between a blend; above 1 more is
-            taken away than the network would, below 0 detail is enhanced.
+            0 returns the image unchanged, 1 the network's result, and values between a blend of
+            both; above 1 exaggerates the smoothing, below 0 enhances detail.
 
         Returns
         -------
@@ -98,11 +108,11 @@ class Smoother:
         Raises
         ------
         TypeError, ValueError
-            The array is of another type, shape or range, or the strength no finite number.
+            The array has another type, shape or range, or the strength is not a finite number.
         CheckpointError
             The network's result has NaN or infinite values.
         MemoryError
-            The device has not enough memory for the smallest tile.
+            The device lacks the memory even for the smallest tile.
 
         Examples
         --------
@@ -119,7 +129,7 @@ class Smoother:
     def smooth_pixels(
         self, pixels: Pixels, strength: float = 1.0, *, with_edges: bool = False
     ) -> tuple[Pixels, NDArray[np.uint8] | None]:
-        """Smooth an image as files hold it; no more than a tile of it is ever there in floats.
+        """Smooth an image of integers, as files hold it, converting one tile at a time to floats.
 
         Parameters
         ----------
@@ -128,12 +138,12 @@ class Smoother:
         strength : float
             See `smooth`.
         with_edges : bool
-            Return the network's edges, too.
+            Whether to return the network's edges as well.
 
         Returns
         -------
         smoothed : ndarray
-            Of the same shape and type: what `smooth` gives, rounded to the nearest.
+            The result of `smooth`, rounded to the shape and type of `pixels`.
         edges : (H, W) uint8 ndarray or None
             How likely each pixel is on an edge of the structure: 255 is certain.
 
@@ -157,7 +167,7 @@ class Smoother:
     def _tiled(
         self, image: NDArray[Any], strength: float, with_edges: bool
     ) -> tuple[NDArray[Any], ...]:
-        """Smooth in tiles; where the device's memory is too small for them, in smaller ones."""
+        """Smooth in tiles, and in smaller ones if the device runs out of memory."""
         check_number("strength", strength)
         function = functools.partial(self._smooth_tile, strength=strength, with_edges=with_edges)
         height, width = image.shape[:2]
@@ -172,14 +182,14 @@ class Smoother:
                 self.pixels = min(self.pixels, pixels // 2)
                 continue
             if pixels < height * width:
-                return_freed_memory()  # such an image needs it for being written
+                return_freed_memory()  # so large an image needs it again when it is written
             return results
 
     def _smooth_tile(
         self, tile: NDArray[Any], *, strength: float, with_edges: bool
     ) -> tuple[NDArray[Any], ...]:
-        """Smooth a tile of floats or integers and return it as it came, and its edges if wanted."""
-        image = _to_float(tile)
+        """Smooth a tile of floats or integers; return its own type, and edges if wanted."""
+        image = tile if tile.dtype == np.float32 else to_float(tile)
         colour = image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
         result, edges = self._forward(colour)
         if not np.isfinite(result).all():
@@ -194,8 +204,9 @@ class Smoother:
             result -= image
             result *= strength
             result += image
-        smoothed = _as_type(np.clip(result, 0, 1, out=result), tile.dtype)
-        return (smoothed, _as_type(edges, np.dtype(np.uint8))) if with_edges else (smoothed,)
+        np.clip(result, 0, 1, out=result)
+        smoothed = result if tile.dtype == np.float32 else to_uint(result, tile.dtype)
+        return (smoothed, to_uint(edges, np.uint8)) if with_edges else (smoothed,)
 
     def _compute(self, images: Sequence[Image]) -> list[tuple[Image, Image]]:
         """Return result (H, W, 3) and edges (H, W) of images (H, W, 3) of one shape."""
@@ -215,7 +226,7 @@ class Smoother:
             return list(zip(results, edges, strict=True))
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-        raise MemoryError(reason)  # outside of the handler, which keeps what was allocated alive
+        raise MemoryError(reason)  # not in the handler: its traceback would keep the memory in use
 
 
 def load(
@@ -227,22 +238,29 @@ def load(
     batch: int | None = None,
     channel_order: Literal["rgb", "bgr"] = "rgb",
 ) -> Smoother:
-    """Load a checkpoint, ours or one that the paper's authors released, ready to smooth.
+    """Load a network, ours or one that the paper's authors released, ready to smooth.
 
     Parameters
     ----------
     path_or_name : str or Path, optional
-        File of weights, the folder of a run (its best weights are taken), or the name of a bundled
-        network ("compact", "full"), if the package came with any; by default "compact".
+        A file of weights, the folder of a run (whose best weights are loaded), or the name of a
+        network that comes with the package; by default "compact".
     device, precision, memory, batch
         See `Smoother`.
     channel_order : {"rgb", "bgr"}
-        See `csgisnet.checkpoint.load_network`.
+        See `csgisnet.checkpoints.networks.load_network`.
+
+    Returns
+    -------
+    Smoother
+        Its `smooth` maps an image to its smoothed self.
 
     Raises
     ------
     CheckpointError
-        The file is missing, damaged, or of something else; or there is no such network.
+        The file is missing, damaged, or not a smoothing network; or no network has that name.
+    ConfigError
+        The device is unknown or not available.
 
     Examples
     --------
@@ -270,23 +288,7 @@ def _check(image: NDArray[Any], *types: type) -> None:
         raise ValueError(f"image must be (H, W) or (H, W, 3), got shape {image.shape}.")
 
 
-def _to_float(image: NDArray[Any]) -> Image:
-    """Scale integers to [0, 1]."""
-    if image.dtype == np.float32:
-        return image
-    scaled: Image = np.divide(image, np.iinfo(image.dtype).max, dtype=np.float32)
-    return scaled
-
-
-def _as_type(image: Image, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Scale [0, 1] to the range of an integer type, rounded; `image` is overwritten."""
-    if dtype == np.float32:
-        return image
-    image *= np.float32(np.iinfo(dtype).max)
-    return np.asarray(np.rint(image, out=image), dtype)
-
-
 def _bytes_per_pixel(network: SmoothingNetwork) -> float:
-    """Return what the activations take at their peak: measured (300 and 1,700), and rounded up."""
+    """Return the bytes of the activations at their peak: measured (300, 1,700), rounded up."""
     maps = 6 * network.config.width / network.config.shuffle**2
     return 4 * (maps + 40)

@@ -1,7 +1,7 @@
-"""Large images in tiles: with a halo of the receptive radius the result has no seam at all.
+"""Process large images in tiles; with a halo as wide as the receptive radius, seams cannot occur.
 
-A tile ends at the image's border or a halo beyond what is kept of it, so the zero padding of the
-convolutions acts where it acts on the whole image, and nowhere else within reach.
+A tile ends either at the image's border or one halo beyond the pixels that are kept. The zero
+padding of the convolutions therefore affects the kept pixels exactly as on the whole image.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Tiled: TypeAlias = Callable[[Array], tuple[Array, ...]]
 """Maps (h, w) or (h, w, C) to one or more arrays of that height and width."""
 
 SMALLEST_TILE = 64
-"""Side in pixels, halo not counted; smaller ones would be all halo."""
+"""Side in pixels, without the halo; smaller tiles would be nearly all halo."""
 
 
 class Span(NamedTuple):
@@ -57,7 +57,7 @@ def apply_tiled(
     image : ndarray
         Image (H, W) or (H, W, C).
     pixels : int
-        Largest tile, halo counted; tiles of `SMALLEST_TILE` may exceed it.
+        Most pixels in a tile, its halo included; tiles of `SMALLEST_TILE` may exceed it.
     halo : int
         Pixels read beyond each side of a tile, where the image has them.
     multiple : int
@@ -70,21 +70,21 @@ def apply_tiled(
     wholes: tuple[Array, ...] = ()
     for rows in spans(height, down, halo, multiple):
         for columns in spans(width, across, halo, multiple):
-            parts = function(image[rows.start : rows.stop, columns.start : columns.stop])
+            pieces = function(image[rows.start : rows.stop, columns.start : columns.stop])
             wholes = wholes or tuple(
-                np.empty((height, width, *part.shape[2:]), part.dtype) for part in parts
+                np.empty((height, width, *piece.shape[2:]), piece.dtype) for piece in pieces
             )
-            for whole, part in zip(wholes, parts, strict=True):
-                whole[rows.kept, columns.kept] = part[rows.inner, columns.inner]
+            for whole, piece in zip(wholes, pieces, strict=True):
+                whole[rows.kept, columns.kept] = piece[rows.inner, columns.inner]
     return wholes
 
 
 def tile_counts(
     height: int, width: int, pixels: int, halo: int, multiple: int = 1
 ) -> tuple[int, int]:
-    """Return how many tiles down and across cost least to compute.
+    """Return the numbers of tiles down and across that read the fewest pixels in all.
 
-    With their halo they have at most `pixels`, if tiles of `SMALLEST_TILE` do.
+    Each has at most `pixels`, its halo included, unless even tiles of `SMALLEST_TILE` have more.
     """
     fitting = []
     most = _most(height, halo, multiple)
@@ -105,8 +105,8 @@ def tile_counts(
 def spans(length: int, count: int, halo: int, multiple: int = 1) -> list[Span]:
     """Return about `count` tiles that cover an axis of `length` pixels.
 
-    All read the same number of pixels, the last perhaps fewer by less than `multiple`: memory that
-    one tile has used fits the next.
+    All read the same number of pixels (the last one up to `multiple` - 1 fewer), so that memory
+    freed by one tile fits the next.
     """
     margin = _round_up(halo, multiple)
     inside = length - 2 * margin  # first and last tile have a halo on one side only
@@ -129,7 +129,7 @@ def _most(length: int, halo: int, multiple: int) -> int:
 
 
 def _fewest(length: int, room: int, halo: int, multiple: int) -> int | None:
-    """Return the smallest number of tiles that read at most `room` pixels each, None if none do."""
+    """Return the fewest tiles that read at most `room` pixels each; None if no number does."""
     if length <= room:
         return 1
     margin = _round_up(halo, multiple)
@@ -138,5 +138,5 @@ def _fewest(length: int, room: int, halo: int, multiple: int) -> int | None:
 
 
 def _round_up(number: int, multiple: int) -> int:
-    """Return the next multiple."""
+    """Return the smallest multiple that is not below `number`."""
     return -(-number // multiple) * multiple

@@ -14,14 +14,8 @@ from types import FrameType
 import torch
 from torch import Tensor
 
-from csgisnet.checkpoints.states import (
-    BEST_FILE,
-    list_best,
-    load_latest,
-    save_best,
-    save_latest,
-    save_state,
-)
+from csgisnet.checkpoints.best import BEST_FILE, list_best, save_best
+from csgisnet.checkpoints.states import load_latest, save_latest, save_state
 from csgisnet.device import pick_device
 from csgisnet.errors import ConfigError, TrainingError
 from csgisnet.networks.smoothing import SmoothingNetwork

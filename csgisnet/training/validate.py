@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from csgisnet.evaluation.metrics import psnr, ssim
+from csgisnet.evaluation.samples import spread_evenly
 from csgisnet.prediction.smoother import Smoother
 from csgisnet.training.distributed import Processes
 from vocsmooth.shards import Split
@@ -38,9 +39,7 @@ class Scores:
 def choose_samples(split: Split, count: int) -> list[int]:
     """Return `count` samples spread evenly (0: all) of those large enough to be measured."""
     large = np.flatnonzero((split.shapes >= _MIN_SIDE).all(axis=1))
-    if 0 < count < len(large):
-        large = large[np.linspace(0, len(large) - 1, count).round().astype(np.int64)]
-    return [int(index) for index in large]
+    return [int(large[number]) for number in spread_evenly(len(large), count)]
 
 
 def score(smoother: Smoother, split: Split, samples: list[int], processes: Processes) -> Scores:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -52,6 +54,8 @@ head_width = 8
 
 Command = Callable[..., Result]
 
+MODULES = {"vocsmooth": "vocsmooth_cli.dataset", "csgisnet": "vocsmooth_cli.network"}
+
 
 def _command(name: str) -> Command:
     """Return a function that runs a command with words and gives exit code and output."""
@@ -68,6 +72,21 @@ def vocsmooth() -> Command:
 @pytest.fixture(scope="session")
 def csgisnet() -> Command:
     return _command("csgisnet")
+
+
+def _run(
+    command: str, *words: object, before: str = "", prefix: tuple[str, ...] = ()
+) -> subprocess.CompletedProcess[str]:
+    """Run a command in a process of its own, after the code `before`."""
+    code = f"{before}\nfrom {MODULES[command]} import main\nmain()"
+    line = [*prefix, sys.executable, "-c", code, *map(str, words)]
+    return subprocess.run(line, capture_output=True, encoding="utf-8", check=False, timeout=240)
+
+
+@pytest.fixture(scope="session")
+def process() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs a command with words as a process, so that a crash or a limit ends that alone."""
+    return _run
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,13 @@ def test_export_says_what_it_wrote(vocsmooth: Command, built: Path, tmp_path: Pa
     assert len(list((tmp_path / "png/val/label").glob("*.png"))) == 4
 
 
+def test_scripts_may_name_the_only_format(vocsmooth: Command, tmp_path: Path) -> None:
+    words = ("export", tmp_path / "no", "--out", tmp_path / "png", "--format")
+    assert vocsmooth(*words, "png").exit_code == 1  # there is no such dataset
+    assert vocsmooth(*words, "jpg").exit_code == 2
+    assert "--format" not in vocsmooth("export", "--help").stdout
+
+
 def test_an_archive_gives_the_dataset_back(vocsmooth: Command, built: Path, tmp_path: Path) -> None:
     packed, back = tmp_path / "packed", tmp_path / "back"
     result = vocsmooth("repack", built, "--to", "archive", "--out", packed, "--jobs", 1)

@@ -64,4 +64,4 @@ def test_a_model_to_share_is_described(run: Command, tmp_path: Path) -> None:
     assert load_network(out).config == TINY
     result = run(*words, "--format", "onnx")
     assert result.exit_code == 2
-    assert "belong to --format safetensors" in result.stderr
+    assert "go with --format safetensors" in result.stderr

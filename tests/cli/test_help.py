@@ -1,4 +1,4 @@
-"""Every command that `--help` or the README shows: what it names is there."""
+"""Every command that `--help` or the README shows exists, with the options and files it names."""
 
 import itertools
 import re
@@ -44,7 +44,8 @@ def test_what_is_shown_exists(line: str) -> None:
     command: click.Command = PROGRAMS[program]
     while isinstance(command, click.Group):
         command = command.commands[words.pop(0)]
-    options = {name for parameter in command.params for name in parameter.opts}
+    parameters = command.get_params(click.Context(command))
+    options = {name for parameter in parameters for name in parameter.opts}
     given = dict(itertools.pairwise(words))
     assert {word for word in words if word.startswith("--")} <= options
     if "--manifest" in given:

@@ -83,7 +83,7 @@ def test_numbers_have_to_be_finite(
     words = ("predict", tmp_path / "a.png", "--out", tmp_path / "out", option, value)
     result = csgisnet(*words)
     assert result.exit_code == 2
-    assert f"Invalid value for '{option}': {value} is no finite number." in result.stderr
+    assert f"Invalid value for '{option}': {value} is not a finite number." in result.stderr
     assert not (tmp_path / "out").exists()
 
 

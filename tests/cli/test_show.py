@@ -30,7 +30,7 @@ def test_info_of_a_dataset_ends_with_a_recipe_that_builds_it_again(
     words = ("--voc-root", pristine_tree, "--manifest", recipe, "--out", built)
     again = vocsmooth("build", *words)
     assert again.exit_code == 0, again.output
-    assert "complete before" in again.stderr
+    assert "already complete" in again.stderr
 
 
 def test_labels_report_names_the_operators(vocsmooth: Command, built: Path) -> None:

@@ -8,7 +8,10 @@ import sys
 import pytest
 
 import csgisnet
-from csgisnet.prediction import smoother as predict
+from csgisnet.prediction import smoother
+
+MOST_MODULES = 21
+"""Of ours, that smoothing needs; a larger number should have a reason."""
 
 
 def test_importing_the_package_does_not_import_torch() -> None:
@@ -20,11 +23,23 @@ def test_importing_the_package_does_not_import_torch() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_the_lazy_names_are_those_of_predict() -> None:
-    assert csgisnet.load is predict.load
-    assert csgisnet.Smoother is predict.Smoother
+def test_the_lazy_names_are_those_of_prediction() -> None:
+    assert csgisnet.load is smoother.load
+    assert csgisnet.Smoother is smoother.Smoother
 
 
 def test_other_names_are_attribute_errors() -> None:
     with pytest.raises(AttributeError, match="no attribute 'laod'"):
         _ = csgisnet.laod
+
+
+def test_smoothing_loads_nothing_of_training() -> None:
+    code = (
+        "import sys, csgisnet.prediction.smoother\n"
+        "print(*(name for name in sys.modules if name.split('.')[0] in ('csgisnet', 'vocsmooth')))"
+    )
+    line = [sys.executable, "-c", code]
+    loaded = subprocess.run(line, check=True, capture_output=True, text=True).stdout.split()
+    wings = {name.split(".")[1] for name in loaded if name.startswith("csgisnet.")}
+    assert wings == {"errors", "device", "networks", "checkpoints", "prediction"}
+    assert len(loaded) <= MOST_MODULES

@@ -1,3 +1,5 @@
+"""Files of weights load bit for bit; every damage, foreign file or misfit is one clear error."""
+
 import json
 from pathlib import Path
 from typing import Any
@@ -75,18 +77,18 @@ def test_other_kinds_say_what_they_are(tmp_path: Path) -> None:
 
 def test_safetensors_of_others_are_refused(tmp_path: Path) -> None:
     (tmp_path / "w").write_bytes(safetensors.torch.save({"a": torch.zeros(2)}))
-    with pytest.raises(CheckpointError, match="another project's"):
+    with pytest.raises(CheckpointError, match="another project wrote it"):
         load_weights(tmp_path / "w", "network")
     header = json.dumps({"format": "csgisnet-weights", "kind": "network"})
     (tmp_path / "w").write_bytes(safetensors.torch.save({}, {"csgisnet": header}))
-    with pytest.raises(CheckpointError, match="another project's"):
+    with pytest.raises(CheckpointError, match="another project wrote it"):
         load_weights(tmp_path / "w", "network")
 
 
 def test_missing_file_and_folder_are_named(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"No checkpoint .*absent"):
+    with pytest.raises(CheckpointError, match=r"no checkpoint .*absent"):
         load_weights(tmp_path / "absent", "network")
-    with pytest.raises(CheckpointError, match=r"No checkpoint .*absent"):
+    with pytest.raises(CheckpointError, match=r"no checkpoint .*absent"):
         read_pickled(tmp_path / "absent")
     with pytest.raises(CheckpointError, match=str(tmp_path)):
         load_weights(tmp_path, "network")
@@ -155,7 +157,7 @@ def test_content_that_is_no_state_dict_is_refused(tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"weight": None}, "it lacks 'weight'"),
-        ({"gain": torch.ones(1)}, "it has in excess 'gain'"),
+        ({"gain": torch.ones(1)}, "it has an unexpected 'gain'"),
         ({"bias": [0.0, 0.0]}, "bias must be a tensor, got list"),
         ({"bias": torch.zeros(3)}, r"bias must be torch.float32 of shape \(2,\), got .* \(3,\)"),
         ({"bias": torch.zeros(2).double()}, "got torch.float64"),

@@ -1,3 +1,5 @@
+"""The measures: known values, limits, and one error for each misuse."""
+
 import math
 
 import numpy as np
@@ -107,7 +109,7 @@ def test_mask_boundary_marks_both_sides() -> None:
 
 def test_bad_arguments_are_named() -> None:
     image = np.zeros((12, 12))
-    with pytest.raises(ValueError, match=r"same shape expected, got \(12, 12\) and \(12, 12, 3\)"):
+    with pytest.raises(ValueError, match=r"of the same shape, got \(12, 12\) and \(12, 12, 3\)"):
         psnr(image, np.zeros((12, 12, 3)))
     with pytest.raises(ValueError, match=r"at least 11 pixels, got \(10, 12\)"):
         ssim(image[:10], image[:10])

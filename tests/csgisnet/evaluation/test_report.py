@@ -17,17 +17,10 @@ import pytest
 from PIL import Image as PillowImage
 
 from csgisnet.evaluation.gallery import choose_cases, worst_window
-from csgisnet.evaluation.measure import (
-    INPUT,
-    MEASURES,
-    Record,
-    Sample,
-    Samples,
-    evaluate,
-    summarise,
-)
+from csgisnet.evaluation.measure import INPUT, MEASURES, Record, evaluate, summarise
 from csgisnet.evaluation.plots import draw_speed_plot
 from csgisnet.evaluation.report import FILES, write_report
+from csgisnet.evaluation.samples import Sample, Samples
 from csgisnet.evaluation.tables import HEADINGS, format_csv, format_markdown, summary_content
 
 SMOOTHERS = {"<net> & co": lambda x: x * np.float32(0.9), "mean": lambda x: x * 0 + x.mean()}

@@ -1,3 +1,5 @@
+"""The feature extractors return what their definitions say; weights of others are refused."""
+
 from pathlib import Path
 
 import pytest

@@ -1,3 +1,5 @@
+"""The segmenter equals its public definition at any size; weights of others are refused."""
+
 from pathlib import Path
 from typing import Any, Literal
 

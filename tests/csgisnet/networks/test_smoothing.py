@@ -1,3 +1,5 @@
+"""The smoothing network equals its definition bit for bit; its receptive radius is exact."""
+
 import pytest
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""Batches: those who wait are taken along, none too many, and an error is one caller's own."""
+"""Batches: waiting requests join in, up to the limits; an error reaches only its own caller."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tiles: they cover the image once, and a network cannot tell them from the whole image."""
+"""Tiles cover the image exactly once, and give the same result as the image in one piece."""
 
 from __future__ import annotations
 

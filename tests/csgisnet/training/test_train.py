@@ -16,10 +16,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from csgisnet.checkpoints.best import list_best
 from csgisnet.checkpoints.format import load_weights
 from csgisnet.checkpoints.networks import load_network
 from csgisnet.checkpoints.segmenters import save_segmenter
-from csgisnet.checkpoints.states import list_best, load_state
+from csgisnet.checkpoints.states import load_state
 from csgisnet.errors import ConfigError, TrainingError
 from csgisnet.networks.segmenter import Segmenter
 from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork

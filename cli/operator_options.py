@@ -1,0 +1,64 @@
+"""Options for the operators' parameters, read off the operators' own signatures."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+
+import click
+
+MEANINGS = {
+    "lam": "strength of smoothing",
+    "kappa": "growth of the penalty in each round, above 1",
+    "sigma": "size of the largest texture to remove, in pixels",
+    "sharpness": "smaller values keep edges sharper",
+    "num_iter": "number of iterations",
+    "radius": "radius of the window, in pixels",
+    "eps": "variance that counts as texture; for ils, how round the penalty is at 0",
+    "sigma_space": "size of the structures to remove, in pixels",
+    "sigma_range": "contrast that counts as an edge",
+    "gamma": "contrast that counts as an edge",
+    "penalty": "welsch or charbonnier",
+    "p": "exponent of the charbonnier penalty",
+    "mu": "sharpness of the static guidance",
+    "nu": "sharpness of the dynamic guidance",
+}
+"""What the help says of a parameter, after the operators that have it; in the help's order."""
+
+
+@functools.cache
+def operator_options() -> tuple[click.Option, ...]:
+    """Return an option for each parameter of any operator; not given, it is None."""
+    from vocsmooth.operators.table import OPERATORS
+
+    types: dict[str, type] = {}
+    owners: dict[str, list[str]] = {}
+    for operator, function in OPERATORS.items():
+        for name, parameter in inspect.signature(function).parameters.items():
+            if isinstance(parameter.default, float | int | str):  # neither image nor guide
+                types[name] = type(parameter.default)
+                owners.setdefault(name, []).append(operator)
+    order = [name for name in MEANINGS if name in types]
+    order += [name for name in types if name not in MEANINGS]
+    return tuple(
+        click.Option(
+            [f"--{name.replace('_', '-')}", name],
+            type=types[name],
+            help=": ".join(filter(None, (", ".join(owners[name]), MEANINGS.get(name)))),
+        )
+        for name in order
+    )
+
+
+class OperatorCommand(click.Command):
+    """A command with `operator_options` after its --operator.
+
+    They are made when the command is called or asked for help: only then are the operators
+    imported, which the other commands need not wait for.
+    """
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Return the command's own parameters and those of the operators."""
+        own = super().get_params(ctx)
+        place = [parameter.name for parameter in own].index("operator") + 1
+        return [*own[:place], *operator_options(), *own[place:]]
