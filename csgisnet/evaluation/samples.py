@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vocsmooth.arrays import to_float
 from vocsmooth.errors import InputError
-from vocsmooth.shards.reader import Split
+from vocsmooth.shards import Split
 
 Image: TypeAlias = NDArray[np.float32]
 
