@@ -1,4 +1,4 @@
-"""The folder of a run: what is in it, when it may be used, and which settings it belongs to."""
+"""What a run trains with: checked for a new run, or read from the folder of one to resume."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from typing import Any
 
 from csgisnet.checkpoints.networks import load_network, save_network
 from csgisnet.errors import ConfigError
-from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
+from csgisnet.networks.smoothing import SmoothingNetwork
 from csgisnet.training.config import Config, load_config
 from vocsmooth import settings
 from vocsmooth.errors import InputError
 from vocsmooth.files import is_temporary, remove_leftovers, sha256_file, write_json
+from vocsmooth.shards import Dataset, open_dataset
 from vocsmooth.shards.index import INDEX_NAME
 
 RUN_FILE = "run.json"
-"""What a run belongs to."""
+"""Records what a run began with: settings, dataset and teachers."""
 
 _INITIAL_FILE = "initial.safetensors"
 """The weights that the run began with, unless they were random."""
@@ -35,154 +36,174 @@ class Sources:
     """Weights of the feature extractor."""
 
     def given(self) -> dict[str, Path]:
-        """Return those that there are, by name."""
+        """Return those that are not None, by name."""
         return {name: path for name, path in vars(self).items() if path is not None}
 
 
-def settle_sources(folder: Path, given: Sources, *, resume: bool) -> Sources:
-    """Return what a run learns from: as given, and to resume one, what else it began with.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Setup:
+    """What a run trains with, once it has been checked."""
 
-    Raises
-    ------
-    InputError
-        `resume` is on and there is no run in `folder`.
-    ConfigError
-        One of them is not the one that the run began with.
-    """
-    if not resume:
-        return given
-    path = folder / RUN_FILE
-    record = _read_record(path).get("sources", {})  # of runs that did not note it, nothing is known
-    try:
-        recorded = {name: (Path(one["path"]), str(one["sha256"])) for name, one in record.items()}
-        settled = Sources(**{name: known[0] for name, known in recorded.items()} | given.given())
-    except (AttributeError, KeyError, TypeError) as error:
-        raise _no_record(path, error) from None
-    for name, now in settled.given().items() if recorded else ():
-        before, digest = recorded.get(name, (None, None))
-        if _identify(now) not in (digest, None):
-            raise ConfigError(
-                f"The run in {folder} began with {before or 'none'} as its {name}, and {now} is "
-                f"another. Leave out --{name} or give the same, or begin a new run."
-            )
-    return settled
+    config: Config
+    sources: Sources
+    dataset: Dataset
+    """The dataset in `sources`, opened."""
+    initial: SmoothingNetwork | None = None
+    """The network it began with; None for random weights."""
+
+    @property
+    def digest(self) -> str:
+        """Digest of the dataset's recipe."""
+        return settings.digest(self.dataset.recipe)
 
 
-def settle_config(
-    folder: Path,
-    config: Config | None,
-    *,
-    dataset: str,
-    resume: bool,
-    network: NetworkConfig | None = None,
-) -> Config:
-    """Check that a run may begin in `folder` or be taken up there; return its settings.
+def new_run(
+    folder: Path, given: Sources, config: Config | None, initial: SmoothingNetwork | None
+) -> Setup:
+    """Check that a new run may begin in `folder`, and return what it trains with.
 
     Parameters
     ----------
     folder : Path
-        Of the run; nothing is written.
+        Must be empty or not exist; nothing is written to it (see `begin_run`).
+    given : Sources
+        What to learn from; a dataset is needed.
     config : Config or None
-        Settings; None takes those of the run to resume, or else "compact".
-    dataset : str
-        Digest of the dataset's recipe.
-    resume : bool
-        Take up the run in `folder`.
-    network : NetworkConfig, optional
-        Size of the network that the run begins with, in place of the one in `config`.
+        Settings; None takes "compact".
+    initial : SmoothingNetwork or None
+        Network to begin with, whose size replaces the one in `config`; None for random weights.
 
     Raises
     ------
     InputError
-        The folder holds a run and `resume` is off, or it is on and there is none.
+        The folder is not empty.
     ConfigError
-        The settings or the dataset are not those that the run began with.
+        No dataset is given.
+    DatasetError
+        The dataset cannot be opened.
     """
-    if network is not None and not (resume and config is None):
-        config = dataclasses.replace(config or load_config("compact"), network=network)
-    if resume:
-        return _resumed(folder / RUN_FILE, config, dataset)
+    dataset = _open(given)
     if folder.is_dir() and not all(_is_begun(path) for path in folder.iterdir()):
         raise InputError(
             f"{folder} is not empty. Give a new folder for the run, or --resume to go on with the "
             "run in it."
         )
-    return config or load_config("compact")
+    config = _with_size_of(initial, config or load_config("compact"))
+    return Setup(config=config, sources=given, dataset=dataset, initial=initial)
 
 
-def settle_initial(
-    folder: Path, initial: SmoothingNetwork | None, *, resume: bool
-) -> SmoothingNetwork | None:
-    """Return the network that a run begins with, None for random weights.
+def resumed_run(
+    folder: Path,
+    given: Sources,
+    config: Config | None = None,
+    initial: SmoothingNetwork | None = None,
+) -> Setup:
+    """Return what the run in `folder` began with, having checked that what is given now agrees.
 
     Parameters
     ----------
     folder : Path
-        Of the run.
+        Folder of the run; nothing is written to it.
+    given : Sources
+        Must have the same content as the run's own, which take the place of those left out.
+    config : Config or None
+        Must equal the run's own settings; None accepts them.
     initial : SmoothingNetwork or None
-        What a new run shall begin with.
-    resume : bool
-        Take up the run in `folder`, and what that began with.
+        Must be None: the run continues from its own weights.
 
     Raises
     ------
     InputError
-        A network is given for a run to resume.
+        `folder` holds no run, its record is damaged, or an initial network is given.
+    ConfigError
+        The settings, the dataset or a teacher are not those that the run began with.
     CheckpointError
-        The one in `folder` is damaged.
+        The network that the run began with is damaged.
+    DatasetError
+        The dataset cannot be opened.
     """
-    if not resume:
-        return initial
+    path = folder / RUN_FILE
+    record = _read_record(path)
+    sources = _sources_of(record, path, given)
+    dataset = _open(sources)
     if initial is not None:
         raise InputError(
-            f"The run in {folder} goes on from its own weights. Leave out --init, or begin a new "
-            "run with it."
+            f"The run in {folder} continues from its own weights. Leave out --init, or begin a "
+            "new run with it."
         )
-    path = folder / _INITIAL_FILE
-    return load_network(path) if path.exists() else None
+    file = folder / _INITIAL_FILE
+    began_with = load_network(file) if file.exists() else None
+    if config is not None:
+        config = _with_size_of(began_with, config)
+    own_config = _config_of(record, path, config, settings.digest(dataset.recipe))
+    return Setup(config=own_config, sources=sources, dataset=dataset, initial=began_with)
 
 
-def begin_run(
-    folder: Path,
-    config: Config,
-    *,
-    dataset: str,
-    sources: Sources,
-    initial: SmoothingNetwork | None = None,
-) -> None:
-    """Make the folder of a new run and note what it belongs to and began with."""
+def begin_run(folder: Path, setup: Setup) -> None:
+    """Create the folder of a new run and record there what `resumed_run` reads."""
     folder.mkdir(parents=True, exist_ok=True)
     remove_leftovers(folder)
-    (folder / _INITIAL_FILE).unlink(missing_ok=True)  # of one that was killed here
-    if initial is not None:
-        save_network(folder / _INITIAL_FILE, initial)
+    (folder / _INITIAL_FILE).unlink(missing_ok=True)  # left by a run that was killed here
+    if setup.initial is not None:
+        save_network(folder / _INITIAL_FILE, setup.initial)
     record = {
-        "dataset": dataset,
-        "config": settings.to_dict(config),
+        "dataset": setup.digest,
+        "config": settings.to_dict(setup.config),
         "sources": {
             name: {"path": str(path.resolve()), "sha256": _identify(path)}
-            for name, path in sources.given().items()
+            for name, path in setup.sources.given().items()
         },
     }
     write_json(folder / RUN_FILE, record)
 
 
-def _resumed(path: Path, config: Config | None, dataset: str) -> Config:
-    """Return the settings of an earlier run, checked against those given now."""
-    content = _read_record(path)
+def _open(sources: Sources) -> Dataset:
+    """Open the dataset; ConfigError if none is named."""
+    if sources.data is None:
+        raise ConfigError("No dataset to train on is known: give one with --data.")
+    return open_dataset(sources.data)
+
+
+def _with_size_of(network: SmoothingNetwork | None, config: Config) -> Config:
+    """Return the settings with the size of `network`, if there is one."""
+    return config if network is None else dataclasses.replace(config, network=network.config)
+
+
+def _sources_of(record: dict[str, Any], path: Path, given: Sources) -> Sources:
+    """Return the sources that a run recorded, each checked against the one given now, if any."""
+    noted = record.get("sources", {})  # older runs did not record them
     try:
-        began = settings.from_dict(Config, content["config"], str(path))
-        its_dataset = content["dataset"]
+        recorded = {name: (Path(one["path"]), str(one["sha256"])) for name, one in noted.items()}
+        sources = Sources(**{name: known[0] for name, known in recorded.items()} | given.given())
     except (AttributeError, KeyError, TypeError) as error:
         raise _no_record(path, error) from None
-    if its_dataset != dataset:
+    if not recorded:
+        return sources
+    for name, now in sources.given().items():
+        before, digest = recorded.get(name, (None, None))
+        if _identify(now) not in (digest, None):
+            raise ConfigError(
+                f"The run in {path.parent} began with {before or 'none'} as its {name}, and {now} "
+                f"is another. Leave out --{name} or give the same, or begin a new run."
+            )
+    return sources
+
+
+def _config_of(record: dict[str, Any], path: Path, given: Config | None, digest: str) -> Config:
+    """Return the settings that a run recorded, checked with its dataset against those of now."""
+    try:
+        began = settings.from_dict(Config, record["config"], str(path))
+        its_digest = record["dataset"]
+    except (AttributeError, KeyError, TypeError) as error:
+        raise _no_record(path, error) from None
+    if its_digest != digest:
         raise ConfigError(
-            f"The run in {path.parent} began on another dataset (recipe digest {its_dataset}, "
-            f"given {dataset}). Give that dataset, or begin a new run."
+            f"The run in {path.parent} began on another dataset (recipe digest {its_digest}, "
+            f"given {digest}). Give that dataset, or begin a new run."
         )
-    changes = (
-        [] if config is None else _differences(settings.to_dict(began), settings.to_dict(config))
-    )
+    if given is None:
+        return began
+    changes = _differences(settings.to_dict(began), settings.to_dict(given))
     if changes:
         raise ConfigError(
             f"The run in {path.parent} began with other settings: {'; '.join(changes)}. Leave "
@@ -192,7 +213,7 @@ def _resumed(path: Path, config: Config | None, dataset: str) -> Config:
 
 
 def _read_record(path: Path) -> dict[str, Any]:
-    """Return what a run noted when it began."""
+    """Return what a run recorded when it began."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -205,19 +226,19 @@ def _read_record(path: Path) -> dict[str, Any]:
 
 
 def _is_begun(path: Path) -> bool:
-    """Return whether a file is what `begin_run` leaves when it is killed."""
+    """Tell whether `begin_run`, killed halfway, may have left this file."""
     return path.name == _INITIAL_FILE or is_temporary(path)
 
 
 def _no_record(path: Path, found: object) -> InputError:
-    """Return the error for a record that says something else than it should."""
-    return InputError(f"{path} is no record of a run: {found!r}.")
+    """Return the error for a record whose content is not what `begin_run` writes."""
+    return InputError(f"{path} is not the record of a run: {found!r}.")
 
 
 def _identify(path: Path) -> str | None:
-    """Return the SHA-256 of a file, or of a dataset's index, in which those of its shards are.
+    """Return the SHA-256 of a file, or of a dataset's index, which lists those of its shards.
 
-    None if it cannot be read: who opens it next says why.
+    None if it cannot be read: whoever opens it next says why.
     """
     try:
         return sha256_file(path / INDEX_NAME if path.is_dir() else path)
