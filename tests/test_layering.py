@@ -21,7 +21,8 @@ BELOW_MAPS = (
     *(f"vocsmooth.{wing}" for wing in ("workers", "operators", "images", "shards", "sources")),
 )
 
-# From the bottom to the top. "vocsmooth" and "csgisnet" are the modules directly in these folders.
+# From the bottom to the top. "vocsmooth" and "csgisnet" are the modules directly in these folders,
+# "... (face)" what their `__init__` and `__main__` hand on.
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "vocsmooth": (),
     "vocsmooth.workers": GROUND,
@@ -44,6 +45,9 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         *(f"csgisnet.{wing}" for wing in ("objective", "prediction")),
     ),
 }
+MAY_IMPORT["vocsmooth (face)"] = (*GROUND, "vocsmooth.operators")
+MAY_IMPORT["csgisnet (face)"] = (*BOTH, "csgisnet.prediction")
+MAY_IMPORT["cli"] = tuple(MAY_IMPORT)
 
 DATA = ("csgisnet.configs", "csgisnet.models")
 """Folders that hold files and no code."""
@@ -57,25 +61,25 @@ BANNED = {
 def wing_of(module: str) -> str:
     """Return the wing that a module of ours lies in, by its dotted name."""
     package, *rest = module.split(".")
+    if package == "cli":
+        return "cli"
+    if rest in (["__init__"], ["__main__"]):
+        return f"{package} (face)"
     folder = f"{package}.{rest[0]}" if rest else package
     return folder if (ROOT / folder.replace(".", "/")).is_dir() and folder not in DATA else package
 
 
 def imports() -> Iterator[tuple[str, str]]:
-    """Yield every import in our packages, also inside functions, as importing module and target.
-
-    What a package's own `__init__` hands on to its users is no import by the modules in it.
-    """
-    for package in ("vocsmooth", "csgisnet"):
+    """Yield every import in our code, also inside functions: the importing module, and what."""
+    for package in ("vocsmooth", "csgisnet", "cli"):
         for path in sorted((ROOT / package).rglob("*.py")):
             name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
-            if name in (f"{package}.__init__", f"{package}.__main__"):
-                continue
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.Import):
                     yield from ((name, alias.name) for alias in node.names)
+                elif isinstance(node, ast.ImportFrom) and node.level:
+                    assert package == "cli", f"{name} imports relatively"
                 elif isinstance(node, ast.ImportFrom):
-                    assert not node.level, f"{name} imports relatively"
                     yield from ((name, f"{node.module}.{alias.name}") for alias in node.names)
 
 
@@ -94,6 +98,7 @@ def folders() -> set[str]:
 
 def test_every_wing_has_a_row_and_every_row_is_a_wing() -> None:
     assert {row for row in MAY_IMPORT if "." in row} == folders()
+    assert {wing_of(module) for module, _ in IMPORTS} <= set(MAY_IMPORT)
 
 
 def test_the_table_points_downwards_only() -> None:
@@ -126,11 +131,13 @@ def test_libraries_import_neither_commands_nor_what_lies_above(package: str) -> 
     assert wrong == []
 
 
-@pytest.mark.parametrize("wing", [row for row in MAY_IMPORT if row.startswith("vocsmooth")])
+@pytest.mark.parametrize(
+    "wing", [row for row in MAY_IMPORT if re.fullmatch(r"vocsmooth[.\w]*", row)]
+)
 def test_no_part_of_vocsmooth_loads_torch(wing: str) -> None:
     names = sorted(
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-        for path in (ROOT / wing.replace(".", "/")).glob("*.py")
+        for path in (ROOT / wing.replace(".", "/")).glob("*.py" if wing in GROUND else "**/*.py")
         if path.stem != "__main__"
     )
     code = (
@@ -140,6 +147,24 @@ def test_no_part_of_vocsmooth_loads_torch(wing: str) -> None:
     command = [sys.executable, "-c", code]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (result.returncode, result.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("module", ["vocsmooth", "vocsmooth.operators", "vocsmooth.shards.reader"])
+def test_the_faces_do_not_load_click(module: str) -> None:
+    code = f"import sys, {module}; sys.exit('click' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+LONGEST = 300
+
+
+@pytest.mark.parametrize("folder", ["vocsmooth", "csgisnet", "cli", "tests"])
+def test_no_file_is_longer_than_a_reader_takes_in(folder: str) -> None:
+    lengths = {
+        path.relative_to(ROOT).as_posix(): len(path.read_text(encoding="utf-8").splitlines())
+        for path in (ROOT / folder).rglob("*.py")
+    }
+    assert {name: length for name, length in lengths.items() if length > LONGEST} == {}
 
 
 def documented_row(docstring: str) -> set[str]:

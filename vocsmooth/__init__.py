@@ -1,17 +1,17 @@
 """Structure-preserving smoothing operators and the VOC-smooth dataset builder.
 
-The wings, and what each of them may import:
+The wings, from the bottom to the top; each one's docstring says which others it may import:
 
-ground      what every wing rests on: errors, arrays, classes, seeds, files, settings
-workers/    run tasks in processes or on a cluster; imports the ground
-operators/  arrays in, arrays out: the smoothing operators; imports the ground
-images/     find, read, smooth and write image files; imports the ground and workers
-shards/     what lies on disk: format, records, writer and reader; imports the ground
-views/      what people and other programs see of a dataset; imports the ground and shards
-sources/    where photographs come from; imports the ground, operators and images
-maps/       turn one photograph into all its maps; imports all above but views
-dataset/    plan, build, verify, repair and archive a dataset; imports all above
+- `workers`: run tasks in processes or on a cluster
+- `operators`: arrays in, arrays out: the smoothing operators
+- `images`: find, read, smooth and write image files
+- `shards`: what lies on disk: format, records, writer and reader
+- `views`: what people and other programs see of a dataset
+- `sources`: where photographs and masks come from
+- `maps`: turn one photograph into all its maps
+- `dataset`: plan, build, verify, repair and archive a dataset
 
+All stand on the ground: `errors`, `arrays`, `classes`, `seeds`, `files` and `settings`.
 The operators are loaded on first use: ``import vocsmooth`` alone costs milliseconds.
 """
 

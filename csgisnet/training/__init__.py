@@ -1,10 +1,9 @@
-"""Training: from a dataset and a configuration to a folder of checkpoints.
+"""From a dataset and a configuration to a folder of checkpoints.
 
-Read in this order: `config` holds every setting; `train` is the way in, `runs` says what a run
-begins with and `loop` takes its steps. A step is made of `data` and `augment` (its batch), `step`
-(forward and backward), `optimise` and `muon` (the update) and `distributed` (several processes).
-`validate` and `progress` are what the loop reports. `train_segmenter` trains the teacher.
+Read in this order: `train`, whose loop calls all the others; `config`, `runs`; for batches
+`data`, `augment`; for steps `step`, `optimise`, `muon`, `distributed`; along the way `signals`,
+`values`, `validate`, `progress`; and `train_segmenter` for the teacher.
 
-May import: the grounds, `shards`, `networks`, `checkpoints`, `evaluation`, `objective` and
-`prediction`.
+May import: both grounds, `networks`, `checkpoints`, `evaluation`, `objective`, `prediction`,
+`vocsmooth.shards`.
 """

@@ -1,4 +1,4 @@
-"""Every setting of a training run, from one TOML file; each section is defined beside its owner."""
+"""All settings of a training run, from one TOML file; each section lies beside its user."""
 
 from __future__ import annotations
 
@@ -17,36 +17,25 @@ from csgisnet.training.optimise import OptimizerConfig, ScheduleConfig
 from vocsmooth import settings
 from vocsmooth.errors import InputError
 
-_COUNTS = (
-    "steps",
-    "accumulate",
-    "log_every",
-    "validate_every",
-    "checkpoint_every",
-    "keep_states",
-    "keep_best",
-)
-"""Settings of a run that must be at least 1."""
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """Length of a run, and what happens along it."""
+    """How long a run is, and when it logs, validates and saves."""
 
     steps: int = 100_000
     """Optimizer steps."""
     accumulate: int = 1
     """Batches whose gradients are averaged into one step."""
     precision: Precision = "auto"
-    """Of the networks' forward passes; losses and weights stay float32."""
+    """Precision of the networks' forward passes; losses and weights stay float32."""
     compile: bool = False
-    """Compile the network (torch.compile): minutes at the start, faster steps after."""
+    """Compile the network (torch.compile): minutes at the start, faster steps afterwards."""
     log_every: int = 100
     """Steps between two lines of the log."""
     validate_every: int = 5_000
     """Steps between two validations."""
     validate_samples: int = 0
-    """Validation samples taken, spread evenly; 0 takes all."""
+    """Validation samples, spread evenly over the split; 0 takes all."""
     checkpoint_every: int = 1_000
     """Steps between two training states on disk."""
     keep_states: int = 2
@@ -55,11 +44,19 @@ class RunConfig:
     """Best networks kept."""
 
     def __post_init__(self) -> None:
-        if self.validate_samples < 0:
-            raise ValueError(f"validate_samples must be at least 0, got {self.validate_samples}.")
-        for name in _COUNTS:
+        for name in (
+            "steps",
+            "accumulate",
+            "log_every",
+            "validate_every",
+            "checkpoint_every",
+            "keep_states",
+            "keep_best",
+        ):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
+        if self.validate_samples < 0:
+            raise ValueError(f"validate_samples must be at least 0, got {self.validate_samples}.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -67,11 +64,11 @@ class SegmenterRun:
     """Training of a segmenter on the masks of a dataset."""
 
     network: SegmenterConfig = dataclasses.field(default_factory=SegmenterConfig)
-    """Size."""
+    """Size of the segmenter."""
     steps: int = 20_000
     """Optimizer steps."""
     batch_size: int = 16
-    """Patches a step, 2 or more: what sees a whole patch is normalised over the batch."""
+    """Patches a step, 2 or more: features pooled over a patch are normalised over the batch."""
     patch: int = 256
     """Side of a patch in pixels."""
     lr: float = 2e-3
@@ -90,7 +87,7 @@ class Config:
     """All settings of a run."""
 
     seed: int = 1
-    """Of weights, order and views; 0 to 2^32 - 1."""
+    """Decides the initial weights, the order of samples and their views; 0 to 2^32 - 1."""
     network: NetworkConfig = dataclasses.field(default_factory=NetworkConfig)
     losses: LossConfig = dataclasses.field(default_factory=LossConfig)
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
@@ -112,12 +109,12 @@ def load_config(source: str | Path) -> Config:
     ----------
     source : str or Path
         "full" (the paper's network), "compact" (for CPUs), "demo" (minutes on two CPU cores), or
-        the path of a TOML file. What a file leaves out keeps its default.
+        the path of a TOML file. Keys that a file leaves out keep their defaults.
 
     Raises
     ------
     InputError
-        No such file, or a key in it is unknown, of the wrong type or out of range.
+        There is no such file, or one of its keys is unknown, of the wrong type or out of range.
     """
     folder = resources.files("csgisnet.configs")
     bundled = sorted(
@@ -141,7 +138,7 @@ def without_terms(config: Config, terms: tuple[str, ...]) -> Config:
     Raises
     ------
     InputError
-        A name is no term, or no term would be left.
+        A name is not that of a term, or no term would be left.
     """
     for term in terms:
         if term not in TERMS:

@@ -1,8 +1,8 @@
 """Training batches as a pure function of the step.
 
-Samples come in epochs, each a permutation of its own, one after the other without a gap: a batch
-may begin in one epoch and end in the next, so every batch is full, and every process of a
-distributed run takes equally many steps whatever the number of samples.
+Samples come in epochs, each with its own permutation, one after the other without a gap: a batch
+may begin in one epoch and end in the next. So every batch is full, and all processes of a
+distributed run take the same number of steps, whatever the number of samples.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from vocsmooth.settings import nearest
 from vocsmooth.shards import Dataset, Split
 
 _ORDER = 2**64 - 1
-"""Stands in a Philox key where a sample's index would."""
+"""Takes the place of a sample's index in the Philox key that orders an epoch."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,7 +58,7 @@ class DataConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Windows:
-    """Parts of photographs as read from the shards, and the views to take of them."""
+    """Windows of maps as read from the shards, and the views to cut from them."""
 
     maps: dict[str, Tensor]
     """Windows (B, S, S[, 3]) by name, uint8."""
@@ -71,15 +71,15 @@ class BatchSource:
     Parameters
     ----------
     dataset : Dataset
-        Its split "train" is what to draw from.
+        Batches come from its split "train".
     data, augment : DataConfig, AugmentConfig
-        What to make of them.
+        What a batch holds, and how its views vary.
     seed : int
-        Of order and views.
+        Decides the order of samples and their views.
     device : torch.device
-        Where the views are cut and the batches lie.
+        Where views are cut and batches are returned.
     rank, world : int
-        This process and their number; each takes its equal part of every batch.
+        Number of this process and of all; each takes an equal share of every batch.
 
     Raises
     ------
@@ -114,7 +114,7 @@ class BatchSource:
         self._names = tuple(dict.fromkeys(("input", "label", "edge", "mask", *data.negatives)))
 
     def batches(self, start: int, stop: int) -> Generator[Batch, None, None]:
-        """Yield batches number `start` to `stop` - 1; the next is read while one is in use."""
+        """Yield batches `start` to `stop` - 1; the next one is read while one is in use."""
         with contextlib.closing(_ahead(self, start, stop)) as windows:
             for item in windows:
                 yield self.assemble(item)
@@ -138,7 +138,7 @@ class BatchSource:
         maps = {n: m.to(self._device, non_blocking=True) for n, m in windows.maps.items()}
         maps = cut_views(maps, windows.views, self._augment, self._data.patch)
         images = torch.stack([maps[n] for n in ("input", "label", *self._data.negatives)], dim=1)
-        # (B, M, H, W, 3) seen as (B, M, 3, H, W) lies in memory as channels_last wants it.
+        # (B, M, H, W, 3) viewed as (B, M, 3, H, W) is channels_last in memory.
         images = (images.float() / 255).permute(0, 1, 4, 2, 3)
         if self._augment.recolours:
             images = recolour(images, windows.views)
@@ -175,10 +175,7 @@ def sample_stream(
 def read_windows(
     split: Split, indices: NDArray[np.int64], views: Views, side: int, names: tuple[str, ...]
 ) -> Mapping[str, NDArray[np.uint8]]:
-    """Read windows of `side` pixels; a photograph that is smaller is reflected to fill its window.
-
-    What is reflected counts as void in the mask.
-    """
+    """Read windows of `side` pixels; smaller maps are mirrored to fill them, with void masks."""
     large = (split.shapes[indices] >= side).all(axis=1)
     if large.all():
         return split.crop(indices, views.tops, views.lefts, side, names)
@@ -192,14 +189,14 @@ def read_windows(
             windows[name][large] = crop
     for place in np.flatnonzero(~large):
         corner = (int(views.tops[place]), int(views.lefts[place]))
-        whole = split.read(int(indices[place]), names)
-        for name, pixels in whole.items():
+        maps = split.read(int(indices[place]), names)
+        for name, pixels in maps.items():
             windows[name][place] = _reflected(pixels, corner, side, void=name == "mask")
     return windows
 
 
 def _ahead(source: BatchSource, start: int, stop: int) -> Generator[Windows, None, None]:
-    """Yield what `source` reads, one batch ahead in a thread."""
+    """Yield what `source` reads; a thread reads one batch ahead."""
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(source.read, start)
         for number in range(start + 1, stop + 1):
@@ -225,10 +222,10 @@ def _order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
 def _reflected(
     pixels: NDArray[np.uint8], corner: tuple[int, int], side: int, *, void: bool
 ) -> NDArray[np.uint8]:
-    """Cut a window at `corner` out of a map, filled up at the bottom and right."""
+    """Cut a window at `corner` out of a map, padded at the bottom and right."""
     top, left = corner
-    part = pixels[top : top + side, left : left + side]
-    missing = [(0, side - part.shape[0]), (0, side - part.shape[1]), (0, 0)][: part.ndim]
+    inside = pixels[top : top + side, left : left + side]
+    missing = [(0, side - inside.shape[0]), (0, side - inside.shape[1]), (0, 0)][: inside.ndim]
     if void:
-        return np.pad(part, missing, constant_values=VOID)
-    return np.pad(part, missing, mode="symmetric")
+        return np.pad(inside, missing, constant_values=VOID)
+    return np.pad(inside, missing, mode="symmetric")

@@ -1,4 +1,4 @@
-"""Training in several processes that torchrun started, one a GPU, or several on a CPU."""
+"""Train in several processes started by torchrun: one for each GPU, or several on a CPU."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TIMEOUT = timedelta(minutes=10)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Processes:
-    """Which process this is, and of how many."""
+    """The place of this process among those that train together."""
 
     rank: int = 0
     world: int = 1
@@ -29,7 +29,7 @@ class Processes:
 
     @property
     def leads(self) -> bool:
-        """Whether this process writes files and lines."""
+        """Whether this process writes the files and the log."""
         return self.rank == 0
 
     def mean(self, value: Tensor) -> Tensor:
@@ -45,7 +45,7 @@ class Processes:
         return self.mean(value) * self.world
 
     def any(self, flag: bool) -> bool:
-        """Tell whether the flag is up in any process; all must ask together."""
+        """Tell whether `flag` is true in any process; all must call together."""
         if self.world == 1:
             return flag
         return bool(self.mean(torch.tensor(float(flag), device=self.device)) > 0)
@@ -58,7 +58,7 @@ class Processes:
 
 @contextlib.contextmanager
 def join_processes(device: torch.device) -> Iterator[Processes]:
-    """Join the processes that torchrun describes in the environment; alone without it."""
+    """Join the processes that torchrun describes in the environment; without it, train alone."""
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
         yield Processes(device=device)
@@ -75,7 +75,7 @@ def join_processes(device: torch.device) -> Iterator[Processes]:
 
 
 def synchronise(network: Net, processes: Processes) -> Net:
-    """Make batch normalisation take its statistics over all processes."""
+    """Make batch normalisation compute its statistics over all processes."""
     if processes.world == 1:
         return network
     if processes.device.type == "cuda":
@@ -89,7 +89,7 @@ def synchronise(network: Net, processes: Processes) -> Net:
 
 
 def distribute(network: nn.Module, processes: Processes) -> nn.Module:
-    """Average the gradients over all processes."""
+    """Wrap a network so that its gradients are averaged over all processes."""
     if processes.world == 1:
         return network
     return DistributedDataParallel(network)
@@ -103,7 +103,7 @@ class SyncedBatchNorm2d(nn.BatchNorm2d):
 
     @classmethod
     def of(cls, norm: nn.BatchNorm2d) -> SyncedBatchNorm2d:
-        """Return one with the weights and statistics of `norm`."""
+        """Return a synced layer with the weights and statistics of `norm`."""
         synced = cls(norm.num_features, eps=norm.eps, momentum=norm.momentum)
         synced.load_state_dict(norm.state_dict())
         return synced
@@ -138,7 +138,7 @@ def _mean(x: Tensor) -> Tensor:
 
 
 class _SumOverProcesses(torch.autograd.Function):
-    """A sum that all processes receive; its gradient is the sum of what all send back."""
+    """A sum over all processes, received by each; its gradient is the sum of all gradients."""
 
     @staticmethod
     def forward(_: FunctionCtx, *inputs: Tensor) -> Tensor:

@@ -19,20 +19,20 @@ Net = TypeVar("Net", bound=nn.Module)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
-    """AdamW or Muon, and what surrounds its steps."""
+    """The optimizer, gradient clipping and weight averaging."""
 
     kind: Literal["adamw", "muon"] = "adamw"
-    """Muon moves the convolutions that normalisation follows, and AdamW the rest."""
+    """Muon moves the convolutions followed by normalisation, and AdamW the rest."""
     lr: float = 1e-3
-    """Learning rate at the top of the schedule."""
+    """Peak learning rate of the schedule."""
     betas: tuple[float, float] = (0.9, 0.999)
     """Decay of AdamW's two moments."""
     weight_decay: float = 0.0
     """Decoupled decay of convolution weights; biases and normalisation have none."""
     clip_norm: float = 1.0
-    """Largest norm of the whole gradient."""
+    """Largest norm of the gradient over all parameters."""
     ema_decay: float = 0.999
-    """Decay of the averaged weights, which validation and checkpoints use; 0 takes the last."""
+    """Decay of the averaged weights, which validation and checkpoints use; 0 uses the latest."""
 
     def __post_init__(self) -> None:
         for name in ("lr", "clip_norm"):
@@ -48,18 +48,18 @@ class OptimizerConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ScheduleConfig:
-    """The learning rate's course over a run."""
+    """How the learning rate changes over a run."""
 
     kind: Literal["cosine", "multistep"] = "cosine"
     """Fall along half a cosine, or in steps."""
     warmup: int = 500
     """Steps of linear rise at the start."""
     floor: float = 0.01
-    """Where the cosine ends, as a share of the top."""
+    """Where the cosine ends, as a share of the peak."""
     milestones: tuple[float, ...] = (40 / 218, 80 / 218, 120 / 218, 150 / 218, 190 / 218)
-    """Shares of the run after which each step falls; the default is the authors'."""
+    """Shares of the run after which the rate falls; the defaults are the authors'."""
     factor: float = 0.5
-    """What each step multiplies by."""
+    """What each fall multiplies the rate by."""
 
     def __post_init__(self) -> None:
         if self.warmup < 0:
@@ -72,7 +72,7 @@ class ScheduleConfig:
             raise ValueError(f"factor must be above 0 and at most 1, got {self.factor}.")
 
     def share(self, step: int, steps: int) -> float:
-        """Return the learning rate of `step` (from 0) of `steps`, as a share of the top."""
+        """Return the learning rate of `step` (from 0) of `steps`, as a share of the peak."""
         rise = min(1.0, (step + 1) / (self.warmup + 1))
         if self.kind == "multistep":
             return rise * self.factor ** sum(step >= m * steps for m in self.milestones)
@@ -81,10 +81,10 @@ class ScheduleConfig:
 
 
 def make_optimizers(network: nn.Module, config: OptimizerConfig) -> list[torch.optim.Optimizer]:
-    """Return the optimizers that divide a network's parameters; one-dimensional ones never decay.
+    """Divide a network's parameters among optimizers; one-dimensional parameters never decay.
 
-    Muon takes the convolutions whose scale means nothing, since normalisation follows; the first
-    layer, those that make images and edges, and depthwise ones stay with AdamW, in one kernel.
+    Muon takes the convolutions followed by normalisation, which undoes their scale; the first
+    layer, the output layers and depthwise convolutions stay with AdamW (fused).
     """
     found = normalised_convolutions(network) if config.kind == "muon" else ()
     hidden = [conv.weight for _, conv, _ in found if conv.groups == 1]
@@ -101,27 +101,27 @@ def make_optimizers(network: nn.Module, config: OptimizerConfig) -> list[torch.o
 
 
 def set_learning_rate(optimizers: Sequence[torch.optim.Optimizer], lr: float) -> None:
-    """Give every group of every optimizer this learning rate."""
+    """Set the learning rate of every parameter group of every optimizer."""
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["lr"] = lr
 
 
 def take_step(optimizers: Sequence[torch.optim.Optimizer]) -> None:
-    """Step along the gradients and drop them."""
+    """Let every optimizer take a step, then drop the gradients."""
     for optimizer in optimizers:
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
 
 def averaged_copy(network: Net) -> Net:
-    """Return the copy that `update_average` moves, for evaluation."""
+    """Return a copy for evaluation, which `update_average` moves after each step."""
     return copy.deepcopy(network).eval().requires_grad_(False)
 
 
 @torch.no_grad()
 def update_average(average: nn.Module, network: nn.Module, step: int, decay: float) -> None:
-    """Move `average` towards `network`, batch statistics too; early steps count for more.
+    """Move `average` towards `network`, including batch statistics; early steps move it further.
 
     `step` counts from 0. Integer buffers are copied.
     """

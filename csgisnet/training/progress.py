@@ -1,4 +1,4 @@
-"""The log of a run: lines for people, a JSON Lines file, and TensorBoard."""
+"""Log a run's progress: as lines of text, in a JSON Lines file, and for TensorBoard."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ from csgisnet.training.validate import Scores
 from vocsmooth.files import write_atomically
 
 METRICS = "metrics.jsonl"
+"""Name of the JSON Lines file in a run's folder."""
 
 
 def to_stderr(line: str) -> None:
-    """Print a line where logs belong."""
+    """Print a line to stderr at once."""
     print(line, file=sys.stderr, flush=True)
 
 
 class RunLog:
-    """The log of one run; records after `step` are dropped, since a resumed run repeats them.
+    """The records of one run; those after `step`, which a resumed run will repeat, are dropped.
 
     Parameters
     ----------
@@ -34,7 +35,7 @@ class RunLog:
     step : int
         Steps done so far.
     steps : int
-        Steps of the whole run.
+        Steps of the run in all.
     """
 
     def __init__(self, folder: Path, step: int, steps: int) -> None:
@@ -45,7 +46,7 @@ class RunLog:
         self._mark = (time.monotonic(), step)
 
     def train(self, step: int, values: Mapping[str, float], batch_size: int) -> str:
-        """Record means over the last steps; return the line that says so, with speed and ETA."""
+        """Record means over the last steps; return them as a line, with speed and ETA."""
         then, before = self._mark
         seconds = (time.monotonic() - then) / max(1, step - before)
         self.restart_clock(step)
@@ -57,7 +58,7 @@ class RunLog:
         return f"step {step:{width}}/{self._steps}  {terms}  {speed:.1f} images/s  ETA {left}"
 
     def validation(self, step: int, scores: Scores, panel: Tensor) -> str:
-        """Record scores and a picture (3, H, W); return the line that says so."""
+        """Record scores and a picture (3, H, W); return the scores as a line."""
         self._record("validation", step, dataclasses.asdict(scores))
         self._board.add_image("validation", panel, step)
         self._board.flush()
@@ -68,7 +69,7 @@ class RunLog:
         )
 
     def restart_clock(self, step: int) -> None:
-        """Measure speed from here, so that validation does not count."""
+        """Measure speed from now on, so that validating and saving do not count."""
         self._mark = (time.monotonic(), step)
 
     def close(self) -> None:
@@ -76,7 +77,7 @@ class RunLog:
         self._board.close()
 
     def _record(self, kind: str, step: int, values: Mapping[str, float]) -> None:
-        """Append a line of JSON, and the same as scalars."""
+        """Append a line of JSON, and the same values as TensorBoard scalars."""
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
         for name, value in values.items():
@@ -84,7 +85,7 @@ class RunLog:
 
 
 def _keep_until(path: Path, step: int) -> None:
-    """Drop records of later steps, and a last line that was cut off."""
+    """Drop records of later steps, and a last line that was cut off halfway."""
     if not path.exists():
         return
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)

@@ -1,4 +1,4 @@
-"""The folder of a run: what a new run begins with, and what a resumed one began with."""
+"""What a run trains with: checked for a new run, or read from the folder of one to resume."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from vocsmooth.shards import Dataset, open_dataset
 from vocsmooth.shards.index import INDEX_NAME
 
 RUN_FILE = "run.json"
-"""File that records the settings, the dataset and the teachers of a run."""
+"""Records what a run began with: settings, dataset and teachers."""
 
 _INITIAL_FILE = "initial.safetensors"
 """The weights that the run began with, unless they were random."""
@@ -42,142 +42,148 @@ class Sources:
     """Weights of the feature extractor."""
 
     def given(self) -> dict[str, Path]:
-        """Return those that are given, by name."""
+        """Return those that are not None, by name."""
         return {name: path for name, path in vars(self).items() if path is not None}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Start:
-    """Everything that a run begins with, checked; nothing has been written."""
+class Setup:
+    """What a run trains with, once it has been checked."""
 
     config: Config
-    """All settings."""
     sources: Sources
-    """What it learns from."""
     dataset: Dataset
-    """The dataset among them, opened."""
-    initial: SmoothingNetwork | None
-    """Network with the first weights, None for random ones."""
+    """The dataset in `sources`, opened."""
+    initial: SmoothingNetwork | None = None
+    """The network it began with; None for random weights."""
 
     @property
     def digest(self) -> str:
-        """Digest of the dataset's recipe, which tells datasets apart."""
+        """Digest of the dataset's recipe."""
         return settings.digest(self.dataset.recipe)
 
 
 def new_run(
-    folder: Path, sources: Sources, config: Config | None, initial: SmoothingNetwork | None
-) -> Start:
-    """Check that a new run may begin in `folder`, and return what it begins with.
+    folder: Path, given: Sources, config: Config | None, initial: SmoothingNetwork | None
+) -> Setup:
+    """Check that a new run may begin in `folder`, and return what it trains with.
 
     Parameters
     ----------
     folder : Path
-        Of the run; new or empty.
-    sources : Sources
-        What to learn from.
+        Must be empty or not exist; nothing is written to it (see `begin_run`).
+    given : Sources
+        What to learn from; a dataset is needed.
     config : Config or None
-        All settings; None takes "compact".
+        Settings; None takes "compact".
     initial : SmoothingNetwork or None
-        Network to begin with; its size takes the place of the one in `config`.
+        Network to begin with, whose size replaces the one in `config`; None for random weights.
 
     Raises
     ------
     InputError
-        The folder holds something already.
+        The folder is not empty.
     ConfigError
         No dataset is given.
+    DatasetError
+        The dataset cannot be opened.
     """
-    dataset = _opened(sources)
+    dataset = _open(given)
     refuse_other_files(
-        folder,
-        _is_begun,
-        "give a new folder for the run, or --resume to continue the run in it",
+        folder, _is_begun, "give a new folder for the run, or --resume to continue the run in it"
     )
-    config = config or load_config("compact")
-    if initial is not None:
-        config = dataclasses.replace(config, network=initial.config)
-    return Start(config=config, sources=sources, dataset=dataset, initial=initial)
+    config = _with_size_of(initial, config or load_config("compact"))
+    return Setup(config=config, sources=given, dataset=dataset, initial=initial)
 
 
 def resumed_run(
-    folder: Path, sources: Sources, config: Config | None, initial: SmoothingNetwork | None
-) -> Start:
-    """Return what the run in `folder` began with, checked against what is given now.
+    folder: Path,
+    given: Sources,
+    config: Config | None = None,
+    initial: SmoothingNetwork | None = None,
+) -> Setup:
+    """Return what the run in `folder` began with, having checked that what is given now agrees.
 
     Parameters
     ----------
     folder : Path
-        Of the run.
-    sources : Sources
-        What is given again; the rest is taken from the run.
+        Folder of the run; nothing is written to it.
+    given : Sources
+        Must have the same content as the run's own, which take the place of those left out.
     config : Config or None
-        Settings, if given again.
+        Must equal the run's own settings; None accepts them.
     initial : SmoothingNetwork or None
-        Must be None: a run to resume has its own weights.
+        Must be None: the run continues from its own weights.
 
     Raises
     ------
     InputError
-        There is no run in `folder`, or `initial` is given.
+        `folder` holds no run, its record is damaged, or an initial network is given.
     ConfigError
         The settings, the dataset or a teacher are not those that the run began with.
     CheckpointError
         The network that the run began with is damaged.
+    DatasetError
+        The dataset cannot be opened.
     """
     path = folder / RUN_FILE
     record = _read_record(path)
+    sources = _sources_of(record, path, given)
+    dataset = _open(sources)
     if initial is not None:
         raise InputError(
-            f"The run in {folder} continues from its own weights. Leave out --init, or begin a new "
-            "run with it."
+            f"The run in {folder} continues from its own weights. Leave out --init, or begin a "
+            "new run with it."
         )
-    sources = _recorded_sources(path, record, sources)
-    dataset = _opened(sources)
-    first = folder / _INITIAL_FILE
-    initial = load_network(first) if first.exists() else None
-    if config is not None and initial is not None:
-        config = dataclasses.replace(config, network=initial.config)
-    began = _recorded_config(path, record, config, settings.digest(dataset.recipe))
-    return Start(config=began, sources=sources, dataset=dataset, initial=initial)
+    file = folder / _INITIAL_FILE
+    began_with = load_network(file) if file.exists() else None
+    if config is not None:
+        config = _with_size_of(began_with, config)
+    own_config = _config_of(record, path, config, settings.digest(dataset.recipe))
+    return Setup(config=own_config, sources=sources, dataset=dataset, initial=began_with)
 
 
-def begin_run(folder: Path, start: Start) -> None:
-    """Make the folder of a new run, and record what the run belongs to and begins with."""
+def begin_run(folder: Path, setup: Setup) -> None:
+    """Create the folder of a new run and record there what `resumed_run` reads."""
     folder.mkdir(parents=True, exist_ok=True)
     remove_leftovers(folder)
-    (folder / _INITIAL_FILE).unlink(missing_ok=True)  # of a run that was killed here
-    if start.initial is not None:
-        save_network(folder / _INITIAL_FILE, start.initial)
+    (folder / _INITIAL_FILE).unlink(missing_ok=True)  # left by a run that was killed here
+    if setup.initial is not None:
+        save_network(folder / _INITIAL_FILE, setup.initial)
     record = {
-        "dataset": start.digest,
-        "config": settings.to_dict(start.config),
+        "dataset": setup.digest,
+        "config": settings.to_dict(setup.config),
         "sources": {
             name: {"path": str(path.resolve()), "sha256": _identify(path)}
-            for name, path in start.sources.given().items()
+            for name, path in setup.sources.given().items()
         },
     }
     write_json(folder / RUN_FILE, record)
 
 
-def _opened(sources: Sources) -> Dataset:
-    """Open the dataset of a run."""
+def _open(sources: Sources) -> Dataset:
+    """Open the dataset; ConfigError if none is named."""
     if sources.data is None:
-        raise ConfigError("No dataset to train on: give one with --data.")
+        raise ConfigError("No dataset to train on is known: give one with --data.")
     return open_dataset(sources.data)
 
 
-def _recorded_sources(path: Path, record: dict[str, Any], given: Sources) -> Sources:
-    """Return what a run learns from: as given now, and else as recorded when it began."""
+def _with_size_of(network: SmoothingNetwork | None, config: Config) -> Config:
+    """Return the settings with the size of `network`, if there is one."""
+    return config if network is None else dataclasses.replace(config, network=network.config)
+
+
+def _sources_of(record: dict[str, Any], path: Path, given: Sources) -> Sources:
+    """Return the sources that a run recorded, each checked against the one given now, if any."""
+    noted = record.get("sources", {})  # older runs did not record them
     try:
-        recorded = {
-            name: (Path(one["path"]), str(one["sha256"]))
-            for name, one in record.get("sources", {}).items()  # the first versions recorded none
-        }
+        recorded = {name: (Path(one["path"]), str(one["sha256"])) for name, one in noted.items()}
         sources = Sources(**{name: known[0] for name, known in recorded.items()} | given.given())
     except (AttributeError, KeyError, TypeError) as error:
         raise _no_record(path, error) from None
-    for name, now in sources.given().items() if recorded else ():
+    if not recorded:
+        return sources
+    for name, now in sources.given().items():
         before, digest = recorded.get(name, (None, None))
         if _identify(now) not in (digest, None):
             raise ConfigError(
@@ -187,19 +193,17 @@ def _recorded_sources(path: Path, record: dict[str, Any], given: Sources) -> Sou
     return sources
 
 
-def _recorded_config(
-    path: Path, record: dict[str, Any], given: Config | None, dataset: str
-) -> Config:
-    """Return the settings that a run began with; they and the dataset must not have changed."""
+def _config_of(record: dict[str, Any], path: Path, given: Config | None, digest: str) -> Config:
+    """Return the settings that a run recorded, checked with its dataset against those of now."""
     try:
         began = settings.from_dict(Config, record["config"], str(path))
-        its_dataset = record["dataset"]
+        its_digest = record["dataset"]
     except (AttributeError, KeyError, TypeError) as error:
         raise _no_record(path, error) from None
-    if its_dataset != dataset:
+    if its_digest != digest:
         raise ConfigError(
-            f"The run in {path.parent} began on another dataset (recipe digest {its_dataset}, "
-            f"given {dataset}). Give that dataset, or begin a new run."
+            f"The run in {path.parent} began on another dataset (recipe digest {its_digest}, "
+            f"given {digest}). Give that dataset, or begin a new run."
         )
     if given is None:
         return began
@@ -207,7 +211,7 @@ def _recorded_config(
     if changes:
         raise ConfigError(
             f"The run in {path.parent} began with other settings: {'; '.join(changes)}. Leave "
-            "the settings out to continue with its own, or begin a new run."
+            "the settings out to go on with its own, or begin a new run."
         )
     return began
 
@@ -217,7 +221,7 @@ def _read_record(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(f"{path.parent} does not hold a run. Leave out --resume.") from None
+        raise InputError(f"{path.parent} holds no run to resume. Leave out --resume.") from None
     except ValueError as error:
         raise _no_record(path, error) from None
     if not isinstance(content, dict):
@@ -226,17 +230,17 @@ def _read_record(path: Path) -> dict[str, Any]:
 
 
 def _is_begun(path: Path) -> bool:
-    """Return whether a file is what `begin_run` leaves when it is killed."""
+    """Tell whether `begin_run`, killed halfway, may have left this file."""
     return path.name == _INITIAL_FILE or is_temporary(path)
 
 
 def _no_record(path: Path, found: object) -> InputError:
-    """Return the error for a record that lacks something or is malformed."""
+    """Return the error for a record whose content is not what `begin_run` writes."""
     return InputError(f"{path} is not the record of a run: {found!r}.")
 
 
 def _identify(path: Path) -> str | None:
-    """Return the SHA-256 of a file, or of a dataset's index, which holds those of its shards.
+    """Return the SHA-256 of a file, or of a dataset's index, which lists those of its shards.
 
     None if it cannot be read: whoever opens it next says why.
     """

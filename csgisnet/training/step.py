@@ -32,11 +32,11 @@ class Training:
     config : Config
         Settings of the run.
     teachers : Teachers
-        Judges of the results, on the device.
+        Networks that judge the results, already on the device.
     processes : Processes
-        Who else trains, and on which device.
+        Who shares each batch, and on which device.
     initial : SmoothingNetwork, optional
-        Weights to begin with, taken over as they are; random ones without it.
+        Network to begin with, trained in place; by default one with random weights.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Training:
         self._config, self._teachers, self._device = config, teachers, processes.device
         network = place(initial or new_network(config), processes.device)
         self.average = averaged_copy(network)
-        """The network to validate and to keep: a moving average of the trained one."""
+        """The network to validate and save: a moving average of the trained one."""
         self._network = synchronise(network, processes).train()
         self._optimizers = make_optimizers(self._network, config.optimizer)
         if config.run.compile:
@@ -64,13 +64,13 @@ class Training:
         """
         optimizer = self._config.optimizer
         count = self._config.run.accumulate
-        parts = [self._backward(next(batches), last=i + 1 == count) for i in range(count)]
+        terms = [self._backward(next(batches), last=i + 1 == count) for i in range(count)]
         norm = nn.utils.clip_grad_norm_(self._network.parameters(), optimizer.clip_norm)
         set_learning_rate(self._optimizers, self.learning_rate)
         take_step(self._optimizers)
         update_average(self.average, self._network, self.step, optimizer.ema_decay)
         self.step += 1
-        means = {name: torch.stack([part[name] for part in parts]).mean() for name in parts[0]}
+        means = {name: torch.stack([t[name] for t in terms]).mean() for name in terms[0]}
         return {**means, "grad_norm": norm.detach()}
 
     @property
@@ -80,7 +80,7 @@ class Training:
         return self._config.optimizer.lr * share
 
     def state(self) -> dict[str, Any]:
-        """Return all that a run needs to go on exactly; data and schedule follow from the step."""
+        """Return all that an exact resume needs; data and schedule follow from the step."""
         return {
             "step": self.step,
             "network": self._network.state_dict(),
@@ -89,7 +89,7 @@ class Training:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on where `state` was taken."""
+        """Continue from where `state` was taken."""
         self.step = state["step"]
         self._network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
@@ -97,7 +97,7 @@ class Training:
             optimizer.load_state_dict(kept)
 
     def _backward(self, batch: Batch, *, last: bool) -> dict[str, Tensor]:
-        """Add a batch's share of the gradient; processes exchange theirs after the last one."""
+        """Add a batch's share of the gradient; processes exchange theirs after the last batch."""
         run = self._config.run
         with contextlib.ExitStack() as stack:
             if isinstance(self._forward, DistributedDataParallel) and not last:

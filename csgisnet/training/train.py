@@ -3,24 +3,52 @@
 from __future__ import annotations
 
 import contextlib
-import signal
-import threading
-from collections.abc import Callable, Iterator
+import dataclasses
+import time
+from collections.abc import Callable, Generator
 from pathlib import Path
-from types import FrameType
+from typing import NamedTuple
 
+from csgisnet.checkpoints.best import BEST_FILE, list_best, save_best
+from csgisnet.checkpoints.states import load_latest, save_latest, save_state
 from csgisnet.device import pick_device
+from csgisnet.errors import TrainingError
 from csgisnet.networks.smoothing import SmoothingNetwork
+from csgisnet.objective.losses import Batch
 from csgisnet.objective.teachers import load_teachers
-from csgisnet.training.config import Config
-from csgisnet.training.distributed import join_processes
-from csgisnet.training.loop import Summary, run_steps, take_up
-from csgisnet.training.progress import to_stderr
-from csgisnet.training.runs import Sources, begin_run, new_run, resumed_run
+from csgisnet.training.config import Config, RunConfig
+from csgisnet.training.data import BatchSource, filled
+from csgisnet.training.distributed import Processes, join_processes
+from csgisnet.training.progress import RunLog, to_stderr
+from csgisnet.training.runs import Setup, Sources, begin_run, new_run, resumed_run
+from csgisnet.training.signals import stop_signals
 from csgisnet.training.step import Training
+from csgisnet.training.validate import Scores, Validation
+from csgisnet.training.values import StepTable, StepValues
+from vocsmooth import settings
+from vocsmooth.files import write_atomically
 
 EXIT_STOPPED = 75
 """Exit code of a command that a signal stopped after it had saved its state: try again later."""
+
+_ASK_EVERY = 10
+"""Steps after which several processes ask each other whether one was told to stop."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Summary:
+    """How a run ended."""
+
+    finished: bool
+    """False if a signal stopped it; it can be resumed."""
+    steps: int
+    """Optimizer steps taken, including those before a resume."""
+    seconds: float
+    """Wall time since the run began, or since it was last resumed."""
+    scores: Scores | None
+    """Validation scores of the best network so far, None before the first validation."""
+    best: Path | None
+    """Weights of the best network so far."""
 
 
 def train(
@@ -37,78 +65,229 @@ def train(
 ) -> Summary:
     """Train a network on the split "train" of a dataset and validate it on "val".
 
-    On a CPU, a run that was killed and resumed ends bit for bit like one that was not, on the same
-    machine with the same number of threads. SIGTERM and SIGINT save the state and end the run.
-    Under torchrun each process takes its share of every batch.
+    On a CPU, a run that was killed and resumed ends bit for bit like one that was not, given the
+    same machine and number of threads. SIGTERM and SIGINT save the state and end the run early.
+    Under torchrun, each process takes an equal share of every batch.
 
     Parameters
     ----------
     data_dir : Path or None
-        Dataset of `vocsmooth build`; with `resume`, None takes that of the run.
+        Dataset of `vocsmooth build`; with `resume`, None takes the one the run began with.
     run_dir : Path
         New folder for states, best networks (safetensors), metrics.jsonl and TensorBoard files.
     config : Config, optional
-        All settings; "compact" without it, and with `resume` those of the run.
+        All settings; by default "compact", or with `resume` those the run began with.
     device : {"auto", "cpu", "cuda", "mps"}
         Where to train.
     resume : bool
         Continue the run in `run_dir`.
     segmenter, features : Path, optional
         Teachers of the semantic and the contrast term, see
-        `csgisnet.objective.teachers.load_teachers`; with `resume` those of the run.
+        `csgisnet.objective.teachers.load_teachers`; with `resume`, by default those the run began
+        with.
     initial : SmoothingNetwork, optional
         Network to start from instead of random weights, as
-        `csgisnet.checkpoints.networks.load_network` returns it; its size takes the place of the one
-        in `config`. A run to resume has its own.
+        `csgisnet.checkpoints.networks.load_network` returns it; its size replaces the one in
+        `config`. Not with `resume`: that run has its own.
     report : callable
-        Takes each line of the log.
+        Called with each line of the log.
 
     Raises
     ------
     InputError, ConfigError, CheckpointError, DatasetError
-        Something given cannot be used; nothing has been trained.
+        An argument cannot be used; nothing has been trained.
     TrainingError
-        The loss is no longer a number.
+        A loss or gradient is not finite; the message says where its batch was saved.
     """
-    settle = resumed_run if resume else new_run
-    with join_processes(pick_device(device)) as processes, _stop_signals() as stopped:
+    with join_processes(pick_device(device)) as processes, stop_signals() as stopped:
+        report = report if processes.leads else _report_nothing
+
+        # Check and load everything before anything is written.
         given = Sources(data=data_dir, segmenter=segmenter, features=features)
-        start = settle(run_dir, given, config, initial)
-        teachers = load_teachers(
-            start.config.losses, start.sources.segmenter, start.sources.features
-        )
-        training = Training(start.config, teachers.to(processes.device), processes, start.initial)
-        report = report if processes.leads else _silence
-        processes.wait()  # until all have looked at the folder, before one writes to it
-        best = None
+        prepare = resumed_run if resume else new_run
+        setup = prepare(run_dir, given, config, initial)
+        config, run, sources = setup.config, setup.config.run, setup.sources
+        teachers = load_teachers(config.losses, sources.segmenter, sources.features)
+        training = Training(config, teachers.to(processes.device), processes, setup.initial)
+        source = _batch_source(setup, processes)
+        validation = Validation(filled(setup.dataset, "val"), config, processes)
+
+        # Claim the folder, or load the newest state from it.
+        processes.wait()  # until every process has looked at the folder
+        best: Scores | None = None
         if resume:
-            best = take_up(run_dir, training, report)
+            best = _restore(run_dir, training, report)
         elif processes.leads:
-            begin_run(run_dir, start)
-        return run_steps(run_dir, start, training, processes, best, stopped, report)
+            begin_run(run_dir, setup)
+
+        # Train until the last step, or until a signal.
+        began = time.monotonic()
+        log = RunLog(run_dir, training.step, run.steps) if processes.leads else None
+        values = StepValues(processes)
+        stop = False
+        with contextlib.closing(_remaining(source, training.step, run)) as batches:
+            while training.step < run.steps and not stop:
+                values.add(training.advance(batches))
+                step = training.step
+                stop = _told_to_stop(stopped, step, processes)
+                due = _due_after(step, run, stop=stop)
+
+                if due.log:
+                    table = values.take()
+                    _check_finite(table, step, source, run_dir, setup, processes)
+                    if log is not None:
+                        means = {**table.means(), "lr": training.learning_rate}
+                        report(log.train(step, means, config.data.batch_size * run.accumulate))
+
+                if due.validate:
+                    scores = validation.score(training.average)
+                    best = _better(best, scores)
+                    if log is not None:
+                        panel = validation.draw_panel(training.average)
+                        report(log.validation(step, scores, panel))
+                        _save_best(run_dir, training, scores, setup)
+
+                if due.save and processes.leads:
+                    _save_state(run_dir, training, best, keep=run.keep_states)
+
+                if log is not None and (due.validate or due.save):
+                    log.restart_clock(step)
+
+        # Say how it ended.
+        finished = training.step >= run.steps
+        if not finished:
+            report(f"stopped after step {training.step}; --resume continues from there")
+        if log is not None:
+            log.close()
+        processes.wait()
+        return Summary(
+            finished=finished,
+            steps=training.step,
+            seconds=time.monotonic() - began,
+            scores=best,
+            best=None if best is None else run_dir / BEST_FILE,
+        )
 
 
-@contextlib.contextmanager
-def _stop_signals() -> Iterator[Callable[[], bool]]:
-    """Note SIGTERM and SIGINT instead of ending at once; a second signal ends the process."""
-    told = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield told.is_set
+def _batch_source(setup: Setup, processes: Processes) -> BatchSource:
+    """Return this process's part of the training batches."""
+    config = setup.config
+    return BatchSource(
+        setup.dataset,
+        config.data,
+        config.augment,
+        seed=config.seed,
+        device=processes.device,
+        rank=processes.rank,
+        world=processes.world,
+    )
+
+
+def _remaining(source: BatchSource, step: int, run: RunConfig) -> Generator[Batch, None, None]:
+    """Yield the batches of all steps after `step`."""
+    return source.batches(step * run.accumulate, run.steps * run.accumulate)
+
+
+def _restore(folder: Path, training: Training, report: Callable[[str], None]) -> Scores | None:
+    """Load the newest undamaged state, if there is one; return the best scores until then.
+
+    Reports where the run resumes, and which damaged states were passed over.
+    """
+    latest = load_latest(folder)
+    if latest is None:
+        return None
+    for reason in latest.refused:
+        report(f"warning: {reason} Going back to {latest.path.name}.")
+    training.restore(latest.state["training"])
+    report(f"resuming after step {training.step} from {latest.path}")
+    best = latest.state["best"]
+    return None if best is None else Scores(**best)
+
+
+def _told_to_stop(stopped: Callable[[], bool], step: int, processes: Processes) -> bool:
+    """Tell whether a signal has reached any process; several processes ask only now and then."""
+    if processes.world > 1 and step % _ASK_EVERY != 0:
+        return False
+    return processes.any(stopped())
+
+
+class _Due(NamedTuple):
+    """What to do after a step."""
+
+    log: bool
+    validate: bool
+    save: bool
+
+
+def _due_after(step: int, run: RunConfig, *, stop: bool) -> _Due:
+    """Return what is due after `step`; the last step of all, and one that a signal ends, save.
+
+    Validating and saving also log: they must not see values that are not finite.
+    """
+    last = step == run.steps
+    validate = step % run.validate_every == 0 or last
+    save = step % run.checkpoint_every == 0 or last or stop
+    return _Due(
+        log=step % run.log_every == 0 or validate or save,
+        validate=validate,
+        save=save,
+    )
+
+
+def _check_finite(
+    table: StepTable,
+    step: int,
+    source: BatchSource,
+    folder: Path,
+    setup: Setup,
+    processes: Processes,
+) -> None:
+    """Raise TrainingError if a value up to `step` is not finite, with the step's batches saved."""
+    row = table.first_bad()
+    if row is None:
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-
-    def note(number: int, _: FrameType | None) -> None:
-        told.set()
-        signal.signal(number, before[signal.Signals(number)])
-
-    for number in before:
-        signal.signal(number, note)
-    try:
-        yield told.is_set
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    failed = step - len(table.rows) + row + 1
+    path = folder / f"failed-step{failed:09d}-rank{processes.rank}.pt"
+    count = setup.config.run.accumulate
+    batches = source.batches((failed - 1) * count, failed * count)
+    save_state(path, {"batches": [batch._asdict() for batch in batches]})
+    raise TrainingError(
+        f"Step {failed} has values that are not finite: {table.describe(row)}. Its batch is in "
+        f"{path}; the states saved before it are intact. Lower optimizer.lr or "
+        "optimizer.clip_norm, or set run.precision to float32."
+    )
 
 
-def _silence(_: str) -> None:
-    """Report nothing."""
+def _better(best: Scores | None, scores: Scores) -> Scores:
+    """Return the scores with the higher PSNR of the result; the earlier ones if equal."""
+    return scores if best is None or scores.psnr_result > best.psnr_result else best
+
+
+def _save_best(folder: Path, training: Training, scores: Scores, setup: Setup) -> None:
+    """Keep the averaged network if it is among the best so far, and copy the best one."""
+    record = {
+        "step": training.step,
+        "scores": dataclasses.asdict(scores),
+        "dataset": setup.digest,
+        "config": settings.to_dict(setup.config),
+    }
+    save_best(
+        folder,
+        scores.psnr_result,
+        training.step,
+        training.average,
+        metadata=record,
+        keep=setup.config.run.keep_best,
+    )
+    write_atomically(folder / BEST_FILE, list_best(folder)[0].read_bytes())
+
+
+def _save_state(folder: Path, training: Training, best: Scores | None, *, keep: int) -> None:
+    """Save all that `_restore` needs, and remove all but the `keep` newest states."""
+    scores = None if best is None else dataclasses.asdict(best)
+    state = {"training": training.state(), "best": scores}
+    save_latest(folder, training.step, state, keep=keep)
+
+
+def _report_nothing(_: str) -> None:
+    """Take a line and drop it: only the leading process reports."""

@@ -1,4 +1,4 @@
-"""Train the semantic teacher on the masks that a dataset carries."""
+"""Train the semantic teacher on the masks of a dataset."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from vocsmooth import settings
 from vocsmooth.arrays import to_float
 from vocsmooth.classes import VOC_CLASSES, VOID
 from vocsmooth.errors import DatasetError, InputError
-from vocsmooth.shards import Dataset, Split, open_dataset
+from vocsmooth.shards import Split, open_dataset
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SegmenterSummary:
-    """The outcome of the training."""
+    """How the training ended."""
 
     steps: int
     seconds: float
     mean_iou: float
-    """Mean intersection over union of the classes in the validation masks, on whole labels."""
+    """Mean intersection over union of the classes in the validation masks, on full-size labels."""
     path: Path
     """The weights."""
 
@@ -53,23 +53,23 @@ def train_segmenter(
     Parameters
     ----------
     data_dir : Path
-        Dataset of `vocsmooth build`, made from a tree with masks.
+        Dataset of `vocsmooth build`, built from a tree with masks.
     out_file : Path
         Safetensors file for `csgisnet.checkpoints.segmenters.load_segmenter`; must not exist.
     config : Config, optional
-        ``config.segmenter`` counts, besides seed, optimizer, schedule and augmentation;
-        "compact" without it.
+        Settings, by default "compact"; ``segmenter``, ``seed``, ``optimizer``, ``schedule`` and
+        ``augment`` matter, and of ``run`` the precision and the steps between lines of the log.
     device : {"auto", "cpu", "cuda", "mps"}
         Where to train.
     report : callable
-        Takes each line of the log.
+        Called with each line of the log.
 
     Raises
     ------
     InputError, DatasetError
-        Something given cannot be used; nothing has been trained.
+        An argument cannot be used; nothing has been trained.
     TrainingError
-        The loss is no longer a number.
+        The loss is not finite.
     """
     began, config = time.monotonic(), config or load_config("compact")
     if config.segmenter.network.num_classes < len(VOC_CLASSES):
@@ -80,18 +80,19 @@ def train_segmenter(
     if out_file.exists():
         raise InputError(f"{out_file} exists. Give a new name, or remove it.")
     out_file.parent.mkdir(parents=True, exist_ok=True)
-    dataset, place_of_work = open_dataset(data_dir), pick_device(device)
+    dataset, chosen_device = open_dataset(data_dir), pick_device(device)
     data = DataConfig(
         patch=config.segmenter.patch, batch_size=config.segmenter.batch_size, negatives=("input",)
     )
-    source = BatchSource(dataset, data, config.augment, seed=config.seed, device=place_of_work)
-    _, validation = (_masked(dataset, name) for name in ("train", "val"))
+    source = BatchSource(dataset, data, config.augment, seed=config.seed, device=chosen_device)
+    for name in ("train", "val"):
+        _check_masks(name, filled(dataset, name))
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
-        segmenter = place(Segmenter(config.segmenter.network), place_of_work)
-        _fit(segmenter, source, config, place_of_work, report)
-    iou = mean_iou(segmenter, validation, place_of_work)
-    report(f"validation on whole labels: mean IoU {iou:.3f}")
+        segmenter = place(Segmenter(config.segmenter.network), chosen_device)
+        _fit(segmenter, source, config, chosen_device, report)
+    iou = mean_iou(segmenter, dataset.split("val"), chosen_device)
+    report(f"validation on full-size labels: mean IoU {iou:.3f}")
     record = {"config": settings.to_dict(config), "mean_iou": iou}
     save_segmenter(out_file, segmenter, record)
     return SegmenterSummary(
@@ -103,14 +104,14 @@ def train_segmenter(
 
 
 def mean_iou(segmenter: Segmenter, split: Split, device: torch.device) -> float:
-    """Return the mean intersection over union of a split's labels, over the classes in its masks.
+    """Return the mean intersection over union on a split's labels, over the classes in its masks.
 
-    NaN if the masks name no class.
+    NaN if every mask is void everywhere.
     """
     classes = segmenter.config.num_classes
     counts = torch.zeros(classes, classes, dtype=torch.int64)
     segmenter.eval()
-    for index in _first_of_each(split):
+    for index in _one_sample_per_photograph(split):
         maps = split.read(index, ("label", "mask"))
         image = torch.from_numpy(to_float(maps["label"])).to(device).permute(2, 0, 1)[None]
         with torch.inference_mode():
@@ -119,10 +120,10 @@ def mean_iou(segmenter: Segmenter, split: Split, device: torch.device) -> float:
         known = mask != VOID
         pairs = mask[known] * classes + guess[known]
         counts += torch.bincount(pairs, minlength=classes**2).reshape(classes, classes)
-    present = counts.sum(dim=1) > 0
+    in_masks = counts.sum(dim=1) > 0
     both = counts.diagonal()
     union = counts.sum(dim=0) + counts.sum(dim=1) - both
-    return (both[present] / union[present]).mean().item()
+    return (both[in_masks] / union[in_masks]).mean().item()
 
 
 def _fit(
@@ -132,7 +133,7 @@ def _fit(
     device: torch.device,
     report: Callable[[str], None],
 ) -> None:
-    """Take the optimizer's steps."""
+    """Train for the steps that the settings ask for."""
     steps = config.segmenter.steps
     optimizers = make_optimizers(segmenter.train(), config.optimizer)
     losses: list[Tensor] = []
@@ -140,7 +141,7 @@ def _fit(
         for step, batch in enumerate(batches):
             share = config.schedule.share(step, steps)
             set_learning_rate(optimizers, config.segmenter.lr * share)
-            image = _alternate(batch)
+            image = _mixed_images(batch)
             with autocast(device, config.run.precision):
                 logits = segmenter(image)
             loss = _cross_entropy(logits.float(), batch.mask)
@@ -154,42 +155,40 @@ def _fit(
                 losses.clear()
 
 
-def _masked(dataset: Dataset, name: str) -> Split:
-    """Return a split whose masks show some class; DatasetError if all are void."""
-    split = filled(dataset, name)
-    masks = (split.read(index, ("mask",))["mask"] for index in _first_of_each(split))
+def _check_masks(name: str, split: Split) -> None:
+    """Raise DatasetError if every mask of the split is void everywhere."""
+    masks = (split.read(index, ("mask",))["mask"] for index in _one_sample_per_photograph(split))
     if not any((mask != VOID).any() for mask in masks):
         raise DatasetError(
-            f"The masks of the split {name!r} are void everywhere. Build the dataset from a tree "
-            "with masks."
+            f"The masks of the split {name!r} are void everywhere. Build the dataset from a "
+            "tree with masks."
         )
-    return split
 
 
 def _cross_entropy(logits: Tensor, mask: Tensor) -> Tensor:
-    """Mean over the known pixels of a batch; 0 where a batch has none."""
+    """Return the mean over a batch's known pixels; 0 if it has none."""
     loss = functional.cross_entropy(logits, mask, ignore_index=VOID, reduction="sum")
     return loss / (mask != VOID).sum().clamp(min=1)
 
 
-def _alternate(batch: Batch) -> Tensor:
-    """Return inputs and labels in turn: the teacher has to judge smoothed and textured images."""
+def _mixed_images(batch: Batch) -> Tensor:
+    """Return inputs and labels alternately: the teacher must judge textured and smooth images."""
     image = batch.input.clone()
     image[1::2] = batch.label[1::2]
     return image
 
 
 def _check_finite(loss: float, step: int) -> None:
-    """Raise TrainingError unless the loss is a number."""
+    """Raise TrainingError unless the loss is finite."""
     if not loss < float("inf"):
         raise TrainingError(
-            f"The segmenter's loss is {loss} at step {step}. Lower segmenter.lr, or take "
-            "run.precision float32."
+            f"The segmenter's loss is {loss} at step {step}. Lower segmenter.lr, or set "
+            "run.precision to float32."
         )
 
 
-def _first_of_each(split: Split) -> list[int]:
-    """Return one sample of each photograph."""
+def _one_sample_per_photograph(split: Split) -> list[int]:
+    """Return the first sample of each photograph, in order; all its samples share one mask."""
     first: dict[str, int] = {}
     for index, photograph in enumerate(split.ids):
         first.setdefault(photograph, index)

@@ -1,4 +1,4 @@
-"""Validation: the quality of results, and of the untouched inputs, on whole images of a split."""
+"""Score a network on full-size images of a split, beside the untouched input."""
 
 from __future__ import annotations
 
@@ -9,19 +9,26 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from csgisnet.evaluation.metrics import SMALLEST_SIDE, psnr, ssim
+from csgisnet.evaluation.metrics import psnr, ssim
 from csgisnet.evaluation.samples import spread_evenly
+from csgisnet.networks.smoothing import SmoothingNetwork
 from csgisnet.prediction.smoother import Smoother
+from csgisnet.training.config import Config
 from csgisnet.training.distributed import Processes
 from vocsmooth.arrays import to_float, to_uint
 from vocsmooth.shards import Split
 
 _ROWS = 3
+"""Samples in a panel."""
 
 _SIDE = 192
+"""Side of each of a panel's images, in pixels."""
 
 _MAX_PSNR = 100.0
-"""Stands for the infinite PSNR of equal images, so that means stay finite."""
+"""Replaces the infinite PSNR of equal images, so that means stay finite."""
+
+_MIN_SIDE = 11
+"""Smaller images hold no SSIM window."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,14 +42,46 @@ class Scores:
     ssim_result: float
 
 
+class Validation:
+    """Measures a network in training on the same samples each time.
+
+    Parameters
+    ----------
+    split : Split
+        What to validate on.
+    config : Config
+        Settings of the run: how many samples, in which precision, which negatives to show.
+    processes : Processes
+        Who shares the work, and on which device.
+    """
+
+    def __init__(self, split: Split, config: Config, processes: Processes) -> None:
+        self._split, self._config, self._processes = split, config, processes
+        self._samples = choose_samples(split, config.run.validate_samples)
+
+    def score(self, network: SmoothingNetwork) -> Scores:
+        """Return the network's scores; all processes must call together."""
+        return score(self._smoother(network), self._split, self._samples, self._processes)
+
+    def draw_panel(self, network: SmoothingNetwork) -> Tensor:
+        """Return a picture of some of the results, see `draw_panel`."""
+        negatives = self._config.data.negatives
+        return draw_panel(self._smoother(network), self._split, self._samples, negatives)
+
+    def _smoother(self, network: SmoothingNetwork) -> Smoother:
+        """Wrap the network as it is now."""
+        device, precision = str(self._processes.device), self._config.run.precision
+        return Smoother(network, device=device, precision=precision)
+
+
 def choose_samples(split: Split, count: int) -> list[int]:
-    """Return `count` samples spread evenly (0: all) of those large enough to be measured."""
-    large = np.flatnonzero((split.shapes >= SMALLEST_SIDE).all(axis=1))
+    """Return `count` samples, spread evenly over those large enough to be measured; 0 takes all."""
+    large = np.flatnonzero((split.shapes >= _MIN_SIDE).all(axis=1))
     return [int(large[number]) for number in spread_evenly(len(large), count)]
 
 
 def score(smoother: Smoother, split: Split, samples: list[int], processes: Processes) -> Scores:
-    """Smooth whole samples and compare with their labels; processes share the work."""
+    """Smooth samples at full size and compare them with their labels; processes share the work."""
     own = [_score_one(smoother, split, i) for i in samples[processes.rank :: processes.world]]
     sums = np.sum(own, axis=0) if own else np.zeros(4)
     # float64 on the CPU; MPS has none, and no processes to share with either.
@@ -70,19 +109,19 @@ def _score_one(smoother: Smoother, split: Split, index: int) -> list[float]:
 def draw_panel(
     smoother: Smoother, split: Split, samples: list[int], negatives: tuple[str, ...]
 ) -> Tensor:
-    """Return a picture (3, H, W) uint8: a row a sample of input, result, label and negatives."""
+    """Return a picture (3, H, W) uint8: one row a sample, with input, result, label, negatives."""
     names = ("input", "label", *(n for n in negatives if n != "input"))
     rows = []
     for index in samples[:: max(1, len(samples) // _ROWS)][:_ROWS]:
         maps = {name: _centre(pixels) for name, pixels in split.read(index, names).items()}
-        result = smoother.smooth(to_float(maps["input"]))
+        result = np.nan_to_num(smoother.smooth(to_float(maps["input"])))  # NaN shows as black
         first, *others = maps.values()
         rows.append(np.hstack([first, to_uint(result, np.uint8), *others]))
     return torch.from_numpy(np.vstack(rows)).permute(2, 0, 1)
 
 
 def _centre(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Cut the middle out of an image; a smaller one is filled up with black."""
+    """Cut out the centre of an image, padded with black at the bottom and right if smaller."""
     top, left = (max(0, (side - _SIDE) // 2) for side in pixels.shape[:2])
-    part = pixels[top : top + _SIDE, left : left + _SIDE]
-    return np.pad(part, [(0, _SIDE - n) for n in part.shape[:2]] + [(0, 0)])
+    centre = pixels[top : top + _SIDE, left : left + _SIDE]
+    return np.pad(centre, [(0, _SIDE - n) for n in centre.shape[:2]] + [(0, 0)])

@@ -12,8 +12,7 @@ import torch
 from csgisnet.checkpoints.states import load_state
 from csgisnet.networks.smoothing import SmoothingNetwork
 from csgisnet.training.config import Config, without_terms
-from csgisnet.training.loop import Summary
-from csgisnet.training.train import train
+from csgisnet.training.train import Summary, train
 
 
 class Lab:

@@ -1,9 +1,11 @@
 """Arrays in, arrays out: the smoothing operators, and what people do with smoothed images.
 
-To read in this order: table.py, which names the operators; rtv.py, l0.py, guided.py, rolling.py,
-ils.py and sd.py, one each, with multigrid/ for the linear systems of RTV; kernels.py, which chooses
-compiled code or NumPy, compiled.py and interface.py; then edges.py, tuning.py, applications.py and
-video.py. May import the ground of vocsmooth and no other wing. Names are imported when first used.
+Read in this order: `table` names the operators; `rtv`, `l0`, `guided`, `rolling`, `ils` and `sd`
+hold one each, with `multigrid` for the linear systems of RTV. `kernels` chooses compiled code or
+NumPy, `compiled` calls the C functions and `interface` checks their structs. `edges`, `tuning`,
+`applications` and `video` build on the operators.
+
+May import the ground of `vocsmooth` and no other wing. Names are imported when first used.
 """
 
 from __future__ import annotations
