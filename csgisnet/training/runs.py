@@ -221,7 +221,9 @@ def _read_record(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(f"{path.parent} holds no run to resume. Leave out --resume.") from None
+        raise InputError(
+            f"{path.parent} does not hold a run. Leave out --resume."
+        ) from None
     except ValueError as error:
         raise _no_record(path, error) from None
     if not isinstance(content, dict):

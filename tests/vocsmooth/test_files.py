@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from vocsmooth.errors import InputError
 from vocsmooth.files import (
     is_temporary,
+    refuse_other_files,
     remove_leftovers,
     sha256_file,
     temporary_path,
@@ -95,7 +97,8 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_temporary(tmp_path: Path)
 
 def test_a_killed_writer_never_leaves_a_partial_final_file(tmp_path: Path) -> None:
     code = (
-        "import sys, pathlib; from vocsmooth.files import write_atomically\n"
+        "import sys, pathlib; from vocsmooth.errors import InputError
+from vocsmooth.files import write_atomically\n"
         "path = pathlib.Path(sys.argv[1]); print(flush=True)\n"
         "i = 0\n"
         "while True:\n    write_atomically(path, bytes([i % 256]) * 3_000_000); i += 1"
@@ -113,3 +116,23 @@ def test_a_killed_writer_never_leaves_a_partial_final_file(tmp_path: Path) -> No
         content = path.read_bytes()
         assert len(content) == 3_000_000
         assert len(set(content)) == 1
+
+
+def test_a_folder_with_other_files_is_refused_and_named(tmp_path: Path) -> None:
+    for name in ("b.txt", "a.txt", "ours.txt", "c.txt", "d.txt"):
+        (tmp_path / name).touch()
+    expected = r"holds other files \(a\.txt, b\.txt, c\.txt and 1 more\); take another\.$"
+    with pytest.raises(InputError, match=expected):
+        refuse_other_files(tmp_path, lambda path: path.name == "ours.txt", "take another")
+    with pytest.raises(InputError, match=r"a\.txt is a file; give a folder\.$"):
+        refuse_other_files(tmp_path / "a.txt", lambda _: True, "take another")
+
+
+def test_folders_that_are_new_or_hold_only_ours_and_leftovers_may_be_used(tmp_path: Path) -> None:
+    refuse_other_files(tmp_path / "new", lambda _: False, "take another")
+    temporary_path(tmp_path / "x", 1).touch()
+    (tmp_path / "ours").mkdir()
+    (tmp_path / "ours/deep.txt").touch()
+    refuse_other_files(tmp_path, lambda path: path.name == "ours", "take another")
+    with pytest.raises(InputError, match=r"ours/deep\.txt"):
+        refuse_other_files(tmp_path, lambda p: p.is_dir(), "take another", pattern="**/*")

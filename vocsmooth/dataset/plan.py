@@ -79,10 +79,12 @@ def check_folder(out: Path, plan: Plan) -> None:
     Raises
     ------
     InputError
-        It is no folder, holds another dataset, or other files.
+        It is not a folder, holds another dataset, or other files.
     """
     begun = (out / PLAN_NAME).exists()
-    refuse_other_files(out, lambda _: begun, f"without a {PLAN_NAME}, give a new or empty folder")
+    refuse_other_files(
+        out, lambda _: begun, f"give a new or empty one: it has no {PLAN_NAME}"
+    )
     if not begun:
         return
     try:

@@ -1,6 +1,6 @@
 """One HTML page to browse a dataset: every photograph with all its maps.
 
-The page is report.html, with report.css, report.js and the data put in; it loads nothing else.
+The page is page.html, with page.css, page.js and the data put in; it loads nothing else.
 """
 
 from __future__ import annotations

@@ -113,7 +113,7 @@ def test_a_folder_in_use_is_refused_without_resume(lab: Lab, config: Config) -> 
     (lab.folder / "run" / "notes.txt").write_text("mine")
     with pytest.raises(InputError, match=r"holds other files.*--resume"):
         lab.train(config)
-    with pytest.raises(InputError, match="does not hold a run"):
+    with pytest.raises(InputError, match="does not hold a run to resume"):
         lab.train(config, resume=True)
     assert [p.name for p in (lab.folder / "run").iterdir()] == ["notes.txt"]
 

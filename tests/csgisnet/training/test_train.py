@@ -33,7 +33,7 @@ def test_a_run_leaves_states_networks_and_records(lab: Lab, config: Config) -> N
     assert summary.best.read_bytes() == list_best(run)[0].read_bytes()
     metadata = load_weights(summary.best, "network").metadata
     assert settings.from_dict(Config, metadata["config"], "checkpoint") == config
-    assert metadata["scores"] == dataclasses.asdict(summary.scores)
+    assert metadata["scores"] == dataclasses.asdict(summary.scores)  # type: ignore[arg-type]
     assert load_network(summary.best).config == config.network
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [x["step"] for x in lines if x["kind"] == "validation"] == [6, 12]
