@@ -59,7 +59,8 @@ def contrast_ratio(
     maps = _reference_maps(result, label, negatives, features)
     if len(maps) != len(layers):
         raise ValueError(
-            f"layers has length {len(layers)}, and the features {len(maps)}: give one weight for each."
+            f"layers has length {len(layers)}, and the features {len(maps)}: "
+            "give one weight for each."
         )
     total = result.new_zeros(())
     for weight, (mine, references) in zip(layers, maps, strict=True):
