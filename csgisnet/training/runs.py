@@ -1,4 +1,4 @@
-"""What a run trains with: checked for a new run, or read from the folder of one to resume."""
+"""What a run trains with: given for a new run, read from the folder of one to resume."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _INITIAL_FILE = "initial.safetensors"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sources:
-    """What a run learns from."""
+    """The files that a run learns from."""
 
     data: Path | None = None
     """Folder of the dataset."""
