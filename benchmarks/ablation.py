@@ -1,4 +1,4 @@
-"""What priors or another optimizer are worth: trainings that differ in them alone, several seeds.
+"""Measure what priors or another optimizer are worth, in runs that differ in nothing else.
 
     python benchmarks/ablation.py priors --data voc-smooth --segmenter segmenter.safetensors \\
         --config compact --steps 600 --seeds 1 2 3 --runs runs/priors --out priors.json
@@ -6,8 +6,8 @@
         --steps 600 --seeds 1 2 --runs runs/optimizers --out optimizers.json
 
 Every run has the same data, steps and schedule; a seed decides weights, order and views, so runs of
-one seed differ in nothing else. A run that was interrupted goes on, a finished one is kept.
-`--test` measures the best networks on another dataset besides.
+one seed differ in nothing else. Interrupted runs are resumed, and finished ones kept.
+`--test` also measures the best networks on another dataset.
 """
 
 from __future__ import annotations
@@ -80,7 +80,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("what", choices=COMPARISONS, help="what the variants differ in")
     parser.add_argument("--data", type=Path, required=True, help="dataset of `vocsmooth build`")
-    parser.add_argument("--test", type=Path, help="dataset whose split val is measured besides")
+    parser.add_argument(
+        "--test", type=Path, help="another dataset, whose split val is measured too"
+    )
     parser.add_argument("--segmenter", type=Path, help="segmenter weights, for terms that need it")
     parser.add_argument("--config", default="compact", help="bundled name or a TOML file")
     parser.add_argument("--steps", type=int, help="steps of each run, instead of the config's")
@@ -120,7 +122,7 @@ def main() -> None:
 
 
 def train_one(arguments: argparse.Namespace, config: Config, folder: Path) -> dict[str, Any]:
-    """Train one variant, or take up where it stopped; return its scores."""
+    """Train one variant, or resume where it stopped; return its scores."""
     segmenter = arguments.segmenter if config.losses.semantic or config.losses.contrast else None
     summary = train(
         arguments.data,
@@ -132,7 +134,7 @@ def train_one(arguments: argparse.Namespace, config: Config, folder: Path) -> di
         report=_say_nothing,
     )
     if not summary.finished or summary.scores is None or summary.best is None:
-        raise SystemExit(f"{folder}: stopped after {summary.steps} steps; the same command goes on")
+        raise SystemExit(f"{folder}: stopped after {summary.steps} steps; the same command resumes")
     found = {"seconds": round(summary.seconds), "val": dataclasses.asdict(summary.scores)}
     if arguments.test:
         split = open_dataset(arguments.test).split("val")

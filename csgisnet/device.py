@@ -18,32 +18,32 @@ Net = TypeVar("Net", bound=nn.Module)
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
 
 _NO_MEMORY = ("can't allocate memory", "out of memory", "could not create a primitive")
-"""In torch's messages; the last is oneDNN's for convolutions on the CPU."""
+"""Phrases in torch's messages; the last is oneDNN's, for convolutions on the CPU."""
 
 _MALLOC_OPTIONS = {-8: 1, -3: 1 << 28, -1: (1 << 31) - 1}
-"""M_ARENA_MAX, M_MMAP_THRESHOLD, M_TRIM_THRESHOLD: one heap for all threads; blocks up to 256 MB
-come from it; it is not given back."""
+"""M_ARENA_MAX, M_MMAP_THRESHOLD, M_TRIM_THRESHOLD: one heap for all threads, which serves blocks of
+up to 256 MB and is not returned to the system."""
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """Return the device of this name; "auto" takes CUDA, else MPS, else the CPU.
+    """Return the device of this name; "auto" picks CUDA, else MPS, else the CPU.
 
     Raises
     ------
     ConfigError
-        The device is not one of ours, or this machine or build of torch lacks it.
+        The name is unknown, or this machine or build of torch lacks the device.
     """
-    there = {
+    available = {
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
         "cpu": True,
     }
     if name == "auto":
-        name = next(kind for kind, available in there.items() if available)
+        name = next(kind for kind, usable in available.items() if usable)
     kind = name.partition(":")[0]
-    if kind not in there:
+    if kind not in available:
         raise ConfigError(f"Unknown device {name!r}. Take auto, cpu, cuda or mps.")
-    if not there[kind]:
+    if not available[kind]:
         raise ConfigError(
             f"Device {name!r} is not available here with torch {torch.__version__}. "
             "Take auto or cpu, or install the build of torch for that device."
@@ -52,7 +52,7 @@ def pick_device(name: str = "auto") -> torch.device:
 
 
 def place(network: Net, device: torch.device) -> Net:
-    """Move a network to `device`, its weights laid out as convolutions are fastest."""
+    """Move a network to `device`, with its weights in the layout fastest for convolutions."""
     placed: Net = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return placed
 
@@ -70,23 +70,23 @@ def autocast(device: torch.device, precision: Precision) -> AbstractContextManag
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Tell whether an error of torch means that a device, or this machine, lacks memory."""
+    """Tell whether an error of torch means that a device, or this machine, is out of memory."""
     text = str(error)
     return isinstance(error, torch.OutOfMemoryError) or any(words in text for words in _NO_MEMORY)
 
 
 def keep_freed_memory() -> None:
-    """Let this process keep the memory of activations for the next layer; for commands.
+    """Let this process reuse the memory of freed activations; meant for commands, not libraries.
 
-    The system hands out fresh pages, zeroed one by one, for every block over 32 MB, which takes
-    longer than a normalisation layer does. Where malloc is not glibc's, nothing happens.
+    Otherwise the system hands out fresh pages, zeroed one by one, for every block over 32 MB,
+    which takes longer than a normalisation layer. Does nothing where malloc is not glibc's.
     """
     for option, value in _MALLOC_OPTIONS.items():
         _call_malloc("mallopt", option, value)
 
 
 def return_freed_memory() -> None:
-    """Give the system back what malloc has kept for later, where it is glibc's."""
+    """Return the memory that glibc's malloc has kept to the system; elsewhere do nothing."""
     _call_malloc("malloc_trim", 0)
 
 

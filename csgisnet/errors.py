@@ -2,9 +2,9 @@
 
 VocsmoothError
 ├── InputError
-│   ├── ConfigError        a setting of a run that cannot be used, or that needs a teacher not given
+│   ├── ConfigError        a setting that cannot be used, or that needs a teacher not given
 │   └── CheckpointError    a weights or state file that is missing, damaged or of another kind
-└── TrainingError          a run that cannot go on, such as a loss that is not a number
+└── TrainingError          a run that cannot continue, such as one whose loss is not finite
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ class ConfigError(InputError):
 
 
 class CheckpointError(InputError):
-    """A file of weights or training state cannot be used; the message says what it should hold."""
+    """A weights or state file cannot be used; the message says what it should hold."""
 
 
 class TrainingError(VocsmoothError):
-    """Training cannot go on; what was learnt so far is on disk."""
+    """Training cannot continue; the states saved before are still on disk."""

@@ -1,8 +1,8 @@
-"""Contrastive terms: the result shall look like the label, and not like the negatives.
+"""Contrastive terms: the result should look like the label, and unlike the negatives.
 
-As published, both forms also reward a result that runs away from the negatives in any direction.
-Here a negative counts as far away once it is as far as it is from the label, so that the label
-itself is the best result there is.
+As published, both forms also reward a result for moving away from the negatives in any direction.
+Here the distance to a negative counts no more than the label's distance to it, so that no result
+is better than the label itself.
 
 References
 ----------
@@ -43,9 +43,9 @@ def contrast_ratio(
     result, label : Tensor
         Images (B, 3, H, W).
     negatives : Tensor
-        N >= 1 negatives a sample, (B, N, 3, H, W).
+        N >= 1 negatives for each sample, (B, N, 3, H, W).
     features : callable
-        Gives one map a layer, from shallow to deep.
+        Returns one feature map for each layer, from shallow to deep.
     layers : tuple of float
         Weight of each layer.
     eps : float
@@ -54,11 +54,14 @@ def contrast_ratio(
     Raises
     ------
     ValueError
-        No negative, or not one weight for each layer.
+        There is no negative, or `layers` does not have one weight for each layer.
     """
     maps = _reference_maps(result, label, negatives, features)
     if len(maps) != len(layers):
-        raise ValueError(f"{len(layers)} layer weights for {len(maps)} layers of features.")
+        raise ValueError(
+            f"layers has length {len(layers)}, and the features {len(maps)}: "
+            "give one weight for each."
+        )
     total = result.new_zeros(())
     for weight, (mine, references) in zip(layers, maps, strict=True):
         positive, negative, bound = _distances(mine, references, _mean_absolute)
@@ -81,7 +84,7 @@ def contrast_triplet(
     d is the mean absolute difference of pixels, and the squared Frobenius distance of the Gram
     matrices summed over feature layers. A margin counts up to d(label, negative).
 
-    Parameters are those of `contrast_ratio`, and the two margins.
+    The parameters are those of `contrast_ratio`, and the two margins.
     """
     maps = _reference_maps(result, label, negatives, features)
     pixels = torch.cat([label[:, None], negatives], dim=1)
@@ -106,7 +109,7 @@ def _reference_maps(
 
 
 def _widen(maps: Tensor) -> Tensor:
-    """Give maps of a feature extractor that ran in half precision at least float32."""
+    """Convert feature maps in half precision to float32, and leave others alone."""
     return maps.to(torch.promote_types(maps.dtype, torch.float32))
 
 

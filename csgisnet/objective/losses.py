@@ -1,6 +1,6 @@
-"""The training objective: one pure function a term, each a mean over per-sample losses.
+"""The training objective: one pure function for each term, each a mean of per-sample losses.
 
-Every term is therefore independent of the batch size, and every term moves the network's weights.
+So no term depends on the batch size, and every term moves the network's weights.
 
 References
 ----------
@@ -38,15 +38,15 @@ class LossConfig:
     l1: float = 1.0
     """Mean absolute error of result and coarse image."""
     structure: float = 0.1
-    """SSIM over four scales, of result and coarse image."""
+    """SSIM loss over four scales, of result and coarse image."""
     coarse: float = 1.0
-    """How much the coarse image counts in these two, where the result counts 1."""
+    """Weight of the coarse image in these two terms, relative to the result's."""
     structure_pool: Literal["max", "average"] = "max"
-    """How the scales are made; the paper's code takes the maximum."""
+    """How the scales are computed; the paper's code pools by maximum."""
     edge: float = 131.072
-    """Balanced cross-entropy of the edges; the authors' 0.001 x sum over 8 patches of 128 x 128."""
+    """Balanced cross-entropy of the edges; equals the authors' 0.001 x sum over 8 x 128 x 128."""
     contrast: float = 0.1
-    """Closeness to the label against closeness to the negatives."""
+    """Closeness to the label as against closeness to the negatives."""
     contrast_form: Literal["ratio", "triplet"] = "ratio"
     """Ratio of distances of deep features, or hinges on images and Gram matrices."""
     contrast_layers: tuple[float, ...] = (1 / 16, 1 / 8, 1 / 4, 1.0)
@@ -84,12 +84,12 @@ class Batch(NamedTuple):
     mask: Tensor
     """Class indices (B, H, W) int64, `VOID` where unknown."""
     negatives: Tensor
-    """Images that the result must not look like (B, N, 3, H, W) in [0, 1]."""
+    """Images (B, N, 3, H, W) in [0, 1] that the result must not look like."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Teachers:
-    """Frozen networks that judge results; making one puts them into eval mode without gradients."""
+    """Frozen networks that judge results; they are put into eval mode, their weights frozen."""
 
     segmenter: nn.Module | None = None
     """Class logits (B, K, H, W) of images in [0, 1]."""
@@ -120,7 +120,7 @@ def total_loss(
     Raises
     ------
     ValueError
-        A term with a weight needs a teacher that `teachers` lacks.
+        A term whose weight is not 0 needs a teacher that `teachers` lacks.
     """
     smoothing = Smoothing(*(m.float() for m in smoothing))
     result, seen = smoothing.result, _Seen(smoothing.result, teachers)
@@ -146,8 +146,8 @@ def l1_loss(image: Tensor, label: Tensor) -> Tensor:
 def edge_loss(logits: Tensor, edge: Tensor, min_share: float = 0.01) -> Tensor:
     """Cross-entropy of edges (B, 1, H, W), balanced by each sample's share of edge pixels.
 
-    An edge pixel weighs the share of the other pixels, and the other way round. Neither weight
-    falls below `min_share`, so that false edges cost something in patches without an edge too.
+    Edge pixels weigh as much as the share of the other pixels, and the other way round. Neither
+    weight falls below `min_share`, so that false edges also cost in patches without any edge.
     """
     share = edge.mean(dim=(1, 2, 3), keepdim=True).clamp(min_share, 1 - min_share)
     weight = torch.where(edge > 0.5, 1 - share, share)
@@ -167,7 +167,7 @@ def semantic_loss(logits: Tensor, mask: Tensor) -> Tensor:
 def distinctive_tv(image: Tensor, edge: Tensor) -> Tensor:
     """Mean absolute difference of neighbours (B, 3, H, W) of which neither is an edge (B, 1, H, W).
 
-    Only neighbours inside the image count; there is no wrap at its borders.
+    Only neighbours inside the image count; its borders do not wrap around.
     """
     flat = 1 - edge
     rows, columns = flat[..., 1:, :] * flat[..., :-1, :], flat[..., 1:] * flat[..., :-1]
@@ -180,13 +180,13 @@ def distinctive_tv(image: Tensor, edge: Tensor) -> Tensor:
 def _of_both(
     loss: Callable[[Tensor, Tensor], Tensor], smoothing: Smoothing, label: Tensor, coarse: float
 ) -> Tensor:
-    """Loss of the result, and `coarse` times that of the coarse image."""
+    """Return the loss of the result, plus `coarse` times that of the coarse image."""
     value = loss(smoothing.result, label)
     return value + coarse * loss(smoothing.coarse, label) if coarse > 0 else value
 
 
 class _Seen:
-    """What the teachers see in a result; a backbone that they share looks at it once."""
+    """What the teachers see in a result; a backbone they share runs only once."""
 
     def __init__(self, result: Tensor, teachers: Teachers) -> None:
         self.result, self._teachers = result, teachers
@@ -198,30 +198,32 @@ class _Seen:
     def _levels(self) -> tuple[Tensor, ...]:
         """Maps of the shared backbone."""
         if self._segmenter is None:
-            raise TypeError("The teachers share no backbone.")
+            raise TypeError("The teachers do not share a backbone.")
         return self._segmenter.levels(self.result)
 
     def features(self, image: Tensor) -> tuple[Tensor, ...]:
         """Return the feature maps of an image, the result's from the shared backbone."""
         if self._teachers.features is None:
-            raise ValueError("The contrast term has a weight, and the teachers have no features.")
+            raise ValueError(
+                "The contrast term needs a feature extractor, and the teachers have none."
+            )
         if self._segmenter is not None and image is self.result:
             return self._levels[:LAYERS]
         maps: tuple[Tensor, ...] = self._teachers.features(image)
         return maps
 
     def logits(self) -> Tensor:
-        """Return the segmenter's view of the result, so that its gradient reaches the network."""
+        """Return the segmenter's logits for the result; gradients flow back to the network."""
         if self._segmenter is not None:
             return self._segmenter.classify(self._levels, self.result.shape[-2:])
         if self._teachers.segmenter is None:
-            raise ValueError("The semantic term has a weight, and the teachers have no segmenter.")
+            raise ValueError("The semantic term needs a segmenter, and the teachers have none.")
         logits: Tensor = self._teachers.segmenter(self.result)
         return logits
 
 
 def _contrast(seen: _Seen, batch: Batch, config: LossConfig) -> Tensor:
-    """Contrast term in the form that `config` names."""
+    """Return the contrast term in the form that `config` names."""
     images = (seen.result, batch.label, batch.negatives, seen.features)
     if config.contrast_form == "triplet":
         return contrast_triplet(

@@ -1,6 +1,4 @@
-"""SSIM over several scales as a training loss.
-
-The measure for reports is `csgisnet.evaluation.metrics.ssim`.
+"""SSIM over several scales as a training loss; reports use `csgisnet.evaluation.metrics.ssim`.
 
 References
 ----------
@@ -51,10 +49,10 @@ def structure_loss(image: Tensor, label: Tensor, pool: Literal["max", "average"]
 def ssim(image: Tensor, label: Tensor) -> Tensor:
     """Return SSIM maps (B, C, H', W') of images in [0, 1]: Gaussian window of 11, sigma 1.5.
 
-    Only windows inside the image count. A side shorter than 11 takes the largest odd window that
+    Only windows inside the image count. Sides shorter than 11 use the largest odd window that
     fits.
     """
-    # bfloat16 cannot hold the difference of E[x^2] and E[x]^2.
+    # bfloat16 is too coarse for the difference of E[x^2] and E[x]^2.
     with torch.autocast(image.device.type, enabled=False):
         rows, columns = (_window_means(side, image) for side in image.shape[-2:])
         moments = torch.cat([image, label, image**2, label**2, image * label], dim=1)

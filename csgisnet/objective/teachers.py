@@ -1,4 +1,4 @@
-"""The teachers that a run's loss terms need, from files; never fetched."""
+"""Load the teachers that a run's loss terms need from files; nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _SEGMENTER_WAYS = (
 
 
 def load_teachers(losses: LossConfig, segmenter: Path | None, features: Path | None) -> Teachers:
-    """Load what the terms with a weight need; a segmenter serves as the feature extractor too.
+    """Load the teachers that the terms in use need; a segmenter also serves as feature extractor.
 
     Parameters
     ----------
     losses : LossConfig
-        The weights.
+        Weights of the terms.
     segmenter : Path or None
         File for `csgisnet.checkpoints.segmenters.load_segmenter`.
     features : Path or None
@@ -32,8 +32,8 @@ def load_teachers(losses: LossConfig, segmenter: Path | None, features: Path | N
     Raises
     ------
     ConfigError
-        A term's teacher is not given, or the contrast term has weights for other layers than
-        the extractors have.
+        The teacher of a term is missing, or the contrast term does not have one weight for each
+        layer of the extractor.
     CheckpointError
         A file is missing, damaged, or of something else, or the segmenter knows fewer classes than
         masks have.

@@ -1,8 +1,8 @@
-"""One random view of each sample, the same for all of its maps: crop, turns, scale and colour.
+"""Cut one random view of each sample, the same for all its maps: crop, turns, scale, colours.
 
-A view is a pure function of (seed, epoch, index): neither the number of workers nor the number of
-processes changes it. Without rotation and scale nothing is resampled, and what holds between the
-maps of a sample (the input is the label plus the texture) holds bit for bit between their views.
+A view is a pure function of (seed, epoch, index): the number of workers or processes does not
+change it. Without rotation and scale nothing is resampled, so what holds between the maps of a
+sample (the input is the label plus the texture) holds bit for bit between their views.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ _NUM_RANDOM = 12
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AugmentConfig:
-    """How far views may differ from the photograph; the defaults resample nothing."""
+    """How much views may differ from the maps they are cut from; the defaults resample nothing."""
 
     turns: bool = True
     """Mirror and turn by multiples of 90 degrees."""
     max_angle: float = 0.0
-    """Largest rotation besides, in degrees, 0 to 45."""
+    """Largest additional rotation in degrees, 0 to 45."""
     scale: tuple[float, float] = (1.0, 1.0)
     """Smallest and largest magnification."""
     brightness: float = 0.0
-    """Largest shift of all channels, as a share of the range."""
+    """Largest shift of all channels, as a share of their range."""
     contrast: float = 0.0
     """Largest relative change of the contrast, around mid-grey."""
     saturation: float = 0.0
@@ -45,7 +45,9 @@ class AugmentConfig:
         if not 0 <= self.max_angle <= 45:
             raise ValueError(f"max_angle must be from 0 to 45 degrees, got {self.max_angle}.")
         if not 0 < self.scale[0] <= self.scale[1]:
-            raise ValueError(f"scale must be two rising numbers above 0, got {self.scale}.")
+            raise ValueError(
+                f"scale must be two numbers above 0 in rising order, got {self.scale}."
+            )
         for name in ("brightness", "contrast", "saturation"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)}.")
@@ -61,7 +63,7 @@ class AugmentConfig:
         return max(self.brightness, self.contrast, self.saturation) > 0
 
     def window(self, patch: int) -> int:
-        """Side of the square of the photograph that the largest view of `patch` pixels spans."""
+        """Return the side of the square window that holds any view of `patch` pixels."""
         if not self.resamples:
             return patch
         return math.ceil((patch - 1) * _span(math.radians(self.max_angle)) / self.scale[0]) + 1
@@ -69,7 +71,7 @@ class AugmentConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Views:
-    """The views of B samples; an array of length B in each field."""
+    """Views of B samples; each field is an array of length B."""
 
     tops: NDArray[np.int64]
     """First row of each window in its photograph."""
@@ -78,9 +80,9 @@ class Views:
     turns: NDArray[np.bool_]
     """Whether to mirror rows, mirror columns and transpose, (B, 3)."""
     affine: NDArray[np.float64]
-    """Where patch pixels lie in the window: (B, 2, 3), rows (x, y), offsets from its corner."""
+    """Maps patch pixels to offsets from the window's corner: (B, 2, 3), rows (x, y)."""
     colour: NDArray[np.float64]
-    """RGB to RGB, (B, 3, 4); the last column is added."""
+    """Maps RGB to RGB, (B, 3, 4); the last column is added."""
 
 
 def draw_views(
@@ -89,16 +91,16 @@ def draw_views(
     keys: NDArray[np.uint64],
     shapes: NDArray[np.int64],
 ) -> Views:
-    """Draw one view a sample.
+    """Draw one view of each sample.
 
     Parameters
     ----------
     config : AugmentConfig
-        How far views may go.
+        How much views may vary.
     patch : int
         Side of a view in pixels.
     keys : (B, 2) uint64
-        What the draws depend on, from `sample_keys`.
+        Keys of the random numbers, from `sample_keys`.
     shapes : (B, 2) int64
         Height and width of each photograph.
     """
@@ -126,7 +128,7 @@ def sample_keys(
 def cut_views(
     maps: Mapping[str, Tensor], views: Views, config: AugmentConfig, patch: int
 ) -> dict[str, Tensor]:
-    """Turn windows into patches, the same way for all maps of a sample.
+    """Cut windows into patches, the same way for all maps of a sample.
 
     Parameters
     ----------
@@ -134,16 +136,16 @@ def cut_views(
         Windows (B, S, S, ...) by name. "edge" and "mask" take the nearest pixel, the others
         interpolate.
     views : Views
-        One view a sample.
+        One view of each sample.
     config : AugmentConfig
-        What the views were drawn with.
+        The settings that the views were drawn with.
     patch : int
         Side of a patch.
 
     Returns
     -------
     dict of str to Tensor
-        Patches (B, patch, patch, ...) of the dtypes given, or of float32 where pixels were
+        Patches (B, patch, patch, ...) of the same dtypes, except float32 where pixels were
         interpolated.
     """
     if config.resamples:
@@ -163,7 +165,7 @@ def recolour(images: Tensor, views: Views) -> Tensor:
 
 
 def _uniform(keys: NDArray[np.uint64]) -> NDArray[np.float64]:
-    """Return numbers in [0, 1), (B, _NUM_RANDOM), each row a function of its key."""
+    """Return numbers in [0, 1), (B, _NUM_RANDOM); each row depends on its key alone."""
     rows = [np.random.Generator(np.random.Philox(key=key)).random(_NUM_RANDOM) for key in keys]
     return np.stack(rows)
 
@@ -171,9 +173,9 @@ def _uniform(keys: NDArray[np.uint64]) -> NDArray[np.float64]:
 def _affine(
     config: AugmentConfig, patch: int, extent: NDArray[np.int64], u: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Rotate and scale about a random centre; magnify more where a view would leave its photograph.
+    """Rotate and scale about a random centre, magnifying more where a view would leave its maps.
 
-    `extent` is the height and width of the window that the photograph fills.
+    `extent` is the height and width of the part of the window that the maps fill.
     """
     angle = np.radians(config.max_angle) * (2 * u[:, 0] - 1)
     low, high = np.log(config.scale)
@@ -187,7 +189,7 @@ def _affine(
 
 
 def _span(angle: float | NDArray[np.float64]) -> NDArray[np.float64]:
-    """Side of the box around a unit square turned by `angle`, in radians."""
+    """Return the side of the bounding box of a unit square turned by `angle`, in radians."""
     return np.asarray(np.abs(np.cos(angle)) + np.abs(np.sin(angle)))
 
 
@@ -203,7 +205,7 @@ def _colour(config: AugmentConfig, u: NDArray[np.float64]) -> NDArray[np.float64
 
 
 def _resample(maps: Mapping[str, Tensor], views: Views, patch: int) -> dict[str, Tensor]:
-    """Interpolate images, and take the nearest pixel of what counts or names."""
+    """Interpolate images, and take the nearest pixel of edges and masks."""
     names = {"nearest": [n for n in maps if n in _NEAREST]}
     names["bilinear"] = [n for n in maps if n not in _NEAREST]
     grid = _grid(views, patch, next(iter(maps.values())))
@@ -214,8 +216,8 @@ def _resample(maps: Mapping[str, Tensor], views: Views, patch: int) -> dict[str,
             stack = functional.grid_sample(
                 torch.cat(planes, dim=1), grid, mode, padding_mode="border", align_corners=False
             )
-            parts = torch.split(stack, [p.shape[1] for p in planes], dim=1)
-            resampled |= {n: _like(part, maps[n]) for n, part in zip(chosen, parts, strict=True)}
+            split = torch.split(stack, [p.shape[1] for p in planes], dim=1)
+            resampled |= {n: _like(p, maps[n]) for n, p in zip(chosen, split, strict=True)}
     return resampled
 
 
@@ -226,12 +228,12 @@ def _planes(pixels: Tensor) -> Tensor:
 
 
 def _like(planes: Tensor, pixels: Tensor) -> Tensor:
-    """Undo `_planes`: images stay float32, maps of one channel take their dtype back."""
+    """Undo `_planes`; images stay float32, and maps of one channel get their dtype back."""
     return planes.permute(0, 2, 3, 1) if pixels.ndim == 4 else planes[:, 0].to(pixels.dtype)
 
 
 def _grid(views: Views, patch: int, pixels: Tensor) -> Tensor:
-    """Return the positions (B, patch, patch, 2) of patch pixels in [-1, 1] of the window."""
+    """Return where patch pixels lie in the window, (B, patch, patch, 2) in [-1, 1]."""
     window = pixels.shape[1]
     affine = torch.from_numpy(views.affine).to(pixels.device, torch.float32)
     axis = torch.arange(patch, device=pixels.device) - (patch - 1) / 2

@@ -1,11 +1,11 @@
-"""Muon: steps along the nearest orthogonal matrix to the momentum of each convolution.
+"""Muon: each step moves a convolution along the orthogonal matrix nearest to its momentum.
 
-All directions of a layer's output move equally far, also those whose gradients are small.
-500 steps on our data end 0.5 dB above AdamW's, about where twice as many of those end
+All directions of a layer's output move equally far, even those whose gradients are small.
+On our data, 500 steps end 0.5 dB above 500 of AdamW, about where 1000 of those end
 (`benchmarks/ablation.py optimizers`, ``benchmarks/results/optimizers.json``).
 
-``torch.optim.Muon`` takes matrices only and rounds them to bfloat16; this one takes convolutions,
-several of a shape at a time, in float32.
+``torch.optim.Muon`` takes only matrices and rounds them to bfloat16; this one takes convolutions,
+computes in float32, and handles all weights of one shape at once.
 
 References
 ----------
@@ -32,18 +32,18 @@ _RMS = 0.2  # of AdamW's steps, as [2] measured it
 class Muon(torch.optim.Optimizer):
     """Orthogonalised momentum with decoupled weight decay.
 
-    A step's root mean square is about 0.2 `lr`, as AdamW's, so that both take the same rates [2]_.
+    A step's root mean square is about 0.2 `lr`, as with AdamW, so both can share a rate [2]_.
 
     Parameters
     ----------
     parameters : iterable of Tensor
-        Weights of at least two dimensions; all but the first are a matrix's columns.
+        Weights of at least two dimensions; the first gives a matrix's rows, the rest its columns.
     lr : float
         Learning rate.
     momentum : float
-        Decay of the gradient's moving average, which Nesterov's step looks ahead of.
+        Decay of the gradient's moving average, which is used in Nesterov's form.
     weight_decay : float
-        Each step takes `lr` times this share of the weights off.
+        Each step shrinks the weights by `lr` times this share.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         """Take one step."""
         if closure is not None:
-            raise ValueError("Muon takes no closure.")
+            raise ValueError("Muon does not support closures.")
         for group in self.param_groups:
             alike: dict[torch.Size, list[Tensor]] = defaultdict(list)
             for weight in group["params"]:
@@ -86,10 +86,10 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonalise(matrices: Tensor) -> Tensor:
-    """Return matrices (N, R, C) with their singular values brought close to 1: most to 0.7 to 1.2.
+    """Return matrices (N, R, C) with their singular values moved close to 1, most to 0.7 to 1.2.
 
-    Five steps of a quintic Newton-Schulz iteration [1]_, which is steep at zero rather than exact
-    at one; values below about a thousandth of the largest stay smaller.
+    Takes five steps of a quintic Newton-Schulz iteration [1]_ that trades accuracy at one for a
+    steep start at zero; values below about a thousandth of the largest stay smaller.
     """
     a, b, c = _COEFFICIENTS
     wide = matrices if matrices.shape[1] <= matrices.shape[2] else matrices.mT

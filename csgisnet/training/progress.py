@@ -89,6 +89,6 @@ def _keep_until(path: Path, step: int) -> None:
     if not path.exists():
         return
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    whole = [line for line in lines if line.endswith("\n")]
-    kept = [line for line in whole if json.loads(line)["step"] <= step]
+    complete = [line for line in lines if line.endswith("\n")]
+    kept = [line for line in complete if json.loads(line)["step"] <= step]
     write_atomically(path, "".join(kept).encode())

@@ -1,4 +1,4 @@
-"""What a run trains with: checked for a new run, or read from the folder of one to resume."""
+"""What a run trains with: given for a new run, read from the folder of one to resume."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _INITIAL_FILE = "initial.safetensors"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sources:
-    """What a run learns from."""
+    """The files that a run learns from."""
 
     data: Path | None = None
     """Folder of the dataset."""
@@ -82,7 +82,7 @@ def new_run(
     Raises
     ------
     InputError
-        The folder is not empty.
+        The folder holds other files.
     ConfigError
         No dataset is given.
     DatasetError
@@ -118,7 +118,7 @@ def resumed_run(
     Raises
     ------
     InputError
-        `folder` holds no run, its record is damaged, or an initial network is given.
+        `folder` does not hold a run, its record is damaged, or an initial network is given.
     ConfigError
         The settings, the dataset or a teacher are not those that the run began with.
     CheckpointError
@@ -221,9 +221,7 @@ def _read_record(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(
-            f"{path.parent} does not hold a run. Leave out --resume."
-        ) from None
+        raise InputError(f"{path.parent} does not hold a run. Leave out --resume.") from None
     except ValueError as error:
         raise _no_record(path, error) from None
     if not isinstance(content, dict):

@@ -170,7 +170,7 @@ def train(
 
 
 def _batch_source(setup: Setup, processes: Processes) -> BatchSource:
-    """Return this process's part of the training batches."""
+    """Return this process's share of the training batches."""
     config = setup.config
     return BatchSource(
         setup.dataset,

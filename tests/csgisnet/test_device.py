@@ -13,18 +13,18 @@ from csgisnet.device import autocast, is_out_of_memory, pick_device
 from csgisnet.errors import ConfigError
 
 
-def test_auto_finds_a_device_and_a_name_is_taken_as_it_is() -> None:
+def test_auto_finds_a_device_and_a_name_is_kept() -> None:
     assert pick_device().type in ("cpu", "cuda", "mps")
     assert pick_device("cpu") == torch.device("cpu")
 
 
-def test_an_unknown_device_is_an_error_that_names_the_known() -> None:
+def test_an_unknown_device_is_an_error_that_lists_the_known_ones() -> None:
     with pytest.raises(ConfigError, match=r"'gpu'.*auto, cpu, cuda or mps"):
         pick_device("gpu")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
-def test_a_device_that_is_not_there_is_an_error_that_says_what_to_do() -> None:
+def test_a_missing_device_is_an_error_that_says_what_to_do() -> None:
     with pytest.raises(ConfigError, match=r"'cuda' is not available.*auto or cpu"):
         pick_device("cuda")
 
@@ -45,7 +45,7 @@ def test_precision_decides_the_type_of_products() -> None:
         ("Given groups=1, weight of size [8, 3, 3, 3], expected input to have 3 channels", False),
     ],
 )
-def test_errors_of_memory_are_told_from_others(message: str, expected: bool) -> None:
+def test_out_of_memory_errors_are_recognised(message: str, expected: bool) -> None:
     assert is_out_of_memory(RuntimeError(message)) == expected
 
 

@@ -82,9 +82,7 @@ def check_folder(out: Path, plan: Plan) -> None:
         It is not a folder, holds another dataset, or other files.
     """
     begun = (out / PLAN_NAME).exists()
-    refuse_other_files(
-        out, lambda _: begun, f"give a new or empty one: it has no {PLAN_NAME}"
-    )
+    refuse_other_files(out, lambda _: begun, f"give a new or empty one: it has no {PLAN_NAME}")
     if not begun:
         return
     try:

@@ -147,7 +147,7 @@ def test_no_negative_is_refused(loss: Callable[..., Tensor]) -> None:
 
 
 def test_number_of_layers_is_checked() -> None:
-    with pytest.raises(ValueError, match="2 layer weights for 1 layers of features"):
+    with pytest.raises(ValueError, match="layers has length 2, and the features 1"):
         contrast_ratio(*draw(1, 1), identity, layers=(1.0, 1.0))
 
 

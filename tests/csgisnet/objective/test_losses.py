@@ -218,11 +218,13 @@ def test_perfect_smoothing_costs_nothing_but_edges(teachers: Teachers) -> None:
         assert terms[name].item() == pytest.approx(0, abs=1e-5)
 
 
-@pytest.mark.parametrize(("term", "teacher"), [("contrast", "features"), ("semantic", "segmenter")])
+@pytest.mark.parametrize(
+    ("term", "teacher"), [("contrast", "feature extractor"), ("semantic", "segmenter")]
+)
 def test_missing_teacher_is_named(term: str, teacher: str) -> None:
     batch = draw_batch()
     smoothing = SmoothingNetwork(COMPACT)(batch.input)
-    with pytest.raises(ValueError, match=f"{term} term has a weight.* no {teacher}"):
+    with pytest.raises(ValueError, match=f"{term} term needs a {teacher}"):
         total_loss(smoothing, batch, Teachers(), only(term))
 
 

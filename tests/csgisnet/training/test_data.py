@@ -1,4 +1,4 @@
-"""Batches: a pure function of their number, whole whatever the number of samples and processes."""
+"""Batches: a pure function of their number, and full for any number of samples and processes."""
 
 from __future__ import annotations
 

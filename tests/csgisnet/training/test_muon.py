@@ -1,4 +1,4 @@
-"""Muon, against singular values, torch's own and what a step must do."""
+"""Muon, compared with singular values, with torch's own Muon and with its definition."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_matrix_of_zeros_stays_zero() -> None:
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
 @pytest.mark.parametrize("shape", [(16, 48), (48, 16)])
 def test_steps_are_those_of_torch_on_matrices(shape: tuple[int, int], weight_decay: float) -> None:
-    """Torch's rounds to bfloat16, whence the tolerance: a share of the step."""
+    """Torch's Muon rounds to bfloat16, hence the tolerance: a share of the step."""
     ours, theirs = weight(*shape), weight(*shape)
     start = ours.detach().clone()
     mine = Muon([ours], lr=0.01, weight_decay=weight_decay)

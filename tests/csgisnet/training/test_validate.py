@@ -1,4 +1,4 @@
-"""Validation: known scores for known networks, shared among processes, on whole images."""
+"""Validation: known scores for known networks, shared among processes, on full-size images."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Darken(Smoother):
         return darker
 
 
-def test_scores_are_means_over_whole_images(data_dir: Path) -> None:
+def test_scores_are_means_over_full_size_images(data_dir: Path) -> None:
     split = open_dataset(data_dir).split("val")
     found = score(Darken(), split, [0, 2], ALONE)
     expected = []
@@ -66,3 +66,15 @@ def test_a_panel_shows_input_result_label_and_negatives(data_dir: Path) -> None:
     for tile, name in zip((tiles[0], tiles[2], tiles[3]), ("input", "label", "over"), strict=True):
         np.testing.assert_array_equal(tile.numpy(), maps[name])
     assert tiles[1].float().mean() < tiles[0].float().mean()
+
+
+def test_a_network_gone_wrong_shows_black_instead_of_failing(data_dir: Path) -> None:
+    """The loss says so at the next step, and saves its batch."""
+
+    class Broken(Darken):
+        def smooth(self, image: NDArray[np.float32], strength: float = 1.0) -> NDArray[np.float32]:
+            return np.full_like(image, np.nan)
+
+    panel = draw_panel(Broken(), open_dataset(data_dir).split("val"), [0], ("input",))
+    assert not panel[:, :, 192:384].any()
+    assert panel[:, :, :192].any()
