@@ -97,8 +97,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_temporary(tmp_path: Path)
 
 def test_a_killed_writer_never_leaves_a_partial_final_file(tmp_path: Path) -> None:
     code = (
-        "import sys, pathlib; from vocsmooth.errors import InputError
-from vocsmooth.files import write_atomically\n"
+        "import sys, pathlib; from vocsmooth.files import write_atomically\n"
         "path = pathlib.Path(sys.argv[1]); print(flush=True)\n"
         "i = 0\n"
         "while True:\n    write_atomically(path, bytes([i % 256]) * 3_000_000); i += 1"
