@@ -211,7 +211,7 @@ def _config_of(record: dict[str, Any], path: Path, given: Config | None, digest:
     if changes:
         raise ConfigError(
             f"The run in {path.parent} began with other settings: {'; '.join(changes)}. Leave "
-            "the settings out to go on with its own, or begin a new run."
+            "the settings out to continue with its own, or begin a new run."
         )
     return began
 

@@ -97,7 +97,7 @@ def build_dataset(
 ) -> BuildSummary:
     """Build a dataset in the folder `out`, or continue one that was interrupted.
 
-    Finished shards of an earlier run are kept; those in which photographs failed are made again.
+    Finished shards of an earlier run are kept; those in which photographs failed are rebuilt.
     The bytes of all files depend only on the recipe, the photographs, the textures and the versions
     of the packages.
 
@@ -138,7 +138,7 @@ def build_dataset(
     DatasetError
         The parts were made by different versions of the packages.
     OSError
-        Something could not be written. No file is partial, and the same call goes on from there.
+        Something could not be written. No file is partial, and the same call continues from there.
     KeyboardInterrupt
         Ctrl-C or SIGTERM; likewise.
     """

@@ -85,9 +85,9 @@ def write_report(
     Raises
     ------
     DatasetError
-        `root` is no complete dataset, or a shard is damaged.
+        `root` is not a complete dataset, or a shard is damaged.
     InputError
-        There is no folder for `out`.
+        The folder for `out` does not exist.
     """
     started = time.monotonic()
     if not out.parent.is_dir():  # better known now than after the work

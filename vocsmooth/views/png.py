@@ -63,7 +63,7 @@ def export_png(
     jobs: int | None = None,
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> ExportSummary:
-    """Write the samples of a dataset as PNG files, or go on with an export.
+    """Write the samples of a dataset as PNG files, or continue an export.
 
     Colour maps become 8-bit RGB, edges 8-bit grey (0 or 255), masks palette PNGs like those of VOC.
     A file that exists is whole and is kept.
@@ -84,7 +84,7 @@ def export_png(
     Raises
     ------
     DatasetError
-        `root` is no complete dataset, or a shard is damaged.
+        `root` is not a complete dataset, or a shard is damaged.
     InputError
         There is no such split or map, or `out` holds something else.
     """
