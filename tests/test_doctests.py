@@ -17,7 +17,7 @@ MODULES = [
     if ">>> " in path.read_text(encoding="utf-8")
 ]
 
-FEWEST = 20
+FEWEST = 17
 """Modules with examples; a change that loses some would otherwise pass unseen."""
 
 
