@@ -81,12 +81,15 @@ def check_folder(out: Path, plan: Plan) -> None:
     InputError
         It is not a folder, holds another dataset, or other files.
     """
-    begun = (out / PLAN_NAME).exists()
-    refuse_other_files(out, lambda _: begun, f"give a new or empty one: it has no {PLAN_NAME}")
-    if not begun:
+    path = out / PLAN_NAME
+    # Looked for again for each file found: another part may write it at this very moment.
+    refuse_other_files(
+        out, lambda _: path.exists(), f"give a new or empty one: it has no {PLAN_NAME}"
+    )
+    if not path.exists():
         return
     try:
-        there = read_plan(out / PLAN_NAME)
+        there = read_plan(path)
     except DatasetError as error:
         raise InputError(f"--out cannot be continued: {error} Give another folder.") from None
     if there.digest != plan.digest:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import shutil
-import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,31 +21,6 @@ from vocsmooth.errors import InputError
 
 if TYPE_CHECKING:
     from tests.csgisnet.training.conftest import Lab
-
-
-def test_sigterm_saves_and_the_run_goes_on_from_there(lab: Lab, config: Config) -> None:
-    config = lab.quick(config)
-    lab.train(config, "whole")
-
-    def stop_at_step_3(line: str) -> None:
-        if line.startswith("step  3/"):
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    before = signal.getsignal(signal.SIGTERM)
-    summary = train(
-        lab.data,
-        lab.folder / "run",
-        config,
-        device="cpu",
-        segmenter=lab.teacher,
-        report=stop_at_step_3,
-    )
-    assert (summary.finished, summary.steps) == (False, 4)
-    assert signal.getsignal(signal.SIGTERM) == before
-    assert lab.train(None, resume=True).finished
-    for name, value in lab.content("whole").items():
-        if name != "metrics":
-            assert lab.content("run")[name] == value, name
 
 
 def test_a_folder_in_use_is_refused_without_resume(lab: Lab, config: Config) -> None:
