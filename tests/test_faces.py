@@ -1,4 +1,4 @@
-"""What users import: documented with examples that run, and light to load."""
+"""What users import: documented with examples, which test_doctests.py runs, and light to load."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_every_package_that_names_its_face_is_tested() -> None:
 
 
 @pytest.mark.parametrize(("face", "name"), NAMES, ids=[f"{f}.{n}" for f, n in NAMES])
-def test_every_public_name_has_a_docstring_with_an_example_that_runs(face: str, name: str) -> None:
+def test_every_public_name_has_a_docstring_with_an_example(face: str, name: str) -> None:
     value = getattr(import_module(face), name)
     if not isinstance(value, type | types.FunctionType):
         return  # data, such as a version or a table, is documented where it is defined
@@ -62,10 +62,6 @@ def test_every_public_name_has_a_docstring_with_an_example_that_runs(face: str, 
     module = import_module(value.__module__)
     examples = finder.find(value, name, module=False, globs=dict(vars(module)))
     assert sum(len(test.examples) for test in examples) > 0
-    runner = doctest.DocTestRunner(verbose=False)
-    for test in examples:
-        runner.run(test)
-    assert runner.summarize(verbose=False).failed == 0
 
 
 def loaded(statement: str) -> list[str]:

@@ -131,13 +131,10 @@ def test_libraries_import_neither_commands_nor_what_lies_above(package: str) -> 
     assert wrong == []
 
 
-@pytest.mark.parametrize(
-    "wing", [row for row in MAY_IMPORT if re.fullmatch(r"vocsmooth[.\w]*", row)]
-)
-def test_no_part_of_vocsmooth_loads_torch(wing: str) -> None:
+def test_no_part_of_vocsmooth_loads_torch() -> None:
     names = sorted(
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-        for path in (ROOT / wing.replace(".", "/")).glob("*.py" if wing in GROUND else "**/*.py")
+        for path in (ROOT / "vocsmooth").rglob("*.py")
         if path.stem != "__main__"
     )
     code = (
