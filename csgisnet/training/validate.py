@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from csgisnet.evaluation.metrics import psnr, ssim
+from csgisnet.evaluation.measure import finite_psnr
+from csgisnet.evaluation.metrics import SMALLEST_SIDE, ssim
 from csgisnet.evaluation.samples import spread_evenly
 from csgisnet.networks.smoothing import SmoothingNetwork
 from csgisnet.prediction.smoother import Smoother
@@ -23,12 +24,6 @@ _ROWS = 3
 
 _SIDE = 192
 """Side of each of a panel's images, in pixels."""
-
-_MAX_PSNR = 100.0
-"""Replaces the infinite PSNR of equal images, so that means stay finite."""
-
-_MIN_SIDE = 11
-"""Smaller images hold no SSIM window."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -76,7 +71,7 @@ class Validation:
 
 def choose_samples(split: Split, count: int) -> list[int]:
     """Return `count` samples, spread evenly over those large enough to be measured; 0 takes all."""
-    large = np.flatnonzero((split.shapes >= _MIN_SIDE).all(axis=1))
+    large = np.flatnonzero((split.shapes >= SMALLEST_SIDE).all(axis=1))
     return [int(large[number]) for number in spread_evenly(len(large), count)]
 
 
@@ -102,7 +97,7 @@ def _score_one(smoother: Smoother, split: Split, index: int) -> list[float]:
     maps = split.read(index, ("input", "label"))
     image, label = to_float(maps["input"]), to_float(maps["label"])
     result = smoother.smooth(image)
-    quality = [min(psnr(x, label), _MAX_PSNR) for x in (image, result)]
+    quality = [finite_psnr(x, label) for x in (image, result)]
     return [*quality, ssim(image, label), ssim(result, label)]
 
 
