@@ -1,15 +1,17 @@
 """The C kernels; all else is in pyproject.toml. Without a compiler NumPy does their work."""
 
+from pathlib import Path
+
 from setuptools import Extension, setup
 
-SOURCES = ("module", "rtv", "multigrid", "boxmg", "galerkin", "l0", "fft", "guided", "rolling")
+FOLDER = Path("vocsmooth/operators/csrc")
 
 setup(
     ext_modules=[
         Extension(
             "vocsmooth.operators._kernels",
-            sources=[f"vocsmooth/operators/csrc/{name}.c" for name in SOURCES],
-            depends=[f"vocsmooth/operators/csrc/{name}.h" for name in ("kernels", "grid", "fft")],
+            sources=sorted(map(str, FOLDER.glob("*.c"))),
+            depends=sorted(map(str, FOLDER.glob("*.h"))),
             # No -ffast-math and no -march=native: the same bits on every machine.
             extra_compile_args=[
                 "-O3",
