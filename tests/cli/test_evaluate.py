@@ -176,7 +176,7 @@ def test_bad_input_is_one_error(
     images, _ = folders
     out = ("--out", tmp_path / "r", "--operator", "none")
     result = run("--data", built, "--split", "test", *out)
-    assert (result.exit_code, "splits present" in result.stderr) == (1, True)
+    assert (result.exit_code, "splits present" in result.stderr) == (2, True)
     result = run("--data", built, "--checkpoint", tmp_path / "no.safetensors", *out)
     assert (result.exit_code, "no.safetensors" in result.stderr) == (1, True)
     (tmp_path / "labels").mkdir()

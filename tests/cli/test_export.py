@@ -62,6 +62,18 @@ def test_a_model_to_share_is_described(run: Command, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert load_weights(out, "network").metadata["description"] == "for tests"
     assert load_network(out).config == TINY
+    words = ("--checkpoint", tmp_path, "--out", tmp_path / "net", "--half")
     result = run(*words, "--format", "onnx")
     assert result.exit_code == 2
     assert "go with --format safetensors" in result.stderr
+
+
+def test_the_ending_says_the_format(run: Command, tmp_path: Path) -> None:
+    save_network(tmp_path / "best.safetensors", SmoothingNetwork(TINY))
+    out = tmp_path / "net.safetensors"
+    words = ("--checkpoint", tmp_path, "--out", out)
+    assert run(*words).exit_code == 0
+    assert load_network(out).config == TINY
+    result = run(*words, "--format", "onnx")
+    assert result.exit_code == 2
+    assert "--format onnx does not suit" in result.stderr

@@ -124,7 +124,7 @@ def test_training_goes_on_from_a_bundled_network(
     words = ("train", "--data", built, "--out", out, "--config", config_file, "--device", "cpu")
     given = ("--segmenter", segmenter, "--init")
     refused = csgisnet(*words, *given, "compat")
-    assert refused.exit_code == 1
+    assert refused.exit_code == 2
     assert "compact" in refused.stderr
     assert not out.exists()
     assert csgisnet(*words, *given, "compact").exit_code == 0

@@ -123,6 +123,31 @@ def describe_labels(index: Index) -> str:
     )
 
 
+def count_labels(index: Index) -> dict[str, Any]:
+    """Return what `describe_labels` says, as JSON can hold it.
+
+    Parameters
+    ----------
+    index : Index
+        From `vocsmooth.shards.index.read_index`.
+    """
+    left_out = [{"id": e.id, "kind": e.kind, "reason": e.reason} for e in index.left_out]
+    return {
+        "threshold": _min_score(index),
+        "labels": [
+            {
+                "id": image.id,
+                "operator": name_operator(image.provenance["label"]),
+                "method": image.provenance["label"]["method"],
+                "score": image.provenance["label"]["score"],
+                "negatives_no_worse": list(failed_checks(image.provenance)),
+            }
+            for image in index.images
+        ],
+        "left_out": left_out,
+    }
+
+
 def _min_score(index: Index) -> float:
     """Return the recipe's threshold."""
     return float(index.recipe["labels"]["min_score"])
