@@ -13,8 +13,8 @@ from csgisnet.checkpoints import pretrained
 from csgisnet.checkpoints.networks import save_network
 from csgisnet.checkpoints.pretrained import bundled_models, find_weights
 from csgisnet.errors import CheckpointError
-from vocsmooth.errors import UnknownNameError
 from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
+from vocsmooth.errors import UnknownNameError
 
 TINY = NetworkConfig(width=4, blocks=1, coarse_blocks=1, refine_blocks=1)
 
