@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -38,8 +39,11 @@ def write_atomically(path: Path, data: bytes | memoryview) -> None:
     Raises
     ------
     OSError
-        Whatever the system reports; the temporary file is removed and `path` is unchanged.
+        Whatever the system reports; the temporary file is removed and `path` is unchanged. Also if
+        `path` is a device, pipe or socket, which a rename would replace by a file.
     """
+    if _is_special(path):
+        raise OSError(errno.EEXIST, "exists and is not a regular file", str(path))
     temporary = temporary_path(path, os.getpid())
     try:
         with temporary.open("wb") as file:
@@ -53,6 +57,12 @@ def write_atomically(path: Path, data: bytes | memoryview) -> None:
             error.filename = str(path)  # the caller knows no other
         raise
     _sync_folder(path.parent)
+
+
+def _is_special(path: Path) -> bool:
+    """Return whether a path is there and is no file to replace; /dev/stdout is a link into /proc."""
+    into_proc = path.is_symlink() and os.readlink(path).startswith("/proc/")  # noqa: PTH115
+    return into_proc or (path.exists() and not path.is_file())
 
 
 def temporary_path(path: Path, process: int) -> Path:
