@@ -60,7 +60,7 @@ def write_atomically(path: Path, data: bytes | memoryview) -> None:
 
 
 def _is_special(path: Path) -> bool:
-    """Return whether a path is there and is no file to replace; /dev/stdout is a link into /proc."""
+    """Return whether a path is anything but a file or nothing; /dev/stdout is a link into /proc."""
     into_proc = path.is_symlink() and os.readlink(path).startswith("/proc/")  # noqa: PTH115
     return into_proc or (path.exists() and not path.is_file())
 
