@@ -39,15 +39,18 @@ def export(checkpoint: Path | None, form: Any, out: Path, description: str, half
     from csgisnet.checkpoints.networks import load_network, publish_network
     from csgisnet.checkpoints.pretrained import find_weights
 
+    weights = find_weights(checkpoint)
+    if out.exists() and out.samefile(weights):
+        raise click.UsageError(f"{out} is the network to export; give another --out.")
     ending = ENDINGS.get(out.suffix.lower())
     if form and ending and form != ending:
         raise click.UsageError(f"--format {form} does not suit {out}, which ends like {ending}.")
     form = form or ending or "onnx"
     if form == "safetensors":
-        publish_network(find_weights(checkpoint), out, description=description, half=half)
+        publish_network(weights, out, description=description, half=half)
         messages.result(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
         return
     if description or half:
         raise click.UsageError("--description and --half go with --format safetensors only.")
-    difference = export_network(load_network(find_weights(checkpoint)), out, form)
+    difference = export_network(load_network(weights), out, form)
     messages.result(f"{out}: {out.stat().st_size / 1e6:.1f} MB, difference {difference:.1g}")

@@ -15,7 +15,7 @@ import click
 
 from vocsmooth.errors import UnknownNameError, VocsmoothError
 
-from .messages import amount, escape_what_is_not_encodable, printable
+from .messages import amount, prepare_streams, printable
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "show_default": True}
 
@@ -44,7 +44,7 @@ class Commands(click.Group):
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         """Read the group's own options."""
-        escape_what_is_not_encodable()
+        prepare_streams()
         with _errors_as_lines():
             return super().make_context(*args, **kwargs)
 
@@ -69,7 +69,7 @@ def _errors_as_lines() -> Iterator[None]:
         error.message = printable(error.message)  # type: ignore[misc]
         raise
     except OSError as error:
-        if error.errno == errno.EPIPE:  # the reader of our output is gone, which click handles
+        if error.errno == errno.EPIPE and _reader_is_gone():  # which click handles
             raise
         raise _line(_sentence(error)) from error
     except UnknownNameError as error:
@@ -92,6 +92,16 @@ def _line(
     if amount() == "details":
         click.echo(printable(traceback.format_exc(), keep="\n"), err=True)
     return kind(printable(message))
+
+
+def _reader_is_gone() -> bool:
+    """Return whether our own output broke off, and not a pipe to a worker."""
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except BrokenPipeError:
+        return True
+    return False
 
 
 def _hush_decoders() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 import unicodedata
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import click
@@ -71,9 +74,17 @@ def amount_options(command: Command) -> Command:
     return command
 
 
-def escape_what_is_not_encodable() -> None:
-    """Let stdout escape what its encoding lacks, as stderr does, instead of failing."""
-    if hasattr(sys.stdout, "reconfigure"):  # None if it is closed
+def prepare_streams() -> None:
+    """Open closed streams to nowhere; let stdout escape what its encoding lacks, as stderr does.
+
+    A standard stream that is closed is None, and its number is free for the next file or pipe.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            stream = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115 (stays open)
+            os.set_inheritable(stream.fileno(), True)
+            setattr(sys, name, stream)
+    if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
 
 

@@ -219,7 +219,5 @@ def _content(summary: Summary) -> dict[str, Any]:
 
 def _listed_names() -> Iterator[str]:
     """Yield the file names on standard input: lines, or what `find -print0` separates by NUL."""
-    if sys.stdin is None:  # closed
-        return
     content = sys.stdin.buffer.read()
     yield from map(os.fsdecode, content.split(b"\0" if b"\0" in content else b"\n"))
