@@ -249,6 +249,16 @@ def test_smooth_has_an_option_for_every_parameter_of_every_operator(vocsmooth: C
             assert option is None or operator in option[1].split(", ")
 
 
+def test_one_picture_into_one_file(vocsmooth: Command, tmp_path: Path) -> None:
+    Image.new("RGB", (8, 6)).save(tmp_path / "a.png")
+    words = ("smooth", tmp_path / "a*.png", "--operator", "guided", "--jobs", 1)
+    out = tmp_path / "deep/one.jpg"
+    result = vocsmooth(*words, "-o", out)
+    assert result.exit_code == 0, result.output
+    with Image.open(out) as picture:
+        assert (picture.format, picture.size) == ("JPEG", (8, 6))
+
+
 def test_smooth_takes_patterns(vocsmooth: Command, tmp_path: Path) -> None:
     for name in ("a1.png", "a2.png", "b.png"):
         Image.new("RGB", (8, 8)).save(tmp_path / name)

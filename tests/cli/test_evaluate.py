@@ -129,6 +129,17 @@ def test_tuning_takes_the_best_of_the_grid(
     assert describe_operator("guided", best) == max(scores, key=scores.__getitem__)
 
 
+def test_without_a_network_the_operators_are_compared(
+    run: Command, folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    images, labels = folders
+    words = ("--images", images, "--labels", labels, "--operator", "guided", "--json")
+    result = run(*words, "--out", tmp_path / "r")
+    assert result.exit_code == 0, result.output
+    assert "Without --checkpoint, this compares the operators only." in result.stderr
+    assert json.loads(result.stdout) == json.loads((tmp_path / "r/summary.json").read_text())
+
+
 def test_folders_alone_can_be_measured(
     run: Command, folders: tuple[Path, Path], tmp_path: Path
 ) -> None:

@@ -68,6 +68,16 @@ def test_a_model_to_share_is_described(run: Command, tmp_path: Path) -> None:
     assert "go with --format safetensors" in result.stderr
 
 
+def test_the_network_itself_is_not_replaced(run: Command, tmp_path: Path) -> None:
+    path = tmp_path / "best.safetensors"
+    save_network(path, SmoothingNetwork(TINY))
+    before = path.read_bytes()
+    result = run("--checkpoint", tmp_path, "--out", path, "--half")
+    assert result.exit_code == 2
+    assert "is the network to export" in result.stderr
+    assert path.read_bytes() == before
+
+
 def test_the_ending_says_the_format(run: Command, tmp_path: Path) -> None:
     save_network(tmp_path / "best.safetensors", SmoothingNetwork(TINY))
     out = tmp_path / "net.safetensors"
