@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from vocsmooth.settings import counted
+
 from . import messages, options
 from .progress import progress_bar
 
@@ -47,7 +49,7 @@ def export(
     with progress_bar("shards") as bar:
         summary = export_png(folder, out, splits=splits, maps=maps, jobs=jobs, progress=bar.update)
     messages.result(
-        f"{out}: {summary.samples} samples, {summary.written} files written, "
+        f"{out}: {counted(summary.samples, 'sample')}, {counted(summary.written, 'file')} written, "
         f"{summary.kept} kept, {summary.seconds:.1f} s"
     )
 
@@ -75,7 +77,7 @@ def repack(folder: Path, out: Path, to: str, jobs: int | None) -> None:
         function = {"archive": pack_dataset, "shards": unpack_dataset}[to]
         summary = function(folder, out, jobs=jobs, progress=bar.update)
     messages.result(
-        f"{out}: {summary.shards} shards ({summary.kept} kept), "
+        f"{out}: {counted(summary.shards, 'shard')} ({summary.kept} kept), "
         f"{summary.bytes_before / 1e6:.1f} -> {summary.bytes_after / 1e6:.1f} MB, "
         f"{summary.seconds:.1f} s"
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import vocsmooth
+from vocsmooth.settings import counted
 
 from . import convert, messages, options, show
 from .group import CONTEXT, Commands
@@ -42,7 +43,7 @@ def sample(folder: Path) -> None:
     from vocsmooth.sources.bundled import write_sample_tree
 
     ids = write_sample_tree(folder)
-    messages.result(f"{len(ids)} photographs with masks in {folder}")
+    messages.result(f"{counted(len(ids), 'photograph')} with masks in {folder}")
 
 
 @main.command()
@@ -155,14 +156,14 @@ def _print_summary(out: Path, summary: BuildSummary) -> None:
     if summary.complete_before:
         messages.note(f"{out} was already complete.")
     messages.result(
-        f"{out}: {summary.images} photographs, {summary.samples} samples, "
+        f"{out}: {counted(summary.images, 'photograph')}, {counted(summary.samples, 'sample')}, "
         f"{summary.rejected} rejected, {summary.errors} unusable, "
         f"{summary.failed_checks} with a negative no worse than the label, "
         f"{summary.bytes / 1e6:.1f} MB, {summary.seconds:.1f} s"
     )
     if summary.missing:
-        shards = "1 shard" if summary.missing == 1 else f"{summary.missing} shards"
-        messages.note(f"Still missing, from other parts: {shards}.")
+        missing = counted(summary.missing, "shard")
+        messages.note(f"Still missing, from other parts: {missing}.")
     if summary.errors:
         messages.note("The unusable photographs are named above and in the shards' JSON files.")
 
@@ -240,9 +241,9 @@ def _print_report(folder: Path, report: Verification, as_json: bool) -> None:
         )
     found = len(report.problems)
     messages.result(
-        f"{folder}: {report.shards} shards, {report.images} photographs, "
-        f"{report.samples} samples, {report.bytes / 1e6:.1f} MB, {report.seconds:.1f} s: "
-        + (f"{found} problem{'s' if found > 1 else ''}" if found else "intact")
+        f"{folder}: {counted(report.shards, 'shard')}, {counted(report.images, 'photograph')}, "
+        f"{counted(report.samples, 'sample')}, {report.bytes / 1e6:.1f} MB, "
+        f"{report.seconds:.1f} s: " + (counted(found, "problem") if found else "intact")
     )
 
 

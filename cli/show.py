@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from vocsmooth.settings import counted
+
 from . import messages, options
 from .environment import as_text, environment, problems
 from .progress import progress_bar
@@ -90,6 +92,6 @@ def report(folder: Path, out: Path, side: int | None, jobs: int | None) -> None:
     with progress_bar("shards") as bar:
         summary = write_report(folder, out, side=side, jobs=jobs, progress=bar.update)
     messages.result(
-        f"{out}: {summary.photographs} photographs at {summary.side} pixels, "
+        f"{out}: {counted(summary.photographs, 'photograph')} at {summary.side} pixels, "
         f"{summary.bytes / 1e6:.1f} MB, {summary.seconds:.1f} s"
     )

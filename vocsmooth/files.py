@@ -96,9 +96,12 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def write_json(path: Path, content: object) -> None:
-    """Write `content` as indented JSON with a final newline, whole or not at all."""
+    """Write `content` as indented JSON with a final newline, whole or not at all.
+
+    Names of files that are not UTF-8 are written with JSON's escapes, and read back as they were.
+    """
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
-    write_atomically(path, (text + "\n").encode())
+    write_atomically(path, (text + "\n").encode(errors="backslashreplace"))
 
 
 def sha256_file(path: Path) -> str:

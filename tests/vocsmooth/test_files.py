@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import signal
@@ -78,6 +79,13 @@ def test_json_is_readable_and_refuses_nan(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(tmp_path / "b.json", float("nan"))
     assert names(tmp_path) == ["a.json"]
+
+
+def test_json_keeps_names_that_are_not_utf_8(tmp_path: Path) -> None:
+    name = os.fsdecode(b"a\xff.png")
+    write_json(tmp_path / "x.json", {"name": name})
+    content = (tmp_path / "x.json").read_text(encoding="utf-8")
+    assert json.loads(content) == {"name": name}
 
 
 def test_leftovers_of_the_living_stay(tmp_path: Path) -> None:
