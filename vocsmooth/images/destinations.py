@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import tempfile
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,7 +75,7 @@ def plan(
         raise InputError("No inputs: give image files or folders.")
     if out.suffix.lower() in IMAGE_SUFFIXES and not out.is_dir():
         tasks = [_into_file(inputs, out, suffix, ending, edges)]
-        _refuse_collisions(tasks)
+        _refuse_collisions(tasks, out.parent)
         return tasks
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file; the results need a folder.")
@@ -91,7 +93,7 @@ def plan(
             )
             planned[task.source, task.destination] = task  # the same file given twice is one task
     tasks = list(planned.values())
-    _refuse_collisions(tasks)
+    _refuse_collisions(tasks, out)
     return tasks
 
 
@@ -126,21 +128,53 @@ def _checked_ending(ending: str) -> str:
     return dotted
 
 
-def _refuse_collisions(tasks: Iterable[Task]) -> None:
+def _refuse_collisions(tasks: Sequence[Task], out: Path) -> None:
     """Refuse two writers of one output, and outputs over inputs."""
     sources = {os.path.realpath(task.source) for task in tasks}  # links to themselves too
+    files = {_identity(Path(source)) for source in sources} - {None}
+    fold = _folded if _folds_names(out, tasks) else str
     writers: dict[str, Path] = {}
     for task in tasks:
         for output in task.outputs:
             place = os.path.realpath(output)
-            if place in sources:
+            if place in sources or _identity(output) in files:
                 raise InputError(
                     f"The result of {task.source} would replace the input {place}; "
                     "choose another output folder, or a suffix for the names."
                 )
-            other = writers.setdefault(os.path.normcase(place), task.source)
+            other = writers.setdefault(fold(place), task.source)
             if other != task.source:
                 raise InputError(
                     f"{other} and {task.source} would both write {output}; "
                     "run them into different output folders."
                 )
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what two names of one file share (another case, a hard link); None without a file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _folded(name: str) -> str:
+    """Return what file systems that fold names take a name for."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def _folds_names(out: Path, tasks: Iterable[Task]) -> bool:
+    """Return whether names that differ in case or in form only are one file where `out` will be.
+
+    It is tried out, with a file of no content, and only if there are such names.
+    """
+    names = {str(output) for task in tasks for output in task.outputs}
+    if len({_folded(name) for name in names}) == len(names):
+        return False
+    folder = next(parent for parent in (out, *out.absolute().parents) if parent.is_dir())
+    try:
+        with tempfile.NamedTemporaryFile(prefix=".Case-", dir=folder) as file:
+            return Path(file.name).with_name(Path(file.name).name.swapcase()).exists()
+    except OSError:  # nothing can be written there, which is reported when it is tried
+        return False

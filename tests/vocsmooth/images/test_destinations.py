@@ -137,3 +137,28 @@ def test_edges_collide_like_results(tmp_path: Path) -> None:
 def test_a_suffix_that_cannot_be_part_of_a_name_is_refused(tmp_path: Path, suffix: str) -> None:
     with pytest.raises(InputError, match=r"suffix .* cannot be part of a file name"):
         plan([save(tmp_path / "a.png")], tmp_path / "out", suffix=suffix)
+
+
+def test_another_name_of_an_input_is_not_replaced(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "a.jpg").hardlink_to(photos / "a.jpg")
+    with pytest.raises(InputError, match="would replace the input"):
+        plan([photos / "a.jpg"], out)
+
+
+TWINS = [("x/A.png", "y/a.png"), ("x/\u00e9.png", "y/e\u0301.png")]
+
+
+@pytest.mark.parametrize("names", TWINS)
+def test_names_that_the_disk_takes_for_one_collide(
+    tmp_path: Path, names: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs = [save(tmp_path / "in" / name) for name in names]
+    out = tmp_path / "out"
+    if not (tmp_path / "IN").exists():
+        assert len(plan(inputs, out)) == 2
+        assert [path.name for path in tmp_path.iterdir()] == ["in"]  # nothing is left of the trial
+        monkeypatch.setattr("vocsmooth.images.destinations._folds_names", lambda *_: True)
+    with pytest.raises(InputError, match="would both write"):
+        plan(inputs, out)
