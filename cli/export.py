@@ -22,7 +22,7 @@ ENDINGS = {".onnx": "onnx", ".pt": "torchscript", ".safetensors": "safetensors"}
     help="onnx and torchscript for other runtimes, safetensors for csgisnet elsewhere.  "
     "[default: what --out ends in, or onnx]",
 )
-@options.out_option(options.FILE, "File to write: .onnx, .pt (TorchScript) or .safetensors.")
+@options.out_option(options.OUTPUT_FILE, "File to write: .onnx, .pt (TorchScript) or .safetensors.")
 @click.option("--description", default="", help="safetensors only: what `csgisnet models` shows.")
 @click.option("--half", is_flag=True, help="safetensors only: weights as bfloat16, half the size.")
 @messages.amount_options

@@ -23,7 +23,7 @@ def main() -> None:
 
 @main.command()
 @options.DATA
-@options.out_option(options.FILE, "File to write the weights to; it must not exist.")
+@options.out_option(options.OUTPUT_FILE, "File to write the weights to; it must not exist.")
 @options.CONFIG
 @options.DEVICE
 @messages.amount_options
@@ -195,7 +195,9 @@ def predict(
 @main.command()
 @options.DATA
 @options.CHECKPOINT
-@options.out_option(options.FILE, "Picture to write; its ending says the format, such as .png.")
+@options.out_option(
+    options.OUTPUT_FILE, "Picture to write; its ending says the format, such as .png."
+)
 @click.option("--split", default="val", help="Split to take the samples from.")
 @click.option(
     "--rows", type=click.IntRange(min=1), default=4, help="Number of photographs to show."

@@ -26,6 +26,23 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False)
 
+
+class OutputFile(click.Path):
+    """A file to write, in a folder that can be written: found out before the work is done."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path."""
+        path = super().convert(value, param, ctx)
+        folder = path.absolute().parent
+        if not folder.is_dir():
+            self.fail(f"the folder {folder} does not exist.", param, ctx)
+        if not os.access(folder, os.W_OK):
+            self.fail(f"the folder {folder} cannot be written.", param, ctx)
+        return path
+
+
+OUTPUT_FILE = OutputFile(path_type=Path, dir_okay=False)
+
 INPUTS = click.argument("inputs", nargs=-1, required=True)
 
 

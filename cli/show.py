@@ -69,7 +69,7 @@ def report_labels(folder: Path, as_json: bool) -> None:
 
 @click.command()
 @click.argument("folder", type=options.FOLDER)
-@options.out_option(options.FILE, "HTML file to write.")
+@options.out_option(options.OUTPUT_FILE, "HTML file to write.")
 @click.option(
     "--side",
     type=click.IntRange(min=16),

@@ -75,6 +75,22 @@ def expect_misuse(
     assert not out.exists()
 
 
+def test_a_file_that_cannot_be_written_is_refused_before_the_work(
+    vocsmooth: Command, csgisnet: Command, built: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "nowhere/file.png"
+    for command, *words in (
+        (vocsmooth, "report", built),
+        (csgisnet, "sheet", "--data", built),
+        (csgisnet, "export"),
+        (csgisnet, "train-segmenter", "--data", built),
+    ):
+        result = command(*words, "--out", out)
+        assert result.exit_code == 2
+        assert "does not exist" in result.stderr
+    assert not out.parent.exists()
+
+
 def test_the_old_order_of_a_scene_s_sides_is_refused(vocsmooth: Command, tmp_path: Path) -> None:
     for size in (("256", "288"), ("256",), ("31x64",), ("64x",), ("-64x64",)):
         result = vocsmooth("generate", tmp_path / "out", "--size", *size)
