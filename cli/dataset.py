@@ -148,7 +148,8 @@ def _show_progress(bar: Bar, out: Path, progress: Progress) -> None:
             f"of {out} has only {progress.free_bytes / 1e9:.1f} GB left"
         )
     for entry in progress.left_out:
-        bar.print(f"{entry.kind}: {entry.reason}")
+        say = bar.print if entry.kind == "error" else bar.note
+        say(f"{entry.kind}: {entry.reason}")
 
 
 def _print_summary(out: Path, summary: BuildSummary) -> None:

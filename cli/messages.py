@@ -65,7 +65,7 @@ def amount() -> Amount:
 def amount_options(command: Command) -> Command:
     """Give a command the options --quiet and --verbose."""
     for flags, value, text in (
-        (("-v", "--verbose"), "details", "Print a line for each file, and where an error arose."),
+        (("-v", "--verbose"), "details", "Print more: each picture, and where an error arose."),
         (("-q", "--quiet"), "errors", "Print errors only."),
     ):
         command = click.option(
