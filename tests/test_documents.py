@@ -109,8 +109,12 @@ def test_the_workflow_tests_every_python_that_the_package_supports() -> None:
     versions = workflow["jobs"]["test"]["strategy"]["matrix"]["python"]
     minors = [int(version.split(".")[1]) for version in versions]
     assert all(after - before == 1 for before, after in pairwise(minors))
-    bounds = f">=3.{minors[0]},<3.{minors[-1] + 1}"
-    assert f'requires-python = "{bounds}"' in (ROOT / "pyproject.toml").read_text()
+    project = (ROOT / "pyproject.toml").read_text()
+    assert f'requires-python = ">=3.{minors[0]}"' in project
+    listed = re.findall(r"Python :: 3\.(\d+)", project)
+    assert [int(minor) for minor in listed] == minors
+    for path in (ROOT / "README.md", ROOT / ".github/CONTRIBUTING.md"):
+        assert f"Python 3.{minors[0]} to 3.{minors[-1]}" in path.read_text()
 
 
 def test_the_citation_names_version_and_licence() -> None:

@@ -11,6 +11,7 @@ import torch
 
 from csgisnet.device import autocast, is_out_of_memory, pick_device
 from csgisnet.errors import ConfigError
+from vocsmooth.errors import UnknownNameError
 
 
 def test_auto_finds_a_device_and_a_name_is_kept() -> None:
@@ -19,7 +20,7 @@ def test_auto_finds_a_device_and_a_name_is_kept() -> None:
 
 
 def test_an_unknown_device_is_an_error_that_lists_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match=r"'gpu'.*auto, cpu, cuda or mps"):
+    with pytest.raises(UnknownNameError, match=r"'gpu'.*auto, cpu, cuda or mps"):
         pick_device("gpu")
 
 
