@@ -93,6 +93,17 @@ def describe_operator(operator: str, params: Mapping[str, Any]) -> str:
     return f"{operator}({', '.join(shown)})"
 
 
+def counted(count: int, noun: str) -> str:
+    """Write a number and a noun, in the plural unless the number is 1.
+
+    Examples
+    --------
+    >>> counted(1, "image"), counted(0, "image")
+    ('1 image', '0 images')
+    """
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def digest(content: object) -> str:
     """Return the SHA-256 of the canonical JSON of plain dicts, lists and scalars."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
