@@ -5,14 +5,18 @@ from __future__ import annotations
 import functools
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 import csgisnet
+from vocsmooth.settings import counted
 
 from . import evaluate, export, messages, models, options
 from .group import CONTEXT, Commands
+
+if TYPE_CHECKING:
+    from csgisnet.training.train import Summary
 
 
 @click.group(cls=Commands, context_settings=CONTEXT)
@@ -40,10 +44,12 @@ def train_segmenter(data: Path, out: Path, config: str | None, device: str) -> N
     keep_freed_memory()
     chosen = load_config(config) if config else None
     summary = run(data, out, chosen, device=device, report=messages.note)
-    messages.result(
-        f"{summary.path}: {summary.steps} steps, {summary.seconds:.0f} s, "
-        f"validation mIoU {summary.mean_iou:.3f}"
-    )
+    if summary.leads:
+        messages.result(
+            f"{summary.path}: {summary.steps} steps, {summary.seconds:.0f} s, "
+            f"validation mIoU {summary.mean_iou:.3f} "
+            f"(best constant answer {summary.constant_iou:.3f})"
+        )
 
 
 @main.command()
@@ -112,18 +118,25 @@ def train(
         report=messages.note,
         initial=None if init is None else load_network(find_weights(init)),
     )
+    if summary.leads:
+        _print_summary(out, summary)
+    if not summary.finished:
+        sys.exit(EXIT_STOPPED)
+
+
+def _print_summary(out: Path, summary: Summary) -> None:
+    """Print how a run ended."""
     messages.result(f"{out}: {summary.steps} steps, {summary.seconds:.0f} s")
     if (scores := summary.scores) is not None:
         messages.result(
             f"{summary.best}: PSNR {scores.psnr_input:.2f} -> {scores.psnr_result:.2f} dB, "
             f"SSIM {scores.ssim_input:.3f} -> {scores.ssim_result:.3f} "
-            f"on {scores.samples} whole validation images"
+            f"on {counted(scores.samples, 'whole validation image')}"
         )
     if not summary.finished:
         click.echo(
             "Stopped by a signal; the same command with --resume continues the run.", err=True
         )
-        sys.exit(EXIT_STOPPED)
 
 
 @main.command()
