@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.plain_training import Side, load_plain_teachers, plain_side
-from csgisnet.device import autocast, keep_freed_memory, pick_device, place
+from csgisnet.device import keep_freed_memory, pick_device, place, use_precision
 from csgisnet.networks.smoothing import Smoothing
 from csgisnet.objective.losses import Batch, Teachers, total_loss
 from csgisnet.objective.teachers import load_teachers
@@ -95,12 +95,12 @@ def our_side(config: Config, dataset: Dataset, teachers: Teachers, device: torch
     source = BatchSource(dataset, config.data, config.augment, seed=config.seed, device=device)
 
     def forward(image: Tensor) -> Smoothing:
-        with autocast(device, config.run.precision):
+        with use_precision(config.run.precision, device):
             smoothing: Smoothing = network(image)
         return smoothing
 
     def losses(smoothing: Smoothing, batch: Batch) -> Tensor:
-        with autocast(device, config.run.precision):
+        with use_precision(config.run.precision, device):
             return total_loss(smoothing, batch, teachers, config.losses)[0]
 
     return Side(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from csgisnet.device import autocast, place
+from csgisnet.device import place, use_precision
 from csgisnet.networks.smoothing import SmoothingNetwork
 from csgisnet.objective.losses import Batch, Teachers, total_loss
 from csgisnet.training.config import Config
@@ -102,7 +102,7 @@ class Training:
         with contextlib.ExitStack() as stack:
             if isinstance(self._forward, DistributedDataParallel) and not last:
                 stack.enter_context(self._forward.no_sync())
-            with autocast(self._device, run.precision):
+            with use_precision(run.precision, self._device):
                 smoothing = self._forward(batch.input)
                 loss, terms = total_loss(smoothing, batch, self._teachers, self._config.losses)
             (loss / run.accumulate).backward()  # type: ignore[no-untyped-call]

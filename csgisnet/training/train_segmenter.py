@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from csgisnet.checkpoints.segmenters import save_segmenter
-from csgisnet.device import autocast, pick_device, place
+from csgisnet.device import pick_device, place, use_precision
 from csgisnet.errors import ConfigError, TrainingError
 from csgisnet.networks.segmenter import Segmenter
 from csgisnet.objective.losses import Batch
@@ -142,7 +142,7 @@ def _fit(
             share = config.schedule.share(step, steps)
             set_learning_rate(optimizers, config.segmenter.lr * share)
             image = _mixed_images(batch)
-            with autocast(device, config.run.precision):
+            with use_precision(config.run.precision, device):
                 logits = segmenter(image)
             loss = _cross_entropy(logits.float(), batch.mask)
             loss.backward()  # type: ignore[no-untyped-call]
