@@ -13,7 +13,7 @@ import click
 
 import vocsmooth
 
-from . import convert, options, show
+from . import convert, options, preview, show
 from .group import CONTEXT, Bar, Commands, progress_bar
 from .operator_options import OperatorCommand, operator_options
 
@@ -277,5 +277,12 @@ def smooth(
     options.smooth_files(inputs, out, on_floats(function), jobs=jobs, workers="processes", **given)
 
 
-for _command in (show.info, show.labels, show.report, convert.export, convert.repack):
+for _command in (
+    preview.preview,
+    show.info,
+    show.labels,
+    show.report,
+    convert.export,
+    convert.repack,
+):
     main.add_command(_command)
