@@ -2,7 +2,7 @@
 
 from setuptools import Extension, setup
 
-SOURCES = ("module", "rtv", "multigrid", "boxmg", "galerkin", "l0", "fft", "guided", "rolling")
+SOURCES = ("module", "rtv", "multigrid", "boxmg", "galerkin", "l0", "fft", "guided", "bilateral")
 
 setup(
     ext_modules=[

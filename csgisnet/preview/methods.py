@@ -31,6 +31,12 @@ RANGES: dict[str, dict[str, tuple[float, float]]] = {
         "p": (0.2, 1),
         "eps": (0.00001, 0.01),
     },
+    "pyramid": {
+        "sigma_space": (1, 12),
+        "sigma_range": (0.01, 0.3),
+        "levels": (1, 16),
+        "scale": (0.4, 0.95),
+    },
     "sd": {"lam": (0.1, 100), "mu": (5, 500), "nu": (20, 2000), "num_iter": (1, 20)},
 }
 """Ends of the slider of each numeric parameter of each operator."""
@@ -73,12 +79,12 @@ def methods(networks: Sequence[str]) -> list[Method]:
     Examples
     --------
     >>> [method.name for method in methods(["compact"])]
-    ['rtv', 'l0', 'guided', 'rolling', 'ils', 'sd', 'compact']
+    ['l0', 'rtv', 'guided', 'rolling', 'ils', 'sd', 'pyramid', 'compact']
     """
     low, high = STRENGTHS
     strength = Control(name="strength", default=1.0, low=low, high=high)
     return [
-        *(Method(name=name, is_network=False, controls=_controls(name)) for name in RANGES),
+        *(Method(name=name, is_network=False, controls=_controls(name)) for name in OPERATORS),
         *(Method(name=name, is_network=True, controls=(strength,)) for name in networks),
     ]
 
@@ -98,7 +104,7 @@ def read_values(method: Method, given: Mapping[str, str]) -> dict[str, Any]:
 
     Examples
     --------
-    >>> l0 = methods([])[1]
+    >>> l0 = methods([])[0]
     >>> read_values(l0, {"lam": "0.05"})
     {'lam': 0.05, 'kappa': 2.0}
     """
@@ -136,7 +142,7 @@ def command_line(method: Method, values: Mapping[str, Any], photograph: Path) ->
 
     Examples
     --------
-    >>> l0 = methods([])[1]
+    >>> l0 = methods([])[0]
     >>> command_line(l0, {"lam": 0.05, "kappa": 2.0}, Path("my photo.jpg"))
     "vocsmooth smooth 'my photo.jpg' --operator l0 --lam 0.05 --out smoothed"
     """

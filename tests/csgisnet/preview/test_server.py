@@ -129,7 +129,7 @@ def test_many_tabs_at_once_get_each_their_own(preview: Preview) -> None:
         ("smoothed", {"photograph": 2}, "is not an image"),
         ("smoothed", {"photograph": 9}, "There is no such photograph"),
         ("smoothed", {"photograph": 0, "method": 99}, "There is no such method"),
-        ("smoothed", {"photograph": 0, "lam": "-1"}, "lam must be 0.001 to 0.1"),
+        ("smoothed", {"photograph": 0, "lam": "-1"}, "lam must be 0.001 to 0.2"),
         ("smoothed", {"photograph": "-1"}, "photograph must be a whole number"),
         ("photograph", {"photograph": "0", "view": "crop", "row": "²"}, "row must be"),
     ],
