@@ -4,8 +4,6 @@ import re
 import sysconfig
 from pathlib import Path
 
-from pathlib import Path
-
 from setuptools import Extension, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext

@@ -14,7 +14,7 @@ import click
 import vocsmooth
 from vocsmooth.settings import counted
 
-from . import convert, messages, options, show
+from . import convert, messages, options, preview, show
 from .group import CONTEXT, Commands
 from .messages import printable
 from .operator_options import OperatorCommand, operator_options
@@ -278,5 +278,12 @@ def smooth(
     options.smooth_files(inputs, out, on_floats(function), jobs=jobs, workers="processes", **given)
 
 
-for _command in (show.info, show.labels, show.report, convert.export, convert.repack):
+for _command in (
+    preview.preview,
+    show.info,
+    show.labels,
+    show.report,
+    convert.export,
+    convert.repack,
+):
     main.add_command(_command)
