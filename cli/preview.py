@@ -17,7 +17,7 @@ from . import messages, options
     "--checkpoint",
     "checkpoints",
     multiple=True,
-    help="Network to offer beside the bundled ones: a file of weights or a run; may be repeated.",
+    help=f"{options.CHECKPOINT_WORDS} May be repeated.  [default: the bundled ones]",
 )
 @click.option(
     "--port",
