@@ -35,7 +35,7 @@ PAIRS_RUN = 4096  # pixels whose rows of a window fit in a core's second-level c
 
 
 class Solved(NamedTuple):
-    """What solve_screened returns: x, the cycles used, and the largest pixel of b - A x."""
+    """What solvers return: x, the cycles used, and the largest pixel of b - A x."""
 
     solution: Planes
     cycles: int
@@ -183,6 +183,64 @@ def share_pairs(
         weight=weight.ctypes.data,
     )
     kernels.required().share_pairs(ctypes.byref(pairs), weights.ctypes.data)
+
+
+def rgb_to_lab(planes: Planes, matrix: Planes) -> Planes:
+    """RGB planes to CIE Lab; `matrix` (3, 3) leads from linear RGB to XYZ over the white point."""
+    planes, lab = _contiguous(planes, np.float64), np.empty_like(planes)
+    kernels.required().rgb_to_lab(
+        matrix.ctypes.data, planes.ctypes.data, lab.ctypes.data, lab[0].size
+    )
+    return lab
+
+
+def pair_weights(features: Planes, sharpness: float, floor: float) -> Planes:
+    """Weights (4, H, W) of the pairs in each direction; see _pair_weights of sd.py."""
+    channels, height, width = features.shape
+    features, row = _contiguous(features, np.float64), np.empty(width)
+    weights = np.zeros((4, height, width))
+    task = interface.Differences(
+        height=height,
+        width=width,
+        channels=channels,
+        sharpness=sharpness,
+        floor=floor,
+        features=features.ctypes.data,
+        weights=weights.ctypes.data,
+        row=row.ctypes.data,
+    )
+    kernels.required().sd_weights(ctypes.byref(task))
+    return weights
+
+
+def solve_graph(
+    image: Planes,
+    weights: NDArray[np.float32],
+    guess: Planes,
+    *,
+    tolerance: float,
+    gain: float,
+    max_cycles: int,
+) -> Solved:
+    """Solve (1 + L) x = image, L of the 8-neighbour weights (4, H, W); see sd.py."""
+    compiled = kernels.required()
+    channels, height, width = image.shape
+    image, solution = _contiguous(image, np.float64), guess.astype(np.float64, order="C")
+    work = _zeros((compiled.chebyshev_floats(height, width),), np.float32)
+    graph = interface.Graph(
+        height=height,
+        width=width,
+        channels=channels,
+        max_cycles=max_cycles,
+        tolerance=tolerance,
+        gain=gain,
+        weights=weights.ctypes.data,
+        image=image.ctypes.data,
+        solution=solution.ctypes.data,
+        work=work.ctypes.data,
+    )
+    cycles = compiled.solve_graph(ctypes.byref(graph))
+    return Solved(solution, cycles, graph.residual)
 
 
 def _contiguous(array: NDArray[Any], dtype: type[np.floating[Any]]) -> NDArray[Any]:

@@ -109,7 +109,40 @@ class Pairs(ctypes.Structure):
     )
 
 
-STRUCTS = (Problem, Weights, Round, Guided, Pairs)
+class Differences(ctypes.Structure):
+    """``Differences`` of sd_weights.c."""
+
+    _fields_ = (
+        ("height", _int),
+        ("width", _int),
+        ("channels", _int),
+        ("sharpness", _double),
+        ("floor", _double),
+        ("features", _pointer),
+        ("weights", _pointer),
+        ("row", _pointer),
+    )
+
+
+class Graph(ctypes.Structure):
+    """``Graph`` of chebyshev.c."""
+
+    _fields_ = (
+        ("height", _int),
+        ("width", _int),
+        ("channels", _int),
+        ("max_cycles", _int),
+        ("tolerance", _double),
+        ("gain", _double),
+        ("weights", _pointer),
+        ("image", _pointer),
+        ("solution", _pointer),
+        ("work", _pointer),
+        ("residual", _double),
+    )
+
+
+STRUCTS = (Problem, Weights, Round, Guided, Pairs, Differences, Graph)
 
 SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "workspace_floats": (ctypes.c_size_t, (_int, _int, _int)),
@@ -123,6 +156,10 @@ SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "guided_doubles": (ctypes.c_size_t, (ctypes.POINTER(Guided), _int, _int)),
     "guided_filter": (None, (ctypes.POINTER(Guided), _int, _int)),
     "share_pairs": (None, (ctypes.POINTER(Pairs), _pointer)),
+    "rgb_to_lab": (None, (_pointer, _pointer, _pointer, ctypes.c_ssize_t)),
+    "sd_weights": (None, (ctypes.POINTER(Differences),)),
+    "chebyshev_floats": (ctypes.c_size_t, (_int, _int)),
+    "solve_graph": (_int, (ctypes.POINTER(Graph),)),
 }
 """Result and arguments of every function."""
 
