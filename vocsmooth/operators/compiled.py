@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,11 +27,24 @@ Flat = NDArray[np.floating[Any]]
 
 VECTOR_BYTES = 64
 
-L0_STRIP = 16  # STRIP of l0.c
+STRIP = 16  # that of periodic.c
 
-L0_TURN = 1.2  # how many times as costly the DFTs of columns must be to exchange them with rows
+TURN = 1.2  # how many times as costly the DFTs of columns must be to exchange them with rows
 
 PAIRS_RUN = 4096  # pixels whose rows of a window fit in a core's second-level cache
+
+
+WELSCH, CHARBONNIER = 0, 1  # those of ils.c
+
+
+class Penalty(NamedTuple):
+    """A penalty of iterative least squares, by its derivative; see ``slope_of`` of ils.c."""
+
+    kind: int
+    curvature: float
+    factor: float
+    exponent: float
+    offset: float
 
 
 class Solved(NamedTuple):
@@ -117,14 +130,42 @@ def rtv_weights(
 
 def l0_rounds(image: Planes, penalties: Iterable[tuple[float, float]]) -> Planes:
     """Do a round of L0 minimisation for each (beta, threshold); see l0.py."""
+
+    def run(step: interface.Round) -> None:
+        for step.beta, step.threshold in penalties:
+            kernels.required().l0_round(ctypes.byref(step))
+
+    return _in_rounds(image, run)
+
+
+def ils_rounds(image: Planes, lam: float, penalty: Penalty, num_iter: int) -> Planes:
+    """Take all steps of iterative least squares; see _iterate of ils.py."""
+
+    def run(step: interface.Round) -> None:
+        step.beta = lam / 2 * penalty.curvature
+        factor = -lam / 2 * penalty.factor
+        for _ in range(num_iter):
+            kernels.required().ils_round(
+                ctypes.byref(step), penalty.kind, factor, penalty.exponent, penalty.offset
+            )
+
+    return _in_rounds(image, run)
+
+
+def _in_rounds(image: Planes, run: Callable[[interface.Round], None]) -> Planes:
+    """Return what rounds on an image with periodic borders make of it.
+
+    A height with large prime factors costs the DFTs more than a width: where it does, rows and
+    columns change places.
+    """
     compiled = kernels.required()
-    turned = compiled.fft_cost(image.shape[1]) > L0_TURN * compiled.fft_cost(image.shape[2])
+    turned = compiled.fft_cost(image.shape[1]) > TURN * compiled.fft_cost(image.shape[2])
     image = image.swapaxes(1, 2) if turned else image
     channels, height, width = image.shape
-    pitch = -(-width // L0_STRIP) * L0_STRIP
+    pitch = -(-width // STRIP) * STRIP
     padded, smooth, work = (_zeros((channels, height, pitch), np.float64) for _ in range(3))
     padded[:, :, :width] = smooth[:, :, :width] = image
-    tables = _zeros((compiled.l0_table_doubles(height, pitch, channels),), np.float64)
+    tables = _zeros((compiled.periodic_doubles(height, pitch, channels),), np.float64)
     step = interface.Round(
         height=height,
         width=width,
@@ -135,9 +176,8 @@ def l0_rounds(image: Planes, penalties: Iterable[tuple[float, float]]) -> Planes
         work=work.ctypes.data,
         tables=tables.ctypes.data,
     )
-    compiled.l0_plan(ctypes.byref(step))
-    for step.beta, step.threshold in penalties:
-        compiled.l0_round(ctypes.byref(step))
+    compiled.periodic_plan(ctypes.byref(step))
+    run(step)
     result = smooth[:, :, :width]
     return result.swapaxes(1, 2) if turned else result
 

@@ -59,7 +59,7 @@ class Weights(ctypes.Structure):
 
 
 class Round(ctypes.Structure):
-    """``Round`` of l0.c."""
+    """``Round`` of periodic.h."""
 
     _fields_ = (
         ("height", _int),
@@ -150,9 +150,10 @@ SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "rtv_scratch_floats": (ctypes.c_size_t, (_int, _int, _int)),
     "rtv_weights": (None, (ctypes.POINTER(Weights),)),
     "fft_cost": (_double, (_int,)),
-    "l0_table_doubles": (ctypes.c_size_t, (_int, _int, _int)),
-    "l0_plan": (None, (ctypes.POINTER(Round),)),
+    "periodic_doubles": (ctypes.c_size_t, (_int, _int, _int)),
+    "periodic_plan": (None, (ctypes.POINTER(Round),)),
     "l0_round": (None, (ctypes.POINTER(Round),)),
+    "ils_round": (None, (ctypes.POINTER(Round), _int, _double, _double, _double)),
     "guided_doubles": (ctypes.c_size_t, (ctypes.POINTER(Guided), _int, _int)),
     "guided_filter": (None, (ctypes.POINTER(Guided), _int, _int)),
     "share_pairs": (None, (ctypes.POINTER(Pairs), _pointer)),
