@@ -70,11 +70,10 @@ def test_kernels_do_what_numpy_does(
     np.testing.assert_allclose(ours, ils_smooth(image, **params), atol=1e-11)
 
 
-@pytest.mark.parametrize("lam", [1e-30, 1e30])
+@pytest.mark.parametrize("lam", [1e-30, 1e9])
 def test_strengths_beyond_the_kernels_digits_are_left_to_numpy(lam: float) -> None:
     image = np.random.default_rng(2).random((8, 9))
     expected = image if lam < 1 else np.full_like(image, image.mean())
-    # Welsch: of edges far above gamma no strength takes anything, so gamma is large.
     np.testing.assert_allclose(ils_smooth(image, lam, gamma=100.0), expected, atol=1e-6)
 
 
