@@ -26,7 +26,8 @@ LAYOUT(Round, FIELD(Round, height), FIELD(Round, width), FIELD(Round, channels),
 /* What `tables` begins with. */
 typedef struct {
     Fft fft;
-    double *rows; /* see gradient_rows */
+    double *eigenvalues; /* 4 sin^2(pi k / height) for the frequency k of each row */
+    double *rows;        /* see gradient_rows */
 } Tables;
 
 enum { HEADER = (sizeof(Tables) / sizeof(double) / COLUMNS + 1) * COLUMNS };
@@ -86,17 +87,15 @@ typedef struct {
     double decay, scale, wrap; /* r; what the right side is multiplied by; 1 / (1 - r^width) */
 } Recursion;
 
-static Recursion recursion_of(const Round *round, double *row, int i)
+static Recursion recursion_of(const Round *round, int i)
 {
-    int frequency = 2 * i <= round->height ? i : round->height - i;
-    long double sine = sinl(PI * frequency / round->height);
-    double m = 1.0 / round->beta + 4.0 * (double)(sine * sine);
+    double m = 1.0 / round->beta + ((const Tables *)round->tables)->eigenvalues[i];
     double r = 2.0 / (2.0 + m + sqrt(m * (m + 4.0)));
     double power = 1.0, factor = r;
     for (int n = round->width; n; n /= 2, factor *= factor)
         if (n & 1)
             power *= factor;
-    return (Recursion){row, r, r / (round->beta * round->height), 1.0 / (1.0 - power)};
+    return (Recursion){NULL, r, r / (round->beta * round->height), 1.0 / (1.0 - power)};
 }
 
 /* After how many pixels a value has decayed to nothing, at most a whole row. */
@@ -137,22 +136,26 @@ INLINE void recurse(const Recursion *rec, const int count, int width, int memory
         }
 }
 
-/* Divide the spectrum of a plane by that of 1 + beta L. */
-HOT static void divide(const Round *round, double *plane)
+/* Divide the spectra of all planes by that of 1 + beta L. */
+HOT static void divide(const Round *round)
 {
     for (int i = 0; i < round->height; i += ROWS) {
         Recursion rec[ROWS];
         int count = round->height - i < ROWS ? round->height - i : ROWS, memory = 0;
         for (int r = 0; r < count; r++) {
-            rec[r] = recursion_of(round, plane + (ptrdiff_t)(i + r) * round->pitch, i + r);
+            rec[r] = recursion_of(round, i + r);
             int own = memory_of(&rec[r], round->width);
             memory = own > memory ? own : memory;
         }
-        if (count == ROWS)
-            recurse(rec, ROWS, round->width, memory);
-        else
+        for (int c = 0; c < round->channels; c++) {
             for (int r = 0; r < count; r++)
-                recurse(rec + r, 1, round->width, memory);
+                rec[r].row = round->work + ((ptrdiff_t)c * round->height + i + r) * round->pitch;
+            if (count == ROWS)
+                recurse(rec, ROWS, round->width, memory);
+            else
+                for (int r = 0; r < count; r++)
+                    recurse(rec + r, 1, round->width, memory);
+        }
     }
 }
 
@@ -161,7 +164,7 @@ HOT static void divide(const Round *round, double *plane)
 /* Doubles of memory that the tables want. */
 EXPORT size_t periodic_doubles(int height, int pitch, int channels)
 {
-    return HEADER + fft_doubles(height) + (size_t)(3 * channels + 1) * pitch;
+    return HEADER + fft_doubles(height) + (size_t)(3 * channels + 1) * pitch + (size_t)height;
 }
 
 /* Fill the tables for an image size. */
@@ -170,6 +173,12 @@ EXPORT void periodic_plan(const Round *round)
     Tables *tables = (Tables *)round->tables;
     fft_plan(&tables->fft, round->height, round->tables + HEADER);
     tables->rows = round->tables + HEADER + fft_doubles(round->height);
+    tables->eigenvalues = tables->rows + (ptrdiff_t)(3 * round->channels + 1) * round->pitch;
+    for (int i = 0; i < round->height; i++) {
+        int frequency = 2 * i <= round->height ? i : round->height - i;
+        long double sine = sinl(PI * frequency / round->height);
+        tables->eigenvalues[i] = 4.0 * (double)(sine * sine);
+    }
 }
 
 double *gradient_rows(const Round *round)
@@ -179,14 +188,14 @@ double *gradient_rows(const Round *round)
 
 void add_solution(const Round *round)
 {
-    const Tables *tables = (const Tables *)round->tables;
-    for (int c = 0; c < round->channels; c++) {
-        ptrdiff_t start = (ptrdiff_t)c * round->height * round->pitch;
-        double *plane = round->work + start, *smooth = round->smooth + start;
+    const Fft *fft = &((const Tables *)round->tables)->fft;
+    ptrdiff_t plane = (ptrdiff_t)round->height * round->pitch;
+    for (ptrdiff_t start = 0; start < round->channels * plane; start += plane)
         for (int left = 0; left < round->width; left += STRIP)
-            analyse(&tables->fft, plane + left, round->pitch);
-        divide(round, plane);
+            analyse(fft, round->work + start + left, round->pitch);
+    divide(round);
+    for (ptrdiff_t start = 0; start < round->channels * plane; start += plane)
         for (int left = 0; left < round->width; left += STRIP)
-            synthesise(&tables->fft, plane + left, smooth + left, round->pitch);
-    }
+            synthesise(fft, round->work + start + left, round->smooth + start + left,
+                       round->pitch);
 }
