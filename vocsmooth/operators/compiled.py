@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,15 +27,28 @@ Flat = NDArray[np.floating[Any]]
 
 VECTOR_BYTES = 64
 
-L0_STRIP = 16  # STRIP of l0.c
+STRIP = 16  # that of periodic.c
 
-L0_TURN = 1.2  # how many times as costly the DFTs of columns must be to exchange them with rows
+TURN = 1.2  # how many times as costly the DFTs of columns must be to exchange them with rows
 
 PAIRS_RUN = 4096  # pixels whose rows of a window fit in a core's second-level cache
 
 
+WELSCH, CHARBONNIER = 0, 1  # those of ils.c
+
+
+class Penalty(NamedTuple):
+    """A penalty of iterative least squares, by its derivative; see ``slope_of`` of ils.c."""
+
+    kind: int
+    curvature: float
+    factor: float
+    exponent: float
+    offset: float
+
+
 class Solved(NamedTuple):
-    """What solve_screened returns: x, the cycles used, and the largest pixel of b - A x."""
+    """What solvers return: x, the cycles used, and the largest pixel of b - A x."""
 
     solution: Planes
     cycles: int
@@ -117,14 +130,42 @@ def rtv_weights(
 
 def l0_rounds(image: Planes, penalties: Iterable[tuple[float, float]]) -> Planes:
     """Do a round of L0 minimisation for each (beta, threshold); see l0.py."""
+
+    def run(step: interface.Round) -> None:
+        for step.beta, step.threshold in penalties:
+            kernels.required().l0_round(ctypes.byref(step))
+
+    return _in_rounds(image, run)
+
+
+def ils_rounds(image: Planes, lam: float, penalty: Penalty, num_iter: int) -> Planes:
+    """Take all steps of iterative least squares; see _iterate of ils.py."""
+
+    def run(step: interface.Round) -> None:
+        step.beta = lam / 2 * penalty.curvature
+        factor = -lam / 2 * penalty.factor
+        for _ in range(num_iter):
+            kernels.required().ils_round(
+                ctypes.byref(step), penalty.kind, factor, penalty.exponent, penalty.offset
+            )
+
+    return _in_rounds(image, run)
+
+
+def _in_rounds(image: Planes, run: Callable[[interface.Round], None]) -> Planes:
+    """Return what rounds on an image with periodic borders make of it.
+
+    A height with large prime factors costs the DFTs more than a width: where it does, rows and
+    columns change places.
+    """
     compiled = kernels.required()
-    turned = compiled.fft_cost(image.shape[1]) > L0_TURN * compiled.fft_cost(image.shape[2])
+    turned = compiled.fft_cost(image.shape[1]) > TURN * compiled.fft_cost(image.shape[2])
     image = image.swapaxes(1, 2) if turned else image
     channels, height, width = image.shape
-    pitch = -(-width // L0_STRIP) * L0_STRIP
+    pitch = -(-width // STRIP) * STRIP
     padded, smooth, work = (_zeros((channels, height, pitch), np.float64) for _ in range(3))
     padded[:, :, :width] = smooth[:, :, :width] = image
-    tables = _zeros((compiled.l0_table_doubles(height, pitch, channels),), np.float64)
+    tables = _zeros((compiled.periodic_doubles(height, pitch, channels),), np.float64)
     step = interface.Round(
         height=height,
         width=width,
@@ -135,9 +176,8 @@ def l0_rounds(image: Planes, penalties: Iterable[tuple[float, float]]) -> Planes
         work=work.ctypes.data,
         tables=tables.ctypes.data,
     )
-    compiled.l0_plan(ctypes.byref(step))
-    for step.beta, step.threshold in penalties:
-        compiled.l0_round(ctypes.byref(step))
+    compiled.periodic_plan(ctypes.byref(step))
+    run(step)
     result = smooth[:, :, :width]
     return result.swapaxes(1, 2) if turned else result
 
@@ -183,6 +223,64 @@ def share_pairs(
         weight=weight.ctypes.data,
     )
     kernels.required().share_pairs(ctypes.byref(pairs), weights.ctypes.data)
+
+
+def rgb_to_lab(planes: Planes, matrix: Planes) -> Planes:
+    """RGB planes to CIE Lab; `matrix` (3, 3) leads from linear RGB to XYZ over the white point."""
+    planes, lab = _contiguous(planes, np.float64), np.empty_like(planes)
+    kernels.required().rgb_to_lab(
+        matrix.ctypes.data, planes.ctypes.data, lab.ctypes.data, lab[0].size
+    )
+    return lab
+
+
+def pair_weights(features: Planes, sharpness: float, floor: float) -> Planes:
+    """Weights (4, H, W) of the pairs in each direction; see _pair_weights of sd.py."""
+    channels, height, width = features.shape
+    features, row = _contiguous(features, np.float64), np.empty(width)
+    weights = np.zeros((4, height, width))
+    task = interface.Differences(
+        height=height,
+        width=width,
+        channels=channels,
+        sharpness=sharpness,
+        floor=floor,
+        features=features.ctypes.data,
+        weights=weights.ctypes.data,
+        row=row.ctypes.data,
+    )
+    kernels.required().sd_weights(ctypes.byref(task))
+    return weights
+
+
+def solve_graph(
+    image: Planes,
+    weights: NDArray[np.float32],
+    guess: Planes,
+    *,
+    tolerance: float,
+    gain: float,
+    max_cycles: int,
+) -> Solved:
+    """Solve (1 + L) x = image, L of the 8-neighbour weights (4, H, W); see sd.py."""
+    compiled = kernels.required()
+    channels, height, width = image.shape
+    image, solution = _contiguous(image, np.float64), guess.astype(np.float64, order="C")
+    work = _zeros((compiled.chebyshev_floats(height, width),), np.float32)
+    graph = interface.Graph(
+        height=height,
+        width=width,
+        channels=channels,
+        max_cycles=max_cycles,
+        tolerance=tolerance,
+        gain=gain,
+        weights=weights.ctypes.data,
+        image=image.ctypes.data,
+        solution=solution.ctypes.data,
+        work=work.ctypes.data,
+    )
+    cycles = compiled.solve_graph(ctypes.byref(graph))
+    return Solved(solution, cycles, graph.residual)
 
 
 def _contiguous(array: NDArray[Any], dtype: type[np.floating[Any]]) -> NDArray[Any]:

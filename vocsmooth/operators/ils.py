@@ -11,13 +11,15 @@ with periodic borders. In the Fourier domain that is one division,
 
     (1 + lambda c / 2 * |F(grad)|^2) F(u_{k+1}) = F(u_k) + lambda / 2 * F(grad' mu_k).
 
+The compiled kernel (csrc/ils.c) solves for the change of u by L0's means (csrc/periodic.c), in
+double precision; NumPy divides two-dimensional DFTs in the image's own.
+
 As in the authors' program the data term follows the iterate u_k, where the paper writes the input;
 their published parameters are for that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
@@ -25,8 +27,13 @@ import scipy.fft
 from numpy.typing import NDArray
 
 from vocsmooth.arrays import FloatImage, as_channels, check_count, check_image, check_number, like
+from vocsmooth.operators import compiled, kernels
+from vocsmooth.operators.compiled import CHARBONNIER, WELSCH, Penalty
 
 Array = NDArray[np.floating[Any]]
+
+_COMPILED_BETA = (1e-6, 1e6)
+"""lambda c / 2 for which the kernel's recursions lose no digits; beyond it NumPy does the work."""
 
 
 def ils_smooth(
@@ -81,32 +88,38 @@ def ils_smooth(
     check_count("num_iter", num_iter)
     if penalty == "welsch":
         check_number("gamma", gamma, above=0)
-        curvature, slope = 2.0, _welsch_slope(gamma)
+        chosen = _welsch(gamma)
     elif penalty == "charbonnier":
         check_number("p", p, above=0)
         check_number("eps", eps, above=0)
         if p > 2:
             raise ValueError(f"p must be at most 2, got {p!r}.")
-        curvature, slope = p * eps ** (p / 2 - 1), _charbonnier_slope(p, eps)
+        chosen = _charbonnier(p, eps)
     else:
         raise ValueError(f"penalty must be 'welsch' or 'charbonnier', got {penalty!r}.")
     planes = np.moveaxis(as_channels(image), 2, 0).astype(image.dtype.newbyteorder("="), order="C")
-    return like(np.moveaxis(_iterate(planes, lam, curvature, slope, num_iter), 0, 2), image)
+    least, most = _COMPILED_BETA
+    supported = least <= lam / 2 * chosen.curvature <= most
+    iterate = kernels.choose(_compiled_iterate, _iterate, supported=supported)
+    return like(np.moveaxis(iterate(planes, lam, chosen, num_iter), 0, 2), image)
 
 
-def _iterate(
-    u: Array, lam: float, curvature: float, slope: Callable[[Array], Array], num_iter: int
-) -> Array:
+def _compiled_iterate(u: Array, lam: float, penalty: Penalty, num_iter: int) -> Array:
+    """Do the same as `_iterate` with the compiled kernel."""
+    return compiled.ils_rounds(u.astype(np.float64, copy=False), lam, penalty, num_iter)
+
+
+def _iterate(u: Array, lam: float, penalty: Penalty, num_iter: int) -> Array:
     """Take all steps on ``(C, H, W)`` planes."""
     sides = u.shape[1:]
-    scale = 1 / (1 + lam / 2 * curvature * _laplacian_spectrum(*sides))
+    scale = 1 / (1 + lam / 2 * penalty.curvature * _laplacian_spectrum(*sides))
     scale = scale.astype(u.dtype)
     spectrum = scipy.fft.rfft2(u)
     for _ in range(num_iter):
         pull = np.zeros_like(u)  # grad' mu
         for axis in (1, 2):
             gradient = np.roll(u, -1, axis) - u
-            mu = curvature * gradient - slope(gradient)
+            mu = penalty.curvature * gradient - _slope(gradient, penalty)
             pull += np.roll(mu, 1, axis) - mu
         pull *= lam / 2
         spectrum += scipy.fft.rfft2(pull, overwrite_x=True)
@@ -123,19 +136,22 @@ def _laplacian_spectrum(height: int, width: int) -> NDArray[np.float64]:
     return spectrum
 
 
-def _welsch_slope(gamma: float) -> Callable[[Array], Array]:
-    """Derivative of the Welsch penalty: 2 x exp(-x^2 / (2 gamma^2))."""
-
-    def slope(x: Array) -> Array:
-        return 2 * x * np.exp(x * x * (-0.5 / gamma**2))
-
-    return slope
+def _welsch(gamma: float) -> Penalty:
+    """Return the Welsch penalty, whose derivative is 2 x exp(-x^2 / (2 gamma^2))."""
+    return Penalty(kind=WELSCH, curvature=2.0, factor=2.0, exponent=-0.5 / gamma**2, offset=0.0)
 
 
-def _charbonnier_slope(p: float, eps: float) -> Callable[[Array], Array]:
-    """Derivative of the Charbonnier penalty: p x (x^2 + eps)^(p / 2 - 1)."""
+def _charbonnier(p: float, eps: float) -> Penalty:
+    """Return the Charbonnier penalty, whose derivative is p x (x^2 + eps)^(p / 2 - 1)."""
+    offset = max(eps, float(np.finfo(np.float64).tiny))  # kernels take logarithms of normal numbers
+    curvature = p * offset ** (p / 2 - 1)
+    return Penalty(
+        kind=CHARBONNIER, curvature=curvature, factor=p, exponent=p / 2 - 1, offset=offset
+    )
 
-    def slope(x: Array) -> Array:
-        return p * x * (x * x + eps) ** (p / 2 - 1)
 
-    return slope
+def _slope(x: Array, penalty: Penalty) -> Array:
+    """Derivative of a penalty."""
+    if penalty.kind == WELSCH:
+        return penalty.factor * x * np.exp(x * x * penalty.exponent)
+    return penalty.factor * x * (x * x + penalty.offset) ** penalty.exponent

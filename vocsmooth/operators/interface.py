@@ -59,7 +59,7 @@ class Weights(ctypes.Structure):
 
 
 class Round(ctypes.Structure):
-    """``Round`` of l0.c."""
+    """``Round`` of periodic.h."""
 
     _fields_ = (
         ("height", _int),
@@ -109,7 +109,40 @@ class Pairs(ctypes.Structure):
     )
 
 
-STRUCTS = (Problem, Weights, Round, Guided, Pairs)
+class Differences(ctypes.Structure):
+    """``Differences`` of sd_weights.c."""
+
+    _fields_ = (
+        ("height", _int),
+        ("width", _int),
+        ("channels", _int),
+        ("sharpness", _double),
+        ("floor", _double),
+        ("features", _pointer),
+        ("weights", _pointer),
+        ("row", _pointer),
+    )
+
+
+class Graph(ctypes.Structure):
+    """``Graph`` of chebyshev.c."""
+
+    _fields_ = (
+        ("height", _int),
+        ("width", _int),
+        ("channels", _int),
+        ("max_cycles", _int),
+        ("tolerance", _double),
+        ("gain", _double),
+        ("weights", _pointer),
+        ("image", _pointer),
+        ("solution", _pointer),
+        ("work", _pointer),
+        ("residual", _double),
+    )
+
+
+STRUCTS = (Problem, Weights, Round, Guided, Pairs, Differences, Graph)
 
 SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "workspace_floats": (ctypes.c_size_t, (_int, _int, _int)),
@@ -117,12 +150,17 @@ SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "rtv_scratch_floats": (ctypes.c_size_t, (_int, _int, _int)),
     "rtv_weights": (None, (ctypes.POINTER(Weights),)),
     "fft_cost": (_double, (_int,)),
-    "l0_table_doubles": (ctypes.c_size_t, (_int, _int, _int)),
-    "l0_plan": (None, (ctypes.POINTER(Round),)),
+    "periodic_doubles": (ctypes.c_size_t, (_int, _int, _int)),
+    "periodic_plan": (None, (ctypes.POINTER(Round),)),
     "l0_round": (None, (ctypes.POINTER(Round),)),
+    "ils_round": (None, (ctypes.POINTER(Round), _int, _double, _double, _double)),
     "guided_doubles": (ctypes.c_size_t, (ctypes.POINTER(Guided), _int, _int)),
     "guided_filter": (None, (ctypes.POINTER(Guided), _int, _int)),
     "share_pairs": (None, (ctypes.POINTER(Pairs), _pointer)),
+    "rgb_to_lab": (None, (_pointer, _pointer, _pointer, ctypes.c_ssize_t)),
+    "sd_weights": (None, (ctypes.POINTER(Differences),)),
+    "chebyshev_floats": (ctypes.c_size_t, (_int, _int)),
+    "solve_graph": (_int, (ctypes.POINTER(Graph),)),
 }
 """Result and arguments of every function."""
 

@@ -5,9 +5,9 @@ Half-quadratic splitting alternates between two steps while a penalty beta grows
 image S to image I and to those gradients, (1 + beta L) S = I + beta D'(h, v), all of it periodic.
 
 Both ways to fit are exact, in double precision. NumPy divides two-dimensional DFTs. The compiled
-kernel (csrc/l0.c) solves for the change of S, by DFTs down the columns only and then, for each
-vertical frequency, two recursions along the row. A height with large prime factors costs it twice
-as much: where the width has none, rows and columns change places.
+kernel (csrc/l0.c, csrc/periodic.c) solves for the change of S, by DFTs down the columns only and
+then, for each vertical frequency, two recursions along the row. A height with large prime factors
+costs it twice as much: where the width has none, rows and columns change places.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from vocsmooth.operators import kernels
 from vocsmooth.operators.ils import ils_smooth
 
 Array = NDArray[np.float64]
@@ -36,7 +37,7 @@ def gradient_matrix(shape: tuple[int, int]) -> Array:
 
 
 @pytest.mark.parametrize("shape", [(7, 5), (1, 6), (4, 1), (1, 1)])
-def test_each_step_minimises_its_quadratic(shape: tuple[int, int]) -> None:
+def test_each_step_minimises_its_quadratic(shape: tuple[int, int], backend: str) -> None:
     lam, gamma = 3.0, 0.05
     image = np.random.default_rng(2).random(shape)
     grad = gradient_matrix(shape)
@@ -48,6 +49,32 @@ def test_each_step_minimises_its_quadratic(shape: tuple[int, int]) -> None:
         u = np.linalg.solve(matrix, u + lam / 2 * grad.T @ mu)
         result = ils_smooth(image, lam, gamma, num_iter)
         np.testing.assert_allclose(result.ravel(), u, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(13, 20, 3), (31, 8), (1, 9), (2, 2)])
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"lam": 1000.0, "gamma": 0.5},
+        {"lam": 1.0, "num_iter": 4, "penalty": "charbonnier"},
+        {"lam": 0.5, "penalty": "charbonnier", "p": 2.0, "eps": 1e-9},
+    ],
+)
+def test_kernels_do_what_numpy_does(
+    shape: tuple[int, ...], params: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = np.random.default_rng(2).random(shape)
+    ours = ils_smooth(image, **params)
+    monkeypatch.setattr(kernels, "library", None)
+    np.testing.assert_allclose(ours, ils_smooth(image, **params), atol=1e-11)
+
+
+@pytest.mark.parametrize("lam", [1e-30, 1e9])
+def test_strengths_beyond_the_kernels_digits_are_left_to_numpy(lam: float) -> None:
+    image = np.random.default_rng(2).random((8, 9))
+    expected = image if lam < 1 else np.full_like(image, image.mean())
+    np.testing.assert_allclose(ils_smooth(image, lam, gamma=100.0), expected, atol=1e-6)
 
 
 def test_no_smoothing_is_no_change() -> None:

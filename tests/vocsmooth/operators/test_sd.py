@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vocsmooth.errors import ConvergenceError
-from vocsmooth.operators import sd
+from vocsmooth.operators import compiled, kernels, sd
 from vocsmooth.operators.sd import sd_filter
 
 Array = NDArray[np.float64]
+
+needs_library = pytest.mark.skipif(kernels.library is None, reason="the kernels were not compiled")
 
 
 def test_agrees_with_the_authors(shared: Path) -> None:
@@ -52,7 +54,7 @@ def laplacian(features: Array, other: Array, mu: float, nu: float) -> Array:
 
 @pytest.mark.parametrize("shape", [(6, 7), (6, 7, 2), (1, 5), (5, 1), (2, 2, 4), (1, 1)])
 def test_each_step_solves_its_system(
-    shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+    shape: tuple[int, ...], backend: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sd, "TOLERANCE", 1e-12)
     image = np.random.default_rng(4).random(shape)
@@ -66,17 +68,53 @@ def test_each_step_solves_its_system(
 
 
 @pytest.mark.parametrize("lam", [0.1, 3.0, 300.0])
-def test_the_residual_bounds_the_error(lam: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_residual_bounds_the_error(
+    lam: float, backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     image = np.random.default_rng(4).random((24, 17))
     loose, tolerance = sd_filter(image, lam, num_iter=1), sd.TOLERANCE
     monkeypatch.setattr(sd, "TOLERANCE", 1e-13)
     assert np.abs(loose - sd_filter(image, lam, num_iter=1)).max() <= tolerance
 
 
-def test_a_system_that_does_not_converge_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_system_that_does_not_converge_is_an_error(
+    backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sd, "_MAX_CYCLES", 3)
     with pytest.raises(ConvergenceError, match="did not reach an error of 1e-05 in 3 cycles; use"):
         sd_filter(np.random.default_rng(4).random((24, 17)), 1000.0)
+
+
+@needs_library
+@pytest.mark.parametrize("shape", [(3, 37, 53), (3, 1, 1), (1, 5, 16), (2, 9, 1)])
+def test_kernels_do_what_numpy_does(shape: tuple[int, int, int]) -> None:
+    planes = np.random.default_rng(4).uniform(-0.1, 1.1, shape)
+    plain = sd._pair_weights(planes, 5.0, 1e-5)
+    np.testing.assert_allclose(compiled.pair_weights(planes, 5.0, 1e-5), plain, rtol=1e-14)
+    weights = (20 * plain).astype(np.float32)
+    ours, numpys = (
+        solve(planes, weights, planes, tolerance=1e-12, gain=1e-5, max_cycles=1000)
+        for solve in (compiled.solve_graph, sd._solve_graph)
+    )
+    np.testing.assert_allclose(ours.solution, numpys.solution, atol=2e-12)
+
+
+@needs_library
+def test_the_kernels_lab_is_numpys() -> None:
+    planes = np.random.default_rng(4).uniform(-0.1, 1.1, (3, 40, 50))
+    planes[:, 0] = np.linspace(0, 0.02, 50)  # where both curves are lines
+    plain = sd._lab(planes, sd._LINEAR_TO_WHITE)
+    np.testing.assert_allclose(compiled.rgb_to_lab(planes, sd._LINEAR_TO_WHITE), plain, atol=1e-11)
+
+
+@needs_library
+def test_couplings_beyond_single_precision_are_an_error() -> None:
+    planes = np.zeros((1, 4, 5))
+    weights = np.full((4, 4, 5), np.inf, np.float32)
+    solved = compiled.solve_graph(
+        planes, weights, planes + np.eye(4, 5), tolerance=1e-5, gain=1e-5, max_cycles=10
+    )
+    assert not solved.residual <= 1e-5
 
 
 def test_range_and_mean_are_kept() -> None:
