@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
-from contextlib import AbstractContextManager
-from typing import Literal, TypeAlias, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 import torch
 from torch import nn
 
 from csgisnet.errors import ConfigError
+from vocsmooth.errors import UnknownNameError
 
 DeviceName: TypeAlias = Literal["auto", "cpu", "cuda", "mps"]
 
 Net = TypeVar("Net", bound=nn.Module)
 
-Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
+Precision: TypeAlias = Literal["auto", "float32", "tf32", "bfloat16"]
+"""How a network multiplies; sums are float32 in all of them.
+
+- "float32": exactly, on every device. (By default torch rounds the factors of a convolution on CUDA
+  devices to TF32.)
+- "tf32": factors rounded to 11 significant bits, which only CUDA devices do.
+- "bfloat16": factors and features rounded to 8 significant bits.
+- "auto": what `choose_precision` says.
+"""
+
+_BFLOAT16_INSTRUCTIONS = {
+    "amx_bf16": "AMX",
+    "avx512_bf16": "AVX-512 BF16",
+    "bf16": "Arm BF16",
+}
+"""Names in ``torch.cpu.get_capabilities()``. With AVX-512 BF16 (Zen 5) convolutions of the bundled
+network take half as long as in float32, with AMX a fourth (benchmarks/results/precision.json)."""
 
 _NO_MEMORY = ("can't allocate memory", "out of memory", "could not create a primitive")
 """Phrases in torch's messages; the last is oneDNN's, for convolutions on the CPU."""
@@ -30,8 +48,10 @@ def pick_device(name: str = "auto") -> torch.device:
 
     Raises
     ------
+    UnknownNameError
+        The name is unknown.
     ConfigError
-        The name is unknown, or this machine or build of torch lacks the device.
+        This machine or build of torch lacks the device.
     """
     available = {
         "cuda": torch.cuda.is_available(),
@@ -42,7 +62,7 @@ def pick_device(name: str = "auto") -> torch.device:
         name = next(kind for kind, usable in available.items() if usable)
     kind = name.partition(":")[0]
     if kind not in available:
-        raise ConfigError(f"Unknown device {name!r}. Take auto, cpu, cuda or mps.")
+        raise UnknownNameError(f"Unknown device {name!r}. Take auto, cpu, cuda or mps.")
     if not available[kind]:
         raise ConfigError(
             f"Device {name!r} is not available here with torch {torch.__version__}. "
@@ -57,16 +77,79 @@ def place(network: Net, device: torch.device) -> Net:
     return placed
 
 
-def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
-    """Return the context in which a network's forward pass runs.
+class Choice(NamedTuple):
+    """A precision, and why it was chosen."""
 
-    "auto" takes bfloat16 where the hardware multiplies it faster than float32, that is on CUDA
-    devices that have it, and float32 elsewhere.
+    precision: Literal["float32", "tf32", "bfloat16"]
+    reason: str
+    """A clause such as "this processor multiplies bfloat16 in hardware (AMX)"."""
+
+
+def choose_precision(precision: Precision, device: torch.device) -> Choice:
+    """Return the precision that a name means on a device.
+
+    "auto" is bfloat16 where the hardware multiplies it, which is faster, else float32.
+
+    Raises
+    ------
+    ConfigError
+        The name is unknown, or the device does not multiply like that.
     """
     if precision == "auto":
-        fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-        precision = "bfloat16" if fast else "float32"
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+        return _fastest(device)
+    if precision == "tf32" and device.type != "cuda":
+        raise ConfigError(f"Only CUDA devices compute in tf32, not {device}. Take auto or float32.")
+    if precision not in ("float32", "tf32", "bfloat16"):
+        raise ConfigError(f"Unknown precision {precision!r}. Take auto, float32, tf32 or bfloat16.")
+    return Choice(precision, "as asked for")
+
+
+def _fastest(device: torch.device) -> Choice:
+    """Return the precision in which networks run fastest on a device."""
+    if device.type == "cuda":
+        has, what = torch.cuda.is_bf16_supported(including_emulation=False), "this GPU"
+    elif device.type == "cpu":
+        has, what = bool(bfloat16_instructions()), "this processor"
+    else:
+        return Choice("float32", f"bfloat16 was never measured on {device.type}")
+    if not has:
+        return Choice("float32", f"{what} does not multiply bfloat16 in hardware")
+    how = f" ({', '.join(bfloat16_instructions())})" if device.type == "cpu" else ""
+    return Choice("bfloat16", f"{what} multiplies bfloat16 in hardware{how}")
+
+
+def bfloat16_instructions() -> list[str]:
+    """Name the processor's instructions that multiply bfloat16; torch before 2.12 finds none."""
+    find: Callable[[], Mapping[str, Any]] = getattr(torch.cpu, "get_capabilities", dict)
+    capabilities = find()
+    return [name for key, name in _BFLOAT16_INSTRUCTIONS.items() if capabilities.get(key)]
+
+
+@contextlib.contextmanager
+def use_precision(precision: Precision, device: torch.device) -> Iterator[None]:
+    """Multiply on `device` in this precision, inside the block.
+
+    Convolutions that leave autocast multiply float32 exactly unless `precision` is "tf32"; matrix
+    products outside autocast always do. Torch keeps how it multiplies float32 for the whole
+    process: two threads must not be in blocks of different precisions at the same time.
+    """
+    chosen = choose_precision(precision, device).precision
+    backends: Any = torch.backends  # its modules make their attributes when they are asked for
+    how = {
+        backends.cudnn.conv: "tf32" if chosen == "tf32" else "ieee",
+        backends.mkldnn.conv: "ieee",
+        backends.cuda.matmul: "ieee",
+        backends.mkldnn.matmul: "ieee",
+    }
+    before = {operator: operator.fp32_precision for operator in how}
+    try:
+        for operator, value in how.items():
+            operator.fp32_precision = value
+        with torch.autocast(device.type, torch.bfloat16, enabled=chosen == "bfloat16"):
+            yield
+    finally:
+        for operator, value in before.items():
+            operator.fp32_precision = value
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:

@@ -15,11 +15,11 @@ from csgisnet.checkpoints.networks import load_network
 from csgisnet.checkpoints.pretrained import find_weights
 from csgisnet.device import (
     Precision,
-    autocast,
     is_out_of_memory,
     pick_device,
     place,
     return_freed_memory,
+    use_precision,
 )
 from csgisnet.errors import CheckpointError
 from csgisnet.networks.folding import fold_batch_norm
@@ -213,7 +213,7 @@ class Smoother:
         try:
             # (B, H, W, 3) seen as (B, 3, H, W) lies in memory as channels_last wants it.
             x = torch.from_numpy(np.stack(images)).to(self.device).permute(0, 3, 1, 2)
-            with torch.inference_mode(), autocast(self.device, self.precision):
+            with torch.inference_mode(), use_precision(self.precision, self.device):
                 smoothing = self._network(x)
             results = smoothing.result.permute(0, 2, 3, 1).float().cpu().numpy()
             edges = smoothing.edge[:, 0].float().sigmoid().cpu().numpy()

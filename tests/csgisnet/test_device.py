@@ -5,12 +5,20 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import torch
 
-from csgisnet.device import autocast, is_out_of_memory, pick_device
+from csgisnet.device import (
+    Precision,
+    choose_precision,
+    is_out_of_memory,
+    pick_device,
+    use_precision,
+)
 from csgisnet.errors import ConfigError
+from vocsmooth.errors import UnknownNameError
 
 
 def test_auto_finds_a_device_and_a_name_is_kept() -> None:
@@ -19,7 +27,7 @@ def test_auto_finds_a_device_and_a_name_is_kept() -> None:
 
 
 def test_an_unknown_device_is_an_error_that_lists_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match=r"'gpu'.*auto, cpu, cuda or mps"):
+    with pytest.raises(UnknownNameError, match=r"'gpu'.*auto, cpu, cuda or mps"):
         pick_device("gpu")
 
 
@@ -29,11 +37,59 @@ def test_a_missing_device_is_an_error_that_says_what_to_do() -> None:
         pick_device("cuda")
 
 
-def test_precision_decides_the_type_of_products() -> None:
-    cpu, weight = torch.device("cpu"), torch.eye(2)
-    for precision, expected in (("auto", torch.float32), ("bfloat16", torch.bfloat16)):
-        with autocast(cpu, precision):  # type: ignore[arg-type]
-            assert (weight @ weight).dtype == expected
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_precision_decides_the_type_of_products(precision: Precision) -> None:
+    weight = torch.eye(2)
+    with use_precision(precision, CPU):
+        assert str(weight.dtype) == "torch.float32"
+        assert str((weight @ weight).dtype) == f"torch.{precision}"
+    assert (weight @ weight).dtype == torch.float32
+
+
+def test_float32_is_exact_whatever_the_process_allows_and_tf32_rounds_on_cuda_only() -> None:
+    backends: Any = torch.backends
+    conv, matmul = backends.cudnn.conv, backends.cuda.matmul
+    before = conv.fp32_precision, matmul.fp32_precision
+    try:
+        conv.fp32_precision = matmul.fp32_precision = "tf32"
+        with use_precision("float32", CPU):
+            assert (conv.fp32_precision, matmul.fp32_precision) == ("ieee", "ieee")
+        with pytest.raises(ZeroDivisionError), use_precision("bfloat16", CPU):
+            _ = 1 / 0
+        assert (conv.fp32_precision, matmul.fp32_precision) == ("tf32", "tf32")
+    finally:
+        conv.fp32_precision, matmul.fp32_precision = before
+    with pytest.raises(ConfigError, match="Only CUDA devices compute in tf32, not cpu"):
+        choose_precision("tf32", CPU)
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "expected", "reason"),
+    [
+        ({"avx512_bf16": True}, "bfloat16", "in hardware (AVX-512 BF16)"),
+        ({"avx512_bf16": True, "amx_bf16": True}, "bfloat16", "in hardware (AMX, AVX-512 BF16)"),
+        ({"bf16": True, "neon": True}, "bfloat16", "in hardware (Arm BF16)"),
+        ({"avx512_bf16": False, "avx2": True}, "float32", "does not multiply bfloat16"),
+        ({}, "float32", "does not multiply bfloat16"),
+    ],
+)
+def test_auto_takes_bfloat16_where_the_processor_multiplies_it(
+    capabilities: dict[str, bool], expected: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    choice = choose_precision("auto", CPU)
+    assert choice.precision == expected
+    assert reason in choice.reason
+    asked = choose_precision("bfloat16", CPU)
+    assert asked == ("bfloat16", "as asked for")
+
+
+def test_an_unknown_precision_is_an_error_that_lists_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match=r"'half'.*auto, float32, tf32 or bfloat16"):
+        choose_precision("half", CPU)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
