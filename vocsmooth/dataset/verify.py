@@ -229,7 +229,7 @@ def _check_index(plan: Plan, sidecars: Sequence[Sidecar], index: Index) -> Itera
 def _check_spelling(path: Path) -> Iterator[Problem]:
     """Check that a readable JSON file is spelled as this package does: no byte was changed."""
     data = path.read_bytes()
-    if data != to_bytes(json.loads(data)):
+    if data != to_bytes(parse_json(data)):
         yield _file_problem(path.name, "was changed after it was written")
 
 

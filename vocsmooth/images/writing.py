@@ -17,7 +17,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from vocsmooth.arrays import Pixels, to_8_bit
+from vocsmooth.arrays import Pixels, check_pixels, to_8_bit
 from vocsmooth.errors import InputError, UnknownNameError
 from vocsmooth.files import write_atomically
 from vocsmooth.images.reading import DECODER_ERRORS, Picture
@@ -63,6 +63,7 @@ def write_picture(path: Path, picture: Picture, quality: int = 95) -> None:
     OSError
         The file cannot be written; `path` is as it was.
     """
+    check_pixels(picture.pixels, "pixels")
     form = format_of(path)
     if not 1 <= quality <= 100:
         raise ValueError(f"quality must be 1 to 100, got {quality!r}.")

@@ -121,10 +121,10 @@ def sidecar_path(shard: Path) -> Path:
 def _read_object(path: Path) -> dict[str, Any]:
     """Read one of a dataset's JSON files; DatasetError says what is wrong with it."""
     try:
-        content = json.loads(path.read_bytes())
+        content = parse_json(path.read_bytes())
     except OSError as error:
         raise DatasetError(f"Cannot read {path}: {error.strerror}.") from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise DatasetError(f"{path} is damaged: {error}.") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise DatasetError(f"{path} is not a {FORMAT} file.")
