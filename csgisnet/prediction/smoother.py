@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -27,6 +26,7 @@ from csgisnet.networks.smoothing import SmoothingNetwork, receptive_radius
 from csgisnet.prediction.batching import Batcher
 from csgisnet.prediction.tiling import SMALLEST_TILE, apply_tiled
 from vocsmooth.arrays import Pixels, check_array, check_image, check_number, to_float, to_uint
+from vocsmooth.files import AnyPath
 
 Image: TypeAlias = NDArray[np.float32]
 
@@ -230,7 +230,7 @@ class Smoother:
 
 
 def load(
-    path_or_name: str | Path | None = None,
+    path_or_name: AnyPath | None = None,
     *,
     device: str = "auto",
     precision: Precision = "float32",
@@ -242,7 +242,7 @@ def load(
 
     Parameters
     ----------
-    path_or_name : str or Path, optional
+    path_or_name : str or path-like, optional
         A file of weights, the folder of a run (whose best weights are loaded), or the name of a
         network that comes with the package; by default "compact".
     device, precision, memory, batch

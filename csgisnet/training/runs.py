@@ -17,6 +17,8 @@ from csgisnet.training.lock import lock_path, only_process
 from vocsmooth import settings
 from vocsmooth.errors import InputError
 from vocsmooth.files import (
+    AnyPath,
+    as_path,
     refuse_other_files,
     remove_leftovers,
     sha256_file,
@@ -97,7 +99,7 @@ def new_run(
 
 
 def resumed_run(
-    folder: Path,
+    folder: AnyPath,
     given: Sources,
     config: Config | None = None,
     initial: SmoothingNetwork | None = None,
@@ -106,7 +108,7 @@ def resumed_run(
 
     Parameters
     ----------
-    folder : Path
+    folder : str or path-like
         Folder of the run; nothing is written to it.
     given : Sources
         Must have the same content as the run's own, which take the place of those left out.
@@ -126,6 +128,7 @@ def resumed_run(
     DatasetError
         The dataset cannot be opened.
     """
+    folder = as_path(folder, "folder")
     path = folder / RUN_FILE
     record = _read_record(path)
     sources = _sources_of(record, path, given)

@@ -221,7 +221,7 @@ def _amounts(
     strength: float | NDArray[np.floating[Any]], image: FloatImage
 ) -> NDArray[np.floating[Any]]:
     """Return the strength as an array that broadcasts with the image."""
-    if not isinstance(strength, np.ndarray) or strength.ndim == 0:
+    if not isinstance(strength, np.ndarray):
         check_number("strength", strength)
         return np.asarray(strength, image.dtype)
     check_array(strength, "strength")

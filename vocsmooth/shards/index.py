@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from vocsmooth.errors import DatasetError, InputError
-from vocsmooth.files import write_atomically
-from vocsmooth.settings import from_dict, to_dict
+from vocsmooth.files import AnyPath, as_path, write_atomically
+from vocsmooth.settings import from_dict, parse_json, to_dict
 from vocsmooth.shards.entries import Index, Plan, Sidecar, Totals
 from vocsmooth.shards.schema import BASE_MAPS, FORMAT, TABLES, VERSION
 
@@ -28,7 +28,7 @@ ARCHIVE_NAME = "metadata"
 """Folder of these files in an archive, see `vocsmooth.dataset.archive`."""
 
 
-def read_index(root: Path) -> Index:
+def read_index(root: AnyPath) -> Index:
     """Read the index of the dataset in the folder `root`.
 
     Raises
@@ -37,6 +37,7 @@ def read_index(root: Path) -> Index:
         The folder is not a dataset, or its build has not finished; it is an archive; or the index
         is damaged or of another version.
     """
+    root = as_path(root, "root")
     refuse_archive(root)
     path = root / INDEX_NAME
     if not path.is_file():
