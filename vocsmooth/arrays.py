@@ -40,6 +40,12 @@ def check_image(image: FloatImage, name: str = "image") -> None:
         Another number of dimensions, no pixels, a NaN or infinity, or values outside [0, 1].
     """
     check_floats(image, name)
+    check_shape(image, name)
+    _check_values(image, name)
+
+
+def check_shape(image: NDArray[Any], name: str) -> None:
+    """Refuse an array that is not of shape ``(H, W)`` or ``(H, W, C)``, or empty, or too long."""
     if image.ndim not in (2, 3) or image.size == 0:
         raise ValueError(
             f"{name} must have shape (H, W) or (H, W, C) with at least one pixel, "
@@ -47,9 +53,8 @@ def check_image(image: FloatImage, name: str = "image") -> None:
         )
     if max(image.shape) > LONGEST_SIDE:
         raise ValueError(
-            f"{name} may have sides of up to {LONGEST_SIDE} pixels, got shape {image.shape}."
+            f"{name} must have sides of at most {LONGEST_SIDE} pixels, got shape {image.shape}."
         )
-    _check_values(image, name)
 
 
 def check_array(array: NDArray[Any], name: str) -> None:

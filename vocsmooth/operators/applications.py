@@ -22,6 +22,7 @@ from vocsmooth.arrays import (
     check_floats,
     check_image,
     check_number,
+    check_shape,
     like,
 )
 from vocsmooth.classes import VOC_CLASSES, VOID
@@ -273,7 +274,8 @@ def _blurred(plane: NDArray[Any], sigma: float) -> NDArray[Any]:
 def _clipped(smoothed: FloatImage) -> FloatImage:
     """Clip the overshoot of a smoother to [0, 1]; refuse what lies far outside."""
     check_floats(smoothed, "smoothed")
-    if smoothed.size and smoothed.min() >= -_OVERSHOOT and smoothed.max() <= 1 + _OVERSHOOT:
+    check_shape(smoothed, "smoothed")
+    if smoothed.min() >= -_OVERSHOOT and smoothed.max() <= 1 + _OVERSHOOT:
         smoothed = np.clip(smoothed, 0, 1)
     check_image(smoothed, "smoothed")
     return smoothed
