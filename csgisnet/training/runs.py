@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -245,7 +244,7 @@ def _config_of(record: dict[str, Any], path: Path, given: Config | None, digest:
 def _read_record(path: Path) -> dict[str, Any]:
     """Return what a run recorded when it began."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = settings.parse_json(path.read_bytes())
     except FileNotFoundError:
         raise InputError(f"{path.parent} does not hold a run. Leave out --resume.") from None
     except ValueError as error:
