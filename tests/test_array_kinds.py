@@ -266,8 +266,11 @@ def smoother() -> Smoother:
 
 @pytest.mark.parametrize("kind", SAME_VALUES.keys() - {"big-endian"})
 def test_the_network_gives_the_same_for_the_same_values(smoother: Smoother, kind: str) -> None:
-    floats, pixels = FLOATS.astype(np.float32), LEVELS.astype(np.uint8)
-    for function, array in ((smoother.smooth, floats), (smoother.smooth_pixels, pixels)):
+    cases: dict[Callable[[Any], Any], Array] = {
+        smoother.smooth: FLOATS.astype(np.float32),
+        smoother.smooth_pixels: LEVELS.astype(np.uint8),
+    }
+    for function, array in cases.items():
         result = returned_by(function, SAME_VALUES[kind](array))
         np.testing.assert_array_equal(result[0], function(array)[0])
 

@@ -265,6 +265,7 @@ def load(
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
     >>> from csgisnet.checkpoints.networks import save_network
     >>> from csgisnet.networks.smoothing import COMPACT
     >>> with tempfile.TemporaryDirectory() as folder:

@@ -21,6 +21,7 @@ from vocsmooth.errors import DatasetError, InputError
 from vocsmooth.files import AnyPath, as_path, as_path_or_none, remove_leftovers, write_atomically
 from vocsmooth.maps.recipe import Recipe, as_recipe
 from vocsmooth.maps.textures import open_textures
+from vocsmooth.operators import kernels
 from vocsmooth.shards.entries import Index, LeftOutEntry, Plan, Sidecar, failed_checks
 from vocsmooth.shards.index import (
     INDEX_NAME,
@@ -195,6 +196,7 @@ def _open_runner(
 ) -> Iterator[Runner]:
     """Yield what runs the tasks: processes of this machine, or a cluster."""
     if scheduler is None:
+        kernels.warn_if_slow()  # the workers do not
         yield local_runner(jobs or available_cores())
         return
     try:

@@ -23,6 +23,7 @@ from vocsmooth.errors import DatasetError, InputError
 from vocsmooth.files import AnyPath, as_path, as_path_or_none, remove_leftovers, sha256_file
 from vocsmooth.maps.recipe import Recipe
 from vocsmooth.maps.textures import TextureSource, open_textures
+from vocsmooth.operators import kernels
 from vocsmooth.settings import digest, from_dict
 from vocsmooth.shards.entries import ImageEntry, Index, LeftOutEntry, Plan, Sidecar
 from vocsmooth.shards.index import INDEX_NAME, PLAN_NAME, refuse_archive
@@ -86,6 +87,7 @@ def repair_dataset(
         raise InputError(f"{root} is not a folder.")
     refuse_archive(root)
     jobs = jobs or available_cores()
+    kernels.warn_if_slow()  # the workers do not
     index, plan = read_sound_index(root), read_sound_plan(root)
     if plan is None:
         plan = _derive_plan(root, index, voc_root, textures_dir)

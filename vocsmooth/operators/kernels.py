@@ -76,10 +76,8 @@ def choose(compiled: T, plain: T, *, supported: bool = True) -> T:
     """
     if not supported:
         return plain
-    if library is None:
-        _mention_numpy()
-        return plain
-    return compiled
+    warn_if_slow()
+    return plain if library is None else compiled
 
 
 def describe() -> str:
@@ -108,7 +106,13 @@ def required() -> ctypes.CDLL:
     return library
 
 
+def warn_if_slow() -> None:
+    """Log once in a process that the library is missing; for those whose workers will need it."""
+    if library is None:
+        _warn()
+
+
 @functools.cache
-def _mention_numpy() -> None:
-    """Log which kernels run here, once in a process."""
+def _warn() -> None:
+    """Log which kernels run here."""
     _log.warning("The operators of vocsmooth run in %s.", describe())
