@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,9 @@ Pixels = NDArray[np.unsignedinteger[Any]]
 FloatImage = NDArray[np.floating[Any]]
 
 Number = float | np.floating[Any] | np.integer[Any]
+
+LONGEST_SIDE = 2**31 - 1
+"""Of an image: the compiled kernels and OpenCV count rows, columns and channels in C's int."""
 
 RANGE_TOLERANCE = 1e-6
 """How far outside [0, 1] a value may lie: the rounding of an earlier float32 computation."""
@@ -36,20 +40,55 @@ def check_image(image: FloatImage, name: str = "image") -> None:
     ValueError
         Another number of dimensions, no pixels, a NaN or infinity, or values outside [0, 1].
     """
-    if not isinstance(image, np.ndarray):
-        raise TypeError(
-            f"{name} must be a NumPy array, got {type(image).__name__}: use numpy.asarray."
-        )
-    if image.dtype.newbyteorder("=") not in (np.float32, np.float64):
-        raise TypeError(
-            f"{name} must be float32 or float64 in [0, 1], got {image.dtype}: {_conversion(image)}."
-        )
+    check_floats(image, name)
+    check_shape(image, name)
+    _check_values(image, name)
+
+
+def check_shape(image: NDArray[Any], name: str) -> None:
+    """Refuse an array that is not of shape ``(H, W)`` or ``(H, W, C)``, or empty, or too long."""
     if image.ndim not in (2, 3) or image.size == 0:
         raise ValueError(
             f"{name} must have shape (H, W) or (H, W, C) with at least one pixel, "
             f"got {image.shape}."
         )
-    _check_values(image, name)
+    if max(image.shape) > LONGEST_SIDE:
+        raise ValueError(
+            f"{name} must have sides of at most {LONGEST_SIDE} pixels, got shape {image.shape}."
+        )
+
+
+def check_array(array: NDArray[Any], name: str) -> None:
+    """Refuse anything that is not an array in the plain sense, with a TypeError.
+
+    Masked arrays and matrices are arrays to `isinstance`, but neither survives NumPy's functions:
+    masks are lost on the way, or mean something else, and a matrix is never one row or one plane.
+    """
+    if isinstance(array, np.ma.MaskedArray):
+        raise TypeError(
+            f"{name} must be a plain NumPy array, got a masked one: fill in the masked values "
+            "with numpy.ma.filled(x, value)."
+        )
+    if not isinstance(array, np.ndarray) or isinstance(array, np.matrix):
+        raise TypeError(
+            f"{name} must be a NumPy array, got {type(array).__name__}: use numpy.asarray."
+        )
+
+
+def check_floats(array: FloatImage, name: str) -> None:
+    """Refuse anything but an array of float32 or float64, of either byte order."""
+    check_array(array, name)
+    if array.dtype.newbyteorder("=") not in (np.float32, np.float64):
+        raise TypeError(
+            f"{name} must be float32 or float64 in [0, 1], got {array.dtype}: {_conversion(array)}."
+        )
+
+
+def check_pixels(pixels: Pixels, name: str = "pixels") -> None:
+    """Refuse anything but an array of uint8 or uint16, of either byte order."""
+    check_array(pixels, name)
+    if pixels.dtype.newbyteorder("=") not in (np.uint8, np.uint16):
+        raise TypeError(f"{name} must be uint8 or uint16, got {pixels.dtype}.")
 
 
 def as_channels(image: FloatImage) -> FloatImage:
@@ -76,6 +115,8 @@ def check_number(
     """
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
         raise TypeError(f"{name} must be a number, got {value!r}.")
+    if isinstance(value, int) and abs(value) > sys.float_info.max:
+        raise ValueError(f"{name} is too large for a float64.")
     if not math.isfinite(value):
         raise ValueError(f"{name} must be finite, got {value!r}.")
     if value <= above:
@@ -93,6 +134,7 @@ def check_count(name: str, value: int | np.integer[Any], *, at_least: int = 1) -
 
 def to_float(pixels: Pixels) -> NDArray[np.float32]:
     """Map uint8 or uint16 to float32 in [0, 1]; `to_uint` brings every value back exactly."""
+    check_pixels(pixels)
     return np.divide(pixels, np.iinfo(pixels.dtype).max, dtype=np.float32)
 
 
@@ -101,9 +143,12 @@ def to_uint(image: NDArray[np.floating[Any]], dtype: np.dtype[Any] | type) -> Pi
 
     Raises
     ------
+    TypeError
+        `image` is not an array of float32 or float64.
     ValueError
         A value is NaN or infinite.
     """
+    check_floats(image, "image")
     if not np.isfinite(image).all():
         raise ValueError("an image with NaN or infinite values cannot be stored as integers.")
     scaled = np.clip(image, 0, 1) * image.dtype.type(np.iinfo(dtype).max)
@@ -113,6 +158,7 @@ def to_uint(image: NDArray[np.floating[Any]], dtype: np.dtype[Any] | type) -> Pi
 
 def to_8_bit(pixels: Pixels) -> NDArray[np.uint8]:
     """Round uint16 to uint8 (65535 is 255); uint8 is returned unchanged."""
+    check_pixels(pixels)
     if pixels.dtype == np.uint8:
         return pixels.astype(np.uint8, copy=False)
     return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)

@@ -12,8 +12,12 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
 from vocsmooth.errors import InputError
+
+AnyPath: TypeAlias = str | os.PathLike[str]
+"""A path as public functions take it; they begin with `as_path`, all below them has a `Path`."""
 
 _CHUNK_BYTES = 1 << 20
 
@@ -24,6 +28,44 @@ _TEMPORARY = re.compile(r"\..+\.([\w-]+)\.(\d+)-\d+\.tmp")
 _LONGEST_NAME = 255  # bytes, on all common file systems
 
 _SECONDS_TO_WRITE = 24 * 3600
+
+
+def as_path(path: AnyPath, name: str) -> Path:
+    """Return the path that a caller gave, whatever it was given as.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The path.
+    name : str
+        What the caller calls this argument, for the message.
+
+    Raises
+    ------
+    TypeError
+        Neither a str nor an os.PathLike of one: bytes, None, a number, an open file.
+    ValueError
+        An empty str, which `Path` would take for the working directory.
+
+    Examples
+    --------
+    >>> as_path("data/train", "root").name
+    'train'
+    >>> as_path(b"data", "root")
+    Traceback (most recent call last):
+    TypeError: root must be a path, as str or os.PathLike, got b'data'.
+    """
+    text = os.fspath(path) if isinstance(path, os.PathLike) else path
+    if not isinstance(text, str):
+        raise TypeError(f"{name} must be a path, as str or os.PathLike, got {path!r}.")
+    if not text:
+        raise ValueError(f"{name} must be a path, got an empty string.")
+    return Path(text)
+
+
+def as_path_or_none(path: AnyPath | None, name: str) -> Path | None:
+    """Return what `as_path` does, and None for an argument that was not given."""
+    return None if path is None else as_path(path, name)
 
 
 def write_atomically(path: Path, data: bytes | memoryview) -> None:

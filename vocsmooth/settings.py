@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import hashlib
 import json
+import math
 import sys
 import types
 import typing
@@ -23,6 +24,10 @@ else:
 
 T = TypeVar("T")
 
+_INT64_RANGE = 2**63
+
+_DIGITS = 20  # of the smallest int64, its sign included
+
 
 def load_toml(cls: type[T], path: Path) -> T:
     """Read a TOML file into the dataclass `cls`.
@@ -37,7 +42,9 @@ def load_toml(cls: type[T], path: Path) -> T:
             content = tomllib.load(file)
     except FileNotFoundError:
         raise InputError(f"No settings file {path}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise InputError(f"{path} is not valid TOML: it is nested too deeply.") from None
+    except ValueError as error:  # no TOML, no UTF-8, or a number of thousands of digits
         raise InputError(f"{path} is not valid TOML: {error}.") from None
     return from_dict(cls, content, str(path))
 
@@ -52,6 +59,33 @@ def bundled_toml(package: str) -> dict[str, Path]:
     """
     folder = Path(str(resources.files(package)))
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Parse JSON of unknown origin, without what json.loads takes and the standard does not.
+
+    Raises
+    ------
+    ValueError
+        Not JSON, nested too deeply, a key given twice in an object, NaN or Infinity, or a number
+        that is too large for float64 or, if it is whole, for int64.
+
+    Examples
+    --------
+    >>> parse_json('{"seed": 1, "seed": 2}')
+    Traceback (most recent call last):
+    ValueError: the key 'seed' is given twice
+    """
+    try:
+        return json.loads(
+            text,
+            object_pairs_hook=_without_twins,
+            parse_constant=_finite,
+            parse_float=_finite,
+            parse_int=_int64,
+        )
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def from_dict(cls: type[T], content: Mapping[str, Any], where: str) -> T:
@@ -134,6 +168,36 @@ def recipe_toml(recipe: Mapping[str, Any]) -> str:
     return "\n".join(_table(recipe, "")).strip()
 
 
+def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make a dict of an object; of keys given twice, json.loads would silently take the last."""
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {twice!r} is given twice")
+    return content
+
+
+def _finite(digits: str) -> float:
+    """Return a number that float64 can hold."""
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError(f"{_shortened(digits)} is not a finite number")
+    return number
+
+
+def _int64(digits: str) -> int:
+    """Return a whole number that int64 can hold."""
+    if len(digits) > _DIGITS or not -_INT64_RANGE <= int(digits) < _INT64_RANGE:
+        raise ValueError(f"{_shortened(digits)} does not fit in 64 bits")
+    return int(digits)
+
+
+def _shortened(digits: str) -> str:
+    """Return a number as a message can show it."""
+    return digits if len(digits) <= 2 * _DIGITS else f"{digits[:_DIGITS]}..."
+
+
 def _convert(hint: Any, value: Any, where: str) -> Any:
     """Check `value` against a type hint, turning tables into dataclasses and arrays into tuples."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
@@ -152,6 +216,8 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
 
 def _convert_scalar(hint: type, value: Any, where: str) -> Any:
     """Take a value of exactly this type; an integer serves as a float, a bool never as a number."""
+    if type(value) is int and not -_INT64_RANGE <= value < _INT64_RANGE:
+        raise InputError(f"{where} does not fit in 64 bits.")
     if hint is float and type(value) is int:
         return float(value)
     if type(value) is not hint:  # isinstance would take a bool for an int

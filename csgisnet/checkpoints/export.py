@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import torch
@@ -19,7 +18,7 @@ import csgisnet
 from csgisnet.errors import CheckpointError, ConfigError
 from csgisnet.networks.folding import fold_batch_norm
 from csgisnet.networks.smoothing import SmoothingNetwork
-from vocsmooth.files import write_atomically
+from vocsmooth.files import AnyPath, as_path, write_atomically
 
 Format: TypeAlias = Literal["onnx", "torchscript"]
 
@@ -60,7 +59,7 @@ class _Kind(NamedTuple):
     open: Callable[[bytes], TensorFunction]
 
 
-def export_network(network: SmoothingNetwork, path: Path, form: Format) -> float:
+def export_network(network: SmoothingNetwork, path: AnyPath, form: Format) -> float:
     """Write a network for another runtime, after comparing it with the original on three sizes.
 
     The exported function takes "image", (N, 3, H, W) float32 RGB in [0, 1] with any N, H and W,
@@ -71,7 +70,7 @@ def export_network(network: SmoothingNetwork, path: Path, form: Format) -> float
     ----------
     network : SmoothingNetwork
         On the CPU; it is not modified.
-    path : Path
+    path : str or path-like
         File to write; it appears complete or not at all.
     form : {"onnx", "torchscript"}
         The format; "onnx" needs ``pip install csgisnet[export]``.
@@ -88,6 +87,7 @@ def export_network(network: SmoothingNetwork, path: Path, form: Format) -> float
     CheckpointError
         The exported function differs from the network by more than `TOLERANCE`; nothing is written.
     """
+    path = as_path(path, "path")
     needs, encode, open_ = _KINDS[form]
     for package in needs:
         _import(package)

@@ -254,7 +254,7 @@ def _parse_header(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
     try:
         header = json.loads(metadata["csgisnet"])
         ours = header["format"] == FORMAT and header.keys() >= _HEADER_KEYS
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         ours = False
     if not ours:
         raise CheckpointError(

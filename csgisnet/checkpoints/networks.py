@@ -19,12 +19,14 @@ from csgisnet.checkpoints.format import (
 from csgisnet.checkpoints.released import config_of, reverse_channels
 from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
 from vocsmooth import settings
+from vocsmooth.files import AnyPath, as_path
 
 
 def save_network(
-    path: Path, network: SmoothingNetwork, metadata: Mapping[str, Any] | None = None
+    path: AnyPath, network: SmoothingNetwork, metadata: Mapping[str, Any] | None = None
 ) -> None:
     """Write a network's weights and configuration, and `metadata` (JSON values) beside them."""
+    path = as_path(path, "path")
     weights = Weights(
         kind="network",
         config=settings.to_dict(network.config),
@@ -34,14 +36,16 @@ def save_network(
     save_weights(path, weights)
 
 
-def publish_network(source: Path, path: Path, *, description: str, half: bool = False) -> None:
+def publish_network(
+    source: AnyPath, path: AnyPath, *, description: str, half: bool = False
+) -> None:
     """Write a network for others to use: its weights, what training recorded, a description.
 
     Parameters
     ----------
-    source : Path
+    source : str or path-like
         Any checkpoint that `load_network` reads.
-    path : Path
+    path : str or path-like
         Safetensors file to write.
     description : str
         What the network was trained on and is good for; `csgisnet models` shows it.
@@ -54,6 +58,8 @@ def publish_network(source: Path, path: Path, *, description: str, half: bool = 
     CheckpointError
         `source` cannot be read.
     """
+    source = as_path(source, "source")
+    path = as_path(path, "path")
     network = load_network(source)
     recorded = load_weights(source, "network").metadata if is_safetensors(source) else {}
     tensors = network.state_dict()
@@ -68,12 +74,12 @@ def publish_network(source: Path, path: Path, *, description: str, half: bool = 
     save_weights(path, weights)
 
 
-def load_network(path: Path, channel_order: Literal["rgb", "bgr"] = "rgb") -> SmoothingNetwork:
+def load_network(path: AnyPath, channel_order: Literal["rgb", "bgr"] = "rgb") -> SmoothingNetwork:
     """Read a network that we saved, or a `.pth` released by the paper's authors.
 
     Parameters
     ----------
-    path : Path
+    path : str or path-like
         Safetensors file of `save_network`, or a pickled state dict, either bare or under the key
         "net".
     channel_order : {"rgb", "bgr"}
@@ -91,6 +97,7 @@ def load_network(path: Path, channel_order: Literal["rgb", "bgr"] = "rgb") -> Sm
     CheckpointError
         The file is missing, damaged, or not a smoothing network.
     """
+    path = as_path(path, "path")
     if is_safetensors(path):
         weights = load_weights(path, "network")
         return _build(weights.config_as(NetworkConfig, path), weights.tensors, path)

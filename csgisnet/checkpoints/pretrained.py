@@ -7,6 +7,7 @@ from pathlib import Path
 from csgisnet.checkpoints.best import BEST_FILE
 from csgisnet.errors import CheckpointError
 from vocsmooth.errors import UnknownNameError
+from vocsmooth.files import AnyPath, as_path
 from vocsmooth.settings import nearest
 
 BUNDLED = Path(__file__).parents[1] / "models"
@@ -16,12 +17,12 @@ DEFAULT = "compact"
 """Name of the bundled network to use where none is named."""
 
 
-def find_weights(path_or_name: str | Path | None = None) -> Path:
+def find_weights(path_or_name: AnyPath | None = None) -> Path:
     """Return the file of weights to load.
 
     Parameters
     ----------
-    path_or_name : str or Path, optional
+    path_or_name : str or path-like, optional
         A file, or the folder of a run, whose best weights are meant; if no such path exists, the
         name of a bundled network, such as "compact". By default `DEFAULT`.
 
@@ -34,7 +35,7 @@ def find_weights(path_or_name: str | Path | None = None) -> Path:
     """
     if path_or_name is None:
         return _bundled(DEFAULT)
-    path = Path(path_or_name)
+    path = as_path(path_or_name, "path_or_name")
     if path.is_dir():
         return _best_of(path)
     if path.exists() or path.suffix or len(path.parts) != 1:

@@ -21,6 +21,7 @@ from csgisnet.errors import CheckpointError
 from csgisnet.networks.features import SegmenterFeatures, VggFeatures
 from csgisnet.networks.segmenter import Segmenter, SegmenterConfig
 from vocsmooth import settings
+from vocsmooth.files import AnyPath, as_path
 
 
 def load_features(path: Path) -> VggFeatures | SegmenterFeatures:
@@ -64,12 +65,12 @@ def save_segmenter(
     save_weights(path, weights)
 
 
-def load_segmenter(path: Path, output_stride: Literal[8, 16] = 16) -> Segmenter:
+def load_segmenter(path: AnyPath, output_stride: Literal[8, 16] = 16) -> Segmenter:
     """Read a segmenter of ours, or a public DeepLabV3+ MobileNet checkpoint.
 
     Parameters
     ----------
-    path : Path
+    path : str or path-like
         File of `csgisnet train-segmenter`, or a pickled state dict, either bare or under the key
         "model_state".
     output_stride : {8, 16}
@@ -85,6 +86,7 @@ def load_segmenter(path: Path, output_stride: Literal[8, 16] = 16) -> Segmenter:
     CheckpointError
         The file is missing, damaged, or not a segmenter.
     """
+    path = as_path(path, "path")
     if is_safetensors(path):
         weights = load_weights(path, "segmenter")
         return _build(weights.config_as(SegmenterConfig, path), weights.tensors, path)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,14 +16,14 @@ from csgisnet.evaluation.measure import Record, SmoothFunction, summarise
 from csgisnet.evaluation.plots import draw_speed_plot
 from csgisnet.evaluation.samples import Samples
 from csgisnet.evaluation.tables import format_csv, format_markdown, summary_content
-from vocsmooth.files import write_atomically, write_json
+from vocsmooth.files import AnyPath, as_path, write_atomically, write_json
 from vocsmooth.settings import counted
 
 FILES = ("per_image.csv", "summary.json", "summary.md", "speed.svg", "report.html")
 
 
 def write_report(
-    out: Path,
+    out: AnyPath,
     records: Sequence[Record],
     samples: Samples,
     smoothers: Mapping[str, SmoothFunction],
@@ -36,7 +35,7 @@ def write_report(
 
     Parameters
     ----------
-    out : Path
+    out : str or path-like
         The folder; files of an earlier report in it are replaced.
     records : sequence of Record
         What `csgisnet.evaluation.measure.evaluate` returned.
@@ -52,6 +51,7 @@ def write_report(
     OSError
         The folder or a file cannot be written.
     """
+    out = as_path(out, "out")
     summaries = summarise(records)
     title = f"{subject} on {counted(len(samples.names), 'image')}"
     contents = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -26,7 +25,8 @@ from csgisnet.networks.folding import fold_batch_norm
 from csgisnet.networks.smoothing import SmoothingNetwork, receptive_radius
 from csgisnet.prediction.batching import Batcher
 from csgisnet.prediction.tiling import SMALLEST_TILE, apply_tiled
-from vocsmooth.arrays import Pixels, check_image, check_number, to_float, to_uint
+from vocsmooth.arrays import Pixels, check_array, check_image, check_number, to_float, to_uint
+from vocsmooth.files import AnyPath
 
 Image: TypeAlias = NDArray[np.float32]
 
@@ -230,7 +230,7 @@ class Smoother:
 
 
 def load(
-    path_or_name: str | Path | None = None,
+    path_or_name: AnyPath | None = None,
     *,
     device: str = "auto",
     precision: Precision = "float32",
@@ -242,7 +242,7 @@ def load(
 
     Parameters
     ----------
-    path_or_name : str or Path, optional
+    path_or_name : str or path-like, optional
         A file of weights, the folder of a run (whose best weights are loaded), or the name of a
         network that comes with the package; by default "compact".
     device, precision, memory, batch
@@ -265,6 +265,7 @@ def load(
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
     >>> from csgisnet.checkpoints.networks import save_network
     >>> from csgisnet.networks.smoothing import COMPACT
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -279,11 +280,11 @@ def load(
 
 def _check(image: NDArray[Any], *types: type) -> None:
     """Raise unless the array is an image of one of these types."""
-    if not isinstance(image, np.ndarray) or image.dtype not in types:
-        kind = getattr(image, "dtype", type(image).__name__)
+    check_array(image, "image")
+    if image.dtype not in types:
         wanted = " or ".join(np.dtype(kind).name for kind in types)
         scale = " in [0, 1]" if np.float32 in types else ""
-        raise TypeError(f"image must be a {wanted} array{scale}, got {kind}.")
+        raise TypeError(f"image must be a {wanted} array{scale}, got {image.dtype}.")
     if image.size == 0 or (image.ndim != 2 and (image.ndim != 3 or image.shape[2] != 3)):
         raise ValueError(f"image must be (H, W) or (H, W, 3), got shape {image.shape}.")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
+import os
 from typing import Any
 
 from csgisnet.device import Precision
@@ -15,6 +15,7 @@ from csgisnet.training.data import DataConfig
 from csgisnet.training.optimise import OptimizerConfig, ScheduleConfig
 from vocsmooth import settings
 from vocsmooth.errors import InputError, UnknownNameError
+from vocsmooth.files import AnyPath, as_path
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -101,12 +102,12 @@ class Config:
             raise ValueError(f"seed must be 0 to 2^32 - 1, got {self.seed}.")
 
 
-def load_config(source: str | Path) -> Config:
+def load_config(source: AnyPath) -> Config:
     """Read a TOML file, or one of the configurations that come with the package.
 
     Parameters
     ----------
-    source : str or Path
+    source : str or path-like
         "full" (the paper's network), "compact" (for CPUs), "demo" (minutes on two CPU cores), or
         the path of a TOML file. Keys that a file leaves out keep their defaults.
 
@@ -117,14 +118,34 @@ def load_config(source: str | Path) -> Config:
     InputError
         A key of the file is unknown, of the wrong type or out of range.
     """
+    given = as_path(source, "source")
     bundled = settings.bundled_toml("csgisnet.configs")
-    path = bundled.get(str(source), Path(source))
+    path = bundled.get(str(given), given)
     if not path.is_file():
         raise UnknownNameError(
-            f"No configuration {str(source)!r}: give the path of a TOML file, or one of "
+            f"No configuration {str(given)!r}: give the path of a TOML file, or one of "
             f"{', '.join(bundled)}."
         )
     return settings.load_toml(Config, path)
+
+
+def as_config(config: Config | AnyPath) -> Config:
+    """Return a configuration that may be given by its name or the path of its file.
+
+    Raises
+    ------
+    TypeError
+        None of these.
+    UnknownNameError, InputError
+        As `load_config`.
+    """
+    if isinstance(config, Config):
+        return config
+    if not isinstance(config, str | os.PathLike):
+        raise TypeError(
+            f"config must be a Config, or the name or path of one, got {type(config).__name__}."
+        )
+    return load_config(config)
 
 
 def without_terms(config: Config, terms: tuple[str, ...]) -> Config:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,8 @@ from csgisnet.training.lock import lock_path, only_process
 from vocsmooth import settings
 from vocsmooth.errors import InputError
 from vocsmooth.files import (
+    AnyPath,
+    as_path,
     refuse_other_files,
     remove_leftovers,
     sha256_file,
@@ -97,7 +98,7 @@ def new_run(
 
 
 def resumed_run(
-    folder: Path,
+    folder: AnyPath,
     given: Sources,
     config: Config | None = None,
     initial: SmoothingNetwork | None = None,
@@ -106,7 +107,7 @@ def resumed_run(
 
     Parameters
     ----------
-    folder : Path
+    folder : str or path-like
         Folder of the run; nothing is written to it.
     given : Sources
         Must have the same content as the run's own, which take the place of those left out.
@@ -126,6 +127,7 @@ def resumed_run(
     DatasetError
         The dataset cannot be opened.
     """
+    folder = as_path(folder, "folder")
     path = folder / RUN_FILE
     record = _read_record(path)
     sources = _sources_of(record, path, given)
@@ -242,7 +244,7 @@ def _config_of(record: dict[str, Any], path: Path, given: Config | None, digest:
 def _read_record(path: Path) -> dict[str, Any]:
     """Return what a run recorded when it began."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = settings.parse_json(path.read_bytes())
     except FileNotFoundError:
         raise InputError(f"{path.parent} does not hold a run. Leave out --resume.") from None
     except ValueError as error:

@@ -16,7 +16,7 @@ from csgisnet.errors import TrainingError
 from csgisnet.networks.smoothing import SmoothingNetwork
 from csgisnet.objective.losses import Batch, Teachers
 from csgisnet.objective.teachers import load_teachers
-from csgisnet.training.config import Config, RunConfig
+from csgisnet.training.config import Config, RunConfig, as_config
 from csgisnet.training.data import BatchSource, filled
 from csgisnet.training.distributed import Processes, join_processes
 from csgisnet.training.progress import RunLog, report_nothing, to_stderr
@@ -27,6 +27,7 @@ from csgisnet.training.step import Training
 from csgisnet.training.teacher import warn_of_teacher
 from csgisnet.training.validate import Scores, Validation
 from csgisnet.training.values import StepTable, StepValues
+from vocsmooth.files import AnyPath, as_path, as_path_or_none
 
 EXIT_STOPPED = 75
 """Exit code of a command that a signal stopped after it had saved its state: try again later."""
@@ -54,14 +55,14 @@ class Summary:
 
 
 def train(
-    data_dir: Path | None,
-    run_dir: Path,
-    config: Config | None = None,
+    data_dir: AnyPath | None,
+    run_dir: AnyPath,
+    config: Config | AnyPath | None = None,
     *,
     device: str = "auto",
     resume: bool = False,
-    segmenter: Path | None = None,
-    features: Path | None = None,
+    segmenter: AnyPath | None = None,
+    features: AnyPath | None = None,
     initial: SmoothingNetwork | None = None,
     report: Callable[[str], None] = to_stderr,
 ) -> Summary:
@@ -73,17 +74,18 @@ def train(
 
     Parameters
     ----------
-    data_dir : Path or None
+    data_dir : str or path-like or None
         Dataset of `vocsmooth build`; with `resume`, None takes the one the run began with.
-    run_dir : Path
+    run_dir : str or path-like
         New folder for states, best networks (safetensors), metrics.jsonl and TensorBoard files.
-    config : Config, optional
-        All settings; by default "compact", or with `resume` those the run began with.
+    config : Config, str or path-like, optional
+        All settings, or the name or file of them, see `csgisnet.training.config.load_config`; by
+        default "compact", or with `resume` those the run began with.
     device : {"auto", "cpu", "cuda", "mps"}
         Where to train.
     resume : bool
         Continue the run in `run_dir`.
-    segmenter, features : Path, optional
+    segmenter, features : str or path-like, optional
         Teachers of the semantic and the contrast term, see
         `csgisnet.objective.teachers.load_teachers`; with `resume`, by default those the run began
         with.
@@ -103,6 +105,7 @@ def train(
         A loss or gradient is not finite (the message says where its batch was saved), a file
         cannot be written, or the dataset is gone.
     """
+    run_dir = as_path(run_dir, "run_dir")
     with (
         join_processes(pick_device(device), report) as processes,
         stop_signals() as stopped,
@@ -111,8 +114,14 @@ def train(
         report = report if processes.leads else report_nothing
 
         # Check and load everything before anything is written.
-        given = Sources(data=data_dir, segmenter=segmenter, features=features)
-        setup = (resumed_run if resume else new_run)(run_dir, given, config, initial)
+        given = Sources(
+            data=as_path_or_none(data_dir, "data_dir"),
+            segmenter=as_path_or_none(segmenter, "segmenter"),
+            features=as_path_or_none(features, "features"),
+        )
+        setup = (resumed_run if resume else new_run)(
+            run_dir, given, None if config is None else as_config(config), initial
+        )
         config, run, sources = setup.config, setup.config.run, setup.sources
         teachers = load_teachers(config.losses, sources.segmenter, sources.features)
         training = Training(config, teachers.to(processes.device), processes, setup.initial)

@@ -17,7 +17,7 @@ from csgisnet.device import pick_device, place, use_precision
 from csgisnet.errors import ConfigError, TrainingError
 from csgisnet.networks.segmenter import Segmenter
 from csgisnet.objective.losses import Batch
-from csgisnet.training.config import Config, load_config
+from csgisnet.training.config import Config, as_config
 from csgisnet.training.data import BatchSource, DataConfig, filled
 from csgisnet.training.distributed import Processes, distribute, join_processes, synchronise
 from csgisnet.training.lock import only_process
@@ -27,6 +27,7 @@ from csgisnet.training.teacher import first_samples, score_segmenter
 from vocsmooth import settings
 from vocsmooth.classes import VOC_CLASSES, VOID
 from vocsmooth.errors import DatasetError, InputError
+from vocsmooth.files import AnyPath, as_path
 from vocsmooth.shards import Dataset, Split, open_dataset
 
 
@@ -47,9 +48,9 @@ class SegmenterSummary:
 
 
 def train_segmenter(
-    data_dir: Path,
-    out_file: Path,
-    config: Config | None = None,
+    data_dir: AnyPath,
+    out_file: AnyPath,
+    config: Config | AnyPath | None = None,
     *,
     device: str = "auto",
     report: Callable[[str], None] = to_stderr,
@@ -60,12 +61,13 @@ def train_segmenter(
 
     Parameters
     ----------
-    data_dir : Path
+    data_dir : str or path-like
         Dataset of `vocsmooth build`, built from a tree with masks.
-    out_file : Path
+    out_file : str or path-like
         Safetensors file for `csgisnet.checkpoints.segmenters.load_segmenter`; must not exist.
-    config : Config, optional
-        Settings, by default "compact"; ``segmenter``, ``seed``, ``optimizer``, ``schedule`` and
+    config : Config, str or path-like, optional
+        Settings, or the name or file of them, see `csgisnet.training.config.load_config`; by
+        default "compact"; ``segmenter``, ``seed``, ``optimizer``, ``schedule`` and
         ``augment`` matter, and of ``run`` the precision and the steps between lines of the log.
     device : {"auto", "cpu", "cuda", "mps"}
         Where to train.
@@ -80,7 +82,9 @@ def train_segmenter(
     TrainingError
         The loss is not finite.
     """
-    config = config or load_config("compact")
+    data_dir = as_path(data_dir, "data_dir")
+    out_file = as_path(out_file, "out_file")
+    config = as_config("compact" if config is None else config)
     if config.segmenter.network.num_classes < len(VOC_CLASSES):
         raise ConfigError(
             f"segmenter.network.num_classes is {config.segmenter.network.num_classes}; masks hold "

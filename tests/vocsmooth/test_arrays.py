@@ -131,3 +131,10 @@ def test_conversions_round_and_return() -> None:
     np.testing.assert_array_equal(to_uint(floats64, np.uint8), [[0, 0, 1, 255, 255]])
     with pytest.raises(ValueError, match="NaN"):
         to_uint(np.array([[np.nan]]), np.uint8)
+
+
+def test_a_number_beyond_floats_is_refused() -> None:
+    with pytest.raises(ValueError, match="lam is too large"):
+        check_number("lam", 10**400)
+    with pytest.raises(ValueError, match="radius is too large"):
+        check_count("radius", 10**400)

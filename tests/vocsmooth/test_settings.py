@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -9,7 +10,7 @@ from typing import Any, Literal
 import pytest
 
 from vocsmooth.errors import InputError
-from vocsmooth.settings import describe_operator, digest, from_dict, load_toml, to_dict
+from vocsmooth.settings import describe_operator, digest, from_dict, load_toml, parse_json, to_dict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,3 +95,43 @@ def test_operators_are_described_in_one_spelling() -> None:
     assert describe_operator("ils", {"penalty": "welsch", "num_iter": 4}) == (
         "ils(penalty=welsch, num_iter=4)"
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('{"a": 1, "b": {"c": 2, "c": 2}}', "the key 'c' is given twice"),
+        ("[" * 100_000, "nested too deeply"),
+        ('{"a":' * 100_000, "nested too deeply"),
+        ("[NaN]", "NaN is not a finite number"),
+        ("[-Infinity]", "-Infinity is not a finite number"),
+        ("[1e999]", "1e999 is not a finite number"),
+        ("[9223372036854775808]", "9223372036854775808 does not fit in 64 bits"),
+        ("[" + "9" * 5000 + "]", r"9{20}\.\.\. does not fit in 64 bits"),
+        ("[" + "9" * 5000 + ".0]", r"9{20}\.\.\. is not a finite number"),
+        (b"\xff\xfe\xfd", "codec can't decode"),
+        ("", "Expecting value"),
+    ],
+)
+def test_hostile_json_is_refused(text: str | bytes, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        parse_json(text)
+
+
+def test_json_is_read_as_json_reads_it() -> None:
+    text = '{"a": [1, -9223372036854775808, 0.1, 1e-400, true, null, "\u00e9"], "b": {}}'
+    assert parse_json(text) == json.loads(text)
+
+
+@pytest.mark.parametrize("text", ["ratio = " + "9" * 5000, "ratio = " + "[" * 100_000])
+def test_hostile_toml_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text(text)
+    with pytest.raises(InputError, match="is not valid TOML"):
+        load_toml(Outer, path)
+
+
+def test_a_whole_number_beyond_64_bits_is_refused() -> None:
+    for content in ({"ratio": 10**400}, {"inner": {"size": 2**63}}):
+        with pytest.raises(InputError, match=r"(ratio|size) does not fit in 64 bits"):
+            from_dict(Outer, content, "here")

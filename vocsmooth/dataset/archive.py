@@ -15,7 +15,14 @@ from functools import partial
 from pathlib import Path
 
 from vocsmooth.errors import DatasetError
-from vocsmooth.files import claim_folder, remove_leftovers, sha256_file, write_atomically
+from vocsmooth.files import (
+    AnyPath,
+    as_path,
+    claim_folder,
+    remove_leftovers,
+    sha256_file,
+    write_atomically,
+)
 from vocsmooth.shards.entries import ShardEntry
 from vocsmooth.shards.index import ARCHIVE_NAME, INDEX_NAME, PLAN_NAME, read_index, sidecar_path
 from vocsmooth.shards.packed import decode_archive, encode_archive
@@ -50,8 +57,8 @@ class _Repacked:
 
 
 def pack_dataset(
-    root: Path,
-    out: Path,
+    root: AnyPath,
+    out: AnyPath,
     *,
     jobs: int | None = None,
     progress: Callable[[int, int], None] = lambda *_: None,
@@ -62,9 +69,9 @@ def pack_dataset(
 
     Parameters
     ----------
-    root : Path
+    root : str or path-like
         Folder of the dataset, which is only read.
-    out : Path
+    out : str or path-like
         New or empty folder, or one that holds an archive of the same dataset.
     jobs : int, optional
         Worker processes; one per core if not given.
@@ -78,13 +85,15 @@ def pack_dataset(
     InputError
         `out` holds something else.
     """
+    root = as_path(root, "root")
+    out = as_path(out, "out")
     shards = list_shards(root, read_index(root))
     return _repack(_pack_shard, shards, root, out, out / ARCHIVE_NAME, jobs, progress)
 
 
 def unpack_dataset(
-    archive: Path,
-    out: Path,
+    archive: AnyPath,
+    out: AnyPath,
     *,
     jobs: int | None = None,
     progress: Callable[[int, int], None] = lambda *_: None,
@@ -93,9 +102,9 @@ def unpack_dataset(
 
     Parameters
     ----------
-    archive : Path
+    archive : str or path-like
         Folder that `pack_dataset` made, which is only read.
-    out : Path
+    out : str or path-like
         New or empty folder, or one that holds the same dataset, whose intact shards are kept.
     jobs, progress
         As in `pack_dataset`.
@@ -107,6 +116,8 @@ def unpack_dataset(
     InputError
         `out` holds something else.
     """
+    archive = as_path(archive, "archive")
+    out = as_path(out, "out")
     metadata = archive / ARCHIVE_NAME
     if not (metadata / INDEX_NAME).is_file():
         raise DatasetError(

@@ -18,9 +18,10 @@ from vocsmooth.dataset.make import (
 )
 from vocsmooth.dataset.plan import check_folder, make_plan, needed_bytes
 from vocsmooth.errors import DatasetError, InputError
-from vocsmooth.files import remove_leftovers, write_atomically
-from vocsmooth.maps.recipe import Recipe
+from vocsmooth.files import AnyPath, as_path, as_path_or_none, remove_leftovers, write_atomically
+from vocsmooth.maps.recipe import Recipe, as_recipe
 from vocsmooth.maps.textures import open_textures
+from vocsmooth.operators import kernels
 from vocsmooth.shards.entries import Index, LeftOutEntry, Plan, Sidecar, failed_checks
 from vocsmooth.shards.index import (
     INDEX_NAME,
@@ -82,13 +83,13 @@ class BuildSummary:
 
 
 def build_dataset(
-    voc_root: Path,
-    out: Path,
-    recipe: Recipe,
+    voc_root: AnyPath,
+    out: AnyPath,
+    recipe: Recipe | AnyPath,
     *,
-    textures_dir: Path | None = None,
+    textures_dir: AnyPath | None = None,
     splits: Sequence[str] = ("train", "val"),
-    ids_file: Path | None = None,
+    ids_file: AnyPath | None = None,
     jobs: int | None = None,
     scheduler: str | None = None,
     part: tuple[int, int] = (1, 1),
@@ -103,17 +104,17 @@ def build_dataset(
 
     Parameters
     ----------
-    voc_root : Path
+    voc_root : str or path-like
         VOC tree, see `vocsmooth.sources.voc.find_tree`.
-    out : Path
+    out : str or path-like
         New or empty folder, or one with the same dataset.
-    recipe : Recipe
-        What to make.
-    textures_dir : Path, optional
+    recipe : Recipe, str or path-like
+        What to make, or what `vocsmooth.maps.recipe.load_recipe` reads.
+    textures_dir : str or path-like, optional
         Folder of texture images instead of the bundled textures.
     splits : sequence of str
         The splits to build.
-    ids_file : Path, optional
+    ids_file : str or path-like, optional
         Take only the ids in this list.
     jobs : int, optional
         Worker processes; one per core if not given.
@@ -142,6 +143,11 @@ def build_dataset(
     KeyboardInterrupt
         Ctrl-C or SIGTERM; likewise.
     """
+    recipe = as_recipe(recipe)
+    voc_root = as_path(voc_root, "voc_root")
+    out = as_path(out, "out")
+    textures_dir = as_path_or_none(textures_dir, "textures_dir")
+    ids_file = as_path_or_none(ids_file, "ids_file")
     started = time.monotonic()
     number, parts = part
     if not 1 <= number <= parts:
@@ -190,6 +196,7 @@ def _open_runner(
 ) -> Iterator[Runner]:
     """Yield what runs the tasks: processes of this machine, or a cluster."""
     if scheduler is None:
+        kernels.warn_if_slow()  # the workers do not
         yield local_runner(jobs or available_cores())
         return
     try:

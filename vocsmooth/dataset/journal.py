@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from vocsmooth.files import sha256_file
+from vocsmooth.settings import parse_json
 from vocsmooth.shards.index import INDEX_NAME
 
 JOURNAL_NAME = ".verified.jsonl"
@@ -47,8 +48,8 @@ def read_journal(root: Path, promise: str) -> set[str]:
     found: dict[str, Identity] = {}
     for line in lines:
         # A line that a kill has cut off is ignored.
-        with suppress(ValueError, LookupError, TypeError, RecursionError):
-            entry = json.loads(line)
+        with suppress(ValueError, LookupError, TypeError):
+            entry = parse_json(line)
             if entry["index"] == promise and 0 <= time.time() - entry["time"] < _SECONDS:
                 found[str(entry["shard"])] = tuple(entry["file"])
     return {name for name, identity in found.items() if identity_of(root / name) == identity}

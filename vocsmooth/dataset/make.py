@@ -174,7 +174,7 @@ def package_versions() -> dict[str, str]:
     return {
         "vocsmooth": vocsmooth.__version__,
         "python": ".".join(platform.python_version_tuple()[:2]),
-        "kernels": kernels.choose("C", "NumPy"),
+        "kernels": kernels.name(),
         "hdf5": h5py.version.hdf5_version,
         # Four distributions install cv2, with the same results: ask the module, not the metadata.
         # Sidecars have always called it this, so older datasets can be repaired.

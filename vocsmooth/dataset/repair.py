@@ -20,9 +20,10 @@ from vocsmooth.dataset.plan import describe_textures, make_plan
 from vocsmooth.dataset.recover import find_records, read_sound_index, read_sound_plan, write_records
 from vocsmooth.dataset.verify import Verification, verify_dataset
 from vocsmooth.errors import DatasetError, InputError
-from vocsmooth.files import remove_leftovers, sha256_file
+from vocsmooth.files import AnyPath, as_path, as_path_or_none, remove_leftovers, sha256_file
 from vocsmooth.maps.recipe import Recipe
 from vocsmooth.maps.textures import TextureSource, open_textures
+from vocsmooth.operators import kernels
 from vocsmooth.settings import digest, from_dict
 from vocsmooth.shards.entries import ImageEntry, Index, LeftOutEntry, Plan, Sidecar
 from vocsmooth.shards.index import INDEX_NAME, PLAN_NAME, refuse_archive
@@ -46,10 +47,10 @@ class Repair:
 
 
 def repair_dataset(
-    root: Path,
-    voc_root: Path,
+    root: AnyPath,
+    voc_root: AnyPath,
     *,
-    textures_dir: Path | None = None,
+    textures_dir: AnyPath | None = None,
     jobs: int | None = None,
     fresh: bool = False,
     progress: Callable[[int, int], None] = lambda *_: None,
@@ -62,11 +63,11 @@ def repair_dataset(
 
     Parameters
     ----------
-    root : Path
+    root : str or path-like
         The dataset's folder.
-    voc_root : Path
+    voc_root : str or path-like
         The VOC tree that it was built from.
-    textures_dir : Path, optional
+    textures_dir : str or path-like, optional
         The folder of textures that it was built with; the bundled ones if not given.
     jobs, fresh, progress
         As in `vocsmooth.dataset.verify.verify_dataset`.
@@ -79,10 +80,14 @@ def repair_dataset(
     DatasetError
         Plan and index are both damaged, or a rebuilt shard is not the recorded one.
     """
+    root = as_path(root, "root")
+    voc_root = as_path(voc_root, "voc_root")
+    textures_dir = as_path_or_none(textures_dir, "textures_dir")
     if not root.is_dir():
         raise InputError(f"{root} is not a folder.")
     refuse_archive(root)
     jobs = jobs or available_cores()
+    kernels.warn_if_slow()  # the workers do not
     index, plan = read_sound_index(root), read_sound_plan(root)
     if plan is None:
         plan = _derive_plan(root, index, voc_root, textures_dir)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence, Set
@@ -21,7 +20,8 @@ from vocsmooth.dataset.journal import (
 )
 from vocsmooth.dataset.plan import plan_digest
 from vocsmooth.errors import DatasetError, InputError
-from vocsmooth.settings import to_dict
+from vocsmooth.files import AnyPath, as_path
+from vocsmooth.settings import parse_json, to_dict
 from vocsmooth.shards.entries import Index, Plan, Sidecar
 from vocsmooth.shards.index import (
     INDEX_NAME,
@@ -58,7 +58,7 @@ class Verification:
 
 
 def verify_dataset(
-    root: Path,
+    root: AnyPath,
     *,
     jobs: int | None = None,
     fresh: bool = False,
@@ -77,7 +77,7 @@ def verify_dataset(
 
     Parameters
     ----------
-    root : Path
+    root : str or path-like
         The dataset's folder.
     jobs : int, optional
         Worker processes; one per core if not given.
@@ -93,6 +93,7 @@ def verify_dataset(
     DatasetError
         `root` is an archive.
     """
+    root = as_path(root, "root")
     started = time.monotonic()
     if not root.is_dir():
         raise InputError(f"{root} is not a folder.")
@@ -229,7 +230,7 @@ def _check_index(plan: Plan, sidecars: Sequence[Sidecar], index: Index) -> Itera
 def _check_spelling(path: Path) -> Iterator[Problem]:
     """Check that a readable JSON file is spelled as this package does: no byte was changed."""
     data = path.read_bytes()
-    if data != to_bytes(json.loads(data)):
+    if data != to_bytes(parse_json(data)):
         yield _file_problem(path.name, "was changed after it was written")
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vocsmooth.errors import InputError, UnknownNameError
+from vocsmooth.files import AnyPath, as_path
 from vocsmooth.images.finding import IMAGE_SUFFIXES, find_images
 from vocsmooth.images.writing import FORMATS, format_of
 from vocsmooth.settings import nearest
@@ -32,7 +33,7 @@ class Task:
 
 def plan(
     inputs: Sequence[Path],
-    out: Path,
+    out: AnyPath,
     *,
     suffix: str = "",
     ending: str | None = None,
@@ -45,7 +46,7 @@ def plan(
     inputs : sequence of Path
         Files, and folders, which are searched through all sub-folders (links to folders are not
         followed, names that begin with a dot are skipped). Sub-folders are mirrored in `out`.
-    out : Path
+    out : str or path-like
         Folder for the results; may not exist yet. Where it lies inside an input folder, what it
         holds is not an input. If it ends like an image and is not a folder, it is the file for the
         result of a single input file.
@@ -71,6 +72,7 @@ def plan(
     UnknownNameError
         No format that can be written has this ending.
     """
+    out = as_path(out, "out")
     if not inputs:
         raise InputError("No inputs: give image files or folders.")
     if out.suffix.lower() in IMAGE_SUFFIXES and not out.is_dir():

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vocsmooth.errors import InputError
+from vocsmooth.files import AnyPath, as_path
 from vocsmooth.images.writing import FORMATS
 
 _READ_ONLY = (
@@ -84,8 +85,10 @@ def _matches(word: str) -> list[Path]:
     return [path]
 
 
-def find_images(given: Path, out: Path) -> list[tuple[Path, Path]]:
+def find_images(given: AnyPath, out: AnyPath) -> list[tuple[Path, Path]]:
     """Return each file with its path under the output folder, for a file or a folder of images."""
+    given = as_path(given, "given")
+    out = as_path(out, "out")
     if not given.is_dir():
         if not (given.exists() or given.is_symlink()):
             raise InputError(f"No file or folder {given}.")
@@ -117,7 +120,7 @@ def _refuse_folder(error: OSError) -> None:
     raise InputError(f"{error.filename}: cannot be listed: {error.strerror}.")
 
 
-def pair_by_name(images: Path, labels: Path) -> list[Pair]:
+def pair_by_name(images: AnyPath, labels: AnyPath) -> list[Pair]:
     """Pair the images of two folders by their paths in them; endings may differ.
 
     Returns
@@ -131,6 +134,8 @@ def pair_by_name(images: Path, labels: Path) -> list[Pair]:
         A folder is missing or holds no image, two files of a folder have the same name, or an image
         on either side has no partner (the message names them).
     """
+    images = as_path(images, "images")
+    labels = as_path(labels, "labels")
     found, wanted = _by_name(images), _by_name(labels)
     alone = [
         *(str(found[name]) for name in sorted(found.keys() - wanted.keys())),

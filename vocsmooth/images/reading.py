@@ -33,6 +33,7 @@ from PIL import Image, UnidentifiedImageError
 
 from vocsmooth.arrays import Pixels, to_8_bit
 from vocsmooth.errors import InputError
+from vocsmooth.files import AnyPath, as_path
 from vocsmooth.images.depth import bits_per_channel, split_planes
 from vocsmooth.images.pillow_limit import allowing, open_header
 
@@ -80,12 +81,12 @@ class Picture:
     """Embedded ICC profile, for the pixels' own colour space."""
 
 
-def read_picture(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
+def read_picture(path: AnyPath, max_pixels: int = MAX_PIXELS) -> Picture:
     """Read an image file whole, keeping grey grey, 16 bits 16 bits, alpha and ICC profile.
 
     Parameters
     ----------
-    path : Path
+    path : str or path-like
         JPEG, PNG, TIFF, WebP, BMP, GIF, PPM, AVIF or JPEG 2000; the content decides, not the name.
     max_pixels : int
         Refuse files that declare more pixels than this before decoding anything.
@@ -95,6 +96,7 @@ def read_picture(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
     InputError
         The file is missing, empty, damaged, cut short, too large or of an unsupported kind.
     """
+    path = as_path(path, "path")
     with opened_image(path, max_pixels) as image:
         if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
             raise InputError(f"{path}: holds several pages or frames; save the one to use alone.")
@@ -112,7 +114,7 @@ def read_picture(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
     )
 
 
-def read_rgb(path: Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+def read_rgb(path: AnyPath, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
     """Read a photograph as ``(H, W, 3)`` uint8 RGB; 16 bits are rounded to 8, grey is repeated.
 
     Raises
@@ -120,6 +122,7 @@ def read_rgb(path: Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
     InputError
         As `read_picture`, or some of the picture is transparent.
     """
+    path = as_path(path, "path")
     picture = read_picture(path, max_pixels)
     if picture.alpha is not None and picture.alpha.min() < np.iinfo(picture.alpha.dtype).max:
         raise InputError(f"{path}: is partly transparent; put it on a background first.")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,9 +16,9 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from vocsmooth.arrays import Pixels, to_8_bit
+from vocsmooth.arrays import Pixels, check_pixels, to_8_bit
 from vocsmooth.errors import InputError, UnknownNameError
-from vocsmooth.files import write_atomically
+from vocsmooth.files import AnyPath, as_path, write_atomically
 from vocsmooth.images.reading import DECODER_ERRORS, Picture
 from vocsmooth.settings import nearest
 
@@ -43,12 +42,12 @@ _ROWS = 256  # compressed at a time
 _PNG_COLOR_TYPE = {1: 0, 2: 4, 3: 2, 4: 6}  # by channels: grey, grey + alpha, RGB, RGBA
 
 
-def write_picture(path: Path, picture: Picture, quality: int = 95) -> None:
+def write_picture(path: AnyPath, picture: Picture, quality: int = 95) -> None:
     """Write a picture in the format that the name ends in, whole or not at all.
 
     Parameters
     ----------
-    path : Path
+    path : str or path-like
         Ends in .jpg, .jpeg, .png, .tif, .tiff, .webp or .bmp; its folder must exist.
     picture : Picture
         16 bits are kept in PNG and TIFF, and rounded to 8 bits in the others. The ICC profile is
@@ -63,6 +62,8 @@ def write_picture(path: Path, picture: Picture, quality: int = 95) -> None:
     OSError
         The file cannot be written; `path` is as it was.
     """
+    path = as_path(path, "path")
+    check_pixels(picture.pixels, "pixels")
     form = format_of(path)
     if not 1 <= quality <= 100:
         raise ValueError(f"quality must be 1 to 100, got {quality!r}.")
@@ -79,7 +80,7 @@ def write_picture(path: Path, picture: Picture, quality: int = 95) -> None:
     write_atomically(path, data)
 
 
-def format_of(path: Path) -> str:
+def format_of(path: AnyPath) -> str:
     """Name the format that a file name asks for.
 
     Raises
@@ -87,6 +88,7 @@ def format_of(path: Path) -> str:
     UnknownNameError
         No format that can be written has this ending.
     """
+    path = as_path(path, "path")
     ending = path.suffix.lower()
     if ending not in FORMATS:
         raise UnknownNameError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from vocsmooth.errors import InputError, UnknownNameError
+from vocsmooth.files import AnyPath, as_path
 from vocsmooth.operators.table import check_params, smooth
 from vocsmooth.settings import bundled_toml, load_toml, nearest
 from vocsmooth.shards.schema import BASE_MAPS
@@ -214,7 +216,7 @@ class Recipe:
             raise ValueError(f"two negatives are named {twice[0]!r}")
 
 
-def load_recipe(path_or_name: str | Path) -> Recipe:
+def load_recipe(path_or_name: AnyPath) -> Recipe:
     """Read a recipe from a TOML file, or a bundled one ("voc-smooth", "demo", "paper150") by name.
 
     Raises
@@ -225,15 +227,34 @@ def load_recipe(path_or_name: str | Path) -> Recipe:
         There is no such file, or a key in it is unknown, mistyped or out of range, an operator's
         parameters included.
     """
-    path = Path(path_or_name)
+    path = as_path(path_or_name, "path_or_name")
     if path.suffix != ".toml" and not path.is_file():
-        path = _bundled(str(path_or_name))
+        path = _bundled(str(path))
     recipe = load_toml(Recipe, path)
     if isinstance(recipe.ids, str):
         recipe = dataclasses.replace(recipe, ids=read_ids(path.parent / recipe.ids))
     for operator in _list_operators(recipe):
         _try(operator, path)
     return recipe
+
+
+def as_recipe(recipe: Recipe | AnyPath) -> Recipe:
+    """Return a recipe that may be given by its name or the path of its file.
+
+    Raises
+    ------
+    TypeError
+        None of these.
+    UnknownNameError, InputError
+        As `load_recipe`.
+    """
+    if isinstance(recipe, Recipe):
+        return recipe
+    if not isinstance(recipe, str | os.PathLike):
+        raise TypeError(
+            f"recipe must be a Recipe, or the name or path of one, got {type(recipe).__name__}."
+        )
+    return load_recipe(recipe)
 
 
 def _list_operators(recipe: Recipe) -> list[Operator | Negative]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from vocsmooth.errors import InputError
-from vocsmooth.files import sha256_file
+from vocsmooth.files import AnyPath, as_path_or_none, sha256_file
 from vocsmooth.images.reading import read_rgb
 from vocsmooth.maps.procedural import FAMILIES, draw_tile
 from vocsmooth.maps.recipe import Textures
@@ -68,7 +68,7 @@ class Placement:
     """Shift down and right, as shares of the tile's sides."""
 
 
-def open_textures(folder: Path | None = None, *, procedural: bool = False) -> TextureSource:
+def open_textures(folder: AnyPath | None = None, *, procedural: bool = False) -> TextureSource:
     """Take the images in a folder and below as textures, or the bundled photographs and families.
 
     With `procedural` the families are drawn from beside the images of a folder, too.
@@ -78,6 +78,7 @@ def open_textures(folder: Path | None = None, *, procedural: bool = False) -> Te
     InputError
         The folder is missing or has no images, or one of them cannot be read.
     """
+    folder = as_path_or_none(folder, "folder")
     if folder is None:
         return TextureSource(
             folder=None,

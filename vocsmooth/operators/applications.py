@@ -14,7 +14,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vocsmooth.arrays import FloatImage, as_channels, check_count, check_image, check_number, like
+from vocsmooth.arrays import (
+    FloatImage,
+    as_channels,
+    check_array,
+    check_count,
+    check_floats,
+    check_image,
+    check_number,
+    check_shape,
+    like,
+)
 from vocsmooth.classes import VOC_CLASSES, VOID
 from vocsmooth.operators.edges import LUMA_WEIGHTS
 from vocsmooth.settings import nearest
@@ -72,16 +82,8 @@ def blend(
         raise ValueError(
             f"image and smoothed must have one shape, got {image.shape} and {smoothed.shape}."
         )
-    amount = np.asarray(strength, image.dtype)
-    if amount.ndim and amount.shape != image.shape[:2]:
-        raise ValueError(
-            f"strength must be a number or of shape {image.shape[:2]}, got shape {amount.shape}."
-        )
-    if not np.isfinite(amount).all():
-        raise ValueError("strength must be finite, it has NaN or infinite values.")
-    if amount.ndim:
-        amount = amount.reshape(amount.shape + (1,) * (image.ndim - 2))
-    return np.clip(image + amount * (smoothed - image), 0, 1)
+    amount = _amounts(strength, image)
+    return like(np.clip(image + amount * (smoothed - image), 0, 1), image)
 
 
 def detail_enhance(image: FloatImage, smoothed: FloatImage, amount: float = 1.5) -> FloatImage:
@@ -185,6 +187,8 @@ def strength_map(
 
     Raises
     ------
+    TypeError
+        `mask` is not an array.
     ValueError
         A name is not a VOC class (the message names the nearest), a strength is not finite, the
         mask holds a value that is not a class, or `feather` is negative.
@@ -203,14 +207,37 @@ def strength_map(
             raise ValueError(f"No class {name!r}.{nearest(name, VOC_CLASSES)}")
         check_number(f"strength of {name}", strength)
         by_class[VOC_CLASSES.index(name)] = strength
-    unknown = (mask >= len(VOC_CLASSES)) & (mask != VOID)
-    if mask.ndim != 2 or mask.dtype != np.uint8 or unknown.any():
-        raise ValueError(
-            f"mask must be (H, W) uint8 of 0 to {len(VOC_CLASSES) - 1} or {VOID}, got "
-            f"{mask.dtype} of shape {mask.shape}, up to {mask.max(initial=0)}."
-        )
+    check_array(mask, "mask")
+    wanted = f"mask must be (H, W) uint8 of 0 to {len(VOC_CLASSES) - 1} or {VOID}"
+    if mask.ndim != 2 or mask.dtype != np.uint8:
+        raise ValueError(f"{wanted}, got {mask.dtype} of shape {mask.shape}.")
+    unknown = mask[(mask >= len(VOC_CLASSES)) & (mask != VOID)]
+    if unknown.size:
+        raise ValueError(f"{wanted}, got values up to {unknown.max()}.")
     strength_of_pixel = by_class[mask]
     return _blurred(strength_of_pixel, feather) if feather else strength_of_pixel
+
+
+def _amounts(
+    strength: float | NDArray[np.floating[Any]], image: FloatImage
+) -> NDArray[np.floating[Any]]:
+    """Return the strength as an array that broadcasts with the image."""
+    if not isinstance(strength, np.ndarray):
+        check_number("strength", strength)
+        return np.asarray(strength, image.dtype)
+    check_array(strength, "strength")
+    if strength.dtype.kind != "f":
+        raise TypeError(
+            f"strength must be an array of floats, where 1 is the smoothed image, "
+            f"got {strength.dtype}."
+        )
+    if strength.shape != image.shape[:2]:
+        raise ValueError(
+            f"strength must be a number or of shape {image.shape[:2]}, got shape {strength.shape}."
+        )
+    if not np.isfinite(strength).all():
+        raise ValueError("strength must be finite, it has NaN or infinite values.")
+    return strength.reshape(strength.shape + (1,) * (image.ndim - 2)).astype(image.dtype)
 
 
 def _luma(image: FloatImage) -> FloatImage:
@@ -246,8 +273,9 @@ def _blurred(plane: NDArray[Any], sigma: float) -> NDArray[Any]:
 
 def _clipped(smoothed: FloatImage) -> FloatImage:
     """Clip the overshoot of a smoother to [0, 1]; refuse what lies far outside."""
-    overshoots = isinstance(smoothed, np.ndarray) and smoothed.dtype.kind == "f" and smoothed.size
-    if overshoots and smoothed.min() >= -_OVERSHOOT and smoothed.max() <= 1 + _OVERSHOOT:
+    check_floats(smoothed, "smoothed")
+    check_shape(smoothed, "smoothed")
+    if smoothed.min() >= -_OVERSHOOT and smoothed.max() <= 1 + _OVERSHOOT:
         smoothed = np.clip(smoothed, 0, 1)
     check_image(smoothed, "smoothed")
     return smoothed

@@ -3,19 +3,29 @@
 Why C: numba's packages take 150 MB and its first call 45 to 120 s of compiling; LAPACK and
 scipy.fft alone are several times slower. C takes seconds to compile, once, at installation; the
 first call costs nothing, workers compile nothing, and a call releases the interpreter's lock.
-Without a compiler the package installs all the same and NumPy runs the same algorithms.
+Without a compiler the package installs all the same and NumPy runs the same algorithms; the first
+operator that this slows down says so.
 """
 
 from __future__ import annotations
 
 import ctypes
+import functools
 import importlib.util
+import logging
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 from vocsmooth.operators import interface
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+_CURE = (
+    "install a C compiler, such as gcc, and then this package again: pip install --force-reinstall "
+    "--no-deps --no-cache-dir csgisnet, or . in a checkout"
+)
 
 
 class Loaded(NamedTuple):
@@ -33,7 +43,7 @@ def load_library(path: Path) -> Loaded:
         return Loaded(None, f"{path.name} cannot be loaded: {error}")
     mismatch = interface.find_mismatch(library)
     if mismatch:
-        return Loaded(None, f"{path.name} was built from other sources: {mismatch}; rebuild it")
+        return Loaded(None, f"{path.name} was built from other sources: {mismatch}")
     interface.declare_signatures(library)
     return Loaded(library, "")
 
@@ -42,7 +52,7 @@ def _find_library() -> Loaded:
     """Load the library beside this file, if it was built."""
     spec = importlib.util.find_spec("vocsmooth.operators._kernels")
     if spec is None or spec.origin is None:
-        return Loaded(None, "no compiled kernels: install with a C compiler")
+        return Loaded(None, "no compiled kernels were built")
     return load_library(Path(spec.origin))
 
 
@@ -53,6 +63,10 @@ library, _refusal = _find_library()
 def choose(compiled: T, plain: T, *, supported: bool = True) -> T:
     """Return a compiled function, or its twin in NumPy where it cannot run.
 
+    The first time in a process that the library is what is missing, a warning is logged. Without
+    any set-up of logging that is a line on stderr; unlike a Python warning it is never an error,
+    for the result is right and the caller's code is not at fault.
+
     Parameters
     ----------
     compiled, plain : object
@@ -60,14 +74,23 @@ def choose(compiled: T, plain: T, *, supported: bool = True) -> T:
     supported : bool
         Whether the compiled one takes the arrays at hand.
     """
-    return compiled if library is not None and supported else plain
+    if not supported:
+        return plain
+    warn_if_slow()
+    return plain if library is None else compiled
 
 
 def describe() -> str:
-    """Say in one line which kernels run here, for ``vocsmooth info``."""
+    """Say in one line which kernels run here and, if it is NumPy, why and what to do about it."""
     if library is None:
-        return f"NumPy, several times slower ({_refusal or 'the compiled kernels are turned off'})"
+        reason = _refusal or "the compiled kernels are turned off"
+        return f"NumPy, several times slower: {reason}. To speed it up, {_CURE}"
     return f"C ({Path(library._name).name})"
+
+
+def name() -> Literal["C", "NumPy"]:
+    """Return the kernels that run here in a word, for records of how data were made."""
+    return "NumPy" if library is None else "C"
 
 
 def required() -> ctypes.CDLL:
@@ -81,3 +104,15 @@ def required() -> ctypes.CDLL:
     if library is None:
         raise RuntimeError("The compiled kernels were not built.")
     return library
+
+
+def warn_if_slow() -> None:
+    """Log once in a process that the library is missing; for those whose workers will need it."""
+    if library is None:
+        _warn()
+
+
+@functools.cache
+def _warn() -> None:
+    """Log which kernels run here."""
+    _log.warning("The operators of vocsmooth run in %s.", describe())

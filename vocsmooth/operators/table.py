@@ -83,7 +83,7 @@ def check_params(operator: str, params: dict[str, Any]) -> None:
     ValueError
         There is no such operator; the message names the nearest.
     TypeError
-        The operator has no such parameter; the message names the nearest.
+        `operator` is not a str, or has no such parameter; the message names the nearest.
 
     Examples
     --------
@@ -92,6 +92,8 @@ def check_params(operator: str, params: dict[str, Any]) -> None:
     Traceback (most recent call last):
     TypeError: Operator 'rtv' has no parameter 'lamb'. Did you mean 'lam'?
     """
+    if not isinstance(operator, str):
+        raise TypeError(f"operator must be the name of one, as str, got {operator!r}.")
     if operator not in OPERATORS:
         raise ValueError(f"No operator {operator!r}.{nearest(operator, OPERATORS)}")
     legal = list(inspect.signature(OPERATORS[operator]).parameters)[1:]

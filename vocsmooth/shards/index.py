@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from vocsmooth.errors import DatasetError, InputError
-from vocsmooth.files import write_atomically
-from vocsmooth.settings import from_dict, to_dict
+from vocsmooth.files import AnyPath, as_path, write_atomically
+from vocsmooth.settings import from_dict, parse_json, to_dict
 from vocsmooth.shards.entries import Index, Plan, Sidecar, Totals
 from vocsmooth.shards.schema import BASE_MAPS, FORMAT, TABLES, VERSION
 
@@ -28,7 +28,7 @@ ARCHIVE_NAME = "metadata"
 """Folder of these files in an archive, see `vocsmooth.dataset.archive`."""
 
 
-def read_index(root: Path) -> Index:
+def read_index(root: AnyPath) -> Index:
     """Read the index of the dataset in the folder `root`.
 
     Raises
@@ -37,6 +37,7 @@ def read_index(root: Path) -> Index:
         The folder is not a dataset, or its build has not finished; it is an archive; or the index
         is damaged or of another version.
     """
+    root = as_path(root, "root")
     refuse_archive(root)
     path = root / INDEX_NAME
     if not path.is_file():
@@ -121,10 +122,10 @@ def sidecar_path(shard: Path) -> Path:
 def _read_object(path: Path) -> dict[str, Any]:
     """Read one of a dataset's JSON files; DatasetError says what is wrong with it."""
     try:
-        content = json.loads(path.read_bytes())
+        content = parse_json(path.read_bytes())
     except OSError as error:
         raise DatasetError(f"Cannot read {path}: {error.strerror}.") from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise DatasetError(f"{path} is damaged: {error}.") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise DatasetError(f"{path} is not a {FORMAT} file.")

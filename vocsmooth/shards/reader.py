@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from vocsmooth.errors import DatasetError, UnknownNameError
+from vocsmooth.files import AnyPath, as_path
 from vocsmooth.shards.entries import Index
 from vocsmooth.shards.index import read_index
 from vocsmooth.shards.schema import BASE_MAPS
 from vocsmooth.shards.split import Split
 
 
-def open_dataset(root: str | Path) -> Dataset:
+def open_dataset(root: AnyPath) -> Dataset:
     """Open the dataset in the folder `root`.
 
     This reads the index and compares the sizes of the shards with it. The shards themselves are
@@ -20,7 +21,7 @@ def open_dataset(root: str | Path) -> Dataset:
 
     Parameters
     ----------
-    root : str or Path
+    root : str or path-like
         What `vocsmooth build` wrote.
 
     Returns
@@ -54,6 +55,7 @@ def open_dataset(root: str | Path) -> Dataset:
     >>> {name: pixels.shape for name, pixels in sample.items()}
     {'input': (12, 16, 3), 'label': (12, 16, 3)}
     """
+    root = as_path(root, "root")
     return Dataset(Path(root), read_index(Path(root)))
 
 

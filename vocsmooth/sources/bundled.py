@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from vocsmooth.files import AnyPath, as_path
 from vocsmooth.images.reading import read_rgb
 from vocsmooth.sources.drawing import draw_rims
 from vocsmooth.sources.outlines import make_mask
@@ -72,12 +72,12 @@ rocket       SpaceX, public domain
 """
 
 
-def write_sample_tree(root: Path) -> tuple[str, ...]:
+def write_sample_tree(root: AnyPath) -> tuple[str, ...]:
     """Write a VOC tree of 14 photographs with masks; the same versions give the same bytes.
 
     Parameters
     ----------
-    root : Path
+    root : str or path-like
         Made if missing; gets JPEGImages, SegmentationClass and ImageSets/Segmentation. A tree
         written before is completed or replaced.
 
@@ -91,6 +91,7 @@ def write_sample_tree(root: Path) -> tuple[str, ...]:
     InputError
         `root` is a file, or holds files that are not of such a tree.
     """
+    root = as_path(root, "root")
     lists = {split: [p.id for p in _PICTURES if p.split == split] for split in ("train", "val")}
     entries = (Entry(p.id, *_make(p)) for p in _PICTURES)
     write_tree(root, lists, entries, sources=_SOURCES, suffix=".jpg")

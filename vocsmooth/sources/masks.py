@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 
 from vocsmooth.classes import VOC_CLASSES, VOC_PALETTE, VOID
 from vocsmooth.errors import InputError
+from vocsmooth.files import AnyPath, as_path
 from vocsmooth.images.depth import bits_per_channel
 from vocsmooth.images.reading import MAX_PIXELS, opened_image
 
 
-def read_mask(path: Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+def read_mask(path: AnyPath, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
     """Read a segmentation mask as ``(H, W)`` uint8 class indices, 0 to 20 or 255 (void).
 
     Palette images give their indices, grey ones their values, whatever colours the palette shows.
@@ -25,6 +26,7 @@ def read_mask(path: Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
         The file cannot be read, is a JPEG (which changes values), or holds a value or colour that
         is not a VOC class.
     """
+    path = as_path(path, "path")
     with opened_image(path, max_pixels) as image:
         if image.format in ("JPEG", "MPO"):
             raise InputError(f"{path}: a mask must not be a JPEG, which changes values; use PNG.")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 
 from vocsmooth.arrays import to_float
+from vocsmooth.files import AnyPath, as_path
 from vocsmooth.images.reading import read_rgb
 from vocsmooth.operators.l0 import l0_smooth
 from vocsmooth.operators.rtv import rtv_smooth
@@ -35,7 +35,7 @@ rocket       SpaceX, public domain
 
 
 def write_scene_tree(
-    root: Path, counts: Mapping[str, int], *, size: tuple[int, int] = (256, 288), seed: int = 0
+    root: AnyPath, counts: Mapping[str, int], *, size: tuple[int, int] = (256, 288), seed: int = 0
 ) -> tuple[str, ...]:
     """Write a VOC tree of drawn scenes; the same arguments and versions give the same bytes.
 
@@ -44,7 +44,7 @@ def write_scene_tree(
 
     Parameters
     ----------
-    root : Path
+    root : str or path-like
         Made if missing; gets JPEGImages, SegmentationClass and ImageSets/Segmentation.
     counts : mapping of str to int
         Scenes in each of the splits "train" and "val".
@@ -63,6 +63,7 @@ def write_scene_tree(
     InputError
         `root` is a file, or holds files that are not of such a tree.
     """
+    root = as_path(root, "root")
     splits = {name: [f"{name}_{n:05d}" for n in range(counts.get(name, 0))] for name in PICTURES}
     entries = _draw(splits, size, seed)
     write_tree(root, splits, entries, sources=_SOURCES, suffix=".png")

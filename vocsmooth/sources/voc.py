@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vocsmooth.errors import InputError, UnknownNameError
+from vocsmooth.files import AnyPath, as_path, as_path_or_none
 
 MAX_ID_BYTES = 64
 """Longest photograph id, in UTF-8; the shards store ids in fields of this size."""
@@ -59,7 +60,7 @@ class Photograph:
     """Its class mask, or None in a tree without masks."""
 
 
-def find_tree(root: Path) -> VocTree:
+def find_tree(root: AnyPath) -> VocTree:
     """Find the VOC tree at `root`: a VOCdevkit folder, one of its years, or a bare tree.
 
     A bare tree is JPEGImages with or without SegmentationClass or SegmentationClassAug and
@@ -71,6 +72,7 @@ def find_tree(root: Path) -> VocTree:
         `root` is not a folder, or neither it nor a VOC20xx folder in it or in its VOCdevkit holds
         JPEGImages.
     """
+    root = as_path(root, "root")
     if not root.is_dir():
         raise InputError(f"The VOC root {root} is not a folder.")
     if (root / "JPEGImages").is_dir():
@@ -89,7 +91,7 @@ def find_tree(root: Path) -> VocTree:
     return _tree_at(usable[-1], passed_over=tuple(year.name for year in usable[:-1]))
 
 
-def read_ids(path: Path) -> tuple[str, ...]:
+def read_ids(path: AnyPath) -> tuple[str, ...]:
     """Read an id list: one id a line, in order; blank lines and what follows # do not count.
 
     Raises
@@ -97,6 +99,7 @@ def read_ids(path: Path) -> tuple[str, ...]:
     InputError
         The file is missing, not text, empty, or holds an id twice or one that cannot name a file.
     """
+    path = as_path(path, "path")
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError:
@@ -116,7 +119,7 @@ def read_ids(path: Path) -> tuple[str, ...]:
 def list_photographs(
     tree: VocTree,
     splits: Sequence[str] = ("train", "val"),
-    ids_file: Path | None = None,
+    ids_file: AnyPath | None = None,
     val_fraction: float = 0.1,
     *,
     ids: Sequence[str] = (),
@@ -134,7 +137,7 @@ def list_photographs(
         From `find_tree`.
     splits : sequence of str
         Names of the splits to list.
-    ids_file : Path, optional
+    ids_file : str or path-like, optional
         Id list, see `read_ids`; takes precedence over `ids`.
     val_fraction : float
         Share of the hash values that is val, in [0, 1].
@@ -147,6 +150,7 @@ def list_photographs(
         A list is missing or empty, two lists share a photograph, an id has no image or no mask, or
         nothing is left.
     """
+    ids_file = as_path_or_none(ids_file, "ids_file")
     if not tree.lists and (unknown := sorted(set(splits) - {"train", "val"})):
         raise UnknownNameError(
             f"No list {unknown[0]}.txt: {tree.root} has no ImageSets/Segmentation; "

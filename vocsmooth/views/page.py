@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,7 @@ from PIL import Image
 
 from vocsmooth.classes import VOC_CLASSES, VOC_PALETTE
 from vocsmooth.errors import InputError
-from vocsmooth.files import write_atomically
+from vocsmooth.files import AnyPath, as_path, write_atomically
 from vocsmooth.shards.entries import ImageEntry, Index, failed_checks
 from vocsmooth.shards.index import read_index
 from vocsmooth.shards.scan import ShardScan, list_shards, run_on_shards
@@ -57,8 +56,8 @@ class ReportSummary:
 
 
 def write_report(
-    root: Path,
-    out: Path,
+    root: AnyPath,
+    out: AnyPath,
     *,
     side: int | None = None,
     jobs: int | None = None,
@@ -70,9 +69,9 @@ def write_report(
 
     Parameters
     ----------
-    root : Path
+    root : str or path-like
         Folder of the dataset.
-    out : Path
+    out : str or path-like
         The HTML file; it needs no other and can be opened from disk.
     side : int, optional
         Longer side of the thumbnails in pixels. By default 320, or less where there are so many
@@ -89,6 +88,8 @@ def write_report(
     InputError
         The folder for `out` does not exist.
     """
+    root = as_path(root, "root")
+    out = as_path(out, "out")
     started = time.monotonic()
     if not out.parent.is_dir():  # better known now than after the work
         raise InputError(f"--out {out}: the folder {out.parent} does not exist.")

@@ -23,7 +23,7 @@ from PIL import Image
 
 from vocsmooth.classes import VOC_PALETTE
 from vocsmooth.errors import DatasetError, UnknownNameError
-from vocsmooth.files import claim_folder, remove_leftovers, write_atomically
+from vocsmooth.files import AnyPath, as_path, claim_folder, remove_leftovers, write_atomically
 from vocsmooth.settings import nearest
 from vocsmooth.shards.entries import ImageEntry, Index
 from vocsmooth.shards.index import read_index
@@ -55,8 +55,8 @@ class ExportSummary:
 
 
 def export_png(
-    root: Path,
-    out: Path,
+    root: AnyPath,
+    out: AnyPath,
     *,
     splits: Sequence[str] = (),
     maps: Sequence[str] = (),
@@ -70,9 +70,9 @@ def export_png(
 
     Parameters
     ----------
-    root : Path
+    root : str or path-like
         Folder of the dataset.
-    out : Path
+    out : str or path-like
         New or empty folder, or one with an export of the same dataset.
     splits, maps : sequence of str
         What to export; none given means all, but never the int16 texture fields.
@@ -88,6 +88,8 @@ def export_png(
     InputError
         There is no such split or map, or `out` holds something else.
     """
+    root = as_path(root, "root")
+    out = as_path(out, "out")
     started = time.monotonic()
     index = read_index(root)
     chosen_splits = _choose("split", splits, index.splits)

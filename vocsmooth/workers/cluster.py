@@ -6,7 +6,6 @@ its worker.
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import platform
@@ -26,6 +25,7 @@ from distributed.comm.core import CommClosedError
 
 from vocsmooth.errors import ClusterError, InputError
 from vocsmooth.files import sha256_file
+from vocsmooth.settings import parse_json
 from vocsmooth.workers.child import run_in_child
 from vocsmooth.workers.processes import Runner, WorkerDied
 
@@ -147,7 +147,7 @@ def _connect(scheduler: str) -> Client:
 def _read_address(path: Path) -> str:
     """Return the address that a scheduler's file gives."""
     try:
-        return str(json.loads(path.read_bytes())["address"])
+        return str(parse_json(path.read_bytes())["address"])
     except FileNotFoundError:
         raise InputError(f"No scheduler file {path}; has `dask scheduler` started?") from None
     except (OSError, ValueError, LookupError, TypeError) as error:

@@ -6,6 +6,7 @@ By loky and not by multiprocessing, which waits for ever for a worker that was k
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import signal
 import sys
@@ -187,8 +188,13 @@ def _interrupts_held() -> Iterator[None]:
 
 
 def prepare_worker(parent: int) -> None:
-    """Limit OpenCV to one thread (no variable does that), ignore Ctrl-C, die when `parent` does."""
+    """Limit OpenCV to one thread (no variable does that), ignore Ctrl-C, die when `parent` does.
+
+    What this package has to say of the whole installation is said by the parent, and not once more
+    by every worker.
+    """
     cv2.setNumThreads(1)
+    logging.getLogger("vocsmooth").setLevel(logging.ERROR)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

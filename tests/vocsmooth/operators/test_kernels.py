@@ -4,6 +4,7 @@ import ctypes
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -64,7 +65,7 @@ def test_describes_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     if kernels.library is not None:
         assert kernels.describe().startswith("C (_kernels")
     monkeypatch.setattr(kernels, "library", None)
-    assert kernels.describe().startswith("NumPy, several times slower (")
+    assert kernels.describe().startswith("NumPy, several times slower: ")
 
 
 def test_chooses_numpy_without_the_library_or_where_it_cannot_run(
@@ -75,6 +76,28 @@ def test_chooses_numpy_without_the_library_or_where_it_cannot_run(
     assert kernels.choose("C", "NumPy", supported=False) == "NumPy"
     monkeypatch.setattr(kernels, "library", None)
     assert kernels.choose("C", "NumPy") == "NumPy"
+
+
+WITHOUT_LIBRARY = """
+import numpy, vocsmooth
+from vocsmooth.operators import kernels
+kernels.library = None
+for _ in range(2):
+    vocsmooth.rtv_smooth(numpy.full((4, 5), 0.5))
+"""
+
+
+def test_the_first_slow_operator_says_so_once_on_stderr_and_what_to_do() -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", WITHOUT_LIBRARY],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("The operators of vocsmooth run in NumPy, several times slower: ")
+    assert "install a C compiler" in line
+    assert done.stdout == ""
 
 
 def test_without_the_library_its_functions_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,10 +168,10 @@ def test_a_library_of_other_sources_is_refused(
 ) -> None:
     loaded = kernels.load_library(build(file, old, new))
     assert loaded.library is None
-    assert loaded.refusal == f"_kernels.so was built from other sources: {mismatch}; rebuild it"
+    assert loaded.refusal == f"_kernels.so was built from other sources: {mismatch}"
     monkeypatch.setattr(kernels, "library", loaded.library)
     monkeypatch.setattr(kernels, "_refusal", loaded.refusal)
-    assert kernels.describe() == f"NumPy, several times slower ({loaded.refusal})"
+    assert kernels.describe().startswith(f"NumPy, several times slower: {loaded.refusal}. ")
 
 
 def test_a_file_that_is_not_a_library_is_refused(tmp_path: Path) -> None:
