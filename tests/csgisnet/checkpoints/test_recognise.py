@@ -56,7 +56,7 @@ def tarred() -> bytes:
 def traced() -> bytes:
     """Return a module exported to TorchScript."""
     module = torch.jit.trace(torch.nn.ReLU(), torch.zeros(1))  # type: ignore[no-untyped-call]
-    return written(lambda buffer: torch.jit.save(module, buffer))  # type: ignore[no-untyped-call]
+    return written(lambda buffer: torch.jit.save(module, buffer))
 
 
 def truncated() -> bytes:
@@ -69,7 +69,7 @@ ARRAY = np.zeros(3, np.float32)
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
 ONNX = b"\x08\x0a\x12\x07pytorch\x1a\x062.10.0:\x90\x04"
 
-WRONG = {
+WRONG: dict[str, tuple[Callable[[], bytes], str]] = {
     "empty": (lambda: b"", "an empty file.*again"),
     "git-lfs": (lambda: POINTER, "pointer of Git LFS.*git lfs pull"),
     "web page": (lambda: b"\n <!DOCTYPE html><html><head>", "a web page.*download"),
