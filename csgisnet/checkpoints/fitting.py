@@ -55,6 +55,8 @@ def _fitting(value: Any, wanted: Tensor, where: str) -> Tensor:
         raise CheckpointError(f"{where} must be a tensor, got {type(value).__name__}.")
     if value.layout != torch.strided or value.is_quantized:
         raise CheckpointError(f"{where} must be a dense tensor, got layout {value.layout}.")
+    if value.is_meta:
+        raise CheckpointError(f"{where} has a shape and no values (device meta).")
     converted = wanted.dtype == torch.float32 and value.dtype in _CONVERTED
     if value.shape != wanted.shape or not (converted or value.dtype == wanted.dtype):
         raise CheckpointError(

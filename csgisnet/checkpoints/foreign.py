@@ -89,7 +89,10 @@ def read_foreign(path: Path, key: str | None = None) -> Foreign:
             nested = [content[name] for name in wrappers if isinstance(content.get(name), dict)]
             content = nested[0] if nested else content
     if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
-        raise CheckpointError(f"{path} holds a {type(content).__name__}, expected a state dict.")
+        raise CheckpointError(
+            f"{path} holds an object of type {type(content).__name__}, expected a state dict, "
+            "which has names and tensors."
+        )
     return Foreign(_without_prefixes(content), about)
 
 
@@ -109,7 +112,7 @@ def load_plain(source: Path | io.BytesIO, path: Path) -> Any:
     except FileNotFoundError:
         raise missing(path) from None
     except (OSError, *_DAMAGE) as error:
-        # torch's own advice is to run what is in the file.
+        # torch's own advice, to run what is in the file, is not passed on.
         if (found := re.search(r"GLOBAL (\S+) ", str(error))) is not None:
             raise CheckpointError(
                 f"{path} holds a Python object ({found[1]}) that only running its code could "
@@ -117,15 +120,15 @@ def load_plain(source: Path | io.BytesIO, path: Path) -> Any:
                 "load it in its own project and save its state dict: "
                 "torch.save(network.state_dict(), 'weights.pth')."
             ) from None
-        unpickling = isinstance(error, pickle.UnpicklingError)
-        reason = "no plain weights" if unpickling else str(error).split("\n", maxsplit=1)[0]
+        advises = isinstance(error, pickle.UnpicklingError) or "weights_only" in str(error)
+        reason = "no plain weights" if advises else str(error).split("\n", maxsplit=1)[0]
         raise CheckpointError(
             f"{path} cannot be read as weights ({type(error).__name__}: {reason}). It is damaged, "
             "or torch.save did not write it; copy or download it again."
         ) from None
 
 
-class _Ignored:
+class _UnreadObject:
     """Stands in for what public checkpoints carry along, such as a best score or a path."""
 
     def __init__(self, *_: object) -> None:
@@ -148,5 +151,5 @@ _PATHS = [
 
 _HARMLESS: list[Any] = [
     argparse.Namespace,
-    *((_Ignored, name) for name in ("numpy.dtype", "numpy.ndarray", *_NUMPY, *_PATHS)),
+    *((_UnreadObject, name) for name in ("numpy.dtype", "numpy.ndarray", *_NUMPY, *_PATHS)),
 ]

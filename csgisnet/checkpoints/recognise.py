@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 import zipfile
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
+
+from torch import Tensor
 
 from csgisnet.errors import CheckpointError
 
@@ -40,6 +43,8 @@ _KINDS = (
         "Give the run's folder, or the best weights in it.",
     ),
     (rb"\x08[\x01-\x7f][\x12\x1a\x22\x3a\x42]", "an ONNX model", _EXPORTED),
+    (rb"\0{9}", "a file of zeros", _AGAIN),
+    (rb"\xff\xfe|\xfe\xff", "a text file", _OTHERS),
     (rb"\x93NUMPY", "a NumPy array", _OTHERS),
     (rb"\x89HDF\r\n", "an HDF5 file", _OTHERS),
     (rb"GGUF", "a GGUF model", _OTHERS),
@@ -87,6 +92,36 @@ def is_safetensors(path: Path) -> bool:
     return False
 
 
+def find_weight(
+    tensors: Mapping[str, Any], name: str, network: str, advice: str, path: Path
+) -> Tensor:
+    """Return the weight of a convolution whose shape tells the size of a network.
+
+    Parameters
+    ----------
+    tensors : mapping
+        A state dict.
+    name : str
+        The weight's name.
+    network, advice : str
+        Which network it belongs to, and where to get one, for the error.
+    path : Path
+        The file that the state dict comes from, for the error.
+
+    Raises
+    ------
+    CheckpointError
+        The state dict belongs to something else.
+    """
+    if name not in tensors:
+        raise CheckpointError(f"{path} holds {describe(tensors)}, expected {network}. {advice}")
+    weight = tensors[name]
+    if not isinstance(weight, Tensor) or weight.dim() != 4:
+        got = tuple(weight.shape) if isinstance(weight, Tensor) else type(weight).__name__
+        raise CheckpointError(f"{path}: {name} must be a tensor of four dimensions, got {got}.")
+    return weight
+
+
 def describe(names: Collection[str]) -> str:
     """Say which network the names in a state dict belong to."""
     for name, network in _NETWORKS.items():
@@ -130,10 +165,13 @@ def _kind_of_zip(path: Path) -> tuple[str, str] | None:
             names = archive.namelist()
     except (zipfile.BadZipFile, OSError, ValueError, RuntimeError):
         return "damaged or incomplete", _AGAIN
-    if any(name.endswith("/constants.pkl") for name in names):
+    last = {name.rpartition("/")[2] for name in names}
+    if "constants.pkl" in last:
         return "a TorchScript module", _EXPORTED
-    if any(name.endswith("/data.pkl") for name in names):
+    if "archive_format" in last:
+        return "a program of torch.export", _EXPORTED
+    if "data.pkl" in last:
         return None
-    if names and all(name.endswith(".npy") for name in names):
+    if last and all(name.endswith(".npy") for name in last):
         return "an archive of NumPy arrays", _OTHERS
     return "a ZIP archive that torch.save did not write", _UNPACK

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import torch
-from torch import Tensor
 
 from csgisnet.checkpoints.fitting import load_into
 from csgisnet.checkpoints.foreign import Foreign, read_foreign
 from csgisnet.checkpoints.format import Weights, is_ours, load_weights, save_weights
-from csgisnet.checkpoints.recognise import describe
+from csgisnet.checkpoints.recognise import find_weight
 from csgisnet.errors import CheckpointError
 from csgisnet.networks.features import SegmenterFeatures, VggFeatures
 from csgisnet.networks.segmenter import Segmenter, SegmenterConfig
@@ -25,7 +24,7 @@ OutputStride: TypeAlias = Literal[8, 16]
 _STRIDE_KEYS = ("output_stride", "out_stride")
 """What projects call the output stride among the settings that they save."""
 
-_STRIDE_IN_NAME = re.compile(r"(?<![a-z0-9])os(\d+)(?!\d)", re.IGNORECASE)
+_STRIDE_IN_NAME = re.compile(r"(?<![a-z0-9])os(\d{1,4})(?!\d)", re.IGNORECASE)
 """Output stride in a file's name, where the public training script writes it."""
 
 
@@ -120,12 +119,14 @@ def _public_segmenter(
     content: Foreign, path: Path, output_stride: OutputStride | None
 ) -> Segmenter:
     """Return a segmenter with the weights of a public checkpoint."""
-    last = content.tensors.get("classifier.classifier.3.weight")
-    if not isinstance(last, Tensor) or last.dim() != 4:
-        raise CheckpointError(
-            f"{path} holds {describe(content.tensors)}, expected a DeepLabV3+ segmenter. Give a "
-            "public DeepLabV3+ MobileNet checkpoint, or train one with `csgisnet train-segmenter`."
-        )
+    last = find_weight(
+        content.tensors,
+        "classifier.classifier.3.weight",
+        "a DeepLabV3+ segmenter",
+        "Give a public DeepLabV3+ MobileNet checkpoint, or train one with "
+        "`csgisnet train-segmenter`.",
+        path,
+    )
     stride: Any = output_stride or _stated_stride(content.about, path)
     try:
         config = SegmenterConfig(output_stride=stride, num_classes=last.shape[0])
@@ -154,7 +155,7 @@ def _strides_in(about: Any, depth: int) -> Iterator[int]:
     if not isinstance(about, Mapping) or depth == 0:
         return
     for key, value in about.items():
-        if key in _STRIDE_KEYS and str(value).isdecimal():
+        if key in _STRIDE_KEYS and re.fullmatch(r"\d{1,4}", str(value)):
             yield int(value)
         else:
             yield from _strides_in(value, depth - 1)

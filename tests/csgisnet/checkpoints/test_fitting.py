@@ -21,6 +21,7 @@ from csgisnet.errors import CheckpointError
         ({"bias": torch.zeros(2).int()}, "got torch.int32"),
         ({"bias": torch.tensor([0, 1e300]).double()}, "not finite"),
         ({"bias": torch.tensor([0, torch.nan])}, "not finite"),
+        ({"bias": torch.zeros(2, device="meta")}, "has a shape and no values"),
         ({"bias": torch.zeros(2).to_sparse()}, "dense tensor, got layout torch.sparse_coo"),
         ({"bias": torch.tensor([0, torch.inf])}, "not finite"),
     ],

@@ -57,7 +57,7 @@ def test_damaged_pickles_are_errors_of_ours(zipped: bool, tmp_path: Path) -> Non
 
 def test_content_that_is_no_state_dict_is_refused(tmp_path: Path) -> None:
     torch.save([1, 2], tmp_path / "w")
-    with pytest.raises(CheckpointError, match="holds a list, expected a state dict"):
+    with pytest.raises(CheckpointError, match="type list, expected a state dict"):
         read_foreign(tmp_path / "w")
     torch.save({"net": {0: torch.ones(1)}}, tmp_path / "w")
     with pytest.raises(CheckpointError, match="expected a state dict"):

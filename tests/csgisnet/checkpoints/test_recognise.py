@@ -78,8 +78,11 @@ WRONG: dict[str, tuple[Callable[[], bytes], str]] = {
     "text": ("Gewichte für später".encode, "a text file"),
     "JSON": (lambda: json.dumps({"message": {"error": 404}}).encode(), "a text file"),
     "JSON like a header": (lambda: b'{"abcd":{"error": 404}}', "a text file"),
+    "UTF-16": (lambda: "later".encode("utf-16"), "a text file"),
+    "zeros": (lambda: bytes(600), "a file of zeros.*again"),
     "ONNX": (lambda: ONNX, "an ONNX model.*cannot be read back"),
     "TorchScript": (traced, "a TorchScript module.*cannot be read back"),
+    "torch.export": (lambda: archive("net/archive_format", "net/data.pkl"), "of torch.export"),
     "npy": (lambda: written(lambda buffer: np.save(buffer, ARRAY)), "a NumPy array"),
     "npz": (lambda: written(lambda buffer: np.savez(buffer, ARRAY)), "an archive of NumPy"),
     "zip": (lambda: archive("weights.pth"), "a ZIP archive.*Unpack"),
@@ -142,6 +145,17 @@ def test_networks_are_told_by_their_names() -> None:
     assert describe(set()) == "no weights at all"
     assert describe({"b", "a"}) == "an unknown network (its names are 'a', 'b')"
     assert describe({"d\n" * 99, "c", "b", "a"}).endswith("'a', 'b', 'c', ...)")
+
+
+@pytest.mark.parametrize("value", [ARRAY, torch.zeros(3), None])
+def test_a_weight_that_is_none_is_named(value: Any, tmp_path: Path) -> None:
+    for name, load in (
+        ("descriptor.conv_in.weight", load_network),
+        ("classifier.classifier.3.weight", load_segmenter),
+    ):
+        torch.save({name: value}, tmp_path / "w")
+        with pytest.raises(CheckpointError, match=f"{name} must be a tensor of four dimensions"):
+            load(tmp_path / "w")
 
 
 def states() -> dict[str, dict[str, torch.Tensor]]:

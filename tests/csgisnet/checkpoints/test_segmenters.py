@@ -53,6 +53,7 @@ def test_metadata_of_safetensors_says_the_stride(state: dict[str, Tensor], tmp_p
         ("voc.pth", None),
         ("pos8.pth", None),
         ("os8_then_os16.pth", None),
+        (f"os{'8' * 99}.pth", None),
     ],
 )
 def test_a_name_says_the_stride_or_it_is_asked_for(
@@ -76,6 +77,15 @@ def test_a_name_says_the_stride_or_it_is_asked_for(
 def test_a_stride_that_does_not_exist_is_refused(state: dict[str, Tensor], tmp_path: Path) -> None:
     torch.save({"model_state": state, "output_stride": 32}, tmp_path / "voc.pth")
     with pytest.raises(CheckpointError, match="output_stride must be 8 or 16, got 32"):
+        load_segmenter(tmp_path / "voc.pth")
+
+
+@pytest.mark.parametrize("stride", ["8" * 9999, "\uff18" * 9999, "", None, [8], {"of": 8}])
+def test_a_setting_that_is_no_stride_is_passed_over(
+    stride: Any, state: dict[str, Tensor], tmp_path: Path
+) -> None:
+    torch.save({"model_state": state, "output_stride": stride}, tmp_path / "voc.pth")
+    with pytest.raises(CheckpointError, match="whether its output stride is 8 or 16"):
         load_segmenter(tmp_path / "voc.pth")
 
 
