@@ -16,7 +16,7 @@ from . import evaluate, export, messages, models, options
 from .group import CONTEXT, Commands
 
 if TYPE_CHECKING:
-    from csgisnet.checkpoints.segmenters import OutputStride
+    from csgisnet.networks.segmenter import OutputStride
     from csgisnet.training.train import Summary
 
 _STRIDES: dict[str, OutputStride] = {"8": 8, "16": 16}
@@ -115,6 +115,8 @@ def train(
 
     if channel_order and init is None:
         raise click.UsageError("--channel-order goes with --init.")
+    if output_stride and not (segmenter or features or resume):
+        raise click.UsageError("--output-stride goes with --segmenter or --features.")
     keep_freed_memory()
     chosen = load_config(config) if config else None
     if ablate:

@@ -65,8 +65,8 @@ CHECKPOINT = click.option(
 CHANNEL_ORDER = click.option(
     "--channel-order",
     type=click.Choice(["rgb", "bgr"]),
-    help="Order that a network of the authors (.pth) expects: rgb as they trained, bgr for those "
-    "of Easy2Hard and as in the authors' test script.",
+    help="Order that another project's network expects: rgb as the paper's authors trained theirs, "
+    "bgr as in their test script and for Easy2Hard's.",
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 DEVICE = click.option(

@@ -107,7 +107,7 @@ def is_ours(path: Path) -> bool:
     if not is_safetensors(path):
         return False
     metadata = read_safetensors(path, with_tensors=False)[0]
-    # A flipped bit in our key must not make a foreign file, which has no digest, of one of ours.
+    # A flipped bit in our key must not turn one of ours into a foreign file, which has no digest.
     return _HEADER in metadata or any(FORMAT in text for text in metadata.values())
 
 

@@ -138,9 +138,9 @@ def load_network(path: Path, channel_order: ChannelOrder | None = None) -> Smoot
     network = _build(config_of(tensors, path), tensors, path)
     if channel_order is None:
         warnings.warn(
-            f"{path} is named like the networks of the paper's authors and of Easy2Hard, which do "
-            "not record their channel order; RGB is taken. The authors' test script and all of "
-            "Easy2Hard use BGR: say which with --channel-order (channel_order= in Python).",
+            f"{path} holds a network as the paper's authors and Easy2Hard save theirs, without its "
+            "channel order; RGB is taken. The authors' test script and all of Easy2Hard use BGR: "
+            "say which with --channel-order (channel_order= in Python).",
             ChannelOrderWarning,
             stacklevel=2,
         )

@@ -136,8 +136,8 @@ def describe(names: Collection[str]) -> str:
 def _read_head(path: Path) -> bytes:
     """Return the first bytes of a file."""
     try:
-        if path.exists() and not path.is_file():  # a pipe, say, would be waited for
-            raise CheckpointError(f"{path} is not a file; give a file of weights.")
+        if path.exists() and not path.is_file():  # a pipe would be waited for, and read only once
+            raise CheckpointError(f"{path} is not a regular file; give a file of weights.")
         with path.open("rb") as file:
             return file.read(_HEAD)
     except FileNotFoundError:

@@ -6,7 +6,7 @@ import re
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import torch
 
@@ -16,10 +16,8 @@ from csgisnet.checkpoints.format import Weights, is_ours, load_weights, save_wei
 from csgisnet.checkpoints.recognise import find_weight
 from csgisnet.errors import CheckpointError
 from csgisnet.networks.features import SegmenterFeatures, VggFeatures
-from csgisnet.networks.segmenter import Segmenter, SegmenterConfig
+from csgisnet.networks.segmenter import OutputStride, Segmenter, SegmenterConfig
 from vocsmooth import settings
-
-OutputStride: TypeAlias = Literal[8, 16]
 
 _STRIDE_KEYS = ("output_stride", "out_stride")
 """What projects call the output stride among the settings that they save."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from csgisnet.checkpoints.segmenters import OutputStride, load_features, load_segmenter
+from csgisnet.checkpoints.segmenters import load_features, load_segmenter
 from csgisnet.errors import CheckpointError, ConfigError
 from csgisnet.networks.features import LAYERS, SegmenterFeatures
 from csgisnet.networks.folding import fold_batch_norm
+from csgisnet.networks.segmenter import OutputStride
 from csgisnet.objective.losses import LossConfig, Teachers
 from vocsmooth.classes import VOC_CLASSES
 

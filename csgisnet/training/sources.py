@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 from csgisnet.checkpoints.format import is_ours
-from csgisnet.checkpoints.segmenters import OutputStride
 from csgisnet.errors import ConfigError
+from csgisnet.networks.segmenter import OutputStride
 from vocsmooth.errors import InputError
 from vocsmooth.files import sha256_file
 from vocsmooth.shards.index import INDEX_NAME

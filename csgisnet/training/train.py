@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from csgisnet.checkpoints.best import BEST_FILE
-from csgisnet.checkpoints.segmenters import OutputStride
 from csgisnet.checkpoints.states import save_state
 from csgisnet.device import pick_device
 from csgisnet.errors import TrainingError
+from csgisnet.networks.segmenter import OutputStride
 from csgisnet.networks.smoothing import SmoothingNetwork
 from csgisnet.objective.losses import Batch, Teachers
 from csgisnet.objective.teachers import load_teachers

@@ -182,7 +182,7 @@ def test_without_an_order_a_hint_says_what_is_taken(
     assert result.exit_code == 0, result.output
     hints = [line for line in result.stderr.splitlines() if "--channel-order" in line]
     assert len(hints) == 1
-    assert hints[0].startswith(f"Hint: {foreign} is named like")
+    assert hints[0].startswith(f"Hint: {foreign} holds a network as")
     assert "Hint" not in csgisnet(*words, "--out", tmp_path / "quiet", "--quiet").stderr
 
 
@@ -200,6 +200,9 @@ def test_a_run_that_began_with_a_bgr_network_gives_rgb_networks(
     refused = csgisnet(*words, *given)
     assert refused.exit_code == 2
     assert "goes with --init" in refused.stderr
+    refused = csgisnet(*words, "--output-stride", "8")
+    assert refused.exit_code == 2
+    assert "goes with --segmenter or --features" in " ".join(refused.stderr.split())
     result = csgisnet(*words, *given, "--init", foreign)
     assert result.exit_code == 0, result.output
     image = torch.rand(1, 3, 9, 10)

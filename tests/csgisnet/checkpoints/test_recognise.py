@@ -120,9 +120,9 @@ def test_files_that_a_test_cannot_write_in_a_line_are_named(tmp_path: Path) -> N
     for name, message in (
         ("shard.h5", "an HDF5 file"),
         ("state-000000001.pt", "training state of a run.*folder"),
-        ("pipe", "is not a file"),
+        ("pipe", "is not a regular file"),
         ("absent.pth", "There is no checkpoint"),
-        (".", "is not a file"),
+        (".", "is not a regular file"),
     ):
         for load in LOADERS:
             with pytest.raises(CheckpointError, match=message):
