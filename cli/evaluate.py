@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help=f"{options.CHECKPOINT_WORDS}  [default: compare the operators only]",
 )
+@options.CHANNEL_ORDER
 @click.option(
     "--operator",
     "operators",
@@ -54,6 +55,7 @@ def evaluate(
     split: str,
     samples: int,
     checkpoint: Path | None,
+    channel_order: Any,
     operators: tuple[str, ...],
     tune_split: str | None,
     tune_images: Path | None,
@@ -76,12 +78,14 @@ def evaluate(
             "--tune-split must differ from --split: operators tuned on the very images would look "
             "too good."
         )
+    if channel_order and checkpoint is None:
+        raise click.UsageError("--channel-order goes with --checkpoint.")
     chosen = _operators(operators)
     measured = _samples(data, split, images, labels, samples, "--data, or --images and --labels")
     held_out = _held_out(data, tune_split, tune_images, tune_labels, tune_samples)
     if checkpoint is None:
         messages.note("Without --checkpoint, this compares the operators only.")
-    smoothers = _network(checkpoint, device)
+    smoothers = _network(checkpoint, device, channel_order)
     tuned = _tune(chosen, held_out) if held_out else {}
     smoothers |= _with_tuned(chosen, tuned)
     out.mkdir(parents=True, exist_ok=True)  # a folder that cannot be made fails before the work
@@ -91,6 +95,7 @@ def evaluate(
         "source": str(data or images),
         "split": split if data else None,
         "checkpoint": str(checkpoint) if checkpoint else None,
+        "channel_order": channel_order,
         "tuned": tuned,
         "tuned_on": list(held_out.names) if held_out else [],
         **conditions(device),
@@ -175,11 +180,13 @@ def _with_tuned(
     return smoothers
 
 
-def _network(checkpoint: Path | None, device: str) -> dict[str, SmoothFunction]:
+def _network(checkpoint: Path | None, device: str, channel_order: Any) -> dict[str, SmoothFunction]:
     """Return the network under its name, if one was given."""
     from csgisnet.prediction.smoother import load
 
-    return {"csgisnet": load(checkpoint, device=device).smooth} if checkpoint else {}
+    if checkpoint is None:
+        return {}
+    return {"csgisnet": load(checkpoint, device=device, channel_order=channel_order).smooth}
 
 
 def _samples(

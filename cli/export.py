@@ -15,6 +15,7 @@ ENDINGS = {".onnx": "onnx", ".pt": "torchscript", ".safetensors": "safetensors"}
 
 @click.command()
 @options.CHECKPOINT
+@options.CHANNEL_ORDER
 @click.option(
     "--format",
     "form",
@@ -26,8 +27,17 @@ ENDINGS = {".onnx": "onnx", ".pt": "torchscript", ".safetensors": "safetensors"}
 @click.option("--description", default="", help="safetensors only: what `csgisnet models` shows.")
 @click.option("--half", is_flag=True, help="safetensors only: weights as bfloat16, half the size.")
 @messages.amount_options
-def export(checkpoint: Path | None, form: Any, out: Path, description: str, half: bool) -> None:
+def export(
+    checkpoint: Path | None,
+    channel_order: Any,
+    form: Any,
+    out: Path,
+    description: str,
+    half: bool,
+) -> None:
     """Export a network to ONNX or TorchScript, for images of any size, or as a model to share.
+
+    Whatever order the network's own file expects, the file written takes and returns RGB.
 
     An ONNX or TorchScript file is written only once its results match the network's on three sizes.
     ONNX needs `pip install csgisnet[export]`.
@@ -47,10 +57,12 @@ def export(checkpoint: Path | None, form: Any, out: Path, description: str, half
         raise click.UsageError(f"--format {form} does not suit {out}, which ends like {ending}.")
     form = form or ending or "onnx"
     if form == "safetensors":
-        publish_network(weights, out, description=description, half=half)
+        publish_network(
+            weights, out, description=description, half=half, channel_order=channel_order
+        )
         messages.result(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
         return
     if description or half:
         raise click.UsageError("--description and --half go with --format safetensors only.")
-    difference = export_network(load_network(weights), out, form)
+    difference = export_network(load_network(weights, channel_order), out, form)
     messages.result(f"{out}: {out.stat().st_size / 1e6:.1f} MB, difference {difference:.1g}")

@@ -16,7 +16,7 @@ import click
 
 from vocsmooth.errors import UnknownNameError, VocsmoothError
 
-from .messages import amount, prepare_streams, printable
+from .messages import amount, note, prepare_streams, printable
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "show_default": True}
 
@@ -53,7 +53,7 @@ class Commands(click.Group):
         """Run the chosen command."""
         _hush_decoders()
         try:
-            with _errors_as_lines():
+            with _errors_as_lines(), _hints_as_notes():
                 return super().invoke(ctx)
         except KeyboardInterrupt:
             advice = _AFTER_INTERRUPT.get(ctx.invoked_subcommand or "", "")
@@ -84,6 +84,24 @@ def _errors_as_lines() -> Iterator[None]:
         ) from error
     except MemoryError as error:
         raise _line("Not enough memory.") from error
+
+
+@contextmanager
+def _hints_as_notes() -> Iterator[None]:
+    """Print what the libraries of this project hint at as a line, without Python's own frame."""
+    from csgisnet.errors import ChannelOrderWarning
+
+    with warnings.catch_warnings():
+        usual = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *args: Any) -> None:
+            if issubclass(category, ChannelOrderWarning):
+                note(f"Hint: {message}")
+            else:
+                usual(message, category, *args)
+
+        warnings.showwarning = show  # type: ignore[assignment]
+        yield
 
 
 def _line(

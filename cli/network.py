@@ -16,7 +16,10 @@ from . import evaluate, export, messages, models, options
 from .group import CONTEXT, Commands
 
 if TYPE_CHECKING:
+    from csgisnet.networks.segmenter import OutputStride
     from csgisnet.training.train import Summary
+
+_STRIDES: dict[str, OutputStride] = {"8": 8, "16": 16}
 
 
 @click.group(cls=Commands, context_settings=CONTEXT)
@@ -69,10 +72,16 @@ def train_segmenter(data: Path, out: Path, config: str | None, device: str) -> N
     help="Weights of VGG-16, to use its features instead of the segmenter's.",
 )
 @click.option(
+    "--output-stride",
+    type=click.Choice(_STRIDES),
+    help="Of a public DeepLabV3+ whose file does not say it; the run remembers it.",
+)
+@click.option(
     "--init",
     type=click.Path(path_type=Path),
     help="Start from these weights: a file, a run, or a name of `csgisnet models`.",
 )
+@options.CHANNEL_ORDER
 @click.option("--ablate", default="", help="Loss terms to leave out, such as contrast,semantic.")
 @messages.amount_options
 def train(
@@ -83,7 +92,9 @@ def train(
     resume: bool,
     segmenter: Path | None,
     features: Path | None,
+    output_stride: str | None,
     init: Path | None,
+    channel_order: Any,
     ablate: str,
 ) -> None:
     """Train the smoothing network; with torchrun, on several GPUs.
@@ -102,6 +113,10 @@ def train(
     from csgisnet.training.train import EXIT_STOPPED
     from csgisnet.training.train import train as run
 
+    if channel_order and init is None:
+        raise click.UsageError("--channel-order goes with --init.")
+    if output_stride and not (segmenter or features or resume):
+        raise click.UsageError("--output-stride goes with --segmenter or --features.")
     keep_freed_memory()
     chosen = load_config(config) if config else None
     if ablate:
@@ -115,8 +130,9 @@ def train(
         resume=resume,
         segmenter=segmenter,
         features=features,
+        output_stride=_STRIDES[output_stride] if output_stride else None,
         report=messages.note,
-        initial=None if init is None else load_network(find_weights(init)),
+        initial=None if init is None else load_network(find_weights(init), channel_order),
     )
     if summary.leads:
         _print_summary(out, summary)
@@ -142,6 +158,7 @@ def _print_summary(out: Path, summary: Summary) -> None:
 @main.command()
 @options.INPUTS
 @options.CHECKPOINT
+@options.CHANNEL_ORDER
 @click.option(
     "--strength",
     type=options.Finite(),
@@ -176,6 +193,7 @@ def _print_summary(out: Path, summary: Summary) -> None:
 def predict(
     inputs: tuple[str, ...],
     checkpoint: Path | None,
+    channel_order: Any,
     out: Path,
     strength: float,
     save_edges: bool,
@@ -196,7 +214,12 @@ def predict(
 
     keep_freed_memory()
     smoother = load(
-        checkpoint, device=device, precision=precision, memory=memory * 1_000_000, batch=batch
+        checkpoint,
+        device=device,
+        precision=precision,
+        memory=memory * 1_000_000,
+        batch=batch,
+        channel_order=channel_order,
     )
     function = functools.partial(smoother.smooth_pixels, strength=strength, with_edges=save_edges)
     jobs = jobs or 2 * smoother.batch
@@ -208,6 +231,7 @@ def predict(
 @main.command()
 @options.DATA
 @options.CHECKPOINT
+@options.CHANNEL_ORDER
 @options.out_option(
     options.OUTPUT_FILE, "Picture to write; its ending says the format, such as .png."
 )
@@ -218,7 +242,13 @@ def predict(
 @options.DEVICE
 @messages.amount_options
 def sheet(
-    data: Path, checkpoint: Path | None, out: Path, split: str, rows: int, device: str
+    data: Path,
+    checkpoint: Path | None,
+    channel_order: Any,
+    out: Path,
+    split: str,
+    rows: int,
+    device: str,
 ) -> None:
     """Show a network's results on a dataset, beside all maps, in one picture.
 
@@ -232,7 +262,7 @@ def sheet(
     from vocsmooth.views.sheet import draw_sheet
 
     format_of(out)  # a format that cannot be written is refused before the work
-    smoother = load(checkpoint, device=device)
+    smoother = load(checkpoint, device=device, channel_order=channel_order)
     pixels, shown = draw_sheet(open_dataset(data), split, rows=rows, smooth=smoother.smooth)
     write_picture(out, Picture(pixels=pixels))
     messages.result(f"{out}: {', '.join(shown)}")

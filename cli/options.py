@@ -62,6 +62,12 @@ CHECKPOINT = click.option(
     type=click.Path(path_type=Path),
     help=f"{CHECKPOINT_WORDS}  [default: compact]",
 )
+CHANNEL_ORDER = click.option(
+    "--channel-order",
+    type=click.Choice(["rgb", "bgr"]),
+    help="Order that another project's network expects: rgb as the paper's authors trained theirs, "
+    "bgr as in their test script and for Easy2Hard's.",
+)
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 DEVICE = click.option(
     "--device", default="auto", help="auto, cpu, cuda (or cuda:1), or mps.", show_default=True

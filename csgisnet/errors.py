@@ -5,6 +5,9 @@ VocsmoothError
 │   ├── ConfigError        a setting that cannot be used, or that needs a teacher not given
 │   └── CheckpointError    a weights or state file that is missing, damaged or of another kind
 └── TrainingError          a run that cannot continue, such as one whose loss is not finite
+
+UserWarning
+└── ChannelOrderWarning    a network whose file does not say whether it takes RGB or BGR
 """
 
 from __future__ import annotations
@@ -22,3 +25,7 @@ class CheckpointError(InputError):
 
 class TrainingError(VocsmoothError):
     """Training cannot continue; the states saved before are still on disk."""
+
+
+class ChannelOrderWarning(UserWarning):
+    """A network was taken to expect RGB, though its file does not say so."""

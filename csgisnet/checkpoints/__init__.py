@@ -1,8 +1,10 @@
 """Checkpoints: files of weights and training states, each checked before it is used.
 
-Read `format` first, which all weight files share; then `networks` (with `released`, for the
-authors' own files) and `segmenters`; `states` and `best` keep what a run needs to resume and what
-it has found; `pretrained` finds the file that a name means; `export` writes for other runtimes.
+Read `format` first, our own weight files, then `foreign`, those of other projects; `recognise`
+names what is neither, and `fitting` puts tensors into modules. `networks` (with `released`, for the
+authors' own files) and `segmenters` build on these; `states` and `best` keep what a run needs to
+resume and what it has found; `pretrained` finds the file that a name means; `export` writes for
+other runtimes.
 
 May import: the ground of both packages, `networks`.
 """

@@ -1,25 +1,34 @@
-"""Smoothing networks as files: saved, published, and loaded, ours or the paper's authors'."""
+"""Smoothing networks as files: saved, published, and loaded, ours or the paper's authors'.
+
+Every network in memory, and every file of ours, takes and returns RGB; others are turned round
+when they are loaded.
+"""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias, get_args
 
 import torch
 
-from csgisnet.checkpoints.format import (
-    Weights,
-    is_safetensors,
-    load_into,
-    load_weights,
-    read_pickled,
-    save_weights,
-)
+from csgisnet.checkpoints.fitting import load_into
+from csgisnet.checkpoints.foreign import read_foreign
+from csgisnet.checkpoints.format import Weights, is_ours, load_weights, save_weights
 from csgisnet.checkpoints.released import config_of, reverse_channels
+from csgisnet.errors import ChannelOrderWarning, CheckpointError
 from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
 from vocsmooth import settings
-from vocsmooth.files import AnyPath, as_path
+from vocsmooth.errors import UnknownNameError
+from vocsmooth.files import AnyPath, as_path, sha256_file
+
+ChannelOrder: TypeAlias = Literal["rgb", "bgr"]
+"""Order in which a network takes and returns the channels of an image."""
+
+
+_ORDER = "channel_order"
+"""Key of the order of channels in the metadata of our files; older files lack it, and mean RGB."""
 
 
 def save_network(
@@ -30,14 +39,19 @@ def save_network(
     weights = Weights(
         kind="network",
         config=settings.to_dict(network.config),
-        metadata=dict(metadata or {}),
+        metadata={_ORDER: "rgb", **(metadata or {})},
         tensors=network.state_dict(),
     )
     save_weights(path, weights)
 
 
 def publish_network(
-    source: AnyPath, path: AnyPath, *, description: str, half: bool = False
+    source: AnyPath,
+    path: AnyPath,
+    *,
+    description: str,
+    half: bool = False,
+    channel_order: ChannelOrder | None = None,
 ) -> None:
     """Write a network for others to use: its weights, what training recorded, a description.
 
@@ -52,6 +66,8 @@ def publish_network(
     half : bool
         Whether to round convolution weights to bfloat16: half the size, at a relative error of at
         most 1/256 each.
+    channel_order : {"rgb", "bgr"}, optional
+        See `load_network`. What is written takes RGB, and records what it was made from.
 
     Raises
     ------
@@ -60,32 +76,43 @@ def publish_network(
     """
     source = as_path(source, "source")
     path = as_path(path, "path")
-    network = load_network(source)
-    recorded = load_weights(source, "network").metadata if is_safetensors(source) else {}
+    network = load_network(source, channel_order)
+    if is_ours(source):
+        recorded = load_weights(source, "network").metadata
+    else:
+        recorded = {
+            "converted_from": {
+                "file": source.name,
+                "sha256": sha256_file(source),
+                _ORDER: channel_order or "rgb",
+            }
+        }
     tensors = network.state_dict()
     if half:
         tensors = {name: t.bfloat16() if t.ndim > 1 else t for name, t in tensors.items()}
     weights = Weights(
         kind="network",
         config=settings.to_dict(network.config),
-        metadata={**recorded, "description": description},
+        metadata={_ORDER: "rgb", **recorded, "description": description},
         tensors=tensors,
     )
     save_weights(path, weights)
 
 
-def load_network(path: AnyPath, channel_order: Literal["rgb", "bgr"] = "rgb") -> SmoothingNetwork:
+def load_network(path: AnyPath, channel_order: ChannelOrder | None = None) -> SmoothingNetwork:
     """Read a network that we saved, or a `.pth` released by the paper's authors.
 
     Parameters
     ----------
     path : str or path-like
-        Safetensors file of `save_network`, or a pickled state dict, either bare or under the key
-        "net".
-    channel_order : {"rgb", "bgr"}
-        Order of the channels that a pickled network was trained on. With "bgr" the first and
-        last layers are reordered, so that the network takes and returns RGB like any other. The
-        authors trained on RGB, and their predecessors on BGR; their test script feeds BGR to both.
+        File of `save_network`, or another project's state dict (torch.save or safetensors),
+        either bare or under a key such as "net".
+    channel_order : {"rgb", "bgr"}, optional
+        Order of the channels that another project's network expects, which its file does not
+        record. With "bgr" the first and last layers are reordered, so that the network takes and
+        returns RGB like any other. The authors trained on RGB, and their predecessors
+        (Easy2Hard) on BGR; their test script feeds BGR to both. Without it RGB is taken, and a
+        `ChannelOrderWarning` says so.
 
     Returns
     -------
@@ -95,14 +122,32 @@ def load_network(path: AnyPath, channel_order: Literal["rgb", "bgr"] = "rgb") ->
     Raises
     ------
     CheckpointError
-        The file is missing, damaged, or not a smoothing network.
+        The file is missing, damaged, not a smoothing network, or records another order than
+        `channel_order`.
+    UnknownNameError
+        There is no such order.
     """
     path = as_path(path, "path")
-    if is_safetensors(path):
+    if channel_order not in (*get_args(ChannelOrder), None):
+        raise UnknownNameError(f'channel_order must be "rgb" or "bgr", got {channel_order!r}.')
+    if is_ours(path):
         weights = load_weights(path, "network")
+        if "bgr" in (channel_order, weights.metadata.get(_ORDER)):
+            raise CheckpointError(
+                f"{path} is a file of csgisnet, whose networks take RGB. Leave the channel order "
+                "out; if it was converted in the wrong order, convert the original file again."
+            )
         return _build(weights.config_as(NetworkConfig, path), weights.tensors, path)
-    tensors = read_pickled(path, "net")
+    tensors = read_foreign(path, "net").tensors
     network = _build(config_of(tensors, path), tensors, path)
+    if channel_order is None:
+        warnings.warn(
+            f"{path} holds a network as the paper's authors and Easy2Hard save theirs, without its "
+            "channel order; RGB is taken. The authors' test script and all of Easy2Hard use BGR: "
+            "say which with --channel-order (channel_order= in Python).",
+            ChannelOrderWarning,
+            stacklevel=2,
+        )
     if channel_order == "bgr":
         network.load_state_dict(reverse_channels(network.state_dict()))
     return network

@@ -1,4 +1,8 @@
-"""Networks that the paper's authors released: a bare state dict, which records no configuration."""
+"""Networks that the paper's authors released: a bare state dict, which records no configuration.
+
+Nor does it record the order of channels. The authors trained on RGB, though their test script feeds
+BGR; their predecessor Easy2Hard trained networks of the same names on BGR.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from csgisnet.checkpoints.recognise import find_weight
 from csgisnet.errors import CheckpointError
 from csgisnet.networks.smoothing import NetworkConfig
 
@@ -22,18 +27,27 @@ def config_of(tensors: Mapping[str, Any], path: Path) -> NetworkConfig:
     CheckpointError
         The state dict is not that of a smoothing network; the message names `path`.
     """
-    first = tensors.get("descriptor.conv_in.weight")
-    if not isinstance(first, Tensor) or first.dim() != 4:
-        raise CheckpointError(
-            f"{path} holds no smoothing network: it lacks 'descriptor.conv_in.weight'. Give a "
-            "file of `csgisnet train`, or a .pth that the paper's authors released."
-        )
+    first = find_weight(
+        tensors,
+        "descriptor.conv_in.weight",
+        "a smoothing network",
+        "Give a file of `csgisnet train`, or a .pth that the paper's authors released.",
+        path,
+    )
     blocks = {
         stage: sum(
             re.fullmatch(rf"{stage}\.\d+\.conv_3x3_1\.weight", name) is not None for name in tensors
         )
         for stage in ("descriptor.res16", "interpreter2", "refine")
     }
+    without = [stage for stage, number in blocks.items() if number == 0]
+    if without:
+        raise CheckpointError(
+            f"{path} holds another variant of the smoothing network, without residual blocks of "
+            f"dilated convolutions in {' and '.join(without)} (they have names such as "
+            f"'{without[0]}.3.conv_3x3_1.weight'). Of the authors' and Easy2Hard's networks, only "
+            "HDC_edge_refine can be loaded."
+        )
     try:
         return NetworkConfig(
             width=first.shape[0],

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from csgisnet.checkpoints.format import load_plain, missing
+from csgisnet.checkpoints.foreign import load_plain
+from csgisnet.checkpoints.recognise import missing
 from csgisnet.errors import CheckpointError
 from vocsmooth.files import write_atomically
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 from itertools import chain
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +43,9 @@ _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
+OutputStride: TypeAlias = Literal[8, 16]
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SegmenterConfig:
     """Size of a `Segmenter`; the defaults are those of the public VOC checkpoints."""
@@ -51,7 +54,7 @@ class SegmenterConfig:
     """Multiplier of the backbone's channels."""
     head_width: int = 256
     """Channels of the pyramid and of the decoder."""
-    output_stride: Literal[8, 16] = 16
+    output_stride: OutputStride = 16
     """Pixels per cell of the deepest feature map; no weight depends on it."""
     num_classes: int = 21
     """Classes, the background among them."""

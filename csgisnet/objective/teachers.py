@@ -8,6 +8,7 @@ from csgisnet.checkpoints.segmenters import load_features, load_segmenter
 from csgisnet.errors import CheckpointError, ConfigError
 from csgisnet.networks.features import LAYERS, SegmenterFeatures
 from csgisnet.networks.folding import fold_batch_norm
+from csgisnet.networks.segmenter import OutputStride
 from csgisnet.objective.losses import LossConfig, Teachers
 from vocsmooth.classes import VOC_CLASSES
 
@@ -17,7 +18,12 @@ _SEGMENTER_WAYS = (
 )
 
 
-def load_teachers(losses: LossConfig, segmenter: Path | None, features: Path | None) -> Teachers:
+def load_teachers(
+    losses: LossConfig,
+    segmenter: Path | None,
+    features: Path | None,
+    output_stride: OutputStride | None = None,
+) -> Teachers:
     """Load the teachers that the terms in use need; a segmenter also serves as feature extractor.
 
     Parameters
@@ -28,6 +34,9 @@ def load_teachers(losses: LossConfig, segmenter: Path | None, features: Path | N
         File for `csgisnet.checkpoints.segmenters.load_segmenter`.
     features : Path or None
         File for `csgisnet.checkpoints.segmenters.load_features`.
+    output_stride : {8, 16}, optional
+        Of a public segmenter whose file does not say it, see
+        `csgisnet.checkpoints.segmenters.load_segmenter`.
 
     Raises
     ------
@@ -54,11 +63,11 @@ def load_teachers(losses: LossConfig, segmenter: Path | None, features: Path | N
             f"losses.contrast_layers must have {LAYERS} weights, one for each layer of features, "
             f"got {len(losses.contrast_layers)}."
         )
-    judge = None if segmenter is None else fold_batch_norm(load_segmenter(segmenter))
+    judge = None if segmenter is None else fold_batch_norm(load_segmenter(segmenter, output_stride))
     if losses.semantic > 0 and judge is not None:
         _check_classes(judge.config.num_classes, segmenter)
     if features is not None:
-        return Teachers(segmenter=judge, features=load_features(features))
+        return Teachers(segmenter=judge, features=load_features(features, output_stride))
     return Teachers(segmenter=judge, features=None if judge is None else SegmenterFeatures(judge))
 
 

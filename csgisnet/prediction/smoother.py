@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from csgisnet.checkpoints.networks import load_network
+from csgisnet.checkpoints.networks import ChannelOrder, load_network
 from csgisnet.checkpoints.pretrained import find_weights
 from csgisnet.device import (
     Precision,
@@ -236,7 +236,7 @@ def load(
     precision: Precision = "float32",
     memory: int = DEFAULT_MEMORY,
     batch: int | None = None,
-    channel_order: Literal["rgb", "bgr"] = "rgb",
+    channel_order: ChannelOrder | None = None,
 ) -> Smoother:
     """Load a network, ours or one that the paper's authors released, ready to smooth.
 
@@ -247,8 +247,8 @@ def load(
         network that comes with the package; by default "compact".
     device, precision, memory, batch
         See `Smoother`.
-    channel_order : {"rgb", "bgr"}
-        See `csgisnet.checkpoints.networks.load_network`.
+    channel_order : {"rgb", "bgr"}, optional
+        Of another project's network, see `csgisnet.checkpoints.networks.load_network`.
 
     Returns
     -------

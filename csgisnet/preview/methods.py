@@ -13,6 +13,9 @@ from typing import Any, get_args, get_type_hints
 import numpy as np
 from numpy.typing import NDArray
 
+from csgisnet.checkpoints.format import is_ours
+from csgisnet.checkpoints.networks import ChannelOrder
+from csgisnet.checkpoints.pretrained import find_weights
 from csgisnet.prediction.smoother import Smoother, load
 from vocsmooth.errors import InputError
 from vocsmooth.operators.table import OPERATORS, smooth
@@ -81,11 +84,12 @@ def methods(networks: Sequence[str]) -> list[Method]:
     >>> [method.name for method in methods(["compact"])]
     ['l0', 'rtv', 'guided', 'rolling', 'ils', 'sd', 'pyramid', 'compact']
     """
-    low, high = STRENGTHS
-    strength = Control(name="strength", default=1.0, low=low, high=high)
     return [
         *(Method(name=name, is_network=False, controls=_controls(name)) for name in OPERATORS),
-        *(Method(name=name, is_network=True, controls=(strength,)) for name in networks),
+        *(
+            Method(name=name, is_network=True, controls=_controls_of_network(name))
+            for name in networks
+        ),
     ]
 
 
@@ -133,7 +137,8 @@ def apply(method: Method, values: Mapping[str, Any], image: Image, device: str) 
         As the operator, or as `csgisnet.prediction.smoother.load`.
     """
     if method.is_network:
-        return _network(method.name, device).smooth(image, **values)
+        order = values.get("channel_order")
+        return _network(method.name, device, order).smooth(image, strength=values["strength"])
     return np.asarray(smooth(image, method.name, **values), np.float32)
 
 
@@ -179,6 +184,16 @@ def _controls(operator: str) -> tuple[Control, ...]:
     return tuple(found)
 
 
+def _controls_of_network(name: str) -> tuple[Control, ...]:
+    """Return a slider for the strength, and a choice that only another project's network needs."""
+    low, high = STRENGTHS
+    strength = Control(name="strength", default=1.0, low=low, high=high)
+    if is_ours(find_weights(name)):
+        return (strength,)
+    orders = get_args(ChannelOrder)
+    return strength, Control(name="channel_order", default=orders[0], choices=orders)
+
+
 def _choices(operator: str, name: str) -> tuple[str, ...]:
     """Return the words that a parameter takes, from its annotation."""
     return get_args(get_type_hints(OPERATORS[operator])[name])
@@ -214,6 +229,6 @@ def _as_argument(path: Path) -> str:
 
 
 @functools.cache
-def _network(name: str, device: str) -> Smoother:
+def _network(name: str, device: str, channel_order: ChannelOrder | None) -> Smoother:
     """Return a network, loaded when it is first asked for."""
-    return load(name, device=device)
+    return load(name, device=device, channel_order=channel_order)

@@ -13,6 +13,7 @@ from csgisnet.errors import ConfigError
 from csgisnet.networks.smoothing import SmoothingNetwork
 from csgisnet.training.config import Config, load_config
 from csgisnet.training.lock import lock_path, only_process
+from csgisnet.training.sources import Sources, no_record, sources_of
 from vocsmooth import settings
 from vocsmooth.errors import InputError
 from vocsmooth.files import (
@@ -20,33 +21,15 @@ from vocsmooth.files import (
     as_path,
     refuse_other_files,
     remove_leftovers,
-    sha256_file,
     write_json,
 )
 from vocsmooth.shards import Dataset, open_dataset
-from vocsmooth.shards.index import INDEX_NAME
 
 RUN_FILE = "run.json"
 """Records what a run began with: settings, dataset and teachers."""
 
 _INITIAL_FILE = "initial.safetensors"
 """The weights that the run began with, unless they were random."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Sources:
-    """The files that a run learns from."""
-
-    data: Path | None = None
-    """Folder of the dataset."""
-    segmenter: Path | None = None
-    """Weights of the segmenter."""
-    features: Path | None = None
-    """Weights of the feature extractor."""
-
-    def given(self) -> dict[str, Path]:
-        """Return those that are not None, by name."""
-        return {name: path for name, path in vars(self).items() if path is not None}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -130,7 +113,7 @@ def resumed_run(
     folder = as_path(folder, "folder")
     path = folder / RUN_FILE
     record = _read_record(path)
-    sources = _sources_of(record, path, given)
+    sources = sources_of(record, path, given)
     dataset = _open(sources)
     if initial is not None:
         raise InputError(
@@ -178,10 +161,7 @@ def _begin_run(folder: Path, setup: Setup) -> None:
     record = {
         "dataset": setup.digest,
         "config": settings.to_dict(setup.config),
-        "sources": {
-            name: {"path": str(path.resolve()), "sha256": _identify(path)}
-            for name, path in setup.sources.given().items()
-        },
+        **setup.sources.record(),
     }
     write_json(folder / RUN_FILE, record)
 
@@ -198,33 +178,13 @@ def _with_size_of(network: SmoothingNetwork | None, config: Config) -> Config:
     return config if network is None else dataclasses.replace(config, network=network.config)
 
 
-def _sources_of(record: dict[str, Any], path: Path, given: Sources) -> Sources:
-    """Return the sources that a run recorded, each checked against the one given now, if any."""
-    noted = record.get("sources", {})  # older runs did not record them
-    try:
-        recorded = {name: (Path(one["path"]), str(one["sha256"])) for name, one in noted.items()}
-        sources = Sources(**{name: known[0] for name, known in recorded.items()} | given.given())
-    except (AttributeError, KeyError, TypeError) as error:
-        raise _no_record(path, error) from None
-    if not recorded:
-        return sources
-    for name, now in sources.given().items():
-        before, digest = recorded.get(name, (None, None))
-        if _identify(now) not in (digest, None):
-            raise ConfigError(
-                f"The run in {path.parent} began with {before or 'none'} as its {name}, and {now} "
-                f"is another. Leave out --{name} or give the same, or begin a new run."
-            )
-    return sources
-
-
 def _config_of(record: dict[str, Any], path: Path, given: Config | None, digest: str) -> Config:
     """Return the settings that a run recorded, checked with its dataset against those of now."""
     try:
         began = settings.from_dict(Config, record["config"], str(path))
         its_digest = record["dataset"]
     except (AttributeError, KeyError, TypeError) as error:
-        raise _no_record(path, error) from None
+        raise no_record(path, error) from None
     if its_digest != digest:
         raise ConfigError(
             f"The run in {path.parent} began on another dataset (recipe digest {its_digest}, "
@@ -248,9 +208,9 @@ def _read_record(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise InputError(f"{path.parent} does not hold a run. Leave out --resume.") from None
     except ValueError as error:
-        raise _no_record(path, error) from None
+        raise no_record(path, error) from None
     if not isinstance(content, dict):
-        raise _no_record(path, content)
+        raise no_record(path, content)
     return content
 
 
@@ -262,22 +222,6 @@ def _refuse_other_files(folder: Path) -> None:
         lambda path: path.name in begun,
         "give a new folder for the run, or --resume to continue the run in it",
     )
-
-
-def _no_record(path: Path, found: object) -> InputError:
-    """Return the error for a record whose content is not what `claim_run` writes."""
-    return InputError(f"{path} is not the record of a run: {found!r}.")
-
-
-def _identify(path: Path) -> str | None:
-    """Return the SHA-256 of a file, or of a dataset's index, which lists those of its shards.
-
-    None if it cannot be read: whoever opens it next says why.
-    """
-    try:
-        return sha256_file(path / INDEX_NAME if path.is_dir() else path)
-    except OSError:
-        return None
 
 
 def _differences(began: dict[str, Any], given: dict[str, Any], prefix: str = "") -> list[str]:

@@ -13,6 +13,7 @@ from csgisnet.checkpoints.best import BEST_FILE
 from csgisnet.checkpoints.states import save_state
 from csgisnet.device import pick_device
 from csgisnet.errors import TrainingError
+from csgisnet.networks.segmenter import OutputStride
 from csgisnet.networks.smoothing import SmoothingNetwork
 from csgisnet.objective.losses import Batch, Teachers
 from csgisnet.objective.teachers import load_teachers
@@ -20,9 +21,10 @@ from csgisnet.training.config import Config, RunConfig, as_config
 from csgisnet.training.data import BatchSource, filled
 from csgisnet.training.distributed import Processes, join_processes
 from csgisnet.training.progress import RunLog, report_nothing, to_stderr
-from csgisnet.training.runs import Setup, Sources, claim_run, new_run, resumed_run
+from csgisnet.training.runs import Setup, claim_run, new_run, resumed_run
 from csgisnet.training.saving import better, explained, keep_network, keep_state, restore
 from csgisnet.training.signals import stop_signals
+from csgisnet.training.sources import Sources
 from csgisnet.training.step import Training
 from csgisnet.training.teacher import warn_of_teacher
 from csgisnet.training.validate import Scores, Validation
@@ -63,6 +65,7 @@ def train(
     resume: bool = False,
     segmenter: AnyPath | None = None,
     features: AnyPath | None = None,
+    output_stride: OutputStride | None = None,
     initial: SmoothingNetwork | None = None,
     report: Callable[[str], None] = to_stderr,
 ) -> Summary:
@@ -89,6 +92,8 @@ def train(
         Teachers of the semantic and the contrast term, see
         `csgisnet.objective.teachers.load_teachers`; with `resume`, by default those the run began
         with.
+    output_stride : {8, 16}, optional
+        Of a public segmenter whose file does not say it; the run remembers it.
     initial : SmoothingNetwork, optional
         Network to start from instead of random weights, as
         `csgisnet.checkpoints.networks.load_network` returns it; its size replaces the one in
@@ -118,12 +123,15 @@ def train(
             data=as_path_or_none(data_dir, "data_dir"),
             segmenter=as_path_or_none(segmenter, "segmenter"),
             features=as_path_or_none(features, "features"),
+            output_stride=output_stride,
         )
         setup = (resumed_run if resume else new_run)(
             run_dir, given, None if config is None else as_config(config), initial
         )
         config, run, sources = setup.config, setup.config.run, setup.sources
-        teachers = load_teachers(config.losses, sources.segmenter, sources.features)
+        teachers = load_teachers(
+            config.losses, sources.segmenter, sources.features, sources.output_stride
+        )
         training = Training(config, teachers.to(processes.device), processes, setup.initial)
         source = _batch_source(setup, processes)
         validation = Validation(filled(setup.dataset, "val"), config, processes)

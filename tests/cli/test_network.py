@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from click.testing import Result
 from numpy.typing import NDArray
 from PIL import Image
 
+from csgisnet.checkpoints.format import load_weights
 from csgisnet.checkpoints.networks import load_network
+from csgisnet.networks.segmenter import Segmenter
+from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
 
 Command = Callable[..., Result]
 
@@ -137,6 +142,88 @@ def test_training_goes_on_from_a_bundled_network(
     assert not out.exists()
     assert csgisnet(*words, *given, "compact").exit_code == 0
     assert load_network(out / "best.safetensors").config.width == 48
+
+
+@pytest.fixture(scope="module")
+def foreign(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network as the authors save theirs, whose colours differ with the order of channels."""
+    path = tmp_path_factory.mktemp("foreign") / "authors.pth"
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        network = SmoothingNetwork(
+            NetworkConfig(width=8, blocks=1, coarse_blocks=1, refine_blocks=1)
+        )
+        torch.save({"net": network.state_dict(), "now_epoch": 218}, path)
+    return path
+
+
+def test_the_order_of_channels_can_be_given(
+    csgisnet: Command, foreign: Path, tmp_path: Path
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (21, 33, 3), np.uint8)
+    for name, image in (("rgb", pixels), ("bgr", pixels[..., ::-1])):
+        Image.fromarray(image).save(tmp_path / f"{name}.png")
+        words = ("predict", tmp_path / f"{name}.png", "--checkpoint", foreign, "--device", "cpu")
+        result = csgisnet(*words, "--out", tmp_path / "out", "--channel-order", name)
+        assert result.exit_code == 0, result.output
+        assert "Hint" not in result.stderr
+    rgb, bgr = (pixels_of(tmp_path / f"out/{name}.png").astype(int) for name in ("rgb", "bgr"))
+    assert np.abs(rgb - bgr[..., ::-1]).max() <= 1
+    assert np.abs(rgb - bgr).max() > 1
+
+
+@pytest.mark.filterwarnings("default:.*channel order")
+def test_without_an_order_a_hint_says_what_is_taken(
+    csgisnet: Command, foreign: Path, tmp_path: Path
+) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    words = ("predict", tmp_path / "a.png", "--checkpoint", foreign, "--device", "cpu")
+    result = csgisnet(*words, "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    hints = [line for line in result.stderr.splitlines() if "--channel-order" in line]
+    assert len(hints) == 1
+    assert hints[0].startswith(f"Hint: {foreign} holds a network as")
+    assert "Hint" not in csgisnet(*words, "--out", tmp_path / "quiet", "--quiet").stderr
+
+
+def test_a_run_that_began_with_a_bgr_network_gives_rgb_networks(
+    csgisnet: Command,
+    built: Path,
+    segmenter: Path,
+    foreign: Path,
+    config_file: Path,
+    tmp_path: Path,
+) -> None:
+    out = tmp_path / "run"
+    words = ("train", "--data", built, "--out", out, "--config", config_file, "--device", "cpu")
+    given = ("--segmenter", segmenter, "--channel-order", "bgr")
+    refused = csgisnet(*words, *given)
+    assert refused.exit_code == 2
+    assert "goes with --init" in refused.stderr
+    refused = csgisnet(*words, "--output-stride", "8")
+    assert refused.exit_code == 2
+    assert "goes with --segmenter or --features" in " ".join(refused.stderr.split())
+    result = csgisnet(*words, *given, "--init", foreign)
+    assert result.exit_code == 0, result.output
+    image = torch.rand(1, 3, 9, 10)
+    expected = load_network(foreign, "bgr")(image).result
+    assert torch.equal(load_network(out / "initial.safetensors")(image).result, expected)
+    assert load_weights(out / "best.safetensors", "network").metadata["channel_order"] == "rgb"
+
+
+def test_a_public_segmenter_without_a_stride_is_asked_about(
+    csgisnet: Command, built: Path, config_file: Path, tmp_path: Path
+) -> None:
+    public, out = tmp_path / "voc.pth", tmp_path / "run"
+    torch.save({"model_state": Segmenter().state_dict()}, public)
+    words = ("train", "--data", built, "--out", out, "--config", config_file, "--device", "cpu")
+    result = csgisnet(*words, "--segmenter", public)
+    assert result.exit_code == 1
+    assert f"{public} does not say whether its output stride" in " ".join(result.stderr.split())
+    assert not out.exists()
+    result = csgisnet(*words, "--segmenter", public, "--output-stride", "8")
+    assert result.exit_code == 0, result.output
+    assert json.loads((out / "run.json").read_text())["output_stride"] == 8
 
 
 @pytest.mark.parametrize("checkpoint", ["segmenter", "nowhere", "text"])

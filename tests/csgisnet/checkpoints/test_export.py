@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from csgisnet.checkpoints.export import export_network
+from csgisnet.checkpoints.networks import load_network
 from csgisnet.errors import CheckpointError, ConfigError
 from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
 
@@ -114,6 +115,11 @@ def test_onnx_metadata_says_what_goes_in_and_comes_out(onnx_file: Path) -> None:
     assert found["channel_order"] == "RGB"
     assert found["input"] == "image: (batch, 3, height, width) float32 in [0, 1]"
     assert found["producer"].startswith("csgisnet ")
+
+
+def test_an_onnx_file_is_not_a_checkpoint(onnx_file: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"net\.onnx is an ONNX model.*cannot be read back"):
+        load_network(onnx_file)
 
 
 @pytest.fixture(scope="module")

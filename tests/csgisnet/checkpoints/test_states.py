@@ -27,7 +27,7 @@ def make_state() -> dict[str, Any]:
 
 def test_state_is_refused_where_a_network_is_needed(tmp_path: Path) -> None:
     save_state(tmp_path / "s", make_state())
-    with pytest.raises(CheckpointError, match="cannot be read as weights"):
+    with pytest.raises(CheckpointError, match="is the training state of a run"):
         load_network(tmp_path / "s")
 
 

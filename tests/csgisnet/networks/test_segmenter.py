@@ -196,7 +196,9 @@ def test_normalise_gives_zero_mean_and_unit_variance_colours() -> None:
 
 def test_smoothing_network_is_refused(tmp_path: Path) -> None:
     torch.save({"net": SmoothingNetwork(COMPACT).state_dict()}, tmp_path / "net.pth")
-    with pytest.raises(CheckpointError, match=r"no DeepLabV3\+ segmenter.*train-segmenter"):
+    with pytest.raises(
+        CheckpointError, match=r"a smoothing network.*expected a DeepLabV3\+ .*train-segm"
+    ):
         load_segmenter(tmp_path / "net.pth")
 
 
@@ -205,7 +207,7 @@ def test_other_backbone_is_refused(tmp_path: Path) -> None:
     del state["backbone.high_level_features.17.conv.0.0.weight"]
     torch.save({"model_state": state}, tmp_path / "other.pth")
     with pytest.raises(CheckpointError, match=r"it lacks 'backbone.high_level_features.17"):
-        load_segmenter(tmp_path / "other.pth")
+        load_segmenter(tmp_path / "other.pth", 16)
 
 
 @pytest.mark.parametrize(

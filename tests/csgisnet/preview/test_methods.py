@@ -9,7 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
 from csgisnet.preview.methods import Method, apply, command_line, methods, read_values
 from vocsmooth.errors import InputError
 from vocsmooth.operators.table import OPERATORS, smooth
@@ -72,6 +74,23 @@ def test_a_network_smooths_with_its_strength() -> None:
     result = apply(method, read_values(method, {"strength": "0"}), image, "cpu")
     np.testing.assert_array_equal(result, image)
     assert np.ptp(apply(method, read_values(method, {}), image, "cpu")) < np.ptp(image)
+
+
+def test_a_network_of_others_has_a_choice_of_channel_order(tmp_path: Path) -> None:
+    path = tmp_path / "authors.pth"
+    torch.manual_seed(0)
+    network = SmoothingNetwork(NetworkConfig(width=4, blocks=1, coarse_blocks=1, refine_blocks=1))
+    torch.save({"net": network.state_dict()}, path)
+    (method,) = (method for method in methods([str(path)]) if method.is_network)
+    image = np.random.default_rng(0).random((16, 16, 3), np.float32)
+    values = read_values(method, {"channel_order": "bgr"})
+    np.testing.assert_allclose(
+        apply(method, values, image, "cpu"),
+        apply(method, read_values(method, {}), image[..., ::-1], "cpu")[..., ::-1],
+        atol=1e-5,
+    )
+    assert "--channel-order bgr" in command_line(method, values, Path("a.png"))
+    assert [control.name for control in BY_NAME["compact"].controls] == ["strength"]
 
 
 def test_commands_are_quoted_and_name_what_differs_from_the_defaults() -> None:
