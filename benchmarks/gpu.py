@@ -57,10 +57,9 @@ def main() -> None:
     require_packages()
     ends = time.monotonic() + MINUTES * 60
     report = about(arguments.device)
-    name = re.sub(r"[^a-z0-9]+", "-", str(report["device"]).lower()).strip("-")
-    out: Path = arguments.out or RESULTS / f"gpu-{name}.json"
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    out: Path = arguments.out or default_output(arguments.device, report["device"])
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
         make_data(folder, small=arguments.small)
         for part, command in parts(folder, arguments.device, small=arguments.small).items():
             print(f"== {part}: {' '.join(command)}", flush=True)
@@ -70,6 +69,13 @@ def main() -> None:
     print(f"\n{out}: {len(report['parts']) - len(failed)} parts passed")
     if failed:
         raise SystemExit(f"Failed: {', '.join(failed)}.")
+
+
+def default_output(device: str, name: str) -> Path:
+    """Return where the results go: among the committed ones if a GPU was measured."""
+    if device == "cpu":
+        return ROOT / "gpu-tried-on-cpu.json"
+    return RESULTS / f"gpu-{re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-')}.json"
 
 
 def require_packages() -> None:
@@ -112,7 +118,9 @@ def make_data(folder: Path, *, small: bool) -> None:
 
     counts = {"train": 4, "val": 2} if small else {"train": 24, "val": 4}
     write_scene_tree(folder / "scenes", counts)
-    build_dataset(folder / "scenes", folder / "data", load_recipe("release"))
+    build_dataset(
+        folder / "scenes", folder / "data", load_recipe(ROOT / "manifests" / "release.toml")
+    )
     large = (200, 300) if small else (1080, 1920)
     write_scene_tree(folder / "large", {"train": 1 if small else 4}, size=large)
     save_segmenter(folder / "segmenter.safetensors", Segmenter(SegmenterConfig()))

@@ -17,7 +17,7 @@ import signal
 import threading
 from pathlib import Path
 
-from benchmarks.gpu import require_packages
+from benchmarks.gpu import ROOT, require_packages
 
 
 def main() -> None:
@@ -71,7 +71,11 @@ def build(folder: Path, data: Path, scenes: int, textures: Path | None) -> None:
     if not (folder / "scenes" / "SOURCES.txt").exists():
         write_scene_tree(folder / "scenes", {"train": scenes, "val": max(2, scenes // 50)}, seed=1)
     build_dataset(
-        folder / "scenes", data, load_recipe("release"), textures_dir=textures, progress=show
+        folder / "scenes",
+        data,
+        load_recipe(ROOT / "manifests" / "release.toml"),
+        textures_dir=textures,
+        progress=show,
     )
 
 
