@@ -4,8 +4,8 @@
 
 Runs from the checkout, without installing it, with whatever Python (3.10 or later) and torch (2.11
 or later) there are, and takes less than nine minutes. Writes benchmarks/results/gpu-NAME.json after
-every part, so that a part that fails costs only itself. `--device cpu --small` tries all parts on a
-machine without a GPU, in a minute or two.
+every part, so that a part that fails costs only itself. `--device cpu --small` tries most of it on
+a machine without a GPU, in a few minutes, and writes gpu-tried-on-cpu.json.
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ import tempfile
 import time
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
 
 REQUIRED = {
     "torch": "torch",
@@ -55,6 +58,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="JSON file; by default benchmarks/results/gpu-*")
     arguments = parser.parse_args()
     require_packages()
+    require_device(arguments.device)
     ends = time.monotonic() + MINUTES * 60
     report = about(arguments.device)
     out: Path = arguments.out or default_output(arguments.device, report["device"])
@@ -85,6 +89,17 @@ def require_packages() -> None:
         raise SystemExit(
             f"{sys.executable} lacks: {', '.join(missing)}. Install them and try again."
         )
+
+
+def require_device(name: str) -> torch.device:
+    """Return the device, or say why it cannot be used and end."""
+    from csgisnet.device import pick_device
+    from vocsmooth.errors import VocsmoothError
+
+    try:
+        return pick_device(name)
+    except VocsmoothError as error:
+        raise SystemExit(str(error)) from None
 
 
 def about(device: str) -> dict[str, Any]:

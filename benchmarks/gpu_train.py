@@ -17,7 +17,7 @@ import signal
 import threading
 from pathlib import Path
 
-from benchmarks.gpu import ROOT, require_packages
+from benchmarks.gpu import ROOT, require_device, require_packages
 
 
 def main() -> None:
@@ -33,12 +33,12 @@ def main() -> None:
     arguments = parser.parse_args()
     require_packages()
 
-    from csgisnet.device import keep_freed_memory, pick_device
+    from csgisnet.device import keep_freed_memory
     from csgisnet.training.config import load_config, without_terms
     from csgisnet.training.runs import RUN_FILE
     from csgisnet.training.train import train
 
-    device = pick_device(arguments.device)  # before hours of building
+    device = require_device(arguments.device)  # before hours of building
     data, run = arguments.folder / "data", arguments.folder / "run"
     build(arguments.folder, data, 6 if arguments.small else arguments.scenes, arguments.textures)
     if arguments.small:
