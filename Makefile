@@ -12,7 +12,7 @@ READY := $(VENV)/.ready
 # Threads that wait for each other yield the core: several times faster on a busy machine.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: demo test docs soak format release-model clean
+.PHONY: demo test docs soak format release-model gpu gpu-train gpu-kernels clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -155,6 +155,22 @@ $(RELEASE)/compact/.trained: $(RELEASE)/second/.trained
 $(RELEASE)/full/.trained: $(RELEASE)/data/index.json
 	$(call train,$(@D),--config release-full)
 	touch $@
+
+# Both run from the checkout with PYTHON and its torch (2.11 or later); nothing is installed. The first
+# takes less than nine minutes; the second trains the full network for MINUTES, and goes on from there
+# when it is run again. FLAGS="--device cpu --small" tries them on a machine without a GPU.
+GPU ?= gpu
+MINUTES ?= 20
+
+gpu: gpu-kernels
+	PYTHONPATH=$(CURDIR) $(PYTHON) -m benchmarks.gpu $(FLAGS)
+
+gpu-train: gpu-kernels
+	PYTHONPATH=$(CURDIR) $(PYTHON) -m benchmarks.gpu_train $(GPU) --minutes $(MINUTES) $(FLAGS)
+
+# Without a compiler NumPy does their work, more slowly.
+gpu-kernels:
+	-$(PYTHON) setup.py --quiet build_ext --inplace
 
 clean:
 	rm -rf $(VENV) $(DEMO) $(RELEASE) build *.egg-info vocsmooth/operators/_kernels*.so

@@ -1,9 +1,11 @@
-"""Measure what priors or another optimizer are worth, in runs that differ in nothing else.
+"""Measure what priors, an optimizer or a precision are worth, in runs that differ in nothing else.
 
     python benchmarks/ablation.py priors --data voc-smooth --segmenter segmenter.safetensors \\
         --config compact --steps 600 --seeds 1 2 3 --runs runs/priors --out priors.json
     python benchmarks/ablation.py optimizers --data voc-smooth --config release \\
         --steps 600 --seeds 1 2 --runs runs/optimizers --out optimizers.json
+    python benchmarks/ablation.py precision --data demo/dataset --config demo \\
+        --segmenter demo/segmenter.safetensors --runs runs/precision --out seeds.json
 
 Every run has the same data, steps and schedule; a seed decides weights, order and views, so runs of
 one seed differ in nothing else. Interrupted runs are resumed, and finished ones kept.
@@ -23,9 +25,11 @@ from typing import Any, Literal
 
 import torch
 
+from csgisnet.device import Precision
 from csgisnet.prediction.smoother import load
 from csgisnet.training.config import Config, load_config, without_terms
 from csgisnet.training.distributed import join_processes
+from csgisnet.training.progress import METRICS
 from csgisnet.training.runs import RUN_FILE
 from csgisnet.training.train import train
 from csgisnet.training.validate import choose_samples, score
@@ -57,6 +61,15 @@ def optimizer(kind: Literal["adamw", "muon"], *, faster: float = 1, longer: int 
     return change
 
 
+def precision(name: Precision) -> Change:
+    """Compute the network in another precision."""
+
+    def change(config: Config) -> Config:
+        return dataclasses.replace(config, run=dataclasses.replace(config.run, precision=name))
+
+    return change
+
+
 COMPARISONS: dict[str, dict[str, Change]] = {
     "priors": {
         "none": without("contrast", "semantic"),
@@ -70,6 +83,10 @@ COMPARISONS: dict[str, dict[str, Change]] = {
         "AdamW, twice the steps": optimizer("adamw", longer=2),
         "Muon": optimizer("muon"),
         "Muon, twice the rate": optimizer("muon", faster=2),
+    },
+    "precision": {
+        "float32": precision("float32"),
+        "bfloat16": precision("bfloat16"),
     },
 }
 """What is compared, to names of variants and what each changes in the configuration."""
@@ -135,7 +152,11 @@ def train_one(arguments: argparse.Namespace, config: Config, folder: Path) -> di
     )
     if not summary.finished or summary.scores is None or summary.best is None:
         raise SystemExit(f"{folder}: stopped after {summary.steps} steps; the same command resumes")
-    found = {"seconds": round(summary.seconds), "val": dataclasses.asdict(summary.scores)}
+    found = {
+        "seconds": round(summary.seconds),
+        "val": dataclasses.asdict(summary.scores),
+        "curve": curve(folder),
+    }
     if arguments.test:
         split = open_dataset(arguments.test).split("val")
         smoother = load(summary.best, device=arguments.device)
@@ -143,6 +164,13 @@ def train_one(arguments: argparse.Namespace, config: Config, folder: Path) -> di
             scores = score(smoother, split, choose_samples(split, 0), processes)
         found["test"] = dataclasses.asdict(scores)
     return found
+
+
+def curve(folder: Path) -> list[dict[str, Any]]:
+    """Return every validation of a run."""
+    lines = map(json.loads, (folder / METRICS).read_text().splitlines())
+    keys = ("step", "psnr_result", "ssim_result")
+    return [{key: line[key] for key in keys} for line in lines if line["kind"] == "validation"]
 
 
 def _say_nothing(_: str) -> None:
