@@ -94,9 +94,10 @@ def join_processes(device: torch.device, report: Callable[[str], None]) -> Itera
     try:
         distributed.init_process_group(backend, timeout=_TIMEOUT, rank=rank, world_size=world)
     except (RuntimeError, ValueError) as error:
+        reason = str(error).split("\n", maxsplit=1)[0].rstrip(".")
         raise ConfigError(
-            f"{world} processes did not meet at {meeting} (MASTER_ADDR and MASTER_PORT): "
-            f"{_first_line(error)}. {_START}"
+            f"{world} processes did not meet at {meeting} (MASTER_ADDR and MASTER_PORT): {reason}. "
+            f"{_START}"
         ) from error
     try:
         yield Processes(rank=rank, world=world, device=device)
@@ -104,9 +105,8 @@ def join_processes(device: torch.device, report: Callable[[str], None]) -> Itera
         if not _is_connection_lost(error):
             raise
         raise TrainingError(
-            f"Process {rank} of {world} lost the others ({_first_line(error)}). Another process "
-            "has ended: its message says why. States saved before are intact; continue with "
-            "--resume."
+            f"Process {rank} of {world} lost the others: one of them has ended, and its message "
+            "says why. What was saved before is intact."
         ) from error
     finally:
         distributed.destroy_process_group()
@@ -165,11 +165,6 @@ def _is_connection_lost(error: RuntimeError) -> bool:
     """Tell whether an exchange between processes failed, as it does when one of them ends."""
     text = str(error)
     return isinstance(error, distributed.DistError) or "gloo" in text or "NCCL" in text
-
-
-def _first_line(error: Exception) -> str:
-    """Return the first line of a message, without its full stop."""
-    return str(error).split("\n", maxsplit=1)[0].rstrip(".")
 
 
 def synchronise(network: Net, processes: Processes) -> Net:

@@ -80,8 +80,9 @@ class RunLog:
         self._mark = (time.monotonic(), step)
 
     def close(self) -> None:
-        """Finish the TensorBoard file."""
-        self._board.close()
+        """Finish the TensorBoard file; on a full disk, as far as it fits: the rest is in JSON."""
+        with contextlib.suppress(OSError):
+            self._board.close()
 
     def _record(self, kind: str, step: int, values: Mapping[str, float]) -> None:
         """Append a line of JSON, and the same values as TensorBoard scalars."""

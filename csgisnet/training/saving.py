@@ -24,7 +24,9 @@ def explained(training: Training, folder: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, DatasetError) as error:
-        reason = f"{error.filename}: {error.strerror}." if isinstance(error, OSError) else error
+        reason = str(error)
+        if isinstance(error, OSError):
+            reason = f"{error.filename or folder}: {error.strerror or error}."
         raise TrainingError(
             f"The run in {folder} ended at step {training.step}: {reason} The states saved before "
             "are intact; when this is mended, continue with --resume."

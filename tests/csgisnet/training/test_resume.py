@@ -5,19 +5,27 @@ from __future__ import annotations
 import json
 import os
 import random
+import resource
 import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from torch import Tensor
 
+from csgisnet.errors import TrainingError
 from csgisnet.networks.smoothing import SmoothingNetwork
+from csgisnet.objective.losses import Batch
 from csgisnet.training.config import Config
+from csgisnet.training.step import Training
 from csgisnet.training.train import train
 from vocsmooth import settings
 from vocsmooth.errors import InputError
+from vocsmooth.shards import split
 
 if TYPE_CHECKING:
     from tests.csgisnet.training.conftest import Lab
@@ -97,6 +105,99 @@ def test_sigterm_saves_and_the_run_goes_on_from_there(
     for name, value in lab.content("whole").items():
         if name != "metrics":
             assert lab.content("run")[name] == value, name
+
+
+@pytest.mark.parametrize("when", ["before", "during"])
+def test_a_signal_around_the_first_step_loses_nothing(
+    lab: Lab, config: Config, when: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab.train(config, "whole")
+    advance = Training.advance
+
+    def stop_and_advance(self: Training, batches: Iterator[Batch]) -> dict[str, Tensor]:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return advance(self, batches)
+
+    def stop(line: str) -> None:
+        if line.startswith("warning"):  # of the teacher: all is loaded, and no step taken
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        if when == "during":
+            patch.setattr(Training, "advance", stop_and_advance)
+        summary = train(
+            lab.data,
+            lab.folder / "run",
+            config,
+            device="cpu",
+            segmenter=lab.teacher,
+            report=stop if when == "before" else lab.lines.append,
+        )
+    assert (summary.finished, summary.steps) == (False, 1)
+    assert lab.train(None, resume=True).finished
+    for name, value in lab.content("whole").items():
+        if name != "metrics":  # it logged after step 1, too
+            assert lab.content("run")[name] == value, name
+
+
+def test_a_full_disk_ends_the_run_and_leaves_what_was_saved(lab: Lab, config: Config) -> None:
+    """A file may grow no longer than a state that lacks its last byte, from step 3 on."""
+    config = lab.quick(config)
+    lab.train(config, "whole")
+    size = (lab.folder / "whole" / "state-000000012.pt").stat().st_size
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill_the_disk(line: str) -> None:
+        if line.startswith("step  3/"):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, limits[1]))
+
+    try:
+        with pytest.raises(TrainingError, match=r"at step 4: .*state-0.*4\.pt: .*--resume"):
+            train(
+                lab.data,
+                lab.folder / "run",
+                config,
+                device="cpu",
+                segmenter=lab.teacher,
+                report=fill_the_disk,
+            )
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [path.name for path in (lab.folder / "run").glob("*state*")] == ["state-000000002.pt"]
+    assert lab.train(None, resume=True).finished
+    assert lab.content("run") == lab.content("whole")
+
+
+@pytest.mark.parametrize("change", ["vanishes", "is built anew"])
+def test_a_dataset_that_changes_ends_the_run_and_it_goes_on_with_the_old_one(
+    lab: Lab, config: Config, change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is mapped stays readable; here a process keeps a single shard open."""
+    monkeypatch.setattr(split, "_MAX_OPEN", 1)
+    config, data = lab.quick(config), Path(shutil.copytree(lab.data, lab.folder / "data"))
+    lab.train(config, "whole")
+
+    def spoil(line: str) -> None:
+        if not line.startswith("step  3/"):
+            return
+        for shard in data.glob("train-*.h5"):
+            if change == "is built anew":
+                shutil.copy(data / "val-00000.h5", data / "new")
+                (data / "new").replace(shard)
+            else:
+                shard.unlink()
+
+    with pytest.raises(TrainingError, match=r"ended at step \d: .*train-0000\d\.h5.*--resume"):
+        train(
+            data,
+            lab.folder / "run",
+            config,
+            device="cpu",
+            segmenter=lab.teacher,
+            report=spoil,
+        )
+    assert lab.train(None, resume=True).finished
+    assert lab.content("run") == lab.content("whole")
 
 
 def test_a_truncated_state_is_refused_and_the_one_before_used(lab: Lab, config: Config) -> None:

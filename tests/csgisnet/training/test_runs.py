@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from helpers import content_of
 
 from csgisnet.checkpoints.networks import load_network
 from csgisnet.checkpoints.segmenters import save_segmenter
@@ -16,6 +17,7 @@ from csgisnet.errors import ConfigError
 from csgisnet.networks.segmenter import Segmenter
 from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
 from csgisnet.training.config import Config
+from csgisnet.training.runs import Sources, claim_run, new_run
 from csgisnet.training.train import train
 from vocsmooth.errors import InputError
 
@@ -31,6 +33,34 @@ def test_a_folder_in_use_is_refused_without_resume(lab: Lab, config: Config) -> 
     with pytest.raises(InputError, match="does not hold a run"):
         lab.train(config, resume=True)
     assert [p.name for p in (lab.folder / "run").iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_one_process_at_a_time_trains_in_a_folder(lab: Lab, config: Config, resume: bool) -> None:
+    config, folder = lab.changed(lab.quick(config), steps=1), lab.folder / "run"
+    if resume:
+        lab.train(config)
+    with claim_run(folder):
+        before = sorted(folder.rglob("*"))
+        with pytest.raises(InputError, match=r"Process \d+ on .* is training in .*run\. Wait"):
+            lab.train(config, resume=resume)
+        assert sorted(folder.rglob("*")) == before
+    assert lab.train(config, resume=resume).finished
+    assert not list(folder.glob(".*.lock"))
+
+
+def test_of_two_runs_that_begin_at_once_the_second_is_refused(lab: Lab, config: Config) -> None:
+    sources = Sources(data=lab.data)
+    first, second = (new_run(lab.folder / "run", sources, config, None) for _ in range(2))
+    with claim_run(lab.folder / "run", first):
+        pass
+    before = content_of(lab.folder / "run")
+    with (
+        pytest.raises(InputError, match="holds other files"),
+        claim_run(lab.folder / "run", second),
+    ):
+        pass
+    assert content_of(lab.folder / "run") == before
 
 
 def test_resuming_with_other_settings_names_them(lab: Lab, config: Config) -> None:

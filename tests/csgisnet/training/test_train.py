@@ -44,6 +44,14 @@ def test_a_run_leaves_states_networks_and_records(lab: Lab, config: Config) -> N
     assert list((run / "tensorboard").iterdir())
     assert any("images/s  ETA" in line and "step  3/12" in line for line in lab.lines)
     assert any("PSNR" in line and "whole images" in line for line in lab.lines)
+    warnings = [line for line in lab.lines if line.startswith("warning")]
+    assert [line.partition(" has a mean IoU ")[0] for line in warnings] == [
+        "warning: the segmenter of the semantic term"
+    ]  # it is untrained
+    lab.lines.clear()
+    lab.train(lab.changed(without_terms(config, ("semantic",)), steps=1), "without")
+    lab.train(None, resume=True)
+    assert not any(line.startswith("warning") for line in lab.lines)
 
 
 def test_training_lowers_the_loss_and_the_average_follows(lab: Lab, config: Config) -> None:
