@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,10 +24,12 @@ _MAX_OPEN = 256
 
 
 class Split:
-    """The samples of one split: one for each input of each photograph.
+    """The samples of one split, a sequence: one for each input of each photograph.
 
-    A split may be pickled and used after a fork; each process maps the shards for itself. Results
-    are copies, never views of the mapping.
+    ``split[i]`` and iteration give all maps of a sample, as `torch.utils.data.DataLoader` wants
+    them; `read` gives chosen maps, and `crop` windows of many samples at once, which is the fastest
+    way to train. A split may be pickled and used after a fork; each process maps the shards for
+    itself. Results are copies, never views of the mapping.
 
     Examples
     --------
@@ -60,7 +63,7 @@ class Split:
     """(N, 2) height and width of each sample."""
 
     def __init__(self, root: Path, index: Index, name: str) -> None:
-        self._root = root
+        self._root, self._name = root, name
         self._digest = index.digest
         self._maps: Maps = index.maps
         self._group = {name: group for group, names in index.maps.items() for name in names}
@@ -80,6 +83,33 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def __getitem__(self, index: SupportsIndex) -> dict[str, NDArray[Any]]:
+        """Return all maps of one sample, see `read`; negative indices count from the end.
+
+        Raises
+        ------
+        TypeError
+            `index` is not an integer; a slice is none either.
+        IndexError
+            There is no such sample.
+        """
+        try:
+            number = operator.index(index)
+        except TypeError:
+            raise TypeError(
+                f"a split gives one sample at a time, by an integer, got {index!r}; "
+                "for windows of many samples use crop"
+            ) from None
+        if not -len(self) <= number < len(self):
+            raise IndexError(f"sample {number} requested of {len(self)} samples")
+        return self.read(number % len(self), tuple(self._group))
+
+    def __iter__(self) -> Iterator[dict[str, NDArray[Any]]]:
+        return (self[number] for number in range(len(self)))
+
+    def __repr__(self) -> str:
+        return f"<Split {self._name!r} of {self._root}: {len(self)} samples>"
 
     def __getstate__(self) -> dict[str, Any]:
         # A pickled mapping would carry its data along.
