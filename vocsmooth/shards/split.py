@@ -13,14 +13,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from vocsmooth.shards.entries import Index
 from vocsmooth.shards.listing import shards_of
-from vocsmooth.shards.mapped import DiskWatch, MappedShard
+from vocsmooth.shards.mapped import CheckedShard, DiskWatch, MappedShard
 from vocsmooth.shards.schema import Maps, map_dtype
 
 _LINE = 64
 """Bytes of a cache line, to which the arrays of a batch are aligned."""
 
-_MAX_OPEN = 256
-"""Shards that a process keeps mapped; each takes a file descriptor."""
+_MAX_OPEN = 16_384
+"""Shards that a split keeps mapped: a quarter of the mappings that Linux grants a process."""
 
 
 class Split:
@@ -69,6 +69,7 @@ class Split:
         self._group = {name: group for group, names in index.maps.items() for name in names}
         self._shards = shards_of(index, name)
         self._open: dict[int, MappedShard] = {}
+        self._checked: dict[int, CheckedShard] = {}
         self._disk = DiskWatch()
         counts = [sum(shard.samples) for shard in self._shards]
         self._shard_of = np.repeat(np.arange(len(self._shards)), counts)
@@ -113,7 +114,7 @@ class Split:
 
     def __getstate__(self) -> dict[str, Any]:
         # A pickled mapping would carry its data along.
-        return {**self.__dict__, "_open": {}}
+        return {**self.__dict__, "_open": {}, "_checked": {}}
 
     def samples_of(self, photograph: str) -> range:
         """Return the samples of the photograph with this id; ValueError if the split lacks it."""
@@ -248,10 +249,11 @@ class Split:
         if shard is None:
             indexed = self._shards[number]
             path = self._root / indexed.entry.name
-            shard = MappedShard(path, indexed, self._digest, self._maps)
             if len(self._open) >= _MAX_OPEN:
                 self._open.pop(next(iter(self._open)))
-            self._open[number] = shard
+            known = self._checked.get(number)
+            shard = MappedShard(path, indexed, self._digest, self._maps, known)
+            self._open[number], self._checked[number] = shard, shard.checked
         shard.check()
         return shard
 
