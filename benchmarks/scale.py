@@ -5,7 +5,7 @@ shards stays small. Windows are read in random order; the first pass maps and ch
 the second finds them in the page cache. Times are wall-clock, of one process. The exponent p says
 that a cost grows as shards ** p between the first and the last row.
 
-Example: python -m benchmarks.scale --shards 64 1000 16000 --out scale.json
+Example: python -m benchmarks.scale --shards 64 1000 2000 --out scale.json
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def main() -> None:
         figures = {
             "machine": describe(torch.device("cpu")),
             "date": time.strftime("%Y-%m-%d"),
-            "command": " ".join(["python", *sys.argv]),
+            "command": " ".join(["python -m benchmarks.scale", *sys.argv[1:]]),
             "rows": rows,
             "exponents": exponents,
         }
