@@ -131,10 +131,10 @@ def preads(split: Split, maps: tuple[str, ...], draw: Draw) -> None:
             os.posix_fadvise(files[path], 0, 0, os.POSIX_FADV_RANDOM)
         width = int(split.shapes[i, 1])
         for name in maps:
-            place = shard.layout.maps[name]
-            pixel = place.dtype.itemsize * (place.shape[1] if len(place.shape) > 1 else 1)
+            pixels = shard.arrays[name]
+            pixel = pixels.itemsize * (pixels.shape[1] if pixels.ndim > 1 else 1)
             first = int(split._starts[split._group[name]][i]) + y * width
-            os.pread(files[path], SIZE * width * pixel, place.offset + first * pixel)
+            os.pread(files[path], SIZE * width * pixel, shard.offsets[name] + first * pixel)
     for descriptor in files.values():
         os.close(descriptor)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -11,14 +13,23 @@ from pathlib import Path
 
 from vocsmooth.dataset.make import (
     ShardTask,
+    counted,
     explained_writing,
     find_finished,
     finish_shards,
     package_versions,
 )
 from vocsmooth.dataset.plan import check_folder, make_plan, needed_bytes
+from vocsmooth.dataset.tally import Tally
 from vocsmooth.errors import DatasetError, InputError
-from vocsmooth.files import AnyPath, as_path, as_path_or_none, remove_leftovers, write_atomically
+from vocsmooth.files import (
+    AnyPath,
+    as_path,
+    as_path_or_none,
+    remove_leftovers,
+    temporary_path,
+    write_atomically,
+)
 from vocsmooth.maps.recipe import Recipe, as_recipe
 from vocsmooth.maps.textures import open_textures
 from vocsmooth.operators import kernels
@@ -35,17 +46,19 @@ from vocsmooth.sources.voc import find_tree, list_photographs
 from vocsmooth.views.card import CARD_NAME, describe
 from vocsmooth.workers.processes import Runner, available_cores, local_runner, sigterm_interrupts
 
+_TALLY_NAME = "photographs"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """How far a build has come: reported once at its start, then after every shard."""
+    """How far a build has come: reported at its start, after every shard, and in between."""
 
     done: int
-    """Photographs that are finished or left out."""
+    """Photographs that are made, kept or left out; their shard may not be written yet."""
     total: int
     """All photographs."""
     shard: str | None
-    """File name of the shard that has just been finished; None at the start."""
+    """File name of the shard that has just been finished; None at the start and in between."""
     kept: bool = False
     """An earlier run had finished the shard."""
     left_out: tuple[LeftOutEntry, ...] = ()
@@ -178,8 +191,12 @@ def build_dataset(
             for planned in plan.shards
         ]
         shared = (out / PLAN_NAME, photographs[0].image)
-        with sigterm_interrupts(), _open_runner(scheduler, jobs, shared) as run:
-            index, missing = _build(plan, out, tasks[number - 1 :: parts], run, progress)
+        tasks = tasks[number - 1 :: parts]
+        tally = Tally(temporary_path(out / _TALLY_NAME, os.getpid()))
+        total = sum(len(task.photographs) for task in tasks)
+        idle = functools.partial(_report_count, tally, total, progress)
+        with sigterm_interrupts(), _open_runner(scheduler, jobs, shared, idle) as run:
+            index, missing = _build(plan, out, tasks, run, tally, progress)
     return BuildSummary(
         **vars(index.totals),
         seconds=time.monotonic() - started,
@@ -192,12 +209,12 @@ def build_dataset(
 
 @contextmanager
 def _open_runner(
-    scheduler: str | None, jobs: int | None, shared: Sequence[Path]
+    scheduler: str | None, jobs: int | None, shared: Sequence[Path], idle: Callable[[], None]
 ) -> Iterator[Runner]:
     """Yield what runs the tasks: processes of this machine, or a cluster."""
     if scheduler is None:
         kernels.warn_if_slow()  # the workers do not
-        yield local_runner(jobs or available_cores())
+        yield local_runner(jobs or available_cores(), idle)
         return
     try:
         from vocsmooth.workers.cluster import cluster_runner, connected
@@ -206,7 +223,7 @@ def _open_runner(
             f"A cluster needs more packages: pip install csgisnet[cluster] ({error})."
         ) from None
     with connected(scheduler, package_versions) as client:
-        yield cluster_runner(client, shared, package_versions)
+        yield cluster_runner(client, shared, package_versions, idle)
 
 
 def _finished(out: Path, plan: Plan) -> Index | None:
@@ -225,6 +242,7 @@ def _build(
     out: Path,
     tasks: Sequence[ShardTask],
     run: Runner,
+    tally: Tally,
     progress: Callable[[Progress], None],
 ) -> tuple[Index, int]:
     """Write the plan, make the shards of a part, and complete the dataset if no other is missing.
@@ -236,12 +254,14 @@ def _build(
     total = sum(len(task.photographs) for task in tasks)
     progress(_start(out, tasks, total))
     sidecars: dict[str, Sidecar] = {}
-    done = 0
-    with closing(finish_shards(tasks, run)) as finished:
+    finished_photographs = 0
+    with counted(tasks, tally) as numbered, closing(finish_shards(numbered, run)) as finished:
         for task, shard in finished:
             name, left_out = task.planned.name, shard.sidecar.left_out
             sidecars[name] = shard.sidecar
-            done += len(task.photographs)
+            tally.tick(task.first, len(task.photographs))
+            finished_photographs += len(task.photographs)
+            done = max(tally.count(), finished_photographs)
             progress(
                 Progress(done=done, total=total, shard=name, kept=shard.kept, left_out=left_out)
             )
@@ -255,6 +275,12 @@ def _build(
             write_atomically(out / CARD_NAME, describe(index).encode())
             write_object(out / INDEX_NAME, index)
     return index, missing
+
+
+def _report_count(tally: Tally, total: int, progress: Callable[[Progress], None]) -> None:
+    """Report how many photographs are made while none of the running shards is finished."""
+    if done := tally.count():
+        progress(Progress(done=done, total=total, shard=None))
 
 
 def _begin(out: Path, plan: Plan) -> None:

@@ -13,12 +13,14 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from importlib import metadata
+from itertools import accumulate
 from pathlib import Path
 
 import cv2
 import h5py
 
 import vocsmooth
+from vocsmooth.dataset.tally import Tally
 from vocsmooth.errors import DatasetError, InputError
 from vocsmooth.files import sha256_file, write_atomically
 from vocsmooth.maps.photograph import make_maps
@@ -71,6 +73,10 @@ class ShardTask:
     """Raise for a photograph that cannot be used."""
     fatal: dict[str, str] = field(default_factory=dict)
     """By id, the photographs not to make because they kill the process, each with its reason."""
+    tally: Tally | None = None
+    """Where each photograph is ticked once it is made."""
+    first: int = 0
+    """Number of the first photograph in the tally."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +86,20 @@ class FinishedShard:
     sidecar: Sidecar
     kept: bool
     """An earlier run made it."""
+
+
+@contextmanager
+def counted(tasks: Sequence[ShardTask], tally: Tally) -> Iterator[list[ShardTask]]:
+    """Yield tasks that tick their photographs in a tally, which is removed at the end."""
+    ends = accumulate((len(task.photographs) for task in tasks), initial=0)
+    try:
+        tally.begin()
+        yield [
+            replace(task, tally=tally, first=first)
+            for task, first in zip(tasks, ends, strict=False)
+        ]
+    finally:
+        tally.path.unlink(missing_ok=True)
 
 
 def finish_shards(
@@ -159,8 +179,13 @@ def find_finished(path: Path, digest: str) -> Sidecar | None:
 
 
 def make_images(task: ShardTask) -> list[ImageMaps | LeftOutEntry]:
-    """Make the maps of every photograph of a shard, in order; nothing is written."""
-    return [_make_one(photograph, task) for photograph in task.photographs]
+    """Make the maps of every photograph of a shard, in order; nothing but the tally is written."""
+    made = []
+    for number, photograph in enumerate(task.photographs, task.first):
+        made.append(_make_one(photograph, task))
+        if task.tally is not None:
+            task.tally.tick(number)
+    return made
 
 
 def make_nothing(task: ShardTask) -> None:
@@ -201,7 +226,9 @@ def explained_writing(path: Path) -> Iterator[None]:
 
 def _build_around_deaths(task: ShardTask, run: Runner) -> Sidecar:
     """Make a shard that kills its worker, without the photographs that do so."""
-    singles = [replace(task, photographs=(photograph,)) for photograph in task.photographs]
+    singles = [
+        replace(task, photographs=(photograph,), tally=None) for photograph in task.photographs
+    ]
     with closing(run(make_nothing, singles)) as results:
         deadly = {
             single.photographs[0].id for single, result in results if isinstance(result, WorkerDied)

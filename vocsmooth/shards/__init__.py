@@ -1,9 +1,9 @@
 """What lies on disk: the format of a dataset, its records, and what writes and reads it.
 
 Read `schema` (a shard) and `entries` (the JSON files) first, then `index`, `listing` and `writer`.
-Four ways to read follow: `reader` opens a dataset for training, `split` and `mapped` give its
-samples in any order; `scan` goes through every shard from end to end; `packed` is the compressed
-form of a shard. May import the ground and `workers`.
+Four ways to read follow: `reader` opens a dataset for training, `split`, `mapped` and `pages` give
+its samples in any order; `scan` goes through every shard from end to end; `packed` is the
+compressed form of a shard. May import the ground and `workers`.
 """
 
 from __future__ import annotations

@@ -38,6 +38,11 @@ class IndexedShard:
         """Return where each sample starts in the maps of /samples."""
         return _starts(self.per_sample(self.shapes.prod(axis=1)))
 
+    def pixels(self) -> dict[str, int]:
+        """Return how many pixels each map of a group holds."""
+        each = self.shapes.prod(axis=1)
+        return {"images": int(each.sum()), "samples": int(self.per_sample(each).sum())}
+
     def matches(self, layout: Layout) -> bool:
         """Return whether the tables in the shard's file agree with the index."""
         counts = np.bincount(layout.sample_image, minlength=len(layout.ids))

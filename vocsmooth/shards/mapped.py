@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import mmap
+import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +17,40 @@ from numpy.typing import NDArray
 
 from vocsmooth.errors import DatasetError
 from vocsmooth.shards.listing import IndexedShard
-from vocsmooth.shards.schema import Maps, read_layout
+from vocsmooth.shards.pages import Pages
+from vocsmooth.shards.schema import Maps, map_dtype, read_layout
 
 _ANNOUNCED_BATCHES = 64
 
 
+@dataclass(frozen=True, kw_only=True)
+class CheckedShard:
+    """What is kept of a shard whose tables were checked, so that they are not parsed again.
+
+    To parse and check them costs a hundred times as much as to map the file.
+    """
+
+    identity: tuple[int, ...]
+    """Device, inode, length and times of the file that was checked."""
+    offsets: tuple[int, ...]
+    """Where each map starts in the file, in the order of the dataset's maps."""
+
+
 class MappedShard:
     """The maps of one shard as read-only arrays that share memory with its file.
+
+    Parameters
+    ----------
+    path : Path
+        The shard.
+    indexed : IndexedShard
+        What the index says about it.
+    digest : str
+        Digest of the dataset's plan.
+    maps : mapping
+        The dataset's maps.
+    checked : CheckedShard, optional
+        From an earlier mapping; used if the file has not changed since.
 
     Raises
     ------
@@ -29,26 +58,39 @@ class MappedShard:
         The file is not a sound shard, or not the one that `indexed` describes.
     """
 
-    def __init__(self, path: Path, indexed: IndexedShard, digest: str, maps: Maps) -> None:
-        layout = read_layout(path, maps)
-        same_file = layout.bytes == indexed.entry.bytes and layout.digest == digest
-        if not (same_file and indexed.matches(layout)):
-            raise DatasetError(
-                f"{path} is a shard, but not the one that the index describes. "
-                f"Run `vocsmooth verify` on {path.parent}."
-            )
-        with path.open("rb") as file:
-            self._mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        self._mapping.madvise(
-            mmap.MADV_RANDOM
-        )  # otherwise each page fault reads megabytes around it
-        self.layout = layout
-        self._path = path
-        self.check()
-        self.arrays: dict[str, NDArray[Any]] = {
-            name: np.ndarray(place.shape, place.dtype, self._mapping, place.offset)
-            for name, place in layout.maps.items()
-        }
+    def __init__(
+        self,
+        path: Path,
+        indexed: IndexedShard,
+        digest: str,
+        maps: Maps,
+        checked: CheckedShard | None = None,
+    ) -> None:
+        try:
+            file = path.open("rb")
+        except OSError as error:
+            raise DatasetError(f"The shard {path} cannot be read: {error.strerror}.") from None
+        with file:
+            identity = _identity(file.fileno())
+            if checked is None or checked.identity != identity:
+                offsets = _find_offsets(path, indexed, digest, maps)
+                checked = CheckedShard(identity=identity, offsets=offsets)
+            self.checked = checked
+            self._path, self._bytes = path, indexed.entry.bytes
+            self.check()
+            self._pages = Pages(file.fileno(), self._bytes)
+        # Otherwise each page fault reads megabytes around it.
+        self._pages.advise(mmap.MADV_RANDOM, 0, self._bytes)
+        content = np.asarray(self._pages)
+        self.arrays: dict[str, NDArray[Any]] = {}
+        self.offsets: dict[str, int] = {}
+        pixels = indexed.pixels()
+        offset_of = iter(checked.offsets)
+        for group, names in maps.items():
+            for name, channels in names.items():
+                shape = (pixels[group], channels) if channels > 1 else (pixels[group],)
+                self.offsets[name] = next(offset_of)
+                self.arrays[name] = np.ndarray(shape, map_dtype(name), content, self.offsets[name])
 
     def check(self) -> None:
         """Raise DatasetError if the length of the mapped file has changed.
@@ -57,20 +99,24 @@ class MappedShard:
         ever replaced by renaming, which leaves the mapped file alone; this guards against
         everything else that may happen on a disk.
         """
-        length = self._mapping.size()
-        if length != self.layout.bytes:
+        try:
+            found = self._path.stat()
+        except OSError:
+            return
+        length = found.st_size
+        if length != self._bytes and (found.st_dev, found.st_ino) == self.checked.identity[:2]:
             raise DatasetError(
-                f"{self._path} changed its length from {self.layout.bytes} to {length} bytes while "
+                f"{self._path} changed its length from {self._bytes} to {length} bytes while "
                 "it was being read. Run `vocsmooth verify` on the folder."
             )
 
     def will_need(self, name: str, first: int, count: int) -> None:
         """Tell the system to start reading `count` pixels of a map from the disk."""
-        place = self.layout.maps[name]
-        pixel = place.dtype.itemsize * math.prod(place.shape[1:])
-        start = place.offset + first * pixel
+        array = self.arrays[name]
+        pixel = array.itemsize * math.prod(array.shape[1:])
+        start = self.offsets[name] + first * pixel
         page = start - start % mmap.PAGESIZE
-        self._mapping.madvise(mmap.MADV_WILLNEED, page, start + count * pixel - page)
+        self._pages.advise(mmap.MADV_WILLNEED, page, start + count * pixel - page)
 
 
 class DiskWatch:
@@ -95,3 +141,21 @@ class DiskWatch:
         yield False
         if resource.getrusage(resource.RUSAGE_SELF).ru_majflt > before:
             self._announce = _ANNOUNCED_BATCHES
+
+
+def _identity(descriptor: int) -> tuple[int, ...]:
+    """Return what changes when a file is replaced or written to."""
+    found = os.fstat(descriptor)
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+def _find_offsets(path: Path, indexed: IndexedShard, digest: str, maps: Maps) -> tuple[int, ...]:
+    """Return where each map starts; DatasetError if the shard is not the one in the index."""
+    layout = read_layout(path, maps)
+    same_file = layout.bytes == indexed.entry.bytes and layout.digest == digest
+    if not (same_file and indexed.matches(layout)):
+        raise DatasetError(
+            f"{path} is a shard, but not the one that the index describes. "
+            f"Run `vocsmooth verify` on {path.parent}."
+        )
+    return tuple(layout.maps[name].offset for names in maps.values() for name in names)

@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vocsmooth.shards.entries import Index
 from vocsmooth.shards.listing import shards_of
-from vocsmooth.shards.mapped import DiskWatch, MappedShard
+from vocsmooth.shards.mapped import CheckedShard, DiskWatch, MappedShard
 from vocsmooth.shards.schema import Maps, map_dtype
 
 _LINE = 64
 """Bytes of a cache line, to which the arrays of a batch are aligned."""
 
-_MAX_OPEN = 256
-"""Shards that a process keeps mapped; each takes a file descriptor."""
+_MAX_OPEN = 16_384
+"""Shards that a split keeps mapped: a quarter of the mappings that Linux grants a process."""
 
 
 class Split:
-    """The samples of one split: one for each input of each photograph.
+    """The samples of one split, a sequence: one for each input of each photograph.
 
-    A split may be pickled and used after a fork; each process maps the shards for itself. Results
-    are copies, never views of the mapping.
+    ``split[i]`` and iteration give all maps of a sample, as `torch.utils.data.DataLoader` wants
+    them; `read` gives chosen maps, and `crop` windows of many samples at once, which is the fastest
+    way to train. A split may be pickled and used after a fork; each process maps the shards for
+    itself. Results are copies, never views of the mapping.
 
     Examples
     --------
@@ -60,12 +63,13 @@ class Split:
     """(N, 2) height and width of each sample."""
 
     def __init__(self, root: Path, index: Index, name: str) -> None:
-        self._root = root
+        self._root, self._name = root, name
         self._digest = index.digest
         self._maps: Maps = index.maps
         self._group = {name: group for group, names in index.maps.items() for name in names}
         self._shards = shards_of(index, name)
         self._open: dict[int, MappedShard] = {}
+        self._checked: dict[int, CheckedShard] = {}
         self._disk = DiskWatch()
         counts = [sum(shard.samples) for shard in self._shards]
         self._shard_of = np.repeat(np.arange(len(self._shards)), counts)
@@ -81,9 +85,36 @@ class Split:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def __getitem__(self, index: SupportsIndex) -> dict[str, NDArray[Any]]:
+        """Return all maps of one sample, see `read`; negative indices count from the end.
+
+        Raises
+        ------
+        TypeError
+            `index` is not an integer; a slice is none either.
+        IndexError
+            There is no such sample.
+        """
+        try:
+            number = operator.index(index)
+        except TypeError:
+            raise TypeError(
+                f"a split gives one sample at a time, by an integer, got {index!r}; "
+                "for windows of many samples use crop"
+            ) from None
+        if not -len(self) <= number < len(self):
+            raise IndexError(f"sample {number} requested of {len(self)} samples")
+        return self.read(number % len(self), tuple(self._group))
+
+    def __iter__(self) -> Iterator[dict[str, NDArray[Any]]]:
+        return (self[number] for number in range(len(self)))
+
+    def __repr__(self) -> str:
+        return f"<Split {self._name!r} of {self._root}: {len(self)} samples>"
+
     def __getstate__(self) -> dict[str, Any]:
         # A pickled mapping would carry its data along.
-        return {**self.__dict__, "_open": {}}
+        return {**self.__dict__, "_open": {}, "_checked": {}}
 
     def samples_of(self, photograph: str) -> range:
         """Return the samples of the photograph with this id; ValueError if the split lacks it."""
@@ -218,10 +249,11 @@ class Split:
         if shard is None:
             indexed = self._shards[number]
             path = self._root / indexed.entry.name
-            shard = MappedShard(path, indexed, self._digest, self._maps)
             if len(self._open) >= _MAX_OPEN:
                 self._open.pop(next(iter(self._open)))
-            self._open[number] = shard
+            known = self._checked.get(number)
+            shard = MappedShard(path, indexed, self._digest, self._maps, known)
+            self._open[number], self._checked[number] = shard, shard.checked
         shard.check()
         return shard
 

@@ -36,6 +36,8 @@ Result = TypeVar("Result")
 Versions = Callable[[], Mapping[str, str]]
 """Returns the versions of the packages that decide a result; defined at the top of a module."""
 
+Idle = Callable[[], None]
+
 _SECONDS_TO_CONNECT = 15
 
 _SECONDS_TO_JOIN = 60
@@ -83,7 +85,9 @@ def connected(scheduler: str, versions: Versions) -> Iterator[Client]:
             client.close(timeout=2)
 
 
-def cluster_runner(client: Client, shared: Sequence[Path], versions: Versions) -> Runner:
+def cluster_runner(
+    client: Client, shared: Sequence[Path], versions: Versions, idle: Idle = lambda: None
+) -> Runner:
     """Return a function that runs tasks on the workers of `client`, each in a child process.
 
     Parameters
@@ -94,16 +98,18 @@ def cluster_runner(client: Client, shared: Sequence[Path], versions: Versions) -
         Absolute paths of files that every worker must see with the same content as this machine.
     versions : callable
         As for `connected`; workers that join later are held to it, too.
+    idle : callable
+        Called every few seconds while tasks run.
     """
 
     def run(
         function: Callable[[Task], Result], tasks: Sequence[Task]
     ) -> Generator[tuple[Task, Result | WorkerDied], None, None]:
         _check_files(client, {str(path): sha256_file(path) for path in shared})
-        suspects = yield from _run(client, function, deque(tasks), versions)
+        suspects = yield from _run(client, function, deque(tasks), versions, idle)
         # Dask also suspects tasks that were only waiting on a worker that died.
         for task in suspects:
-            if (yield from _run(client, function, deque([task]), versions)):
+            if (yield from _run(client, function, deque([task]), versions, idle)):
                 yield task, WorkerDied()
 
     return run
@@ -221,7 +227,11 @@ def _digest_of(path: Path) -> str | None:
 
 
 def _run(
-    client: Client, function: Callable[[Task], Result], queue: deque[Task], versions: Versions
+    client: Client,
+    function: Callable[[Task], Result],
+    queue: deque[Task],
+    versions: Versions,
+    idle: Idle,
 ) -> Generator[tuple[Task, Result | WorkerDied], None, list[Task]]:
     """Run the tasks in `queue`; return those that Dask gave up because their workers died."""
     here = _all_versions(versions)
@@ -234,6 +244,7 @@ def _run(
         if now - looked > _LOOK_EVERY:
             with _loss_named():
                 threads, looked = sum(client.nthreads().values()), now
+            idle()
             seen = now if threads else seen
             if now - seen > _SECONDS_WITHOUT_WORKERS:
                 raise ClusterError(

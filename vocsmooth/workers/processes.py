@@ -29,6 +29,9 @@ Result = TypeVar("Result")
 
 _PR_SET_PDEATHSIG = 1
 
+SECONDS_BETWEEN_LOOKS = 1.0
+"""How often a runner that waits for its tasks calls `idle`."""
+
 ONE_THREAD = dict.fromkeys(
     (
         "OMP_NUM_THREADS",
@@ -57,19 +60,22 @@ class Runner(Protocol):
         """Yield every task with its result, in the order in which they finish."""
 
 
-def local_runner(jobs: int) -> Runner:
-    """Return a runner of tasks in this number of processes."""
+def local_runner(jobs: int, idle: Callable[[], None] = lambda: None) -> Runner:
+    """Return a runner of tasks in this number of processes; see `run_tasks`."""
 
     def run(
         function: Callable[[Task], Result], tasks: Sequence[Task]
     ) -> Generator[tuple[Task, Result | WorkerDied], None, None]:
-        return run_tasks(function, tasks, jobs)
+        return run_tasks(function, tasks, jobs, idle)
 
     return run
 
 
 def run_tasks(
-    function: Callable[[Task], Result], tasks: Sequence[Task], jobs: int
+    function: Callable[[Task], Result],
+    tasks: Sequence[Task],
+    jobs: int,
+    idle: Callable[[], None] = lambda: None,
 ) -> Generator[tuple[Task, Result | WorkerDied], None, None]:
     """Run `function` on every task in `jobs` processes of one thread each; yield as they finish.
 
@@ -86,12 +92,14 @@ def run_tasks(
         The arguments of `function`; they and the results are pickled.
     jobs : int
         Number of processes, at least 1; even a single one is not this process.
+    idle : callable
+        Called in this thread about once a second while no task finishes.
     """
     queue = deque(tasks)
     while queue:
-        suspects = yield from _run_pool(function, queue, min(jobs, len(queue)))
+        suspects = yield from _run_pool(function, queue, min(jobs, len(queue)), idle)
         for task in suspects:
-            if (yield from _run_pool(function, deque([task]), 1)):
+            if (yield from _run_pool(function, deque([task]), 1, idle)):
                 yield task, WorkerDied()
 
 
@@ -114,7 +122,10 @@ def sigterm_interrupts() -> Iterator[None]:
 
 
 def _run_pool(
-    function: Callable[[Task], Result], queue: deque[Task], workers: int
+    function: Callable[[Task], Result],
+    queue: deque[Task],
+    workers: int,
+    idle: Callable[[], None],
 ) -> Generator[tuple[Task, Result | WorkerDied], None, list[Task]]:
     """Run the tasks in `queue`; if a worker dies, return those that may have killed it."""
     pool = ProcessPoolExecutor(
@@ -127,7 +138,9 @@ def _run_pool(
                 with _interrupts_held():
                     future = pool.submit(function, queue[0])
                 running[future] = queue.popleft()
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            done, _ = wait(running, SECONDS_BETWEEN_LOOKS, return_when=FIRST_COMPLETED)
+            if not done:
+                idle()
             for future in sorted(done, key=_is_broken):
                 result = future.result()
                 yield running.pop(future), result

@@ -18,6 +18,7 @@ from vocsmooth.settings import from_dict, to_dict
 from vocsmooth.shards.index import read_index, to_bytes
 from vocsmooth.shards.reader import open_dataset
 from vocsmooth.views.card import describe
+from vocsmooth.workers import processes
 
 
 def test_makes_shards_sidecars_plan_and_index(pristine_dataset: Path) -> None:
@@ -62,8 +63,8 @@ def test_only_what_is_not_whole_is_made_again(
     temporary_path(dataset / "train-00000.h5", 999_999_999).write_bytes(b"of a killed build")
     seen: list[Progress] = []
     build_dataset(pristine_tree, dataset, recipe, jobs=1, progress=seen.append)
-    assert [(p.shard, p.kept, p.done) for p in seen] == [
-        (None, False, 0),
+    assert (seen[0].shard, seen[0].done) == (None, 0)
+    assert [(p.shard, p.kept, p.done) for p in seen if p.shard] == [
         ("train-00000.h5", False, 2),
         ("train-00001.h5", True, 4),
         ("train-00002.h5", True, 5),
@@ -80,7 +81,7 @@ def test_shards_of_other_versions_are_made_again(tree: Path, dataset: Path, reci
     (dataset / "index.json").unlink()
     seen: list[Progress] = []
     build_dataset(tree, dataset, recipe, jobs=1, progress=seen.append)
-    assert [p.shard for p in seen[1:] if not p.kept] == ["val-00000.h5"]
+    assert [p.shard for p in seen if p.shard and not p.kept] == ["val-00000.h5"]
 
 
 def test_same_bytes_wherever_the_tree_lies(tree: Path, recipe: Recipe, tmp_path: Path) -> None:
@@ -89,6 +90,23 @@ def test_same_bytes_wherever_the_tree_lies(tree: Path, recipe: Recipe, tmp_path:
     for root in (tree, elsewhere):
         build_dataset(root, tmp_path / f"of {root.name}", recipe, jobs=1)
     assert content_of(tmp_path / "of voc") == content_of(tmp_path / "of elsewhere")
+
+
+def test_photographs_are_counted_while_their_shard_is_made(
+    pristine_tree: Path, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "SECONDS_BETWEEN_LOOKS", 0.01)
+    whole = dataclasses.replace(recipe, shards=dataclasses.replace(recipe.shards, images=100))
+    seen: list[Progress] = []
+    build_dataset(pristine_tree, tmp_path, whole, jobs=1, progress=seen.append)
+    assert [(p.shard, p.done) for p in seen if p.shard] == [
+        ("train-00000.h5", 5),
+        ("val-00000.h5", 7),
+    ]
+    counts = [p.done for p in seen]
+    assert counts == sorted(counts)
+    assert set(counts) > {0, 5, 7}
+    assert not list(tmp_path.glob("*.tmp"))
 
 
 class TestParts:

@@ -135,6 +135,52 @@ class TestCrop:
             open_dataset(pristine_dataset).split("val").crop([0], [0], [0], 0, ["input"])
 
 
+class TestSequence:
+    """A split is what loaders of other libraries expect: indices, an end, a length."""
+
+    def test_gives_all_maps_by_any_integer(self, pristine_dataset: Path) -> None:
+        split = open_dataset(pristine_dataset).split("val")
+        whole = split.read(3, MAPS)
+        for index in (3, -1, np.int64(3), np.uint8(3), np.array(-1)):
+            sample = split[index]
+            assert set(sample) == set(MAPS)
+            for name in MAPS:
+                np.testing.assert_array_equal(sample[name], whole[name])
+
+    def test_iteration_ends(self, pristine_dataset: Path) -> None:
+        split = open_dataset(pristine_dataset).split("val")
+        sums = [int(sample["input"].sum()) for sample in split]
+        assert sums == [int(split.read(i, ["input"])["input"].sum()) for i in range(4)]
+        assert len(list(split)) == len(list(split)) == 4
+
+    def test_refuses_what_is_no_sample(self, pristine_dataset: Path) -> None:
+        split = open_dataset(pristine_dataset).split("val")
+        for index in (4, -5):
+            with pytest.raises(IndexError, match=f"sample {index} requested of 4"):
+                split[index]
+        for wrong in (1.0, "v_1", None, slice(0, 2)):
+            with pytest.raises(TypeError, match="one sample at a time, by an integer, got"):
+                split[wrong]  # type: ignore[index]
+
+    def test_serves_a_data_loader(self, pristine_dataset: Path) -> None:
+        from torch import Tensor
+        from torch.utils.data import DataLoader
+
+        split = open_dataset(pristine_dataset).split("val")
+        for workers in (0, 1):
+            loader: DataLoader[dict[str, Tensor]] = DataLoader(
+                split,  # type: ignore[arg-type]
+                batch_size=2,
+                num_workers=workers,
+            )
+            shapes = [tuple(batch["input"].shape) for batch in loader]
+            assert shapes == [(2, 36, 52, 3), (2, 45, 31, 3)]
+
+    def test_says_what_it_is(self, pristine_dataset: Path) -> None:
+        split = open_dataset(pristine_dataset).split("val")
+        assert repr(split) == f"<Split 'val' of {pristine_dataset}: 4 samples>"
+
+
 class TestMisuse:
     def test_unknown_sample_map_and_split(self, pristine_dataset: Path) -> None:
         dataset = open_dataset(pristine_dataset)

@@ -1,0 +1,49 @@
+"""Mapped shards: more than a process has descriptors for, and checked again once they change."""
+
+import gc
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from vocsmooth.errors import DatasetError
+from vocsmooth.shards.reader import open_dataset
+from vocsmooth.shards.split import Split
+
+
+def sums_of(split: Split) -> list[int]:
+    """Return the sum of all maps of every sample."""
+    return [sum(int(pixels.sum()) for pixels in sample.values()) for sample in split]
+
+
+def test_take_no_descriptors(pristine_dataset: Path) -> None:
+    split = open_dataset(pristine_dataset).split("train")
+    before = sorted(Path("/proc/self/fd").iterdir())
+    sums_of(split)
+    assert len(split._open) == 3
+    assert sorted(Path("/proc/self/fd").iterdir()) == before
+
+
+def test_more_than_stay_mapped(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = sums_of(open_dataset(dataset).split("train"))
+    monkeypatch.setattr("vocsmooth.shards.split._MAX_OPEN", 1)
+    split = open_dataset(dataset).split("train")
+    assert sums_of(split) == sums_of(split) == expected
+    assert len(split._open) == 1
+    # One that has changed since it was checked is checked again.
+    path = dataset / "train-00000.h5"
+    with h5py.File(path, "r+") as file:
+        file["images/id"][0] = b"other"
+    with pytest.raises(DatasetError, match="not the one that the index describes"):
+        split.read(0, ["label"])
+
+
+def test_arrays_outlive_the_shard(pristine_dataset: Path) -> None:
+    split = open_dataset(pristine_dataset).split("val")
+    expected = split.read(0, ["label"])["label"]
+    pixels = split._mapped(0).arrays["label"]
+    del split
+    gc.collect()
+    assert not pixels.flags.writeable
+    np.testing.assert_array_equal(pixels[: expected.size // 3], expected.reshape(-1, 3))
