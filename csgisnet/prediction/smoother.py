@@ -17,21 +17,20 @@ from csgisnet.device import (
     Precision,
     is_out_of_memory,
     pick_device,
-    place,
     return_freed_memory,
     use_precision,
 )
 from csgisnet.errors import CheckpointError
-from csgisnet.networks.folding import fold_batch_norm
 from csgisnet.networks.smoothing import SmoothingNetwork, receptive_radius
 from csgisnet.prediction.batching import Batcher
+from csgisnet.prediction.precision import prepare
 from csgisnet.prediction.tiling import SMALLEST_TILE, apply_tiled
 from vocsmooth.arrays import Pixels, check_image, check_number, to_float, to_uint
 
 Image: TypeAlias = NDArray[np.float32]
 
-DEFAULT_MEMORY = 1 << 30
-"""Bytes that the activations may take."""
+_CPU_MEMORY = 1 << 30
+"""Bytes that the activations may take by default, where main memory is used for all else too."""
 
 _GPU_BATCH = 8
 
@@ -45,14 +44,15 @@ class Smoother:
     Parameters
     ----------
     network : SmoothingNetwork
-        Trained weights. They are copied, and the copy made faster without changing its results.
+        Trained weights. They are copied, and the copy is made faster.
     device : {"auto", "cpu", "cuda", "mps"}
         Where to compute.
-    precision : {"auto", "float32", "bfloat16"}
-        Precision of the convolutions; "auto" picks bfloat16 on devices that are faster with it.
-    memory : int
+    precision : {"auto", "float32", "tf32", "bfloat16"}
+        How to multiply (see `csgisnet.device.Precision`). "auto" takes bfloat16 where the hardware
+        multiplies it and this network's results stay nearly the same, else float32, which is exact.
+    memory : int, optional
         Bytes that the activations may take, besides the image and its result; images that would
-        need more are cut into tiles.
+        need more are cut into tiles. By default half of a GPU's free memory, and 1 GB elsewhere.
     batch : int, optional
         How many images or tiles of one shape, from several threads, to compute at once if `memory`
         allows. By default 1 on the CPU, whose cores share the work on one image, and 8 elsewhere.
@@ -60,14 +60,23 @@ class Smoother:
     Raises
     ------
     ConfigError
-        The device is unknown or not available.
+        The device is unknown or not available, or does not compute in this precision.
+
+    Attributes
+    ----------
+    precision : {"float32", "tf32", "bfloat16"}
+        What was chosen.
+    reason : str
+        Why, as a clause.
 
     Examples
     --------
     >>> from csgisnet.networks.smoothing import COMPACT
-    >>> smoother = Smoother(SmoothingNetwork(COMPACT), device="cpu", memory=200_000_000)
+    >>> smoother = Smoother(SmoothingNetwork(COMPACT), device="cpu", precision="float32")
     >>> smoother.smooth(np.zeros((30, 40), np.float32), strength=0.5).shape
     (30, 40)
+    >>> smoother.precision, smoother.reason
+    ('float32', 'as asked for')
     """
 
     def __init__(
@@ -75,16 +84,16 @@ class Smoother:
         network: SmoothingNetwork,
         *,
         device: str = "auto",
-        precision: Precision = "float32",
-        memory: int = DEFAULT_MEMORY,
+        precision: Precision = "auto",
+        memory: int | None = None,
         batch: int | None = None,
     ) -> None:
         self.device = pick_device(device)
-        self.precision = precision
+        self._network, (self.precision, self.reason) = prepare(network, precision, self.device)
         self.batch = batch or (1 if self.device.type == "cpu" else _GPU_BATCH)
-        self.pixels = int(memory / _bytes_per_pixel(network))
+        memory = _default_memory(self.device) if memory is None else memory
+        self.pixels = int(memory / _bytes_per_pixel(network, self.precision))
         """Most pixels in a tile, its halo included; halved when the device runs out of memory."""
-        self._network = place(fold_batch_norm(network), self.device)
         self._halo = receptive_radius(network.config)
         self._multiple = network.config.shuffle
         self._forward = Batcher(self._compute, largest=self.batch, pixels=self.pixels)
@@ -233,8 +242,8 @@ def load(
     path_or_name: str | Path | None = None,
     *,
     device: str = "auto",
-    precision: Precision = "float32",
-    memory: int = DEFAULT_MEMORY,
+    precision: Precision = "auto",
+    memory: int | None = None,
     batch: int | None = None,
     channel_order: Literal["rgb", "bgr"] = "rgb",
 ) -> Smoother:
@@ -260,7 +269,7 @@ def load(
     CheckpointError
         The file is missing, damaged, or not a smoothing network; or no network has that name.
     ConfigError
-        The device is unknown or not available.
+        The device is unknown or not available, or does not compute in this precision.
 
     Examples
     --------
@@ -288,7 +297,12 @@ def _check(image: NDArray[Any], *types: type) -> None:
         raise ValueError(f"image must be (H, W) or (H, W, 3), got shape {image.shape}.")
 
 
-def _bytes_per_pixel(network: SmoothingNetwork) -> float:
-    """Return the bytes of the activations at their peak: measured (300, 1,700), rounded up."""
+def _default_memory(device: torch.device) -> int:
+    """Return the bytes that activations may take on a device, where the caller sets no limit."""
+    return torch.cuda.mem_get_info(device)[0] // 2 if device.type == "cuda" else _CPU_MEMORY
+
+
+def _bytes_per_pixel(network: SmoothingNetwork, precision: str) -> float:
+    """Return the bytes of the activations at their peak: measured (XXX), rounded up."""
     maps = 6 * network.config.width / network.config.shuffle**2
-    return 4 * (maps + 40)
+    return (2 if precision == "bfloat16" else 4) * maps + 160
