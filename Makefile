@@ -12,7 +12,7 @@ READY := $(VENV)/.ready
 # Threads that wait for each other yield the core: several times faster on a busy machine.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: demo test soak format release-model clean
+.PHONY: demo test docs soak format release-model clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -26,6 +26,11 @@ test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+# The documentation site, in docs/site.
+docs: $(READY)
+	$(BIN)/python -m mkdocs build --quiet --config-file docs/mkdocs.yml
+	@echo "Open docs/site/index.html."
 
 SOAK_TESTS := $(addprefix tests/,vocsmooth/dataset/test_survives.py \
 	vocsmooth/dataset/test_damage.py vocsmooth/workers/test_cluster.py \

@@ -1,23 +1,81 @@
-"""The C kernels; all else is in pyproject.toml. Without a compiler NumPy does their work."""
+"""The C kernels, and the README for the package index; all else is in pyproject.toml."""
+
+import re
+import sysconfig
+from pathlib import Path
 
 from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
+from setuptools.command.build_ext import build_ext
 
-SOURCES = ("module", "rtv", "multigrid", "boxmg", "galerkin", "l0", "fft", "guided", "rolling")
+FOLDER = Path("vocsmooth/operators/csrc")
+
+# One wheel for every Python from 3.10 on; free-threaded ones have no such interface before 3.15.
+LIMITED_API = not sysconfig.get_config_var("Py_GIL_DISABLED")
+
+
+class BuildKernels(build_ext):
+    """Leaves no kernels of other names behind, which Python would load before the new ones."""
+
+    def run(self) -> None:
+        """Compile; without a compiler setuptools warns, and NumPy does the kernels' work."""
+        (kernels,) = self.extensions
+        new = Path(self.get_ext_fullpath(kernels.name))
+        for old in new.parent.glob("_kernels.*.so"):
+            if old.name != new.name:
+                old.unlink()
+        super().run()
+
+
+class BuildWheel(bdist_wheel):
+    """A wheel without kernels suits every machine and every Python, and is named so."""
+
+    def run(self) -> None:
+        """Compile first: what came of it decides the name."""
+        self.run_command("build_ext")
+        built = self.get_finalized_command("build_ext").get_outputs()
+        self.root_is_pure = not all(Path(path).is_file() for path in built)
+        super().run()
+
+
+def long_description() -> str:
+    """Return the README for the package index, where relative links and pictures lead nowhere.
+
+    They lead to the repository instead; as long as pyproject.toml does not name one, pictures are
+    left out, and links become their words.
+    """
+    text = Path("README.md").read_text(encoding="utf-8")
+    named = re.search(r'^Repository = "(.+)"$', Path("pyproject.toml").read_text(), re.MULTILINE)
+    picture, link = (rf"{mark}\[([^]]*)\]\((?!\w+:)([^)\s]+)\)" for mark in ("!", "(?<!!)"))
+    if not named:
+        return re.sub(link, r"\1", re.sub(picture, "", text))
+    text = re.sub(picture, rf"![\1]({named[1]}/raw/HEAD/\2)", text)
+    return re.sub(link, rf"[\1]({named[1]}/blob/HEAD/\2)", text)
+
 
 setup(
+    long_description=long_description(),
+    long_description_content_type="text/markdown",
     ext_modules=[
         Extension(
             "vocsmooth.operators._kernels",
-            sources=[f"vocsmooth/operators/csrc/{name}.c" for name in SOURCES],
-            depends=[f"vocsmooth/operators/csrc/{name}.h" for name in ("kernels", "grid", "fft")],
-            # No -ffast-math and no -march=native: the same bits on every machine.
+            sources=sorted(map(str, FOLDER.glob("*.c"))),
+            depends=sorted(map(str, FOLDER.glob("*.h"))),
+            # No -ffast-math and no -march=native: the same bits on every machine. Loops that choose
+            # between numbers are vectorised without AVX-512 only if no one looks at the flags that
+            # floating-point operations raise.
             extra_compile_args=[
                 "-O3",
                 "-ffp-contract=off",
                 "-fno-math-errno",
+                "-fno-trapping-math",
                 "-fvisibility=hidden",
             ],
+            define_macros=[("Py_LIMITED_API", "0x030A0000")] if LIMITED_API else [],
+            py_limited_api=LIMITED_API,
             optional=True,
         )
-    ]
+    ],
+    cmdclass={"build_ext": BuildKernels, "bdist_wheel": BuildWheel},
+    options={"bdist_wheel": {"py_limited_api": "cp310"}} if LIMITED_API else {},
 )

@@ -139,7 +139,7 @@ def train_one(arguments: argparse.Namespace, config: Config, folder: Path) -> di
     if arguments.test:
         split = open_dataset(arguments.test).split("val")
         smoother = load(summary.best, device=arguments.device)
-        with join_processes(torch.device(arguments.device)) as processes:
+        with join_processes(torch.device(arguments.device), _say_nothing) as processes:
             scores = score(smoother, split, choose_samples(split, 0), processes)
         found["test"] = dataclasses.asdict(scores)
     return found

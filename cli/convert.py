@@ -6,8 +6,10 @@ from pathlib import Path
 
 import click
 
-from . import options
-from .group import progress_bar
+from vocsmooth.settings import counted
+
+from . import messages, options
+from .progress import progress_bar
 
 
 @click.command()
@@ -26,6 +28,7 @@ from .group import progress_bar
     help="Map to export; may be repeated.  [default: all but texture]",
 )
 @options.JOBS
+@messages.amount_options
 def export(
     folder: Path,
     out: Path,
@@ -45,8 +48,8 @@ def export(
 
     with progress_bar("shards") as bar:
         summary = export_png(folder, out, splits=splits, maps=maps, jobs=jobs, progress=bar.update)
-    click.echo(
-        f"{out}: {summary.samples} samples, {summary.written} files written, "
+    messages.result(
+        f"{out}: {counted(summary.samples, 'sample')}, {counted(summary.written, 'file')} written, "
         f"{summary.kept} kept, {summary.seconds:.1f} s"
     )
 
@@ -58,6 +61,7 @@ def export(
     "--to", type=click.Choice(["archive", "shards"]), required=True, help="Form of the result."
 )
 @options.JOBS
+@messages.amount_options
 def repack(folder: Path, out: Path, to: str, jobs: int | None) -> None:
     """Pack the dataset in FOLDER into an archive, or unpack an archive to the very same files.
 
@@ -72,8 +76,8 @@ def repack(folder: Path, out: Path, to: str, jobs: int | None) -> None:
     with progress_bar("shards") as bar:
         function = {"archive": pack_dataset, "shards": unpack_dataset}[to]
         summary = function(folder, out, jobs=jobs, progress=bar.update)
-    click.echo(
-        f"{out}: {summary.shards} shards ({summary.kept} kept), "
+    messages.result(
+        f"{out}: {counted(summary.shards, 'shard')} ({summary.kept} kept), "
         f"{summary.bytes_before / 1e6:.1f} -> {summary.bytes_after / 1e6:.1f} MB, "
         f"{summary.seconds:.1f} s"
     )

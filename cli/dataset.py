@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import vocsmooth
+from vocsmooth.settings import counted
 
-from . import convert, options, show
-from .group import CONTEXT, Bar, Commands, progress_bar
+from . import convert, messages, options, preview, show
+from .group import CONTEXT, Commands
+from .messages import printable
 from .operator_options import OperatorCommand, operator_options
+from .progress import Bar, progress_bar
 
 if TYPE_CHECKING:
     from vocsmooth.dataset.build import BuildSummary, Progress
@@ -30,6 +33,7 @@ def main() -> None:
 
 @main.command()
 @click.argument("folder", type=options.FOLDER)
+@messages.amount_options
 def sample(folder: Path) -> None:
     """Write a small VOC2012 tree to FOLDER, made from photographs that come with scikit-image.
 
@@ -39,7 +43,7 @@ def sample(folder: Path) -> None:
     from vocsmooth.sources.bundled import write_sample_tree
 
     ids = write_sample_tree(folder)
-    click.echo(f"{len(ids)} photographs with masks in {folder}")
+    messages.result(f"{counted(len(ids), 'photograph')} with masks in {folder}")
 
 
 @main.command()
@@ -50,16 +54,11 @@ def sample(folder: Path) -> None:
 @click.option(
     "--val", type=click.IntRange(min=0), default=50, help="Number of scenes to validate on."
 )
-@click.option(
-    "--size",
-    type=click.IntRange(min=32),
-    nargs=2,
-    default=(256, 288),
-    help="Height and width of a scene, in pixels.",
-)
+@options.SIZE
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, help="Another seed draws other scenes."
 )
+@messages.amount_options
 def generate(folder: Path, train: int, val: int, size: tuple[int, int], seed: int) -> None:
     """Draw scenes to FOLDER as a VOC2012 tree: images without texture, which are exact labels.
 
@@ -68,18 +67,19 @@ def generate(folder: Path, train: int, val: int, size: tuple[int, int], seed: in
     """
     from vocsmooth.sources.scenes import write_scene_tree
 
+    if not train + val:
+        raise click.UsageError("--train 0 and --val 0 leave no scene to draw.")
     ids = write_scene_tree(folder, {"train": train, "val": val}, size=size, seed=seed)
-    click.echo(f"{len(ids)} scenes with masks in {folder}")
+    scenes = "1 scene with its mask" if len(ids) == 1 else f"{len(ids)} scenes with masks"
+    messages.result(f"{scenes} in {folder}")
 
 
 @main.command()
 @click.option(
     "--voc-root", type=options.FOLDER, required=True, help="VOCdevkit, or one VOC tree in it."
 )
-@click.option("--out", type=options.FOLDER, required=True, help="Folder for the dataset.")
-@click.option(
-    "--manifest", default="voc-smooth", help="Recipe: a TOML file, or the name of a bundled one."
-)
+@options.out_option(options.FOLDER, "Folder for the dataset.")
+@options.MANIFEST
 @click.option(
     "--textures", type=options.FOLDER, help="Folder of textures to use instead of the bundled ones."
 )
@@ -89,6 +89,7 @@ def generate(folder: Path, train: int, val: int, size: tuple[int, int], seed: in
 @options.PART
 @click.option("--scheduler", help="Dask scheduler: tcp://HOST:PORT, or its JSON file.")
 @options.JOBS
+@messages.amount_options
 def build(
     voc_root: Path,
     out: Path,
@@ -119,7 +120,7 @@ def build(
             "--jobs applies to this machine only: give it or --scheduler, not both."
         )
     tree = find_tree(voc_root)
-    click.echo(f"From {tree.describe()}", err=True)
+    messages.note(f"From {tree.describe()}")
     with progress_bar("photographs") as bar:
         summary = build_dataset(
             voc_root,
@@ -142,35 +143,35 @@ def _show_progress(bar: Bar, out: Path, progress: Progress) -> None:
     """Move the bar; print what was left out, and whether the disk is too small."""
     bar.update(progress.done, progress.total)
     if progress.needed_bytes > progress.free_bytes:
-        bar.print(
+        bar.note(
             f"warning: about {progress.needed_bytes / 1e9:.1f} GB are needed, but the disk "
             f"of {out} has only {progress.free_bytes / 1e9:.1f} GB left"
         )
     for entry in progress.left_out:
-        bar.print(f"{entry.kind}: {entry.reason}")
+        say = bar.print if entry.kind == "error" else bar.note
+        say(f"{entry.kind}: {entry.reason}")
 
 
 def _print_summary(out: Path, summary: BuildSummary) -> None:
     """Print what `build` made, and what is missing from it."""
     if summary.complete_before:
-        click.echo(f"{out} was already complete.", err=True)
-    click.echo(
-        f"{out}: {summary.images} photographs, {summary.samples} samples, "
+        messages.note(f"{out} was already complete.")
+    messages.result(
+        f"{out}: {counted(summary.images, 'photograph')}, {counted(summary.samples, 'sample')}, "
         f"{summary.rejected} rejected, {summary.errors} unusable, "
         f"{summary.failed_checks} with a negative no worse than the label, "
         f"{summary.bytes / 1e6:.1f} MB, {summary.seconds:.1f} s"
     )
     if summary.missing:
-        click.echo(f"Still missing, from other parts: {summary.missing} shards.", err=True)
+        missing = counted(summary.missing, "shard")
+        messages.note(f"Still missing, from other parts: {missing}.")
     if summary.errors:
-        click.echo(
-            "The unusable photographs are named above and in the shards' JSON files.", err=True
-        )
+        messages.note("The unusable photographs are named above and in the shards' JSON files.")
 
 
 @main.command()
 @click.argument("folder", type=options.FOLDER)
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@options.JSON
 @click.option("--fresh", is_flag=True, help="Check again what an earlier run found intact, too.")
 @click.option("--repair", is_flag=True, help="Rebuild what is damaged from --voc-root.")
 @click.option(
@@ -180,6 +181,7 @@ def _print_summary(out: Path, summary: BuildSummary) -> None:
     "--textures", type=options.FOLDER, help="With --repair: the textures that were built with."
 )
 @options.JOBS
+@messages.amount_options
 def verify(
     folder: Path,
     as_json: bool,
@@ -218,7 +220,7 @@ def verify(
             )
             report = repaired.verification
             for name in (*repaired.shards, *repaired.files):
-                bar.print(f"rebuilt: {name}")
+                bar.note(f"rebuilt: {name}")
     _print_report(folder, report, as_json)
     sys.exit(1 if report.problems else 0)
 
@@ -232,24 +234,23 @@ def _print_report(folder: Path, report: Verification, as_json: bool) -> None:
         return
     for problem in report.problems:
         places = (problem.shard, problem.image, problem.field)
-        click.echo(": ".join(filter(None, (*places, problem.message))))
+        click.echo(printable(": ".join(filter(None, (*places, problem.message)))))
     if report.known:
-        click.echo(
+        messages.result(
             f"Found intact by an earlier run: {report.known} of {report.shards} shards; "
             "--fresh checks all of them again."
         )
     found = len(report.problems)
-    click.echo(
-        f"{folder}: {report.shards} shards, {report.images} photographs, "
-        f"{report.samples} samples, {report.bytes / 1e6:.1f} MB, {report.seconds:.1f} s: "
-        + (f"{found} problem{'s' if found > 1 else ''}" if found else "intact")
+    messages.result(
+        f"{folder}: {counted(report.shards, 'shard')}, {counted(report.images, 'photograph')}, "
+        f"{counted(report.samples, 'sample')}, {report.bytes / 1e6:.1f} MB, "
+        f"{report.seconds:.1f} s: " + (counted(found, "problem") if found else "intact")
     )
 
 
 @main.command(cls=OperatorCommand)
 @options.INPUTS
 @click.option("--operator", required=True, help="l0, rtv, guided, rolling, ils or sd.")
-@options.OUT
 @options.file_options
 @options.JOBS
 def smooth(
@@ -277,5 +278,12 @@ def smooth(
     options.smooth_files(inputs, out, on_floats(function), jobs=jobs, workers="processes", **given)
 
 
-for _command in (show.info, show.labels, show.report, convert.export, convert.repack):
+for _command in (
+    preview.preview,
+    show.info,
+    show.labels,
+    show.report,
+    convert.export,
+    convert.repack,
+):
     main.add_command(_command)

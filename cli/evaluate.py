@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from . import options
-from .group import progress_bar
+from . import messages, options
+from .progress import progress_bar
 
 if TYPE_CHECKING:
     from csgisnet.evaluation.measure import Record, SmoothFunction
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     "--samples", type=click.IntRange(min=0), default=0, help="Number of images to use; 0 for all."
 )
 @click.option(
-    "--checkpoint", type=click.Path(path_type=Path), help="Weights, or the folder of a run."
+    "--checkpoint",
+    type=click.Path(path_type=Path),
+    help=f"{options.CHECKPOINT_WORDS}  [default: compare the operators only]",
 )
 @click.option(
     "--operator",
@@ -42,7 +44,9 @@ if TYPE_CHECKING:
     "--tune-samples", type=click.IntRange(min=1), default=8, help="Number of images to tune on."
 )
 @options.DEVICE
-@click.option("--out", type=options.FOLDER, required=True, help="Folder for the report.")
+@options.out_option(options.FOLDER, "Folder for the report.")
+@options.JSON
+@messages.amount_options
 def evaluate(
     data: Path | None,
     images: Path | None,
@@ -57,6 +61,7 @@ def evaluate(
     tune_samples: int,
     device: str,
     out: Path,
+    as_json: bool,
 ) -> None:
     """Compare a network with the classical operators in tables, a plot and a page of crops.
 
@@ -74,6 +79,8 @@ def evaluate(
     chosen = _operators(operators)
     measured = _samples(data, split, images, labels, samples, "--data, or --images and --labels")
     held_out = _held_out(data, tune_split, tune_images, tune_labels, tune_samples)
+    if checkpoint is None:
+        messages.note("Without --checkpoint, this compares the operators only.")
     smoothers = _network(checkpoint, device)
     tuned = _tune(chosen, held_out) if held_out else {}
     smoothers |= _with_tuned(chosen, tuned)
@@ -88,7 +95,7 @@ def evaluate(
         "tuned_on": list(held_out.names) if held_out else [],
         **conditions(device),
     }
-    _report(out, records, measured, smoothers, about)
+    _report(out, records, measured, smoothers, about, as_json)
 
 
 def _report(
@@ -97,6 +104,7 @@ def _report(
     measured: Samples,
     smoothers: Mapping[str, SmoothFunction],
     about: Mapping[str, Any],
+    as_json: bool,
 ) -> None:
     """Write the report on the first smoother, and print the table of all."""
     from csgisnet.evaluation.measure import INPUT, summarise
@@ -105,8 +113,12 @@ def _report(
 
     subject = next(iter(smoothers), INPUT)
     write_report(out, records, measured, smoothers, subject=subject, about=about)
-    click.echo(format_markdown(summarise(records)).split("\n\n", maxsplit=1)[0])
-    click.echo(f"{out / 'report.html'}")
+    if as_json:
+        click.echo((out / "summary.json").read_text(encoding="utf-8"), nl=False)
+        return
+    for line in format_markdown(summarise(records)).split("\n\n", maxsplit=1)[0].splitlines():
+        messages.result(line)
+    messages.result(f"{out / 'report.html'}")
 
 
 def _operators(given: Sequence[str]) -> dict[str, tuple[str, dict[str, Any]]]:

@@ -7,7 +7,10 @@ from typing import Any
 
 import click
 
-from . import options
+from . import messages, options
+
+ENDINGS = {".onnx": "onnx", ".pt": "torchscript", ".safetensors": "safetensors"}
+"""Format that an ending asks for; a file with any other ending may have any format."""
 
 
 @click.command()
@@ -16,13 +19,14 @@ from . import options
     "--format",
     "form",
     type=click.Choice(["onnx", "torchscript", "safetensors"]),
-    default="onnx",
-    help="onnx and torchscript for other runtimes, safetensors for csgisnet elsewhere.",
+    help="onnx and torchscript for other runtimes, safetensors for csgisnet elsewhere.  "
+    "[default: what --out ends in, or onnx]",
 )
-@click.option("--out", type=options.FILE, required=True, help="File to write.")
+@options.out_option(options.OUTPUT_FILE, "File to write: .onnx, .pt (TorchScript) or .safetensors.")
 @click.option("--description", default="", help="safetensors only: what `csgisnet models` shows.")
 @click.option("--half", is_flag=True, help="safetensors only: weights as bfloat16, half the size.")
-def export(checkpoint: Path, form: Any, out: Path, description: str, half: bool) -> None:
+@messages.amount_options
+def export(checkpoint: Path | None, form: Any, out: Path, description: str, half: bool) -> None:
     """Export a network to ONNX or TorchScript, for images of any size, or as a model to share.
 
     An ONNX or TorchScript file is written only once its results match the network's on three sizes.
@@ -35,11 +39,18 @@ def export(checkpoint: Path, form: Any, out: Path, description: str, half: bool)
     from csgisnet.checkpoints.networks import load_network, publish_network
     from csgisnet.checkpoints.pretrained import find_weights
 
+    weights = find_weights(checkpoint)
+    if out.exists() and out.samefile(weights):
+        raise click.UsageError(f"{out} is the network to export; give another --out.")
+    ending = ENDINGS.get(out.suffix.lower())
+    if form and ending and form != ending:
+        raise click.UsageError(f"--format {form} does not suit {out}, which ends like {ending}.")
+    form = form or ending or "onnx"
     if form == "safetensors":
-        publish_network(find_weights(checkpoint), out, description=description, half=half)
-        click.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
+        publish_network(weights, out, description=description, half=half)
+        messages.result(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
         return
     if description or half:
         raise click.UsageError("--description and --half go with --format safetensors only.")
-    difference = export_network(load_network(find_weights(checkpoint)), out, form)
-    click.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB, difference {difference:.1g}")
+    difference = export_network(load_network(weights), out, form)
+    messages.result(f"{out}: {out.stat().st_size / 1e6:.1f} MB, difference {difference:.1g}")

@@ -1,48 +1,107 @@
-"""What both commands share: errors printed as one line, and a progress bar on stderr."""
+"""What both commands share: everything that goes wrong is one line and an exit code."""
 
 from __future__ import annotations
 
 import errno
 import os
+import select
 import sys
-import time
+import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from vocsmooth.errors import VocsmoothError
+from vocsmooth.errors import UnknownNameError, VocsmoothError
 
-_SECONDS_BETWEEN_LINES = 10.0
-"""How often a log that is not a terminal gets a line of progress."""
+from .messages import amount, prepare_streams, printable
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "show_default": True}
 
+EXIT_INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it: 128 and the number of the signal."""
+
+_SAME = "The same command continues where it stopped."
+
+_AFTER_INTERRUPT = {
+    "build": _SAME,
+    "export": _SAME,
+    "repack": _SAME,
+    "verify": "The same command skips the shards that were found intact.",
+    "smooth": "The same command with --skip-existing continues where it stopped.",
+    "predict": "The same command with --skip-existing continues where it stopped.",
+}
+"""What to do after Ctrl-C, by command; the others start again."""
+
 
 class Commands(click.Group):
-    """A group that prints the project's and the system's errors as one line, with exit code 1."""
+    """A group of commands whose errors are one line each.
+
+    The exit code is 1 for what the project and the system refuse, 2 for misuse (an unknown option
+    as well as an unknown name), and 130 after Ctrl-C.
+    """
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Read the group's own options."""
+        prepare_streams()
+        with _errors_as_lines():
+            return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the chosen command."""
         _hush_decoders()
         try:
-            return super().invoke(ctx)
-        except VocsmoothError as error:
-            raise click.ClickException(str(error)) from error
-        except ImportError as error:
-            raise click.ClickException(
-                f"A package cannot be imported: {error}. `vocsmooth info` lists what is installed "
-                "and what is missing."
-            ) from error
-        except OSError as error:
-            if error.errno == errno.EPIPE:  # the reader of our output is gone, which click handles
-                raise
-            raise click.ClickException(_sentence(error)) from error
+            with _errors_as_lines():
+                return super().invoke(ctx)
+        except KeyboardInterrupt:
+            advice = _AFTER_INTERRUPT.get(ctx.invoked_subcommand or "", "")
+            click.echo(f"\nInterrupted. {advice}".rstrip(), err=True)
+            sys.exit(EXIT_INTERRUPTED)
+
+
+@contextmanager
+def _errors_as_lines() -> Iterator[None]:
+    """Turn the errors that users can meet into click's, each a line without control characters."""
+    try:
+        yield
+    except click.ClickException as error:
+        error.message = printable(error.message)  # type: ignore[misc]
+        raise
+    except OSError as error:
+        if error.errno == errno.EPIPE and _reader_is_gone():  # which click handles
+            raise
+        raise _line(_sentence(error)) from error
+    except UnknownNameError as error:
+        raise _line(str(error), click.UsageError) from error
+    except VocsmoothError as error:
+        raise _line(str(error)) from error
+    except ImportError as error:
+        raise _line(
+            f"A package cannot be imported: {error}. `vocsmooth info` lists what is installed "
+            "and what is missing."
+        ) from error
+    except MemoryError as error:
+        raise _line("Not enough memory.") from error
+
+
+def _line(
+    message: str, kind: type[click.ClickException] = click.ClickException
+) -> click.ClickException:
+    """Return an error of click; where details are wanted, print first where it arose."""
+    if amount() == "details":
+        click.echo(printable(traceback.format_exc(), keep="\n"), err=True)
+    return kind(printable(message))
+
+
+def _reader_is_gone() -> bool:
+    """Return whether our own output broke off, and not a pipe to a worker."""
+    poll = select.poll()
+    for stream in (sys.__stdout__, sys.__stderr__):
+        if stream is not None:
+            poll.register(stream.fileno(), 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 def _hush_decoders() -> None:
@@ -57,67 +116,6 @@ def _hush_decoders() -> None:
     os.environ.setdefault("PYTHONWARNINGS", ",".join(f"ignore:::{name}" for name in hushed))
     if not sys.warnoptions:
         warnings.filterwarnings("ignore", module=r"PIL\.")
-
-
-class Bar:
-    """A progress bar, and lines that are printed above it; in a log, a line every ten seconds."""
-
-    def __init__(self, progress: Progress, description: str, total: int | None) -> None:
-        self._progress, self._description = progress, description
-        self._task = progress.add_task(description, total=total)
-        self._done, self._total = 0, total or 0
-        self._first: int | None = None
-        self._began = self._said = time.monotonic()
-
-    def advance(self) -> None:
-        """Move on by one."""
-        self.update(self._done + 1, self._total)
-
-    def update(self, done: int, total: int) -> None:
-        """Move to `done` of `total`."""
-        self._done, self._total = done, total
-        self._progress.update(self._task, completed=done, total=total)
-        if self._progress.disable:
-            self._log(time.monotonic())
-
-    def _log(self, now: float) -> None:
-        """Print the first state, the last one, and one every ten seconds in between."""
-        if self._first is None:
-            self._first = self._done  # what an earlier, interrupted command had finished
-        elif self._done < self._total and now - self._said < _SECONDS_BETWEEN_LINES:
-            return
-        self._said = now
-        line = f"{self._description}: {self._done} of {self._total}"
-        rate = (self._done - self._first) / max(now - self._began, 1e-3)
-        if self._done == self._total:
-            line += f" in {_duration(now - self._began)}"
-        elif rate > 0:
-            left = _duration((self._total - self._done) / rate)
-            line += f", {rate:.3g} a second, {left} left"
-        self.print(line)
-
-    def print(self, line: str) -> None:
-        """Print a line on stderr without breaking the bar."""
-        self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-@contextmanager
-def progress_bar(description: str, total: int | None = None) -> Iterator[Bar]:
-    """Show a bar on stderr while the block runs; a log that is not a terminal gets lines."""
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(elapsed_when_finished=True),
-    )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        yield Bar(progress, description, total)
-
-
-def _duration(seconds: float) -> str:
-    """Write seconds as hours, minutes and seconds."""
-    return str(timedelta(seconds=round(seconds)))
 
 
 def _sentence(error: OSError) -> str:

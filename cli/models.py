@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 import click
+
+from . import messages, options
 
 
 @click.command()
-def models() -> None:
+@options.JSON
+def models(as_json: bool) -> None:
     """List the bundled networks, which every --checkpoint accepts by name.
 
     For each: its name, its size, its description, and the SHA-256 of its file.
@@ -19,12 +24,24 @@ def models() -> None:
     from vocsmooth.files import sha256_file
 
     found = bundled_models()
-    if not found:
-        click.echo("This package came without networks; train one with `csgisnet train`.")
-    for name, path in found.items():
-        weights = load_weights(path, "network")
-        label = f"{name} (default)" if name == DEFAULT else name
-        click.echo(f"{label}: {path.stat().st_size / 1e6:.1f} MB")
-        if description := weights.metadata.get("description"):
-            click.echo(f"  {description}")
-        click.echo(f"  SHA-256 {sha256_file(path)}")
+    networks = [
+        {
+            "name": name,
+            "default": name == DEFAULT,
+            "bytes": path.stat().st_size,
+            "description": load_weights(path, "network").metadata.get("description", ""),
+            "sha256": sha256_file(path),
+        }
+        for name, path in found.items()
+    ]
+    if as_json:
+        click.echo(json.dumps(networks, indent=2))
+        return
+    if not networks:
+        messages.show("This package came without networks; train one with `csgisnet train`.")
+    for network in networks:
+        label = network["name"] + (" (default)" if network["default"] else "")
+        messages.show(f"{label}: {network['bytes'] / 1e6:.1f} MB")
+        if network["description"]:
+            messages.show(f"  {network['description']}")
+        messages.show(f"  SHA-256 {network['sha256']}")

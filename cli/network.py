@@ -5,14 +5,18 @@ from __future__ import annotations
 import functools
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 import csgisnet
+from vocsmooth.settings import counted
 
-from . import evaluate, export, models, options
+from . import evaluate, export, messages, models, options
 from .group import CONTEXT, Commands
+
+if TYPE_CHECKING:
+    from csgisnet.training.train import Summary
 
 
 @click.group(cls=Commands, context_settings=CONTEXT)
@@ -23,14 +27,10 @@ def main() -> None:
 
 @main.command()
 @options.DATA
-@click.option(
-    "--out",
-    type=options.FILE,
-    required=True,
-    help="File to write the weights to; it must not exist.",
-)
+@options.out_option(options.OUTPUT_FILE, "File to write the weights to; it must not exist.")
 @options.CONFIG
 @options.DEVICE
+@messages.amount_options
 def train_segmenter(data: Path, out: Path, config: str | None, device: str) -> None:
     """Train the segmenter that guides the network, on the masks of a dataset.
 
@@ -42,18 +42,21 @@ def train_segmenter(data: Path, out: Path, config: str | None, device: str) -> N
     from csgisnet.training.train_segmenter import train_segmenter as run
 
     keep_freed_memory()
-    summary = run(data, out, load_config(config) if config else None, device=device)
-    click.echo(
-        f"{summary.path}: {summary.steps} steps, {summary.seconds:.0f} s, "
-        f"validation mIoU {summary.mean_iou:.3f}"
-    )
+    chosen = load_config(config) if config else None
+    summary = run(data, out, chosen, device=device, report=messages.note)
+    if summary.leads:
+        messages.result(
+            f"{summary.path}: {summary.steps} steps, {summary.seconds:.0f} s, "
+            f"validation mIoU {summary.mean_iou:.3f} "
+            f"(best constant answer {summary.constant_iou:.3f})"
+        )
 
 
 @main.command()
 @click.option(
     "--data", type=options.FOLDER, help="Dataset of `vocsmooth build`; a resumed run knows its own."
 )
-@click.option("--out", type=options.FOLDER, required=True, help="Folder of the run.")
+@options.out_option(options.FOLDER, "Folder of the run.")
 @options.CONFIG
 @options.DEVICE
 @click.option(
@@ -71,6 +74,7 @@ def train_segmenter(data: Path, out: Path, config: str | None, device: str) -> N
     help="Start from these weights: a file, a run, or a name of `csgisnet models`.",
 )
 @click.option("--ablate", default="", help="Loss terms to leave out, such as contrast,semantic.")
+@messages.amount_options
 def train(
     data: Path | None,
     out: Path,
@@ -83,6 +87,9 @@ def train(
     ablate: str,
 ) -> None:
     """Train the smoothing network; with torchrun, on several GPUs.
+
+    Ctrl-C and SIGTERM save the run before it stops, with exit code 75: the same command with
+    --resume continues it, and so can a batch system that is told to repeat what exits with 75.
 
     \b
     Example: csgisnet train --data voc-smooth --out runs/a --segmenter segmenter.safetensors
@@ -108,30 +115,33 @@ def train(
         resume=resume,
         segmenter=segmenter,
         features=features,
+        report=messages.note,
         initial=None if init is None else load_network(find_weights(init)),
     )
-    click.echo(f"{out}: {summary.steps} steps, {summary.seconds:.0f} s")
+    if summary.leads:
+        _print_summary(out, summary)
+    if not summary.finished:
+        sys.exit(EXIT_STOPPED)
+
+
+def _print_summary(out: Path, summary: Summary) -> None:
+    """Print how a run ended."""
+    messages.result(f"{out}: {summary.steps} steps, {summary.seconds:.0f} s")
     if (scores := summary.scores) is not None:
-        click.echo(
+        messages.result(
             f"{summary.best}: PSNR {scores.psnr_input:.2f} -> {scores.psnr_result:.2f} dB, "
             f"SSIM {scores.ssim_input:.3f} -> {scores.ssim_result:.3f} "
-            f"on {scores.samples} whole validation images"
+            f"on {counted(scores.samples, 'whole validation image')}"
         )
     if not summary.finished:
         click.echo(
             "Stopped by a signal; the same command with --resume continues the run.", err=True
         )
-        sys.exit(EXIT_STOPPED)
 
 
 @main.command()
 @options.INPUTS
-@click.option(
-    "--checkpoint",
-    type=click.Path(path_type=Path),
-    help="Weights, a run's folder, or a name of `csgisnet models`.  [default: compact]",
-)
-@options.OUT
+@options.CHECKPOINT
 @click.option(
     "--strength",
     type=options.Finite(),
@@ -198,25 +208,34 @@ def predict(
 @main.command()
 @options.DATA
 @options.CHECKPOINT
-@click.option("--out", type=options.FILE, required=True, help="PNG to write.")
+@options.out_option(
+    options.OUTPUT_FILE, "Picture to write; its ending says the format, such as .png."
+)
 @click.option("--split", default="val", help="Split to take the samples from.")
 @click.option(
     "--rows", type=click.IntRange(min=1), default=4, help="Number of photographs to show."
 )
 @options.DEVICE
-def sheet(data: Path, checkpoint: Path, out: Path, split: str, rows: int, device: str) -> None:
+@messages.amount_options
+def sheet(
+    data: Path, checkpoint: Path | None, out: Path, split: str, rows: int, device: str
+) -> None:
     """Show a network's results on a dataset, beside all maps, in one picture.
 
     \b
     Example: csgisnet sheet --data voc-smooth --checkpoint runs/a --out before_after.png
     """
     from csgisnet.prediction.smoother import load
+    from vocsmooth.images.reading import Picture
+    from vocsmooth.images.writing import format_of, write_picture
     from vocsmooth.shards.reader import open_dataset
-    from vocsmooth.views.sheet import write_sheet
+    from vocsmooth.views.sheet import draw_sheet
 
+    format_of(out)  # a format that cannot be written is refused before the work
     smoother = load(checkpoint, device=device)
-    shown = write_sheet(out, open_dataset(data), split, rows=rows, smooth=smoother.smooth)
-    click.echo(f"{out}: {', '.join(shown)}")
+    pixels, shown = draw_sheet(open_dataset(data), split, rows=rows, smooth=smoother.smooth)
+    write_picture(out, Picture(pixels=pixels))
+    messages.result(f"{out}: {', '.join(shown)}")
 
 
 main.add_command(evaluate.evaluate)

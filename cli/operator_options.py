@@ -22,6 +22,8 @@ MEANINGS = {
     "p": "exponent of the charbonnier penalty",
     "mu": "sharpness of the static guidance",
     "nu": "sharpness of the dynamic guidance",
+    "levels": "levels of the pyramid; fewer keep larger texture",
+    "scale": "size of a level relative to the finer one",
 }
 """What the help says of a parameter, after the operators that have it; in the help's order."""
 

@@ -2,38 +2,79 @@
 
 from __future__ import annotations
 
+import json
 import math
+import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
-from .group import progress_bar
+from vocsmooth.settings import bundled_toml
+
+from . import messages
+from .progress import progress_bar
+
+if TYPE_CHECKING:
+    from vocsmooth.images.folders import Summary
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False)
 
+
+class OutputFile(click.Path):
+    """A file to write, in a folder that can be written: found out before the work is done."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path."""
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        folder = path.absolute().parent
+        if not folder.is_dir():
+            self.fail(f"the folder {folder} does not exist.", param, ctx)
+        if not os.access(folder, os.W_OK):
+            self.fail(f"the folder {folder} cannot be written.", param, ctx)
+        return path
+
+
+OUTPUT_FILE = OutputFile(path_type=Path, dir_okay=False)
+
 INPUTS = click.argument("inputs", nargs=-1, required=True)
-OUT = click.option("--out", type=FOLDER, required=True, help="Folder for the results.")
+
+
+def out_option(kind: click.Path, text: str) -> Callable[[Command], Command]:
+    """Return the option --out with this help."""
+    return click.option("-o", "--out", "out", type=kind, required=True, help=text)
+
+
+OUT = out_option(FOLDER, "Folder for the results.")
 JOBS = click.option(
     "--jobs", type=click.IntRange(min=1), help="Processes to use.  [default: one per core]"
 )
 DATA = click.option("--data", type=FOLDER, required=True, help="Dataset of `vocsmooth build`.")
+CHECKPOINT_WORDS = "Weights: a file, a run's folder (its best), or a name of `csgisnet models`."
 CHECKPOINT = click.option(
     "--checkpoint",
     type=click.Path(path_type=Path),
-    required=True,
-    help="Weights, or the folder of a run (its best weights).",
+    help=f"{CHECKPOINT_WORDS}  [default: compact]",
 )
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 DEVICE = click.option(
     "--device", default="auto", help="auto, cpu, cuda (or cuda:1), or mps.", show_default=True
 )
-CONFIG = click.option("--config", help="compact, full, demo, or a TOML file.  [default: compact]")
+CONFIG = click.option(
+    "--config",
+    help=f"A TOML file, or {', '.join(bundled_toml('csgisnet.configs'))}.  [default: compact]",
+)
+MANIFEST = click.option(
+    "--manifest",
+    default="voc-smooth",
+    help=f"Recipe: a TOML file, or {', '.join(bundled_toml('vocsmooth.manifests'))}.",
+)
 
 
 def _parse_part(
@@ -73,7 +114,32 @@ class FiniteRange(click.FloatRange):
         return super().convert(Finite().convert(value, param, ctx), param, ctx)
 
 
+def _parse_size(_context: click.Context, _option: click.Parameter, value: str) -> tuple[int, int]:
+    """Return height and width of WIDTHxHEIGHT."""
+    found = re.fullmatch(r"(\d{1,9})x(\d{1,9})", value)
+    if not found or min(map(int, found.groups())) < _SMALLEST_SCENE:
+        raise click.BadParameter(
+            f"{value!r} is not WIDTHxHEIGHT with {_SMALLEST_SCENE} pixels or more each, such as "
+            "288x256."
+        )
+    return int(found[2]), int(found[1])
+
+
+_SMALLEST_SCENE = 32
+
+SIZE = click.option(
+    "--size",
+    metavar="WIDTHxHEIGHT",
+    callback=_parse_size,
+    default="288x256",
+    help="Width and height of a scene, in pixels.",
+)
+
 _FILE_OPTIONS = (
+    out_option(
+        click.Path(path_type=Path),
+        "Folder for the results; for a single input file also a file that ends like an image.",
+    ),
     click.option("--skip-existing", is_flag=True, help="Skip files whose result exists."),
     click.option("--suffix", default="", help="Text to append to each file's name."),
     click.option(
@@ -88,6 +154,8 @@ _FILE_OPTIONS = (
         default=200.0,
         help="Refuse larger images, as likely decompression bombs.",
     ),
+    JSON,
+    messages.amount_options,
 )
 
 
@@ -110,6 +178,7 @@ def smooth_files(
     ending: str | None,
     quality: int,
     max_megapixels: float,
+    as_json: bool,
     save_edges: bool = False,
 ) -> None:
     """Smooth every image, print a summary, and exit with 1 if any failed.
@@ -120,7 +189,7 @@ def smooth_files(
     from vocsmooth.images.finding import expand_inputs
     from vocsmooth.images.folders import Outcome, run
 
-    paths = expand_inputs(inputs, sys.stdin)
+    paths = expand_inputs(inputs, _listed_names())
     tasks = plan(paths, out, suffix=suffix, ending=ending, edges=save_edges)
     with progress_bar("images", len(tasks)) as bar:
 
@@ -128,6 +197,8 @@ def smooth_files(
             bar.advance()
             if outcome.state == "failed":
                 bar.print(f"failed: {outcome.reason}")
+            else:
+                bar.detail(f"{outcome.state}: {outcome.task.destination}")
 
         summary = run(
             tasks,
@@ -139,9 +210,31 @@ def smooth_files(
             max_pixels=int(max_megapixels * 1e6),
             progress=show,
         )
-    click.echo(
-        f"{out}: {summary.written} written, {summary.skipped} skipped, "
-        f"{len(summary.failures)} failed, {summary.seconds:.1f} s"
-    )
+    if as_json:
+        click.echo(json.dumps(_content(summary), indent=1))
+    else:
+        messages.result(
+            f"{out}: {summary.written} written, {summary.skipped} skipped, "
+            f"{len(summary.failures)} failed, {summary.seconds:.1f} s"
+        )
     if summary.failures:
         sys.exit(1)
+
+
+def _content(summary: Summary) -> dict[str, Any]:
+    """Return a summary as JSON can hold it."""
+    failed = [
+        {"path": str(outcome.task.source), "reason": outcome.reason} for outcome in summary.failures
+    ]
+    return {
+        "written": summary.written,
+        "skipped": summary.skipped,
+        "failed": failed,
+        "seconds": summary.seconds,
+    }
+
+
+def _listed_names() -> Iterator[str]:
+    """Yield the file names on standard input: lines, or what `find -print0` separates by NUL."""
+    content = sys.stdin.buffer.read()
+    yield from map(os.fsdecode, content.split(b"\0" if b"\0" in content else b"\n"))

@@ -7,14 +7,16 @@ from pathlib import Path
 
 import click
 
-from . import options
+from vocsmooth.settings import counted
+
+from . import messages, options
 from .environment import as_text, environment, problems
-from .group import progress_bar
+from .progress import progress_bar
 
 
 @click.command()
 @click.argument("folder", type=options.FOLDER, required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+@options.JSON
 def info(folder: Path | None, as_json: bool) -> None:
     """Print the contents and the recipe of the dataset in FOLDER, or else what is installed.
 
@@ -27,7 +29,7 @@ def info(folder: Path | None, as_json: bool) -> None:
     """
     if folder is None:
         found = environment()
-        click.echo(json.dumps(found, indent=2) if as_json else as_text(found))
+        messages.show(json.dumps(found, indent=2) if as_json else as_text(found))
         if reasons := problems(found):
             raise click.ClickException(" ".join(reasons))
         return
@@ -41,7 +43,7 @@ def info(folder: Path | None, as_json: bool) -> None:
         content = to_dict(index)
         click.echo(json.dumps({name: content[name] for name in names}, indent=2))
     else:
-        click.echo(describe_dataset(index))
+        messages.show(describe_dataset(index))
 
 
 @click.group()
@@ -51,27 +53,30 @@ def labels() -> None:
 
 @labels.command("report")
 @click.argument("folder", type=options.FOLDER)
-def report_labels(folder: Path) -> None:
+@options.JSON
+def report_labels(folder: Path, as_json: bool) -> None:
     """Print which operators made the labels, how they scored, and what was left out.
 
     \b
     Example: vocsmooth labels report voc-smooth
     """
     from vocsmooth.shards.index import read_index
-    from vocsmooth.views.text import describe_labels
+    from vocsmooth.views.text import count_labels, describe_labels
 
-    click.echo(describe_labels(read_index(folder)))
+    index = read_index(folder)
+    messages.show(json.dumps(count_labels(index), indent=2) if as_json else describe_labels(index))
 
 
 @click.command()
 @click.argument("folder", type=options.FOLDER)
-@click.option("--out", type=options.FILE, required=True, help="HTML file to write.")
+@options.out_option(options.OUTPUT_FILE, "HTML file to write.")
 @click.option(
     "--side",
     type=click.IntRange(min=16),
     help="Longer side of a picture, in pixels.  [default: 320, or less if there are many]",
 )
 @options.JOBS
+@messages.amount_options
 def report(folder: Path, out: Path, side: int | None, jobs: int | None) -> None:
     """Write one HTML page that shows every photograph of a dataset with all its maps.
 
@@ -82,9 +87,11 @@ def report(folder: Path, out: Path, side: int | None, jobs: int | None) -> None:
     """
     from vocsmooth.views.page import write_report
 
+    if out.suffix.lower() not in ("", ".html", ".htm"):  # index.json of the dataset, say
+        raise click.UsageError(f"{out} does not end like a page; give a name ending in .html.")
     with progress_bar("shards") as bar:
         summary = write_report(folder, out, side=side, jobs=jobs, progress=bar.update)
-    click.echo(
-        f"{out}: {summary.photographs} photographs at {summary.side} pixels, "
+    messages.result(
+        f"{out}: {counted(summary.photographs, 'photograph')} at {summary.side} pixels, "
         f"{summary.bytes / 1e6:.1f} MB, {summary.seconds:.1f} s"
     )

@@ -9,6 +9,7 @@ The wings, each of which may import only those above it that its own docstring n
 - `evaluation`: smoothers of any kind, measured on the same images and reported side by side
 - `objective`: what training minimises, and the teachers that some of its terms ask
 - `prediction`: images of any size, smoothed by a trained network in bounded memory
+- `preview`: a local page to try every operator and network on a picture
 - `training`: from a dataset and a configuration to checkpoints
 
 All stand on `errors` and `device`; `configs` and `models` hold data.

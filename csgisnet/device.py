@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from csgisnet.errors import ConfigError
+from vocsmooth.errors import UnknownNameError
 
 DeviceName: TypeAlias = Literal["auto", "cpu", "cuda", "mps"]
 
@@ -47,8 +48,10 @@ def pick_device(name: str = "auto") -> torch.device:
 
     Raises
     ------
+    UnknownNameError
+        The name is unknown.
     ConfigError
-        The name is unknown, or this machine or build of torch lacks the device.
+        This machine or build of torch lacks the device.
     """
     available = {
         "cuda": torch.cuda.is_available(),
@@ -59,7 +62,7 @@ def pick_device(name: str = "auto") -> torch.device:
         name = next(kind for kind, usable in available.items() if usable)
     kind = name.partition(":")[0]
     if kind not in available:
-        raise ConfigError(f"Unknown device {name!r}. Take auto, cpu, cuda or mps.")
+        raise UnknownNameError(f"Unknown device {name!r}. Take auto, cpu, cuda or mps.")
     if not available[kind]:
         raise ConfigError(
             f"Device {name!r} is not available here with torch {torch.__version__}. "

@@ -32,6 +32,7 @@ WINGS: dict[str, tuple[float, str]] = {
     "vocsmooth/workers": (1.6, "tasks in processes or on a cluster"),
     "vocsmooth": (1.2, "the ground: arrays, errors, files, settings"),
     "csgisnet/training": (5.0, "from dataset and config to checkpoints"),
+    "csgisnet/preview": (6.1, "a local page to try everything on a picture"),
     "csgisnet/evaluation": (4.0, "any smoother, measured and reported"),
     "csgisnet/prediction": (5.0, "smooths images of any size"),
     "csgisnet/objective": (6.0, "what training minimises; teachers"),

@@ -23,6 +23,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--record-golden", action="store_true", help="record the golden values anew")
+    parser.addoption(
+        "--accelerator", default="cuda", help="device of the tests marked cuda; cpu tries them"
+    )
 
 
 SIZES = {

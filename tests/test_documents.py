@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -10,8 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from csgisnet.training.config import load_config
 from vocsmooth.dataset.build import build_dataset
-from vocsmooth.maps.recipe import Labels, Operator, Recipe, Textures
+from vocsmooth.maps.recipe import Labels, Operator, Recipe, Textures, load_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -72,21 +75,74 @@ def test_functions_named_behind_a_file_are_in_it(path: Path) -> None:
                     assert re.search(rf"\b{word}\b", file.read_text()), f"{file.name}: no {word}"
 
 
-def test_the_readme_s_snippets_run(
-    pristine_tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+PAGES = sorted((ROOT / "docs/pages").glob("*.md"))
+
+
+def snippets_of(path: Path) -> list[str]:
+    """Return the Python snippets of a document."""
+    return re.findall(r"^```python\n(.*?)^```", path.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def test_the_readme_has_its_snippets() -> None:
+    assert len(snippets_of(ROOT / "README.md")) == 3
+
+
+@pytest.fixture(scope="module")
+def folder_with_dataset(pristine_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder in which `voc-smooth` is a dataset."""
+    folder = tmp_path_factory.mktemp("reader")
     guided = Labels(fixed=Operator(operator="guided"))
-    recipe = Recipe(labels=guided, ids=("a_1",), textures=Textures(count=1))
-    build_dataset(pristine_tree, tmp_path / "voc-smooth", recipe, splits=("train",), jobs=1)
-    monkeypatch.chdir(tmp_path)
-    text = (ROOT / "README.md").read_text()
-    snippets = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    assert len(snippets) == 3
-    for snippet in snippets:
-        names: dict[str, Any] = {}
-        exec(compile(snippet, "README.md", "exec"), names)
-        for name in ("same", "learnt", "portrait", "label"):
-            assert np.isfinite(names.get(name, 0)).all()
+    recipe = Recipe(labels=guided, ids=("a_1",), textures=Textures(count=2))
+    build_dataset(pristine_tree, folder / "voc-smooth", recipe, splits=("train",), jobs=1)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "snippet"),
+    [
+        pytest.param(path.name, snippet, id=f"{path.name}-{number}")
+        for path in [ROOT / "README.md", *PAGES]
+        for number, snippet in enumerate(snippets_of(path))
+    ],
+)
+def test_snippets_run(
+    name: str, snippet: str, folder_with_dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder_with_dataset)
+    names: dict[str, Any] = {}
+    exec(compile(snippet, name, "exec"), names)
+    for result in ("same", "learnt", "portrait", "label"):
+        assert np.isfinite(names.get(result, 0)).all()
+
+
+def test_recipes_and_configurations_on_the_pages_are_valid(tmp_path: Path) -> None:
+    blocks = {
+        path.name: re.findall(r"^```toml\n(.*?)^```", path.read_text(), re.MULTILINE | re.DOTALL)
+        for path in PAGES
+    }
+    (recipe,), (config,) = blocks.pop("dataset.md"), blocks.pop("training.md")
+    assert not any(blocks.values())
+    (tmp_path / "recipe.toml").write_text(recipe)
+    (tmp_path / "config.toml").write_text(config)
+    assert load_recipe(tmp_path / "recipe.toml").textures.count == 4
+    assert load_config(tmp_path / "config.toml").run.steps == 20000
+
+
+def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
+    """Links, anchors and names of the reference are found; pages load nothing from elsewhere."""
+    pytest.importorskip("material")
+    pytest.importorskip("mkdocstrings")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet"]
+    command += ["--config-file", str(ROOT / "docs/mkdocs.yml"), "--site-dir", str(tmp_path)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    pages = sorted(tmp_path.rglob("*.html"))
+    assert len(pages) >= len(PAGES) + 3
+    for page in pages:
+        loaded = re.findall(
+            r'<(?:script|img|link)[^>]*(?:src|href)="(https?://[^"]*)', page.read_text()
+        )
+        assert loaded == [], page
 
 
 def test_the_glossary_is_complete() -> None:
@@ -109,8 +165,12 @@ def test_the_workflow_tests_every_python_that_the_package_supports() -> None:
     versions = workflow["jobs"]["test"]["strategy"]["matrix"]["python"]
     minors = [int(version.split(".")[1]) for version in versions]
     assert all(after - before == 1 for before, after in pairwise(minors))
-    bounds = f">=3.{minors[0]},<3.{minors[-1] + 1}"
-    assert f'requires-python = "{bounds}"' in (ROOT / "pyproject.toml").read_text()
+    project = (ROOT / "pyproject.toml").read_text()
+    assert f'requires-python = ">=3.{minors[0]}"' in project
+    listed = re.findall(r"Python :: 3\.(\d+)", project)
+    assert [int(minor) for minor in listed] == minors
+    for path in (ROOT / "README.md", ROOT / ".github/CONTRIBUTING.md"):
+        assert f"Python 3.{minors[0]} to 3.{minors[-1]}" in path.read_text()
 
 
 def test_the_citation_names_version_and_licence() -> None:

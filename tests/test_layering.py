@@ -39,6 +39,10 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "csgisnet.evaluation": (*BOTH, "vocsmooth.shards"),
     "csgisnet.objective": (*BOTH, "csgisnet.networks", "csgisnet.checkpoints"),
     "csgisnet.prediction": (*BOTH, "csgisnet.networks", "csgisnet.checkpoints"),
+    "csgisnet.preview": (
+        *(*BOTH, "vocsmooth.operators", "vocsmooth.images"),
+        *(f"csgisnet.{wing}" for wing in ("checkpoints", "prediction")),
+    ),
     "csgisnet.training": (
         *(*BOTH, "vocsmooth.shards"),
         *(f"csgisnet.{wing}" for wing in ("networks", "checkpoints", "evaluation")),

@@ -1,9 +1,13 @@
-"""The wheel holds every module, recipe and configuration, and nothing else at the top level."""
+"""What is distributed is whole, has the right name, and its description leads somewhere."""
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import zipfile
 from pathlib import Path
@@ -11,6 +15,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+README = ROOT / "README.md"
+
+REPOSITORY = "https://host.example/owner/name"
 
 _PACKAGED = (".py", ".toml", ".txt", ".typed", ".html", ".css", ".js", ".md", ".safetensors")
 
@@ -32,15 +39,78 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copy
 
 
-@pytest.fixture(scope="module")
-def wheel_names(source: Path, tmp_path_factory: pytest.TempPathFactory) -> set[str]:
-    """Build the wheel and list its files."""
-    folder = tmp_path_factory.mktemp("wheel")
+def build_wheel(source: Path, folder: Path, **variables: str) -> Path:
+    """Build a wheel of a copy, which the build may fill, and return it."""
+    copy = shutil.copytree(source, folder / "source")
     command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*command, "-q", "-w", folder, source], check=True)
+    environment = os.environ | variables
+    subprocess.run([*command, "-q", "-w", folder, copy], check=True, env=environment)
     (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
+def description(wheel: Path) -> str:
+    """Return the page that the package index shows."""
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        return archive.read(name).decode().partition("\n\n")[2]
+
+
+@pytest.fixture(scope="module")
+def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel as every machine with a compiler builds it."""
+    return build_wheel(source, tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="module")
+def wheel_names(wheel: Path) -> set[str]:
     with zipfile.ZipFile(wheel) as archive:
         return set(archive.namelist())
+
+
+@pytest.fixture(scope="module")
+def plain_wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel built without a compiler, of a project whose repository is named."""
+    copy = shutil.copytree(source, tmp_path_factory.mktemp("plain") / "source")
+    project = copy / "pyproject.toml"
+    urls = f'[project.urls]\nRepository = "{REPOSITORY}"\n\n[project.scripts]'
+    project.write_text(project.read_text().replace("[project.scripts]", urls))
+    return build_wheel(copy, tmp_path_factory.mktemp("wheel"), CC="/bin/false")
+
+
+def test_one_wheel_with_kernels_serves_every_python(wheel: Path, wheel_names: set[str]) -> None:
+    if sysconfig.get_config_var("Py_GIL_DISABLED"):
+        pytest.skip("free-threaded Pythons have no stable interface")
+    kernels = [name for name in wheel_names if "_kernels." in name]
+    if not kernels:
+        pytest.skip("needs a C compiler")
+    assert re.fullmatch(r"csgisnet-[\d.]+-cp310-abi3-\w+\.whl", wheel.name)
+    assert kernels == ["vocsmooth/operators/_kernels.abi3.so"]
+
+
+def test_a_wheel_without_kernels_serves_every_machine(plain_wheel: Path) -> None:
+    assert plain_wheel.name.endswith("-py3-none-any.whl")
+    with zipfile.ZipFile(plain_wheel) as archive:
+        assert not [name for name in archive.namelist() if name.endswith(".so")]
+
+
+def test_the_description_leads_to_the_repository(plain_wheel: Path) -> None:
+    text = description(plain_wheel)
+    targets = re.findall(r"!?\[[^]]*\]\(([^)]+)\)", text)
+    assert len(targets) > 10
+    for target in targets:
+        kind, _, path = target.removeprefix(f"{REPOSITORY}/").partition("/HEAD/")
+        assert kind in ("raw", "blob"), target
+        assert (ROOT / path.partition("#")[0]).exists(), target
+    assert f"![Every operator on one photograph]({REPOSITORY}/raw/HEAD/benchmarks/" in text
+
+
+def test_a_description_without_a_repository_has_no_links(wheel: Path) -> None:
+    text = description(wheel)
+    assert not re.search(r"\]\((?!\w+:)", text)
+    assert "docs/architecture.md" in text
+    snippets = [re.findall(r"^```.*?^```", t, re.M | re.S) for t in (text, README.read_text())]
+    assert snippets[0] == snippets[1]
 
 
 def test_the_source_distribution_holds_every_tracked_file(

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from vocsmooth.operators.guided import guided_filter
     from vocsmooth.operators.ils import ils_smooth
     from vocsmooth.operators.l0 import l0_smooth
+    from vocsmooth.operators.pyramid import pyramid_texture_filter
     from vocsmooth.operators.rolling import rolling_guidance_filter
     from vocsmooth.operators.rtv import rtv_smooth
     from vocsmooth.operators.sd import sd_filter
@@ -43,6 +44,7 @@ __all__ = [
     "guided_filter",
     "ils_smooth",
     "l0_smooth",
+    "pyramid_texture_filter",
     "rolling_guidance_filter",
     "rtv_smooth",
     "sd_filter",
@@ -54,6 +56,7 @@ _MODULES = {
     "guided_filter": "operators.guided",
     "ils_smooth": "operators.ils",
     "l0_smooth": "operators.l0",
+    "pyramid_texture_filter": "operators.pyramid",
     "rolling_guidance_filter": "operators.rolling",
     "rtv_smooth": "operators.rtv",
     "sd_filter": "operators.sd",

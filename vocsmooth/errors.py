@@ -2,6 +2,7 @@
 
 VocsmoothError
 ├── InputError         a folder, list, recipe, image or mask that the user gave
+│   └── UnknownNameError   a name that stands for nothing: of a recipe, split, map, format...
 ├── DatasetError       a shard, sidecar or index that is missing, damaged or of another format
 ├── ClusterError       a Dask cluster that cannot be used or was lost
 └── ConvergenceError   an iterative solver that could not reach its promised accuracy
@@ -30,6 +31,16 @@ class InputError(VocsmoothError, ValueError):
     >>> load_toml(dict, Path("missing.toml"))
     Traceback (most recent call last):
     vocsmooth.errors.InputError: No settings file missing.toml.
+    """
+
+
+class UnknownNameError(InputError):
+    """A name that stands for nothing; the message lists the legal ones, or gives the nearest.
+
+    Examples
+    --------
+    >>> issubclass(UnknownNameError, InputError)
+    True
     """
 
 

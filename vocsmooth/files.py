@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -38,8 +39,11 @@ def write_atomically(path: Path, data: bytes | memoryview) -> None:
     Raises
     ------
     OSError
-        Whatever the system reports; the temporary file is removed and `path` is unchanged.
+        Whatever the system reports; the temporary file is removed and `path` is unchanged. Also if
+        `path` is a device, pipe or socket, which a rename would replace by a file.
     """
+    if _is_special(path):
+        raise OSError(errno.EEXIST, "exists and is not a regular file", str(path))
     temporary = temporary_path(path, os.getpid())
     try:
         with temporary.open("wb") as file:
@@ -53,6 +57,12 @@ def write_atomically(path: Path, data: bytes | memoryview) -> None:
             error.filename = str(path)  # the caller knows no other
         raise
     _sync_folder(path.parent)
+
+
+def _is_special(path: Path) -> bool:
+    """Return whether a path is anything but a file or nothing; /dev/stdout is a link into /proc."""
+    into_proc = path.is_symlink() and os.readlink(path).startswith("/proc/")  # noqa: PTH115
+    return into_proc or (path.exists() and not path.is_file())
 
 
 def temporary_path(path: Path, process: int) -> Path:
@@ -86,9 +96,12 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def write_json(path: Path, content: object) -> None:
-    """Write `content` as indented JSON with a final newline, whole or not at all."""
+    """Write `content` as indented JSON with a final newline, whole or not at all.
+
+    Names of files that are not UTF-8 are written with JSON's escapes, and read back as they were.
+    """
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
-    write_atomically(path, (text + "\n").encode())
+    write_atomically(path, (text + "\n").encode(errors="backslashreplace"))
 
 
 def sha256_file(path: Path) -> str:

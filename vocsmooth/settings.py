@@ -10,6 +10,7 @@ import sys
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
+from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -39,6 +40,18 @@ def load_toml(cls: type[T], path: Path) -> T:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not valid TOML: {error}.") from None
     return from_dict(cls, content, str(path))
+
+
+def bundled_toml(package: str) -> dict[str, Path]:
+    """Return the TOML files that come in a package, by their names without the ending.
+
+    Examples
+    --------
+    >>> sorted(bundled_toml("vocsmooth.manifests"))[:2]
+    ['demo', 'paper150']
+    """
+    folder = Path(str(resources.files(package)))
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
 
 def from_dict(cls: type[T], content: Mapping[str, Any], where: str) -> T:
@@ -91,6 +104,17 @@ def describe_operator(operator: str, params: Mapping[str, Any]) -> str:
         for name, value in params.items()
     )
     return f"{operator}({', '.join(shown)})"
+
+
+def counted(count: int, noun: str) -> str:
+    """Write a number and a noun, in the plural unless the number is 1.
+
+    Examples
+    --------
+    >>> counted(1, "image"), counted(0, "image")
+    ('1 image', '0 images')
+    """
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def digest(content: object) -> str:

@@ -131,6 +131,8 @@ def load_weights(path: Path, kind: str) -> Weights:
 
 def is_safetensors(path: Path) -> bool:
     """Tell a safetensors file from a pickle by its first bytes, whatever its name."""
+    if path.exists() and not path.is_file():  # a pipe would be waited for, and read only once
+        raise CheckpointError(f"{path} is not a regular file; give a file of weights.")
     try:
         with path.open("rb") as file:
             return file.read(9)[8:] == b"{"

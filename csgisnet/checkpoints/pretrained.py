@@ -6,6 +6,7 @@ from pathlib import Path
 
 from csgisnet.checkpoints.best import BEST_FILE
 from csgisnet.errors import CheckpointError
+from vocsmooth.errors import UnknownNameError
 from vocsmooth.settings import nearest
 
 BUNDLED = Path(__file__).parents[1] / "models"
@@ -26,8 +27,10 @@ def find_weights(path_or_name: str | Path | None = None) -> Path:
 
     Raises
     ------
+    UnknownNameError
+        Neither a path nor a bundled network has this name.
     CheckpointError
-        Neither a path nor a bundled network has this name, or the run has no weights yet.
+        The folder of a run has no weights yet.
     """
     if path_or_name is None:
         return _bundled(DEFAULT)
@@ -61,7 +64,7 @@ def _bundled(name: str) -> Path:
     if name in models:
         return models[name]
     hint = nearest(name, models) if models else " This package comes without networks."
-    raise CheckpointError(
+    raise UnknownNameError(
         f"There is no file, folder or bundled network {name!r}.{hint} Give a file of weights or "
         "the folder of a run, which `csgisnet train` creates."
     )

@@ -18,6 +18,7 @@ from csgisnet.evaluation.plots import draw_speed_plot
 from csgisnet.evaluation.samples import Samples
 from csgisnet.evaluation.tables import format_csv, format_markdown, summary_content
 from vocsmooth.files import write_atomically, write_json
+from vocsmooth.settings import counted
 
 FILES = ("per_image.csv", "summary.json", "summary.md", "speed.svg", "report.html")
 
@@ -52,7 +53,7 @@ def write_report(
         The folder or a file cannot be written.
     """
     summaries = summarise(records)
-    title = f"{subject} on {len(samples.names)} images"
+    title = f"{subject} on {counted(len(samples.names), 'image')}"
     contents = {
         "per_image.csv": format_csv(records),
         "summary.md": format_markdown(summaries),
@@ -63,7 +64,7 @@ def write_report(
     }
     out.mkdir(parents=True, exist_ok=True)
     for name, text in contents.items():
-        write_atomically(out / name, text.encode())
+        write_atomically(out / name, text.encode(errors="backslashreplace"))  # names of files
     write_json(out / "summary.json", summary_content(summaries, about))
 
 

@@ -140,5 +140,4 @@ def _squared(difference: Tensor) -> Tensor:
 def _gram(maps: Tensor) -> Tensor:
     """Gram matrices (B, N, C, C) of maps (B, N, C, H, W), divided by C H W."""
     flat = maps.flatten(3)
-    with torch.autocast(maps.device.type, enabled=False):
-        return flat @ flat.transpose(2, 3) / (flat.shape[2] * flat.shape[3])
+    return flat @ flat.transpose(2, 3) / (flat.shape[2] * flat.shape[3])

@@ -114,33 +114,37 @@ def total_loss(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Return the weighted sum of the terms, and each term detached, without its own weight.
 
-    Pixel terms are computed in float32 whatever the precision of the network; under autocast the
-    teachers run in its precision.
+    All is computed in float32, teachers included, whatever the precision of the network: in
+    bfloat16 the gradient that a teacher sends back has another direction.
 
     Raises
     ------
     ValueError
         A term whose weight is not 0 needs a teacher that `teachers` lacks.
     """
-    smoothing = Smoothing(*(m.float() for m in smoothing))
-    result, seen = smoothing.result, _Seen(smoothing.result, teachers)
-    structure = functools.partial(structure_loss, pool=config.structure_pool)
-    terms: dict[str, Callable[[], Tensor]] = {
-        "l1": lambda: _of_both(l1_loss, smoothing, batch.label, config.coarse),
-        "structure": lambda: _of_both(structure, smoothing, batch.label, config.coarse),
-        "edge": lambda: edge_loss(smoothing.edge, batch.edge),
-        "contrast": lambda: _contrast(seen, batch, config),
-        "semantic": lambda: semantic_loss(seen.logits().float(), batch.mask),
-        "tv": lambda: distinctive_tv(result, batch.edge),
-    }
-    values = {name: term() for name, term in terms.items() if getattr(config, name) > 0}
-    total = torch.stack([getattr(config, name) * value for name, value in values.items()]).sum()
-    return total, {name: value.detach() for name, value in values.items()}
+    with torch.autocast(smoothing.result.device.type, enabled=False):
+        result, coarse, edge = (
+            m.float() for m in (smoothing.result, smoothing.coarse, smoothing.edge)
+        )
+        seen = _Seen(result, teachers)
+        images = torch.stack([result, coarse] if config.coarse > 0 else [result])
+        structure = functools.partial(structure_loss, pool=config.structure_pool)
+        terms: dict[str, Callable[[], Tensor]] = {
+            "l1": lambda: _of_both(l1_loss(images, batch.label), config.coarse),
+            "structure": lambda: _of_both(structure(images, batch.label), config.coarse),
+            "edge": lambda: edge_loss(edge, batch.edge),
+            "contrast": lambda: _contrast(seen, batch, config),
+            "semantic": lambda: semantic_loss(seen.logits(), batch.mask),
+            "tv": lambda: distinctive_tv(result, batch.edge),
+        }
+        values = {name: term() for name, term in terms.items() if getattr(config, name) > 0}
+        total = torch.stack([getattr(config, name) * value for name, value in values.items()])
+    return total.sum(), {name: value.detach() for name, value in values.items()}
 
 
 def l1_loss(image: Tensor, label: Tensor) -> Tensor:
-    """Mean absolute difference of two batches of images (B, 3, H, W)."""
-    return (image - label).abs().mean()
+    """Mean absolute difference of images (B, 3, H, W), or of each batch of (N, B, 3, H, W)."""
+    return (image - label).abs().mean(dim=(-4, -3, -2, -1))
 
 
 def edge_loss(logits: Tensor, edge: Tensor, min_share: float = 0.01) -> Tensor:
@@ -177,12 +181,9 @@ def distinctive_tv(image: Tensor, edge: Tensor) -> Tensor:
     return (change / pairs.clamp(min=1)).mean()
 
 
-def _of_both(
-    loss: Callable[[Tensor, Tensor], Tensor], smoothing: Smoothing, label: Tensor, coarse: float
-) -> Tensor:
-    """Return the loss of the result, plus `coarse` times that of the coarse image."""
-    value = loss(smoothing.result, label)
-    return value + coarse * loss(smoothing.coarse, label) if coarse > 0 else value
+def _of_both(losses: Tensor, coarse: float) -> Tensor:
+    """Add the loss of the result, and `coarse` times that of the coarse image if it counts."""
+    return losses[0] + coarse * losses[1] if len(losses) == 2 else losses[0]
 
 
 class _Seen:
@@ -193,13 +194,13 @@ class _Seen:
         extractor, segmenter = teachers.features, teachers.segmenter
         shared = isinstance(extractor, SegmenterFeatures) and extractor.segmenter is segmenter
         self._segmenter = segmenter if shared and isinstance(segmenter, Segmenter) else None
+        self._levels: tuple[Tensor, ...] | None = None
 
-    @functools.cached_property
-    def _levels(self) -> tuple[Tensor, ...]:
-        """Maps of the shared backbone."""
-        if self._segmenter is None:
-            raise TypeError("The teachers do not share a backbone.")
-        return self._segmenter.levels(self.result)
+    def _shared_levels(self, segmenter: Segmenter) -> tuple[Tensor, ...]:
+        """Return the maps of the shared backbone."""
+        if self._levels is None:
+            self._levels = segmenter.levels(self.result)
+        return self._levels
 
     def features(self, image: Tensor) -> tuple[Tensor, ...]:
         """Return the feature maps of an image, the result's from the shared backbone."""
@@ -208,14 +209,15 @@ class _Seen:
                 "The contrast term needs a feature extractor, and the teachers have none."
             )
         if self._segmenter is not None and image is self.result:
-            return self._levels[:LAYERS]
+            return self._shared_levels(self._segmenter)[:LAYERS]
         maps: tuple[Tensor, ...] = self._teachers.features(image)
         return maps
 
     def logits(self) -> Tensor:
         """Return the segmenter's logits for the result; gradients flow back to the network."""
         if self._segmenter is not None:
-            return self._segmenter.classify(self._levels, self.result.shape[-2:])
+            levels = self._shared_levels(self._segmenter)
+            return self._segmenter.classify(levels, self.result.shape[-2:])
         if self._teachers.segmenter is None:
             raise ValueError("The semantic term needs a segmenter, and the teachers have none.")
         logits: Tensor = self._teachers.segmenter(self.result)

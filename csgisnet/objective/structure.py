@@ -8,6 +8,7 @@ References
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Literal
 
@@ -32,47 +33,66 @@ def structure_loss(image: Tensor, label: Tensor, pool: Literal["max", "average"]
 
     Parameters
     ----------
-    image, label : Tensor
+    image : Tensor
+        Images (B, C, H, W) in [0, 1], or several such batches (N, B, C, H, W).
+    label : Tensor
         Images (B, C, H, W) in [0, 1].
     pool : {"max", "average"}
         How 2 x 2 pixels become one.
+
+    Returns
+    -------
+    Tensor
+        A scalar, or one value for each batch, (N,).
     """
     halve = _POOLS[pool]
-    loss = 1 - ssim(image, label).mean()
+    means = [ssim(image, label).mean(dim=(-4, -3, -2, -1))]
     for _ in range(SCALES - 1):
-        image = halve(image, 2, ceil_mode=True)
+        smaller = halve(image.flatten(0, -4), 2, ceil_mode=True)
+        image = smaller.reshape(*image.shape[:-2], *smaller.shape[-2:])
         label = halve(label, 2, ceil_mode=True)
-        loss = loss + 1 - ssim(image, label).mean()
-    return loss
+        means.append(ssim(image, label).mean(dim=(-4, -3, -2, -1)))
+    return SCALES - torch.stack(means).sum(dim=0)
 
 
 def ssim(image: Tensor, label: Tensor) -> Tensor:
-    """Return SSIM maps (B, C, H', W') of images in [0, 1]: Gaussian window of 11, sigma 1.5.
+    """Return SSIM maps ([N,] B, C, H', W') of images in [0, 1]: Gaussian window of 11, sigma 1.5.
 
     Only windows inside the image count. Sides shorter than 11 use the largest odd window that
-    fits.
+    fits. Images and labels have the shapes that `structure_loss` takes.
     """
-    # bfloat16 is too coarse for the difference of E[x^2] and E[x]^2.
-    with torch.autocast(image.device.type, enabled=False):
-        rows, columns = (_window_means(side, image) for side in image.shape[-2:])
-        moments = torch.cat([image, label, image**2, label**2, image * label], dim=1)
-        means = rows @ moments @ columns.T
-        mu_x, mu_y, xx, yy, xy = means.chunk(5, dim=1)
-        mu_xy, mu_xx, mu_yy = mu_x * mu_y, mu_x**2, mu_y**2
-        top = (2 * mu_xy + _C1) * (2 * (xy - mu_xy) + _C2)
-        return top / ((mu_xx + mu_yy + _C1) * (xx - mu_xx + yy - mu_yy + _C2))
+    # torch.compile neither sees through the cache nor needs it.
+    means = _window_means if torch.compiler.is_compiling() else _kept_window_means
+    rows, columns = (means(side, image.dtype, image.device) for side in image.shape[-2:])
+    # With s = x + y and d = x - y, twice the sum and product of squares that SSIM compares are
+    # s^2 + d^2 and s^2 - d^2 over 2: four moments do instead of five.
+    pair = torch.stack([image + label, image - label])
+    mean, mean_of_squares = (rows @ torch.stack([pair, pair.square()]) @ columns.T).unbind()
+    squared_mean = mean.square()
+    mean_s, mean_d = squared_mean.unbind()
+    variance_s, variance_d = (mean_of_squares - squared_mean).unbind()
+    mean_s, variance_s = mean_s + 2 * _C1, variance_s + 2 * _C2
+    top = (mean_s - mean_d) * (variance_s - variance_d)
+    similarity: Tensor = top / ((mean_s + mean_d) * (variance_s + variance_d))
+    return similarity
 
 
-def _window_means(side: int, like: Tensor) -> Tensor:
+def _window_means(side: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Return the matrix (H', H) whose rows are Gaussian windows inside a line of `side` pixels.
 
     As a product with a band matrix the filter is as fast as a convolution on patches, forward and
-    backward, and is not rounded to TF32 by default.
+    backward.
     """
     window = min(_WINDOW, side - 1 + side % 2)
-    offset = torch.arange(side, device=like.device) - torch.arange(
-        side - window + 1, device=like.device
-    ).unsqueeze(1)
+    starts = torch.arange(side - window + 1, device=device)
+    offset = torch.arange(side, device=device) - starts.unsqueeze(1)
     inside = (offset >= 0) & (offset < window)
-    weight = torch.exp(-((offset - window // 2) ** 2) / (2 * _SIGMA**2)).to(like.dtype) * inside
+    weight = torch.exp(-((offset - window // 2) ** 2) / (2 * _SIGMA**2)).to(dtype) * inside
     return weight / weight.sum(dim=1, keepdim=True)
+
+
+@functools.lru_cache(maxsize=32)
+def _kept_window_means(side: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return `_window_means`, computed once for all steps."""
+    with torch.inference_mode(False):  # so that training may use what a prediction asked for first
+        return _window_means(side, dtype, device)

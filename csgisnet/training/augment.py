@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -125,8 +126,32 @@ def sample_keys(
     return np.stack([high | epochs.astype(np.uint64), indices.astype(np.uint64)], axis=1)
 
 
+class Changes(NamedTuple):
+    """What views do to pixels, on the device that does it."""
+
+    turns: Tensor
+    """Bool (B, 3), see `Views`."""
+    affine: Tensor
+    """Float32 (B, 2, 3), see `Views`."""
+    colour: Tensor
+    """Float32 (B, 3, 4), see `Views`."""
+
+
+def pack_changes(views: Views) -> Tensor:
+    """Return what views do to pixels as one tensor (B, 21) float32: a device needs one copy."""
+    parts = (views.turns, views.affine, views.colour)
+    rows = np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)
+    return torch.from_numpy(rows.astype(np.float32))
+
+
+def unpack_changes(packed: Tensor) -> Changes:
+    """Return the parts of what `pack_changes` returned."""
+    turns, affine, colour = torch.split(packed, [3, 6, 12], dim=1)
+    return Changes(turns > 0.5, affine.reshape(-1, 2, 3), colour.reshape(-1, 3, 4))
+
+
 def cut_views(
-    maps: Mapping[str, Tensor], views: Views, config: AugmentConfig, patch: int
+    maps: Mapping[str, Tensor], changes: Changes, config: AugmentConfig, patch: int
 ) -> dict[str, Tensor]:
     """Cut windows into patches, the same way for all maps of a sample.
 
@@ -135,8 +160,8 @@ def cut_views(
     maps : mapping of str to Tensor
         Windows (B, S, S, ...) by name. "edge" and "mask" take the nearest pixel, the others
         interpolate.
-    views : Views
-        One view of each sample.
+    changes : Changes
+        What one view of each sample does, on the device of the maps.
     config : AugmentConfig
         The settings that the views were drawn with.
     patch : int
@@ -149,17 +174,15 @@ def cut_views(
         interpolated.
     """
     if config.resamples:
-        maps = _resample(maps, views, patch)
+        maps = _resample(maps, changes.affine, patch)
     if not config.turns:
         return dict(maps)
-    first = next(iter(maps.values()))
-    flags = torch.from_numpy(views.turns).to(first.device)
-    return {name: _turn(pixels, flags) for name, pixels in maps.items()}
+    return {name: _turn(pixels, changes.turns) for name, pixels in maps.items()}
 
 
-def recolour(images: Tensor, views: Views) -> Tensor:
+def recolour(images: Tensor, changes: Changes) -> Tensor:
     """Change the colours of images (B, M, 3, H, W) in [0, 1], alike within each sample."""
-    colour = torch.from_numpy(views.colour).to(images.device, images.dtype)
+    colour = changes.colour
     changed = torch.einsum("bij,bmjhw->bmihw", colour[..., :3], images)
     return (changed + colour[:, None, :, 3, None, None]).clamp_(0, 1)
 
@@ -204,11 +227,11 @@ def _colour(config: AugmentConfig, u: NDArray[np.float64]) -> NDArray[np.float64
     return np.concatenate([mix, offset], axis=2)
 
 
-def _resample(maps: Mapping[str, Tensor], views: Views, patch: int) -> dict[str, Tensor]:
+def _resample(maps: Mapping[str, Tensor], affine: Tensor, patch: int) -> dict[str, Tensor]:
     """Interpolate images, and take the nearest pixel of edges and masks."""
     names = {"nearest": [n for n in maps if n in _NEAREST]}
     names["bilinear"] = [n for n in maps if n not in _NEAREST]
-    grid = _grid(views, patch, next(iter(maps.values())))
+    grid = _grid(affine, patch, window=next(iter(maps.values())).shape[1])
     resampled: dict[str, Tensor] = {}
     for mode, chosen in names.items():
         if chosen:
@@ -232,11 +255,9 @@ def _like(planes: Tensor, pixels: Tensor) -> Tensor:
     return planes.permute(0, 2, 3, 1) if pixels.ndim == 4 else planes[:, 0].to(pixels.dtype)
 
 
-def _grid(views: Views, patch: int, pixels: Tensor) -> Tensor:
+def _grid(affine: Tensor, patch: int, window: int) -> Tensor:
     """Return where patch pixels lie in the window, (B, patch, patch, 2) in [-1, 1]."""
-    window = pixels.shape[1]
-    affine = torch.from_numpy(views.affine).to(pixels.device, torch.float32)
-    axis = torch.arange(patch, device=pixels.device) - (patch - 1) / 2
+    axis = torch.arange(patch, device=affine.device) - (patch - 1) / 2
     y, x = torch.meshgrid(axis, axis, indexing="ij")
     points = torch.stack([x, y, torch.ones_like(x)], dim=-1)
     position = torch.einsum("bij,hwj->bhwi", affine, points)

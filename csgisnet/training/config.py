@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from csgisnet.training.augment import AugmentConfig
 from csgisnet.training.data import DataConfig
 from csgisnet.training.optimise import OptimizerConfig, ScheduleConfig
 from vocsmooth import settings
-from vocsmooth.errors import InputError
+from vocsmooth.errors import InputError, UnknownNameError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -113,19 +112,15 @@ def load_config(source: str | Path) -> Config:
 
     Raises
     ------
+    UnknownNameError
+        There is no such configuration.
     InputError
-        There is no such file, or one of its keys is unknown, of the wrong type or out of range.
+        A key of the file is unknown, of the wrong type or out of range.
     """
-    folder = resources.files("csgisnet.configs")
-    bundled = sorted(
-        f.name.removesuffix(".toml") for f in folder.iterdir() if f.name[-5:] == ".toml"
-    )
-    if str(source) in bundled:
-        with resources.as_file(folder / f"{source}.toml") as path:
-            return settings.load_toml(Config, path)
-    path = Path(source)
+    bundled = settings.bundled_toml("csgisnet.configs")
+    path = bundled.get(str(source), Path(source))
     if not path.is_file():
-        raise InputError(
+        raise UnknownNameError(
             f"No configuration {str(source)!r}: give the path of a TOML file, or one of "
             f"{', '.join(bundled)}."
         )
@@ -137,12 +132,14 @@ def without_terms(config: Config, terms: tuple[str, ...]) -> Config:
 
     Raises
     ------
+    UnknownNameError
+        A name is not that of a term.
     InputError
-        A name is not that of a term, or no term would be left.
+        No term would be left.
     """
     for term in terms:
         if term not in TERMS:
-            raise InputError(f"Unknown loss term {term!r}.{settings.nearest(term, TERMS)}")
+            raise UnknownNameError(f"Unknown loss term {term!r}.{settings.nearest(term, TERMS)}")
     weights: dict[str, Any] = dict.fromkeys(terms, 0.0)
     try:
         losses = dataclasses.replace(config.losses, **weights)

@@ -25,8 +25,10 @@ from csgisnet.training.augment import (
     Views,
     cut_views,
     draw_views,
+    pack_changes,
     recolour,
     sample_keys,
+    unpack_changes,
 )
 from vocsmooth.classes import VOID
 from vocsmooth.errors import DatasetError
@@ -58,11 +60,12 @@ class DataConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Windows:
-    """Windows of maps as read from the shards, and the views to cut from them."""
+    """Windows of maps as read from the shards, and what to do to their pixels."""
 
     maps: dict[str, Tensor]
     """Windows (B, S, S[, 3]) by name, uint8."""
-    views: Views
+    changes: Tensor
+    """What the views do to pixels, from `pack_changes`."""
 
 
 class BatchSource:
@@ -129,19 +132,22 @@ class BatchSource:
         side = self._augment.window(self._data.patch)
         maps = read_windows(self._split, indices, views, side, self._names)
         tensors = {name: torch.from_numpy(pixels) for name, pixels in maps.items()}
-        if self._device.type == "cuda":
+        changes = pack_changes(views)
+        if self._device.type == "cuda":  # copies from pinned memory need no waiting for
             tensors = {name: pixels.pin_memory() for name, pixels in tensors.items()}
-        return Windows(maps=tensors, views=views)
+            changes = changes.pin_memory()
+        return Windows(maps=tensors, changes=changes)
 
     def assemble(self, windows: Windows) -> Batch:
         """Cut the views and scale them to [0, 1], on the device."""
         maps = {n: m.to(self._device, non_blocking=True) for n, m in windows.maps.items()}
-        maps = cut_views(maps, windows.views, self._augment, self._data.patch)
+        changes = unpack_changes(windows.changes.to(self._device, non_blocking=True))
+        maps = cut_views(maps, changes, self._augment, self._data.patch)
         images = torch.stack([maps[n] for n in ("input", "label", *self._data.negatives)], dim=1)
         # (B, M, H, W, 3) viewed as (B, M, 3, H, W) is channels_last in memory.
         images = (images.float() / 255).permute(0, 1, 4, 2, 3)
         if self._augment.recolours:
-            images = recolour(images, windows.views)
+            images = recolour(images, changes)
         return Batch(
             input=images[:, 0],
             label=images[:, 1],

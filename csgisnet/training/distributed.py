@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import TypeVar
 
@@ -14,9 +14,16 @@ from torch import Tensor, distributed, nn
 from torch.autograd.function import FunctionCtx
 from torch.nn.parallel import DistributedDataParallel
 
+from csgisnet.errors import ConfigError, TrainingError
+
 Net = TypeVar("Net", bound=nn.Module)
 
 _TIMEOUT = timedelta(minutes=10)
+
+_START = (
+    "To train in several processes, start them with torchrun, which sets all of these; to train in "
+    "one, unset WORLD_SIZE and RANK."
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,15 +41,15 @@ class Processes:
 
     def mean(self, value: Tensor) -> Tensor:
         """Return the mean over all processes."""
+        return value if self.world == 1 else self.total(value) / self.world
+
+    def total(self, value: Tensor) -> Tensor:
+        """Return the sum over all processes."""
         if self.world == 1:
             return value
         total = value.clone()
         distributed.all_reduce(total)
-        return total / self.world
-
-    def total(self, value: Tensor) -> Tensor:
-        """Return the sum over all processes."""
-        return self.mean(value) * self.world
+        return total
 
     def any(self, flag: bool) -> bool:
         """Tell whether `flag` is true in any process; all must call together."""
@@ -57,21 +64,112 @@ class Processes:
 
 
 @contextlib.contextmanager
-def join_processes(device: torch.device) -> Iterator[Processes]:
-    """Join the processes that torchrun describes in the environment; without it, train alone."""
-    world = int(os.environ.get("WORLD_SIZE", "1"))
+def join_processes(device: torch.device, report: Callable[[str], None]) -> Iterator[Processes]:
+    """Join the processes that torchrun describes in the environment; without it, train alone.
+
+    Parameters
+    ----------
+    device : torch.device
+        Where to train; of several GPUs, each process takes the one that LOCAL_RANK numbers.
+    report : callable
+        Told by the first process that it waits for the others.
+
+    Raises
+    ------
+    ConfigError
+        The environment describes a group only in part or wrongly, the processes do not meet, or
+        the device is one that several processes cannot train on.
+    TrainingError
+        Another process of the group has ended.
+    """
+    rank, world = _place_in_group()
     if world == 1:
         yield Processes(device=device)
         return
+    device = _own_device(device)
+    meeting = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+    if rank == 0:
+        report(f"waiting for {world} processes at {meeting}")
     backend = "nccl" if device.type == "cuda" else "gloo"
-    if device.type == "cuda":
-        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
-        torch.cuda.set_device(device)
-    distributed.init_process_group(backend, timeout=_TIMEOUT)
     try:
-        yield Processes(rank=distributed.get_rank(), world=world, device=device)
+        distributed.init_process_group(backend, timeout=_TIMEOUT, rank=rank, world_size=world)
+    except (RuntimeError, ValueError) as error:
+        raise ConfigError(
+            f"{world} processes did not meet at {meeting} (MASTER_ADDR and MASTER_PORT): "
+            f"{_first_line(error)}. {_START}"
+        ) from error
+    try:
+        yield Processes(rank=rank, world=world, device=device)
+    except RuntimeError as error:
+        if not _is_connection_lost(error):
+            raise
+        raise TrainingError(
+            f"Process {rank} of {world} lost the others ({_first_line(error)}). Another process "
+            "has ended: its message says why. States saved before are intact; continue with "
+            "--resume."
+        ) from error
     finally:
         distributed.destroy_process_group()
+
+
+def _place_in_group() -> tuple[int, int]:
+    """Return rank and number of the processes, 0 and 1 for a process that trains alone.
+
+    Some schedulers set WORLD_SIZE=1 and nothing else: that is a process alone, too.
+    """
+    world = _number("WORLD_SIZE", default=1)
+    rank = _number("RANK", default=0)
+    if not 0 <= rank < world:
+        raise ConfigError(
+            f"RANK is {rank} and WORLD_SIZE is {os.environ.get('WORLD_SIZE') or 'not set'}; RANK "
+            f"must be 0 to WORLD_SIZE - 1. {_START}"
+        )
+    needed = ("RANK", "MASTER_ADDR", "MASTER_PORT") if world > 1 else ()
+    absent = [name for name in needed if not os.environ.get(name)]
+    if absent:
+        raise ConfigError(
+            f"WORLD_SIZE is {world}, but these are not set: {', '.join(absent)}. {_START}"
+        )
+    return rank, world
+
+
+def _own_device(device: torch.device) -> torch.device:
+    """Return the device of this one of several processes, and make it torch's current one."""
+    if device.type == "mps":
+        raise ConfigError(f"Several processes cannot train on {device}. Take --device cpu.")
+    if device.type == "cuda":
+        local, count = _number("LOCAL_RANK"), torch.cuda.device_count()
+        if not 0 <= local < count:
+            raise ConfigError(
+                f"LOCAL_RANK is {local}, but this machine has {count} GPUs: start at most one "
+                "process for each (torchrun --nproc-per-node)."
+            )
+        device = torch.device("cuda", local)
+        torch.cuda.set_device(device)
+    return device
+
+
+def _number(name: str, default: int | None = None) -> int:
+    """Return an integer of the environment; `default` if it is not set or empty."""
+    text = os.environ.get(name, "")
+    if not text and default is not None:
+        return default
+    try:
+        return int(text)
+    except ValueError:
+        found = f"is {text!r}, expected an integer" if text else "is not set"
+        raise ConfigError(f"{name} {found}. {_START}") from None
+
+
+def _is_connection_lost(error: RuntimeError) -> bool:
+    """Tell whether an exchange between processes failed, as it does when one of them ends."""
+    text = str(error)
+    return isinstance(error, distributed.DistError) or "gloo" in text or "NCCL" in text
+
+
+def _first_line(error: Exception) -> str:
+    """Return the first line of a message, without its full stop."""
+    return str(error).split("\n", maxsplit=1)[0].rstrip(".")
 
 
 def synchronise(network: Net, processes: Processes) -> Net:

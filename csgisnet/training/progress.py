@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import sys
@@ -15,14 +16,20 @@ from torch.utils.tensorboard import SummaryWriter
 
 from csgisnet.training.validate import Scores
 from vocsmooth.files import write_atomically
+from vocsmooth.settings import counted
 
 METRICS = "metrics.jsonl"
 """Name of the JSON Lines file in a run's folder."""
 
 
 def to_stderr(line: str) -> None:
-    """Print a line to stderr at once."""
-    print(line, file=sys.stderr, flush=True)
+    """Print a line to stderr at once; a log that nobody can read any more does not end a run."""
+    with contextlib.suppress(OSError):
+        print(line, file=sys.stderr, flush=True)
+
+
+def report_nothing(_: str) -> None:
+    """Take a line and drop it: of several processes, only the first reports."""
 
 
 class RunLog:
@@ -63,7 +70,7 @@ class RunLog:
         self._board.add_image("validation", panel, step)
         self._board.flush()
         return (
-            f"step {step}  validation on {scores.samples} whole images: "
+            f"step {step}  validation on {counted(scores.samples, 'whole image')}: "
             f"PSNR {scores.psnr_input:.2f} -> {scores.psnr_result:.2f} dB, "
             f"SSIM {scores.ssim_input:.4f} -> {scores.ssim_result:.4f}"
         )

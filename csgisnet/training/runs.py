@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +13,10 @@ from csgisnet.checkpoints.networks import load_network, save_network
 from csgisnet.errors import ConfigError
 from csgisnet.networks.smoothing import SmoothingNetwork
 from csgisnet.training.config import Config, load_config
+from csgisnet.training.lock import lock_path, only_process
 from vocsmooth import settings
 from vocsmooth.errors import InputError
 from vocsmooth.files import (
-    is_temporary,
     refuse_other_files,
     remove_leftovers,
     sha256_file,
@@ -71,7 +73,7 @@ def new_run(
     Parameters
     ----------
     folder : Path
-        Must be empty or not exist; nothing is written to it (see `begin_run`).
+        Must be empty or not exist; nothing is written to it (see `claim_run`).
     given : Sources
         What to learn from; a dataset is needed.
     config : Config or None
@@ -89,9 +91,7 @@ def new_run(
         The dataset cannot be opened.
     """
     dataset = _open(given)
-    refuse_other_files(
-        folder, _is_begun, "give a new folder for the run, or --resume to continue the run in it"
-    )
+    _refuse_other_files(folder)
     config = _with_size_of(initial, config or load_config("compact"))
     return Setup(config=config, sources=given, dataset=dataset, initial=initial)
 
@@ -143,9 +143,32 @@ def resumed_run(
     return Setup(config=own_config, sources=sources, dataset=dataset, initial=began_with)
 
 
-def begin_run(folder: Path, setup: Setup) -> None:
-    """Create the folder of a new run and record there what `resumed_run` reads."""
+@contextlib.contextmanager
+def claim_run(folder: Path, begin: Setup | None = None) -> Iterator[None]:
+    """Keep other processes from training in a folder, which is created if it is missing.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the run.
+    begin : Setup, optional
+        What a new run trains with: it is recorded in the folder. None for a run to resume.
+
+    Raises
+    ------
+    InputError
+        Another process trains there, or has begun a run there since `new_run` looked.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    with only_process(folder / RUN_FILE, f"training in {folder}"):
+        if begin is not None:
+            _begin_run(folder, begin)
+        yield
+
+
+def _begin_run(folder: Path, setup: Setup) -> None:
+    """Record in the folder what `resumed_run` reads."""
+    _refuse_other_files(folder)
     remove_leftovers(folder)
     (folder / _INITIAL_FILE).unlink(missing_ok=True)  # left by a run that was killed here
     if setup.initial is not None:
@@ -229,13 +252,18 @@ def _read_record(path: Path) -> dict[str, Any]:
     return content
 
 
-def _is_begun(path: Path) -> bool:
-    """Tell whether `begin_run`, killed halfway, may have left this file."""
-    return path.name == _INITIAL_FILE or is_temporary(path)
+def _refuse_other_files(folder: Path) -> None:
+    """Refuse a folder that holds more than what `claim_run`, killed halfway, may have left."""
+    begun = (_INITIAL_FILE, lock_path(folder / RUN_FILE).name)
+    refuse_other_files(
+        folder,
+        lambda path: path.name in begun,
+        "give a new folder for the run, or --resume to continue the run in it",
+    )
 
 
 def _no_record(path: Path, found: object) -> InputError:
-    """Return the error for a record whose content is not what `begin_run` writes."""
+    """Return the error for a record whose content is not what `claim_run` writes."""
     return InputError(f"{path} is not the record of a run: {found!r}.")
 
 

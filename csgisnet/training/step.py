@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from csgisnet.device import place, use_precision
-from csgisnet.networks.smoothing import SmoothingNetwork
+from csgisnet.networks.smoothing import Smoothing, SmoothingNetwork
 from csgisnet.objective.losses import Batch, Teachers, total_loss
 from csgisnet.training.config import Config
 from csgisnet.training.distributed import Processes, distribute, synchronise
@@ -53,8 +53,10 @@ class Training:
         """The network to validate and save: a moving average of the trained one."""
         self._network = synchronise(network, processes).train()
         self._optimizers = make_optimizers(self._network, config.optimizer)
+        self._losses = total_loss
         if config.run.compile:
             self._network.compile()
+            self._losses = torch.compile(total_loss)
         self._forward = distribute(self._network, processes)
 
     def advance(self, batches: Iterator[Batch]) -> dict[str, Tensor]:
@@ -64,7 +66,8 @@ class Training:
         """
         optimizer = self._config.optimizer
         count = self._config.run.accumulate
-        terms = [self._backward(next(batches), last=i + 1 == count) for i in range(count)]
+        with _one_shape():
+            terms = [self._backward(next(batches), last=i + 1 == count) for i in range(count)]
         norm = nn.utils.clip_grad_norm_(self._network.parameters(), optimizer.clip_norm)
         set_learning_rate(self._optimizers, self.learning_rate)
         take_step(self._optimizers)
@@ -104,9 +107,31 @@ class Training:
                 stack.enter_context(self._forward.no_sync())
             with use_precision(run.precision, self._device):
                 smoothing = self._forward(batch.input)
-                loss, terms = total_loss(smoothing, batch, self._teachers, self._config.losses)
-            (loss / run.accumulate).backward()  # type: ignore[no-untyped-call]
+            # The losses are differentiated apart from the network: whatever its precision, theirs
+            # and the teachers' is float32, and torch knows only one precision at a time.
+            judged = Smoothing(*(m.detach().requires_grad_() for m in smoothing))
+            with use_precision("float32", self._device):
+                loss, terms = self._losses(judged, batch, self._teachers, self._config.losses)
+                (loss / run.accumulate).backward()  # type: ignore[no-untyped-call]
+            reached = [(m, j.grad) for m, j in zip(smoothing, judged, strict=True)]
+            maps, gradients = zip(*((m, g) for m, g in reached if g is not None), strict=True)
+            with (
+                use_precision(run.precision, self._device),
+                torch.autocast(self._device.type, enabled=False),
+            ):
+                torch.autograd.backward(maps, gradients)
         return {"loss": loss.detach(), **terms}
+
+
+@contextlib.contextmanager
+def _one_shape() -> Iterator[None]:
+    """Let cuDNN search for the fastest algorithms: all batches have the same shape."""
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = True
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
 
 
 def new_network(config: Config) -> SmoothingNetwork:

@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Generator
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import NamedTuple
 
-from csgisnet.checkpoints.best import BEST_FILE, list_best, save_best
-from csgisnet.checkpoints.states import load_latest, save_latest, save_state
+from csgisnet.checkpoints.best import BEST_FILE
+from csgisnet.checkpoints.states import save_state
 from csgisnet.device import pick_device
 from csgisnet.errors import TrainingError
 from csgisnet.networks.smoothing import SmoothingNetwork
-from csgisnet.objective.losses import Batch
+from csgisnet.objective.losses import Batch, Teachers
 from csgisnet.objective.teachers import load_teachers
 from csgisnet.training.config import Config, RunConfig
 from csgisnet.training.data import BatchSource, filled
 from csgisnet.training.distributed import Processes, join_processes
-from csgisnet.training.progress import RunLog, to_stderr
-from csgisnet.training.runs import Setup, Sources, begin_run, new_run, resumed_run
+from csgisnet.training.progress import RunLog, report_nothing, to_stderr
+from csgisnet.training.runs import Setup, Sources, claim_run, new_run, resumed_run
+from csgisnet.training.saving import better, explained, keep_network, keep_state, restore
 from csgisnet.training.signals import stop_signals
 from csgisnet.training.step import Training
+from csgisnet.training.teacher import warn_of_teacher
 from csgisnet.training.validate import Scores, Validation
 from csgisnet.training.values import StepTable, StepValues
-from vocsmooth import settings
-from vocsmooth.files import write_atomically
 
 EXIT_STOPPED = 75
 """Exit code of a command that a signal stopped after it had saved its state: try again later."""
@@ -39,6 +39,8 @@ _ASK_EVERY = 10
 class Summary:
     """How a run ended."""
 
+    leads: bool
+    """Whether this is the process that reports; false in all but one of several."""
     finished: bool
     """False if a signal stopped it; it can be resumed."""
     steps: int
@@ -95,37 +97,45 @@ def train(
     Raises
     ------
     InputError, ConfigError, CheckpointError, DatasetError
-        An argument cannot be used; nothing has been trained.
+        An argument cannot be used, or another process trains in `run_dir`; nothing has been
+        trained.
     TrainingError
-        A loss or gradient is not finite; the message says where its batch was saved.
+        A loss or gradient is not finite (the message says where its batch was saved), a file
+        cannot be written, or the dataset is gone.
     """
-    with join_processes(pick_device(device)) as processes, stop_signals() as stopped:
-        report = report if processes.leads else _report_nothing
+    with (
+        join_processes(pick_device(device), report) as processes,
+        stop_signals() as stopped,
+        ExitStack() as stack,
+    ):
+        report = report if processes.leads else report_nothing
 
         # Check and load everything before anything is written.
         given = Sources(data=data_dir, segmenter=segmenter, features=features)
-        prepare = resumed_run if resume else new_run
-        setup = prepare(run_dir, given, config, initial)
+        setup = (resumed_run if resume else new_run)(run_dir, given, config, initial)
         config, run, sources = setup.config, setup.config.run, setup.sources
         teachers = load_teachers(config.losses, sources.segmenter, sources.features)
         training = Training(config, teachers.to(processes.device), processes, setup.initial)
         source = _batch_source(setup, processes)
         validation = Validation(filled(setup.dataset, "val"), config, processes)
 
-        # Claim the folder, or load the newest state from it.
+        # Claim the folder, and load the newest state from it.
         processes.wait()  # until every process has looked at the folder
-        best: Scores | None = None
-        if resume:
-            best = _restore(run_dir, training, report)
-        elif processes.leads:
-            begin_run(run_dir, setup)
+        if processes.leads:
+            stack.enter_context(claim_run(run_dir, begin=None if resume else setup))
+        best = restore(run_dir, training, report) if resume else None
+        if not resume:
+            _warn_of_teacher(setup, teachers, processes, report)
 
         # Train until the last step, or until a signal.
         began = time.monotonic()
-        log = RunLog(run_dir, training.step, run.steps) if processes.leads else None
+        log: RunLog | None = None
+        if processes.leads:
+            log = stack.enter_context(closing(RunLog(run_dir, training.step, run.steps)))
         values = StepValues(processes)
         stop = False
-        with contextlib.closing(_remaining(source, training.step, run)) as batches:
+        batches = _remaining(source, training.step, run)
+        with explained(training, run_dir), closing(batches):
             while training.step < run.steps and not stop:
                 values.add(training.advance(batches))
                 step = training.step
@@ -141,32 +151,38 @@ def train(
 
                 if due.validate:
                     scores = validation.score(training.average)
-                    best = _better(best, scores)
+                    best = better(best, scores)
                     if log is not None:
                         panel = validation.draw_panel(training.average)
                         report(log.validation(step, scores, panel))
-                        _save_best(run_dir, training, scores, setup)
+                        keep_network(run_dir, training, scores, setup)
 
                 if due.save and processes.leads:
-                    _save_state(run_dir, training, best, keep=run.keep_states)
+                    keep_state(run_dir, training, best, keep=run.keep_states)
 
                 if log is not None and (due.validate or due.save):
                     log.restart_clock(step)
 
         # Say how it ended.
-        finished = training.step >= run.steps
-        if not finished:
+        if training.step < run.steps:
             report(f"stopped after step {training.step}; --resume continues from there")
-        if log is not None:
-            log.close()
         processes.wait()
         return Summary(
-            finished=finished,
+            leads=processes.leads,
+            finished=training.step >= run.steps,
             steps=training.step,
             seconds=time.monotonic() - began,
             scores=best,
             best=None if best is None else run_dir / BEST_FILE,
         )
+
+
+def _warn_of_teacher(
+    setup: Setup, teachers: Teachers, processes: Processes, report: Callable[[str], None]
+) -> None:
+    """Warn if the semantic term is in use and its teacher has nothing to teach."""
+    if teachers.segmenter is not None and setup.config.losses.semantic > 0:
+        warn_of_teacher(teachers.segmenter, setup.dataset.split("val"), processes, report)
 
 
 def _batch_source(setup: Setup, processes: Processes) -> BatchSource:
@@ -186,22 +202,6 @@ def _batch_source(setup: Setup, processes: Processes) -> BatchSource:
 def _remaining(source: BatchSource, step: int, run: RunConfig) -> Generator[Batch, None, None]:
     """Yield the batches of all steps after `step`."""
     return source.batches(step * run.accumulate, run.steps * run.accumulate)
-
-
-def _restore(folder: Path, training: Training, report: Callable[[str], None]) -> Scores | None:
-    """Load the newest undamaged state, if there is one; return the best scores until then.
-
-    Reports where the run resumes, and which damaged states were passed over.
-    """
-    latest = load_latest(folder)
-    if latest is None:
-        return None
-    for reason in latest.refused:
-        report(f"warning: {reason} Going back to {latest.path.name}.")
-    training.restore(latest.state["training"])
-    report(f"resuming after step {training.step} from {latest.path}")
-    best = latest.state["best"]
-    return None if best is None else Scores(**best)
 
 
 def _told_to_stop(stopped: Callable[[], bool], step: int, processes: Processes) -> bool:
@@ -256,38 +256,3 @@ def _check_finite(
         f"{path}; the states saved before it are intact. Lower optimizer.lr or "
         "optimizer.clip_norm, or set run.precision to float32."
     )
-
-
-def _better(best: Scores | None, scores: Scores) -> Scores:
-    """Return the scores with the higher PSNR of the result; the earlier ones if equal."""
-    return scores if best is None or scores.psnr_result > best.psnr_result else best
-
-
-def _save_best(folder: Path, training: Training, scores: Scores, setup: Setup) -> None:
-    """Keep the averaged network if it is among the best so far, and copy the best one."""
-    record = {
-        "step": training.step,
-        "scores": dataclasses.asdict(scores),
-        "dataset": setup.digest,
-        "config": settings.to_dict(setup.config),
-    }
-    save_best(
-        folder,
-        scores.psnr_result,
-        training.step,
-        training.average,
-        metadata=record,
-        keep=setup.config.run.keep_best,
-    )
-    write_atomically(folder / BEST_FILE, list_best(folder)[0].read_bytes())
-
-
-def _save_state(folder: Path, training: Training, best: Scores | None, *, keep: int) -> None:
-    """Save all that `_restore` needs, and remove all but the `keep` newest states."""
-    scores = None if best is None else dataclasses.asdict(best)
-    state = {"training": training.state(), "best": scores}
-    save_latest(folder, training.step, state, keep=keep)
-
-
-def _report_nothing(_: str) -> None:
-    """Take a line and drop it: only the leading process reports."""

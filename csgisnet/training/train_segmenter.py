@@ -19,23 +19,29 @@ from csgisnet.networks.segmenter import Segmenter
 from csgisnet.objective.losses import Batch
 from csgisnet.training.config import Config, load_config
 from csgisnet.training.data import BatchSource, DataConfig, filled
+from csgisnet.training.distributed import Processes, distribute, join_processes, synchronise
+from csgisnet.training.lock import only_process
 from csgisnet.training.optimise import make_optimizers, set_learning_rate, take_step
-from csgisnet.training.progress import to_stderr
+from csgisnet.training.progress import report_nothing, to_stderr
+from csgisnet.training.teacher import first_samples, score_segmenter
 from vocsmooth import settings
-from vocsmooth.arrays import to_float
 from vocsmooth.classes import VOC_CLASSES, VOID
 from vocsmooth.errors import DatasetError, InputError
-from vocsmooth.shards import Split, open_dataset
+from vocsmooth.shards import Dataset, Split, open_dataset
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SegmenterSummary:
     """How the training ended."""
 
+    leads: bool
+    """Whether this is the process that reports; false in all but one of several."""
     steps: int
     seconds: float
     mean_iou: float
     """Mean intersection over union of the classes in the validation masks, on full-size labels."""
+    constant_iou: float
+    """The same for the best constant answer: every pixel is of the most frequent class."""
     path: Path
     """The weights."""
 
@@ -49,6 +55,8 @@ def train_segmenter(
     report: Callable[[str], None] = to_stderr,
 ) -> SegmenterSummary:
     """Train a DeepLabV3+ on inputs and labels of the split "train" and save its weights.
+
+    Under torchrun, each process takes an equal share of every batch, and the first writes the file.
 
     Parameters
     ----------
@@ -66,98 +74,121 @@ def train_segmenter(
 
     Raises
     ------
-    InputError, DatasetError
-        An argument cannot be used; nothing has been trained.
+    InputError, ConfigError, DatasetError
+        An argument cannot be used, or another process trains for the same file; nothing has been
+        trained.
     TrainingError
         The loss is not finite.
     """
-    began, config = time.monotonic(), config or load_config("compact")
+    config = config or load_config("compact")
     if config.segmenter.network.num_classes < len(VOC_CLASSES):
         raise ConfigError(
             f"segmenter.network.num_classes is {config.segmenter.network.num_classes}; masks hold "
             f"VOC's {len(VOC_CLASSES)} classes, background included. Set it to {len(VOC_CLASSES)}."
         )
-    if out_file.exists():
-        raise InputError(f"{out_file} exists. Give a new name, or remove it.")
-    out_file.parent.mkdir(parents=True, exist_ok=True)
-    dataset, chosen_device = open_dataset(data_dir), pick_device(device)
+    _refuse_existing(out_file)
+    dataset = open_dataset(data_dir)
+    for name in ("train", "val"):
+        _check_masks(name, filled(dataset, name))
+    with contextlib.ExitStack() as stack:
+        processes = stack.enter_context(join_processes(pick_device(device), report))
+        if processes.leads:
+            out_file.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(only_process(out_file, f"training a segmenter for {out_file}"))
+            _refuse_existing(out_file)
+        else:
+            report = report_nothing
+        return _train(dataset, out_file, config, processes, report)
+
+
+def _train(
+    dataset: Dataset,
+    out_file: Path,
+    config: Config,
+    processes: Processes,
+    report: Callable[[str], None],
+) -> SegmenterSummary:
+    """Train, score and save, once all arguments have been checked."""
+    began = time.monotonic()
     data = DataConfig(
         patch=config.segmenter.patch, batch_size=config.segmenter.batch_size, negatives=("input",)
     )
-    source = BatchSource(dataset, data, config.augment, seed=config.seed, device=chosen_device)
-    for name in ("train", "val"):
-        _check_masks(name, filled(dataset, name))
-    with torch.random.fork_rng():
+    source = BatchSource(
+        dataset,
+        data,
+        config.augment,
+        seed=config.seed,
+        device=processes.device,
+        rank=processes.rank,
+        world=processes.world,
+    )
+    with torch.random.fork_rng([processes.device] if processes.device.type == "cuda" else []):
         torch.manual_seed(config.seed)
-        segmenter = place(Segmenter(config.segmenter.network), chosen_device)
-        _fit(segmenter, source, config, chosen_device, report)
-    iou = mean_iou(segmenter, dataset.split("val"), chosen_device)
-    report(f"validation on full-size labels: mean IoU {iou:.3f}")
-    record = {"config": settings.to_dict(config), "mean_iou": iou}
-    save_segmenter(out_file, segmenter, record)
+        segmenter = synchronise(
+            place(Segmenter(config.segmenter.network), processes.device), processes
+        )
+        if processes.rank > 0:
+            torch.manual_seed(config.seed + processes.rank)  # to drop other features than the first
+        _fit(segmenter, source, config, processes, report)
+    scores = score_segmenter(segmenter.eval(), dataset.split("val"), processes)
+    report(f"validation on full-size labels: {scores.describe()}")
+    if not scores.is_informed:
+        report(
+            "warning: the segmenter knows no more about the masks than that constant answer. "
+            "Before it guides a network, train it longer (segmenter.steps) or on more masks."
+        )
+    if processes.leads:
+        record = {"config": settings.to_dict(config), **dataclasses.asdict(scores)}
+        save_segmenter(out_file, segmenter, record)
     return SegmenterSummary(
+        leads=processes.leads,
         steps=config.segmenter.steps,
         seconds=time.monotonic() - began,
-        mean_iou=iou,
+        mean_iou=scores.mean_iou,
+        constant_iou=scores.constant_iou,
         path=out_file,
     )
-
-
-def mean_iou(segmenter: Segmenter, split: Split, device: torch.device) -> float:
-    """Return the mean intersection over union on a split's labels, over the classes in its masks.
-
-    NaN if every mask is void everywhere.
-    """
-    classes = segmenter.config.num_classes
-    counts = torch.zeros(classes, classes, dtype=torch.int64)
-    segmenter.eval()
-    for index in _one_sample_per_photograph(split):
-        maps = split.read(index, ("label", "mask"))
-        image = torch.from_numpy(to_float(maps["label"])).to(device).permute(2, 0, 1)[None]
-        with torch.inference_mode():
-            guess = segmenter(image)[0].argmax(dim=0).cpu()
-        mask = torch.from_numpy(maps["mask"]).long()
-        known = mask != VOID
-        pairs = mask[known] * classes + guess[known]
-        counts += torch.bincount(pairs, minlength=classes**2).reshape(classes, classes)
-    in_masks = counts.sum(dim=1) > 0
-    both = counts.diagonal()
-    union = counts.sum(dim=0) + counts.sum(dim=1) - both
-    return (both[in_masks] / union[in_masks]).mean().item()
 
 
 def _fit(
     segmenter: Segmenter,
     source: BatchSource,
     config: Config,
-    device: torch.device,
+    processes: Processes,
     report: Callable[[str], None],
 ) -> None:
     """Train for the steps that the settings ask for."""
     steps = config.segmenter.steps
     optimizers = make_optimizers(segmenter.train(), config.optimizer)
+    forward = distribute(segmenter, processes)
     losses: list[Tensor] = []
     with contextlib.closing(source.batches(0, steps)) as batches:
         for step, batch in enumerate(batches):
             share = config.schedule.share(step, steps)
             set_learning_rate(optimizers, config.segmenter.lr * share)
             image = _mixed_images(batch)
-            with use_precision(config.run.precision, device):
-                logits = segmenter(image)
-            loss = _cross_entropy(logits.float(), batch.mask)
+            with use_precision(config.run.precision, processes.device):
+                logits = forward(image)
+            loss = _cross_entropy(logits.float(), batch.mask, processes)
             loss.backward()  # type: ignore[no-untyped-call]
             take_step(optimizers)
             losses.append(loss.detach())
             if (step + 1) % config.run.log_every == 0 or step + 1 == steps:
-                mean = torch.stack(losses).mean().item()
+                mean = processes.mean(torch.stack(losses).mean()).item()
                 _check_finite(mean, step + 1)
                 report(f"segmenter step {step + 1}/{steps}  cross-entropy {mean:.4f}")
                 losses.clear()
 
 
+def _refuse_existing(out_file: Path) -> None:
+    """Raise InputError if the file exists."""
+    if out_file.exists():
+        raise InputError(f"{out_file} exists. Give a new name, or remove it.")
+
+
 def _check_masks(name: str, split: Split) -> None:
     """Raise DatasetError if every mask of the split is void everywhere."""
-    masks = (split.read(index, ("mask",))["mask"] for index in _one_sample_per_photograph(split))
+    masks = (split.read(index, ("mask",))["mask"] for index in first_samples(split))
     if not any((mask != VOID).any() for mask in masks):
         raise DatasetError(
             f"The masks of the split {name!r} are void everywhere. Build the dataset from a "
@@ -165,10 +196,15 @@ def _check_masks(name: str, split: Split) -> None:
         )
 
 
-def _cross_entropy(logits: Tensor, mask: Tensor) -> Tensor:
-    """Return the mean over a batch's known pixels; 0 if it has none."""
+def _cross_entropy(logits: Tensor, mask: Tensor, processes: Processes) -> Tensor:
+    """Return this process's share of a loss, whose mean over the processes is the loss.
+
+    That is the mean over the known pixels of the whole batch, of which one process may have more
+    than another; 0 if there are none.
+    """
     loss = functional.cross_entropy(logits, mask, ignore_index=VOID, reduction="sum")
-    return loss / (mask != VOID).sum().clamp(min=1)
+    known = processes.mean((mask != VOID).sum().float())
+    return loss / known.clamp(min=1 / processes.world)
 
 
 def _mixed_images(batch: Batch) -> Tensor:
@@ -185,11 +221,3 @@ def _check_finite(loss: float, step: int) -> None:
             f"The segmenter's loss is {loss} at step {step}. Lower segmenter.lr, or set "
             "run.precision to float32."
         )
-
-
-def _one_sample_per_photograph(split: Split) -> list[int]:
-    """Return the first sample of each photograph, in order; all its samples share one mask."""
-    first: dict[str, int] = {}
-    for index, photograph in enumerate(split.ids):
-        first.setdefault(photograph, index)
-    return list(first.values())

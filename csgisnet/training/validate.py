@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,7 +16,7 @@ from csgisnet.evaluation.measure import finite_psnr
 from csgisnet.evaluation.metrics import SMALLEST_SIDE, ssim
 from csgisnet.evaluation.samples import spread_evenly
 from csgisnet.networks.smoothing import SmoothingNetwork
-from csgisnet.prediction.smoother import Smoother
+from csgisnet.prediction.smoother import Image, Smoother
 from csgisnet.training.config import Config
 from csgisnet.training.distributed import Processes
 from vocsmooth.arrays import to_float, to_uint
@@ -37,6 +40,13 @@ class Scores:
     ssim_result: float
 
 
+class Quality(NamedTuple):
+    """How close an image is to its label."""
+
+    psnr: float
+    ssim: float
+
+
 class Validation:
     """Measures a network in training on the same samples each time.
 
@@ -53,10 +63,15 @@ class Validation:
     def __init__(self, split: Split, config: Config, processes: Processes) -> None:
         self._split, self._config, self._processes = split, config, processes
         self._samples = choose_samples(split, config.run.validate_samples)
+        self._measure_input = functools.cache(functools.partial(_measure_input, split))
 
     def score(self, network: SmoothingNetwork) -> Scores:
-        """Return the network's scores; all processes must call together."""
-        return score(self._smoother(network), self._split, self._samples, self._processes)
+        """Return the network's scores; all processes must call together.
+
+        The inputs are measured the first time only: they never change.
+        """
+        smoother, measure = self._smoother(network), self._measure_input
+        return score(smoother, self._split, self._samples, self._processes, measure)
 
     def draw_panel(self, network: SmoothingNetwork) -> Tensor:
         """Return a picture of some of the results, see `draw_panel`."""
@@ -75,9 +90,22 @@ def choose_samples(split: Split, count: int) -> list[int]:
     return [int(large[number]) for number in spread_evenly(len(large), count)]
 
 
-def score(smoother: Smoother, split: Split, samples: list[int], processes: Processes) -> Scores:
-    """Smooth samples at full size and compare them with their labels; processes share the work."""
-    own = [_score_one(smoother, split, i) for i in samples[processes.rank :: processes.world]]
+def score(
+    smoother: Smoother,
+    split: Split,
+    samples: list[int],
+    processes: Processes,
+    measure: Callable[[int], Quality] | None = None,
+) -> Scores:
+    """Smooth samples at full size and compare them with their labels; processes share the work.
+
+    `measure` returns the quality of a sample's input, for callers that know it already.
+    """
+    measure = measure or functools.partial(_measure_input, split)
+    own = [
+        (*measure(index), *_measure_result(smoother, split, index))
+        for index in samples[processes.rank :: processes.world]
+    ]
     sums = np.sum(own, axis=0) if own else np.zeros(4)
     # float64 on the CPU; MPS has none, and no processes to share with either.
     kind = torch.float64 if processes.device.type != "mps" else torch.float32
@@ -86,19 +114,27 @@ def score(smoother: Smoother, split: Split, samples: list[int], processes: Proce
     return Scores(
         samples=len(samples),
         psnr_input=means[0],
-        psnr_result=means[1],
-        ssim_input=means[2],
+        ssim_input=means[1],
+        psnr_result=means[2],
         ssim_result=means[3],
     )
 
 
-def _score_one(smoother: Smoother, split: Split, index: int) -> list[float]:
-    """Return PSNR and SSIM of input and result of one sample, in the order of `Scores`."""
+def _measure_input(split: Split, index: int) -> Quality:
+    """Compare the input of a sample with its label."""
     maps = split.read(index, ("input", "label"))
-    image, label = to_float(maps["input"]), to_float(maps["label"])
-    result = smoother.smooth(image)
-    quality = [finite_psnr(x, label) for x in (image, result)]
-    return [*quality, ssim(image, label), ssim(result, label)]
+    return _measure(to_float(maps["input"]), to_float(maps["label"]))
+
+
+def _measure_result(smoother: Smoother, split: Split, index: int) -> Quality:
+    """Smooth the input of a sample and compare the result with its label."""
+    maps = split.read(index, ("input", "label"))
+    return _measure(smoother.smooth(to_float(maps["input"])), to_float(maps["label"]))
+
+
+def _measure(image: Image, label: Image) -> Quality:
+    """Compare an image with a label."""
+    return Quality(finite_psnr(image, label), ssim(image, label))
 
 
 def draw_panel(

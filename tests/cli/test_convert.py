@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 from click.testing import Result
 
 Command = Callable[..., Result]
@@ -39,18 +38,11 @@ def test_an_archive_gives_the_dataset_back(vocsmooth: Command, built: Path, tmp_
     }
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["export", "--map", "lable"], "No map 'lable' to export. Did you mean 'label'?"),
-        (["repack", "--to", "shards"], "it is not an archive, or its packing has not finished"),
-    ],
-)
-def test_bad_input_is_one_error_and_writes_nothing(
-    vocsmooth: Command, built: Path, tmp_path: Path, words: list[str], message: str
+def test_what_is_no_archive_is_one_error_and_writes_nothing(
+    vocsmooth: Command, built: Path, tmp_path: Path
 ) -> None:
-    result = vocsmooth(*words, built, "--out", tmp_path / "out")
+    result = vocsmooth("repack", "--to", "shards", built, "--out", tmp_path / "out")
     assert result.exit_code == 1
     assert result.stderr.splitlines()[-1].startswith("Error: ")
-    assert message in result.stderr
+    assert "it is not an archive, or its packing has not finished" in result.stderr
     assert not (tmp_path / "out").exists()

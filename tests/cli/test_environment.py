@@ -104,7 +104,7 @@ def test_a_log_gets_a_first_and_a_last_line_of_progress(vocsmooth: Command, tmp_
 def test_lines_of_progress_say_rate_and_time_left(
     vocsmooth: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vocsmooth_cli.group._SECONDS_BETWEEN_LINES", 0)
+    monkeypatch.setattr("vocsmooth_cli.progress._SECONDS_BETWEEN_LINES", 0)
     for number in range(4):
         Image.new("RGB", (8, 8)).save(tmp_path / f"{number}.png")
     words = ("smooth", tmp_path, "--operator", "guided", "--out", tmp_path / "out", "--jobs", 1)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import functools
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -129,6 +131,33 @@ def test_tuning_takes_the_best_of_the_grid(
     assert describe_operator("guided", best) == max(scores, key=scores.__getitem__)
 
 
+def test_without_a_network_the_operators_are_compared(
+    run: Command, folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    images, labels = folders
+    words = ("--images", images, "--labels", labels, "--operator", "guided", "--json")
+    result = run(*words, "--out", tmp_path / "r")
+    assert result.exit_code == 0, result.output
+    assert "Without --checkpoint, this compares the operators only." in result.stderr
+    assert json.loads(result.stdout) == json.loads((tmp_path / "r/summary.json").read_text())
+
+
+def test_names_of_any_bytes_are_reported(run: Command, tmp_path: Path) -> None:
+    names = [b"<img src=x onerror=alert(1)>", b"\xff\xfe", b"\x1b[31m", b"a\nb", b"a|b"]
+    for folder in ("in", "labels"):
+        (tmp_path / folder).mkdir()
+        for name in names:
+            Image.new("RGB", (24, 20)).save(tmp_path / folder / os.fsdecode(name + b".png"))
+    words = ("--images", tmp_path / "in", "--labels", tmp_path / "labels", "--operator", "none")
+    result = run(*words, "--out", tmp_path / "r")
+    assert result.exit_code == 0, result.output
+    page = (tmp_path / "r/report.html").read_text(encoding="utf-8")
+    assert "<img src=x" not in page
+    with (tmp_path / "r/per_image.csv").open(encoding="utf-8", newline="") as file:
+        found = {row["image"] for row in csv.DictReader(file)}
+    assert found == {n.decode() for n in names if n != b"\xff\xfe"} | {r"\udcff\udcfe"}
+
+
 def test_folders_alone_can_be_measured(
     run: Command, folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -176,7 +205,7 @@ def test_bad_input_is_one_error(
     images, _ = folders
     out = ("--out", tmp_path / "r", "--operator", "none")
     result = run("--data", built, "--split", "test", *out)
-    assert (result.exit_code, "splits present" in result.stderr) == (1, True)
+    assert (result.exit_code, "splits present" in result.stderr) == (2, True)
     result = run("--data", built, "--checkpoint", tmp_path / "no.safetensors", *out)
     assert (result.exit_code, "no.safetensors" in result.stderr) == (1, True)
     (tmp_path / "labels").mkdir()

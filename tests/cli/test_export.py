@@ -49,8 +49,8 @@ def test_a_folder_without_weights_and_a_missing_folder_are_errors(
     save_network(tmp_path / "best.safetensors", SmoothingNetwork(TINY))
     words = ("--checkpoint", tmp_path, "--format", "torchscript")
     result = run(*words, "--out", tmp_path / "nowhere/net.pt")
-    assert result.exit_code == 1
-    assert "nowhere" in result.stderr
+    assert result.exit_code == 2
+    assert "nowhere does not exist" in " ".join(result.stderr.split())
 
 
 def test_a_model_to_share_is_described(run: Command, tmp_path: Path) -> None:
@@ -62,6 +62,27 @@ def test_a_model_to_share_is_described(run: Command, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert load_weights(out, "network").metadata["description"] == "for tests"
     assert load_network(out).config == TINY
-    result = run(*words, "--format", "onnx")
+    result = run("--checkpoint", tmp_path, "--out", tmp_path / "x", "--half", "--format", "onnx")
     assert result.exit_code == 2
     assert "go with --format safetensors" in result.stderr
+
+
+def test_the_network_itself_is_not_replaced(run: Command, tmp_path: Path) -> None:
+    path = tmp_path / "best.safetensors"
+    save_network(path, SmoothingNetwork(TINY))
+    before = path.read_bytes()
+    result = run("--checkpoint", tmp_path, "--out", path, "--half")
+    assert result.exit_code == 2
+    assert "is the network to export" in result.stderr
+    assert path.read_bytes() == before
+
+
+def test_the_ending_says_the_format(run: Command, tmp_path: Path) -> None:
+    save_network(tmp_path / "best.safetensors", SmoothingNetwork(TINY))
+    out = tmp_path / "net.safetensors"
+    words = ("--checkpoint", tmp_path, "--out", out)
+    assert run(*words).exit_code == 0
+    assert load_network(out).config == TINY
+    result = run(*words, "--format", "onnx")
+    assert result.exit_code == 2
+    assert "--format onnx does not suit" in result.stderr

@@ -38,6 +38,42 @@ def shown() -> Iterator[str]:
         yield from (line for line in lines if line.split(" ")[0] in PROGRAMS)
 
 
+def test_the_help_names_every_bundled_recipe_and_configuration() -> None:
+    root = Path(__file__).parents[2]
+    for program, command, option, folder in (
+        ("csgisnet", "train", "--config", "csgisnet/configs"),
+        ("csgisnet", "train-segmenter", "--config", "csgisnet/configs"),
+        ("vocsmooth", "build", "--manifest", "manifests"),
+    ):
+        params = PROGRAMS[program].commands[command].params
+        (found,) = (p for p in params if isinstance(p, click.Option) and option in p.opts)
+        names = {path.stem for path in (root / folder).glob("*.toml")}
+        assert names <= set(re.findall(r"[\w-]+", found.help or ""))
+
+
+@pytest.mark.parametrize("option", ["--checkpoint", "--out", "--config", "--json", "--quiet"])
+def test_an_option_has_the_same_names_and_help_in_every_command(option: str) -> None:
+    found = [
+        parameter
+        for program in PROGRAMS.values()
+        for command in commands_of(program)
+        for parameter in command.params
+        if isinstance(parameter, click.Option) and option in parameter.opts
+    ]
+    assert len(found) >= 2
+    assert len({tuple(parameter.opts) for parameter in found}) == 1
+    if option == "--checkpoint":
+        assert all("a name of `csgisnet models`" in (p.help or "") for p in found)
+        assert not any(parameter.required for parameter in found)
+
+
+def test_the_exit_code_of_a_stopped_training_is_told() -> None:
+    from csgisnet.training.train import EXIT_STOPPED
+
+    assert f"exit code {EXIT_STOPPED}" in (PROGRAMS["csgisnet"].commands["train"].help or "")
+    assert f"exit code {EXIT_STOPPED}" in README.read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("line", sorted(set(shown())))
 def test_what_is_shown_exists(line: str) -> None:
     program, *words = shlex.split(line, comments=True)

@@ -48,7 +48,7 @@ def test_predict_takes_the_default_or_a_name(
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     words = ("predict", tmp_path / "a.png", "--device", "cpu", "--out", tmp_path / "out")
     missing = csgisnet(*words)
-    assert missing.exit_code == 1
+    assert missing.exit_code == 2
     assert "comes without networks. Give a file of weights" in missing.stderr
     for name in ("compact", "full"):
         save_network(bundle / f"{name}.safetensors", SmoothingNetwork(TINY))

@@ -95,7 +95,15 @@ def test_sheet_shows_validation_photographs(
     assert result.exit_code == 0, result.output
     assert result.stdout == f"{out}: v_1, w_2\n"
     with Image.open(out) as picture:
-        assert picture.height == 2 * (240 + 24 + 8)
+        assert (picture.height, picture.format) == (2 * (240 + 24 + 8), "PNG")
+    for name, form in (("sheet.JPG", "JPEG"), ("sheet.webp", "WEBP"), ("sheet.tif", "TIFF")):
+        result = csgisnet("sheet", "--data", built, "--out", tmp_path / name, "--rows", 1)
+        assert result.exit_code == 0, result.output
+        with Image.open(tmp_path / name) as picture:
+            assert picture.format == form
+    result = csgisnet("sheet", "--data", built, "--out", tmp_path / "sheet.txt")
+    assert result.exit_code == 2
+    assert "cannot write files ending in '.txt'" in result.stderr
 
 
 def test_a_run_is_not_overwritten_but_can_be_resumed(
@@ -124,7 +132,7 @@ def test_training_goes_on_from_a_bundled_network(
     words = ("train", "--data", built, "--out", out, "--config", config_file, "--device", "cpu")
     given = ("--segmenter", segmenter, "--init")
     refused = csgisnet(*words, *given, "compat")
-    assert refused.exit_code == 1
+    assert refused.exit_code == 2
     assert "compact" in refused.stderr
     assert not out.exists()
     assert csgisnet(*words, *given, "compact").exit_code == 0

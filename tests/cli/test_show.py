@@ -47,6 +47,14 @@ def test_report_writes_one_page(vocsmooth: Command, built: Path, tmp_path: Path)
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
 
 
+def test_report_replaces_nothing_but_a_page(vocsmooth: Command, built: Path) -> None:
+    for name in ("index.json", "train-00000.h5", "README.md", "page.png"):
+        result = vocsmooth("report", built, "--out", built / name)
+        assert result.exit_code == 2
+        assert "does not end like a page" in result.stderr
+    assert vocsmooth("verify", built).exit_code == 0
+
+
 @pytest.mark.parametrize("command", [["info"], ["labels", "report"], ["report", "--out", "page"]])
 def test_a_folder_without_a_dataset_is_one_error(
     vocsmooth: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]

@@ -18,6 +18,7 @@ from csgisnet.device import (
     use_precision,
 )
 from csgisnet.errors import ConfigError
+from vocsmooth.errors import UnknownNameError
 
 
 def test_auto_finds_a_device_and_a_name_is_kept() -> None:
@@ -26,7 +27,7 @@ def test_auto_finds_a_device_and_a_name_is_kept() -> None:
 
 
 def test_an_unknown_device_is_an_error_that_lists_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match=r"'gpu'.*auto, cpu, cuda or mps"):
+    with pytest.raises(UnknownNameError, match=r"'gpu'.*auto, cpu, cuda or mps"):
         pick_device("gpu")
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -51,12 +53,39 @@ def test_errors_name_the_file_that_was_to_be_written(tmp_path: Path) -> None:
     assert caught.value.filename == str(tmp_path / "missing/a.bin")
 
 
+@pytest.mark.parametrize("kind", ["pipe", "socket", "device", "folder", "stdout"])
+def test_what_is_no_regular_file_is_never_replaced(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "out"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(str(path))
+    elif kind == "folder":
+        path.mkdir()
+    with (tmp_path / "redirected").open("wb") as file:
+        if kind in ("device", "stdout"):  # /dev/stdout is such a link, here into a file
+            path.symlink_to("/dev/null" if kind == "device" else f"/proc/self/fd/{file.fileno()}")
+        before = path.lstat()
+        with pytest.raises(OSError, match="exists and is not a regular file"):
+            write_atomically(path, b"new")
+    assert path.lstat().st_mode == before.st_mode
+    assert path.lstat().st_ino == before.st_ino
+
+
 def test_json_is_readable_and_refuses_nan(tmp_path: Path) -> None:
     write_json(tmp_path / "a.json", {"é": [1]})
     assert (tmp_path / "a.json").read_text(encoding="utf-8") == '{\n "é": [\n  1\n ]\n}\n'
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(tmp_path / "b.json", float("nan"))
     assert names(tmp_path) == ["a.json"]
+
+
+def test_json_keeps_names_that_are_not_utf_8(tmp_path: Path) -> None:
+    name = os.fsdecode(b"a\xff.png")
+    write_json(tmp_path / "x.json", {"name": name})
+    content = (tmp_path / "x.json").read_text(encoding="utf-8")
+    assert json.loads(content) == {"name": name}
 
 
 def test_leftovers_of_the_living_stay(tmp_path: Path) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import tempfile
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vocsmooth.errors import InputError
-from vocsmooth.images.finding import find_images
-from vocsmooth.images.writing import FORMATS
+from vocsmooth.errors import InputError, UnknownNameError
+from vocsmooth.images.finding import IMAGE_SUFFIXES, find_images
+from vocsmooth.images.writing import FORMATS, format_of
 from vocsmooth.settings import nearest
 
 
@@ -45,7 +47,8 @@ def plan(
         followed, names that begin with a dot are skipped). Sub-folders are mirrored in `out`.
     out : Path
         Folder for the results; may not exist yet. Where it lies inside an input folder, what it
-        holds is not an input.
+        holds is not an input. If it ends like an image and is not a folder, it is the file for the
+        result of a single input file.
     suffix : str
         Added to each file's name before its ending.
     ending : str, optional
@@ -62,17 +65,24 @@ def plan(
     Raises
     ------
     InputError
-        An input is missing, a folder holds no image, the format is unknown, the suffix cannot be
-        part of a name, two inputs would write one output, or an output would replace an input.
+        An input is missing, a folder holds no image, the suffix cannot be part of a name, two
+        inputs would write one output, an output would replace an input, or `out` is a file for
+        several inputs.
+    UnknownNameError
+        No format that can be written has this ending.
     """
     if not inputs:
         raise InputError("No inputs: give image files or folders.")
+    if out.suffix.lower() in IMAGE_SUFFIXES and not out.is_dir():
+        tasks = [_into_file(inputs, out, suffix, ending, edges)]
+        _refuse_collisions(tasks, out.parent)
+        return tasks
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file; the results need a folder.")
     if "\0" in suffix or Path(f"x{suffix}").name != f"x{suffix}":
         raise InputError(f"The suffix {suffix!r} cannot be part of a file name.")
     new_ending = None if ending is None else _checked_ending(ending)
-    tasks = {}
+    planned = {}
     for given in inputs:
         for source, relative in find_images(given, out):
             place, stem = out / relative.parent, relative.stem + suffix
@@ -81,9 +91,27 @@ def plan(
                 destination=place / (stem + (new_ending or _own_ending(relative))),
                 edges=place / f"{stem}_edges.png" if edges else None,
             )
-            tasks[task.source, task.destination] = task  # the same file given twice is one task
-    _refuse_collisions(tasks.values())
-    return list(tasks.values())
+            planned[task.source, task.destination] = task  # the same file given twice is one task
+    tasks = list(planned.values())
+    _refuse_collisions(tasks, out)
+    return tasks
+
+
+def _into_file(
+    inputs: Sequence[Path], out: Path, suffix: str, ending: str | None, edges: bool
+) -> Task:
+    """Plan the one result that is to be the file `out`."""
+    format_of(out)
+    if len(set(inputs)) > 1 or inputs[0].is_dir():
+        raise InputError(
+            f"{out} ends like an image, so it is a file for one result, but the inputs are "
+            f"{'a folder' if len(inputs) == 1 else 'several'}; give a folder."
+        )
+    if suffix or ending:
+        raise InputError(f"{out} names the file for the result; leave out suffix and format.")
+    ((source, _),) = find_images(inputs[0], out)
+    edges_path = out.with_name(f"{out.stem}_edges.png") if edges else None
+    return Task(source=source, destination=out, edges=edges_path)
 
 
 def _own_ending(path: Path) -> str:
@@ -96,25 +124,57 @@ def _checked_ending(ending: str) -> str:
     dotted = "." + ending.lower().removeprefix(".")
     if dotted not in FORMATS:
         legal = [name.removeprefix(".") for name in FORMATS]
-        raise InputError(f"Cannot write format {ending!r}.{nearest(ending, legal)}")
+        raise UnknownNameError(f"Cannot write format {ending!r}.{nearest(ending, legal)}")
     return dotted
 
 
-def _refuse_collisions(tasks: Iterable[Task]) -> None:
+def _refuse_collisions(tasks: Sequence[Task], out: Path) -> None:
     """Refuse two writers of one output, and outputs over inputs."""
     sources = {os.path.realpath(task.source) for task in tasks}  # links to themselves too
+    files = {_identity(Path(source)) for source in sources} - {None}
+    fold = _folded if _folds_names(out, tasks) else str
     writers: dict[str, Path] = {}
     for task in tasks:
         for output in task.outputs:
             place = os.path.realpath(output)
-            if place in sources:
+            if place in sources or _identity(output) in files:
                 raise InputError(
                     f"The result of {task.source} would replace the input {place}; "
                     "choose another output folder, or a suffix for the names."
                 )
-            other = writers.setdefault(os.path.normcase(place), task.source)
+            other = writers.setdefault(fold(place), task.source)
             if other != task.source:
                 raise InputError(
                     f"{other} and {task.source} would both write {output}; "
                     "run them into different output folders."
                 )
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what two names of one file share (another case, a hard link); None without a file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _folded(name: str) -> str:
+    """Return what file systems that fold names take a name for."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def _folds_names(out: Path, tasks: Iterable[Task]) -> bool:
+    """Return whether names that differ in case or in form only are one file where `out` will be.
+
+    It is tried out, with a file of no content, and only if there are such names.
+    """
+    names = {str(output) for task in tasks for output in task.outputs}
+    if len({_folded(name) for name in names}) == len(names):
+        return False
+    folder = next(parent for parent in (out, *out.absolute().parents) if parent.is_dir())
+    try:
+        with tempfile.NamedTemporaryFile(prefix=".Case-", dir=folder) as file:
+            return Path(file.name).with_name(Path(file.name).name.swapcase()).exists()
+    except OSError:  # nothing can be written there, which is reported when it is tried
+        return False

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vocsmooth.arrays import Pixels, to_8_bit
-from vocsmooth.errors import InputError
+from vocsmooth.errors import InputError, UnknownNameError
 from vocsmooth.files import write_atomically
 from vocsmooth.images.reading import DECODER_ERRORS, Picture
 from vocsmooth.settings import nearest
@@ -84,12 +84,12 @@ def format_of(path: Path) -> str:
 
     Raises
     ------
-    InputError
+    UnknownNameError
         No format that can be written has this ending.
     """
     ending = path.suffix.lower()
     if ending not in FORMATS:
-        raise InputError(
+        raise UnknownNameError(
             f"{path}: cannot write files ending in {ending!r}.{nearest(ending, FORMATS)}"
         )
     return FORMATS[ending]

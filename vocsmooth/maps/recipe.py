@@ -6,15 +6,14 @@ import dataclasses
 import itertools
 import re
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from vocsmooth.errors import InputError
+from vocsmooth.errors import InputError, UnknownNameError
 from vocsmooth.operators.table import check_params, smooth
-from vocsmooth.settings import load_toml, nearest
+from vocsmooth.settings import bundled_toml, load_toml, nearest
 from vocsmooth.shards.schema import BASE_MAPS
 from vocsmooth.sources.voc import read_ids
 
@@ -220,9 +219,11 @@ def load_recipe(path_or_name: str | Path) -> Recipe:
 
     Raises
     ------
+    UnknownNameError
+        There is no such recipe.
     InputError
-        There is no such file or name, or a key in it is unknown, mistyped or out of range, an
-        operator's parameters included.
+        There is no such file, or a key in it is unknown, mistyped or out of range, an operator's
+        parameters included.
     """
     path = Path(path_or_name)
     if path.suffix != ".toml" and not path.is_file():
@@ -253,13 +254,12 @@ def _try(operator: Operator | Negative, path: Path) -> None:
 
 def _bundled(name: str) -> Path:
     """Return the file of a bundled recipe."""
-    folder = Path(str(resources.files("vocsmooth.manifests")))
-    names = [path.stem for path in folder.glob("*.toml")]
-    if name not in names:
-        raise InputError(
-            f"No recipe {name!r}: it is neither a file nor bundled.{nearest(name, names)}"
+    bundled = bundled_toml("vocsmooth.manifests")
+    if name not in bundled:
+        raise UnknownNameError(
+            f"No recipe {name!r}: it is neither a file nor bundled.{nearest(name, bundled)}"
         )
-    return folder / f"{name}.toml"
+    return bundled[name]
 
 
 def maps_of(recipe: Recipe) -> dict[str, dict[str, int]]:

@@ -1,7 +1,8 @@
 """Arrays in, arrays out: the smoothing operators, and what people do with smoothed images.
 
-Read in this order: `table` names the operators; `rtv`, `l0`, `guided`, `rolling`, `ils` and `sd`
-hold one each, with `multigrid` for the linear systems of RTV. `kernels` chooses compiled code or
+Read in this order: `table` names the operators; `rtv`, `l0`, `guided`, `rolling`, `ils`, `sd` and
+`pyramid` hold one each, with `multigrid` for the linear systems of RTV and `bilateral` for the
+filter inside `rolling` and `pyramid`. `kernels` chooses compiled code or
 NumPy, `compiled` calls the C functions and `interface` checks their structs. `edges`, `tuning`,
 `applications` and `video` build on the operators.
 

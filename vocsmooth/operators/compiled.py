@@ -23,7 +23,7 @@ Couplings = NDArray[np.float32]
 """(H, W), C-contiguous."""
 
 Flat = NDArray[np.floating[Any]]
-"""The pixels of a padded plane, row after row; float32 for the kernels."""
+"""The pixels of padded planes, row after row, (C, N) or (N,); float32 for the kernels."""
 
 VECTOR_BYTES = 64
 
@@ -164,13 +164,16 @@ def guided_filter(image: Planes, guide: Planes, out: Planes, *, radius: int, eps
 def share_pairs(
     values: Flat, levels: Flat, total: Flat, weight: Flat, half: Sequence[tuple[int, float]]
 ) -> None:
-    """Add each pixel's share to the sums of its pair; see _share_pairs of rolling.py."""
+    """Add each pixel's share to the sums of its pair; see _share_pairs of bilateral.py."""
+    values, levels = _contiguous(values, np.float32), _contiguous(levels, np.float32)
     shift = np.array([shift for shift, _ in half], np.int32)
     log_spatial = np.array([log_spatial for _, log_spatial in half], np.float32)
     weights = np.empty(PAIRS_RUN, np.float32)
     pairs = interface.Pairs(
-        count=len(values),
+        count=len(weight),
         run=PAIRS_RUN,
+        channels=len(values),
+        guides=len(levels),
         offsets=len(half),
         shift=shift.ctypes.data,
         log_spatial=log_spatial.ctypes.data,

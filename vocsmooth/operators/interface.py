@@ -92,11 +92,13 @@ class Guided(ctypes.Structure):
 
 
 class Pairs(ctypes.Structure):
-    """``Pairs`` of rolling.c."""
+    """``Pairs`` of bilateral.c."""
 
     _fields_ = (
         ("count", ctypes.c_ssize_t),
         ("run", ctypes.c_ssize_t),
+        ("channels", _int),
+        ("guides", _int),
         ("offsets", _int),
         ("shift", _pointer),
         ("log_spatial", _pointer),

@@ -10,6 +10,7 @@ from vocsmooth.arrays import FloatImage
 from vocsmooth.operators.guided import guided_filter
 from vocsmooth.operators.ils import ils_smooth
 from vocsmooth.operators.l0 import l0_smooth
+from vocsmooth.operators.pyramid import pyramid_texture_filter
 from vocsmooth.operators.rolling import rolling_guidance_filter
 from vocsmooth.operators.rtv import rtv_smooth
 from vocsmooth.operators.sd import sd_filter
@@ -22,13 +23,14 @@ OPERATORS: dict[str, Callable[..., FloatImage]] = {
     "rolling": rolling_guidance_filter,
     "ils": ils_smooth,
     "sd": sd_filter,
+    "pyramid": pyramid_texture_filter,
 }
 """The operators by name; each takes an image and keyword arguments.
 
 Examples
 --------
 >>> sorted(OPERATORS)
-['guided', 'ils', 'l0', 'rolling', 'rtv', 'sd']
+['guided', 'ils', 'l0', 'pyramid', 'rolling', 'rtv', 'sd']
 >>> import numpy as np
 >>> OPERATORS["guided"](np.full((1, 2), 0.5), radius=1).tolist()
 [[0.5, 0.5]]

@@ -13,6 +13,7 @@ GRIDS: dict[str, dict[str, tuple[float, ...]]] = {
     "guided": {"radius": (2, 4, 8), "eps": (0.0025, 0.01, 0.04, 0.16)},
     "rolling": {"sigma_space": (2.0, 3.0, 5.0), "sigma_range": (0.05, 0.1, 0.2)},
     "ils": {"lam": (3.0, 10.0, 30.0, 100.0), "gamma": (5 / 255, 10 / 255, 20 / 255)},
+    "pyramid": {"sigma_space": (3.0, 5.0, 7.0), "sigma_range": (0.02, 0.05, 0.09)},
     "sd": {"lam": (1.0, 3.0, 10.0, 30.0)},
 }
 """Values to try by operator and parameter: around the defaults, in steps of about two. All other

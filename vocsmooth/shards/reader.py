@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from vocsmooth.errors import DatasetError
+from vocsmooth.errors import DatasetError, UnknownNameError
 from vocsmooth.shards.entries import Index
 from vocsmooth.shards.index import read_index
 from vocsmooth.shards.schema import BASE_MAPS
@@ -104,9 +104,9 @@ class Dataset:
         self._index = index
 
     def split(self, name: str) -> Split:
-        """Return the samples of one split; DatasetError lists the splits if it is none."""
+        """Return the samples of one split; UnknownNameError lists the splits if it is none."""
         if name not in self.splits:
-            raise DatasetError(
+            raise UnknownNameError(
                 f"{self._root} has no split {name!r}; splits present: {', '.join(self.splits)}."
             )
         return Split(self._root, self._index, name)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vocsmooth.errors import InputError
+from vocsmooth.errors import InputError, UnknownNameError
 
 MAX_ID_BYTES = 64
 """Longest photograph id, in UTF-8; the shards store ids in fields of this size."""
@@ -148,7 +148,7 @@ def list_photographs(
         nothing is left.
     """
     if not tree.lists and (unknown := sorted(set(splits) - {"train", "val"})):
-        raise InputError(
+        raise UnknownNameError(
             f"No list {unknown[0]}.txt: {tree.root} has no ImageSets/Segmentation; "
             "without lists the splits are train and val."
         )
@@ -216,7 +216,7 @@ def _read_splits(lists: Path, splits: Sequence[str]) -> dict[str, str]:
         path = lists / f"{split}.txt"
         if not path.is_file():
             there = _shorten(sorted(p.stem for p in lists.glob("*.txt")))
-            raise InputError(f"No list {path}; splits present: {there}.")
+            raise UnknownNameError(f"No list {path}; splits present: {there}.")
         ids = read_ids(path)
         if shared := [i for i in ids if i in split_of]:
             raise InputError(

@@ -43,6 +43,8 @@ _PAPERS = {
     "rolling": "Q. Zhang et al., Rolling Guidance Filter, ECCV 2014",
     "ils": "W. Liu et al., Real-time Image Smoothing via Iterative Least Squares, "
     "ACM Transactions on Graphics 39(3), 2020",
+    "pyramid": "Q. Zhang et al., Pyramid Texture Filtering, ACM Transactions on Graphics 42(4), "
+    "2023",
     "sd": "B. Ham et al., Robust Image Filtering Using Joint Static and Dynamic Guidance, "
     "CVPR 2015",
 }

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vocsmooth.classes import VOC_PALETTE
-from vocsmooth.errors import DatasetError, InputError
+from vocsmooth.errors import DatasetError, UnknownNameError
 from vocsmooth.files import claim_folder, remove_leftovers, write_atomically
 from vocsmooth.settings import nearest
 from vocsmooth.shards.entries import ImageEntry, Index
@@ -119,10 +119,10 @@ def export_png(
 
 
 def _choose(kind: str, wanted: Sequence[str], legal: Sequence[str]) -> Sequence[str]:
-    """Return the names asked for, by default all; InputError if one does not exist."""
+    """Return the names asked for, by default all; UnknownNameError if one does not exist."""
     for name in wanted:
         if name not in legal:
-            raise InputError(f"No {kind} {name!r} to export.{nearest(name, legal)}")
+            raise UnknownNameError(f"No {kind} {name!r} to export.{nearest(name, legal)}")
     return wanted or legal
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -14,7 +12,6 @@ from PIL import Image, ImageDraw, ImageFont
 
 from vocsmooth.arrays import to_float, to_uint
 from vocsmooth.classes import VOC_CLASSES, VOC_PALETTE, VOID
-from vocsmooth.files import write_atomically
 from vocsmooth.shards import Dataset, Split
 
 Pixels: TypeAlias = NDArray[np.uint8]
@@ -36,15 +33,13 @@ class Panel:
     pixels: Pixels
 
 
-def write_sheet(
-    path: Path, dataset: Dataset, split: str, *, rows: int = 4, smooth: Smoother | None = None
-) -> tuple[str, ...]:
-    """Write a PNG with one sample of each of the first photographs of a split.
+def draw_sheet(
+    dataset: Dataset, split: str, *, rows: int = 4, smooth: Smoother | None = None
+) -> tuple[Pixels, tuple[str, ...]]:
+    """Draw one sample of each of the first photographs of a split.
 
     Parameters
     ----------
-    path : Path
-        The PNG.
     dataset : Dataset
         Opened by `vocsmooth.shards.open_dataset`.
     split : str
@@ -56,17 +51,16 @@ def write_sheet(
 
     Returns
     -------
-    tuple of str
-        Ids of the photographs shown.
+    picture : ndarray
+        (H, W, 3) uint8.
+    ids : tuple of str
+        Of the photographs shown.
     """
     samples = dataset.split(split)
     chosen = _one_per_photograph(samples)[:rows]
     names = ("input", "label", "edge", "mask", *dataset.negatives)
     panels = [sample_row(samples.read(i, names), dataset.negatives, smooth) for i in chosen]
-    buffer = io.BytesIO()
-    Image.fromarray(compose_sheet(panels)).save(buffer, "PNG")
-    write_atomically(path, buffer.getvalue())
-    return tuple(samples.ids[i] for i in chosen)
+    return compose_sheet(panels), tuple(samples.ids[i] for i in chosen)
 
 
 def compose_sheet(rows: Sequence[Sequence[Panel]], *, height: int = 240) -> Pixels:

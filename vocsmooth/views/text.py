@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from vocsmooth.settings import describe_operator, recipe_toml
+from vocsmooth.settings import counted, describe_operator, recipe_toml
 from vocsmooth.shards.entries import Index, failed_checks
 from vocsmooth.shards.schema import VERSION
 
@@ -123,6 +123,31 @@ def describe_labels(index: Index) -> str:
     )
 
 
+def count_labels(index: Index) -> dict[str, Any]:
+    """Return what `describe_labels` says, as JSON can hold it.
+
+    Parameters
+    ----------
+    index : Index
+        From `vocsmooth.shards.index.read_index`.
+    """
+    left_out = [{"id": e.id, "kind": e.kind, "reason": e.reason} for e in index.left_out]
+    return {
+        "threshold": _min_score(index),
+        "labels": [
+            {
+                "id": image.id,
+                "operator": name_operator(image.provenance["label"]),
+                "method": image.provenance["label"]["method"],
+                "score": image.provenance["label"]["score"],
+                "negatives_no_worse": list(failed_checks(image.provenance)),
+            }
+            for image in index.images
+        ],
+        "left_out": left_out,
+    }
+
+
 def _min_score(index: Index) -> float:
     """Return the recipe's threshold."""
     return float(index.recipe["labels"]["min_score"])
@@ -133,14 +158,9 @@ def name_operator(label: Mapping[str, Any]) -> str:
     return describe_operator(label["operator"], label["params"])
 
 
-def _counted(count: int, noun: str) -> str:
-    """Write a number and a noun, in the plural unless it is 1."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
 def _describe_winners(chosen: Sequence[Mapping[str, Any]]) -> Iterable[str]:
     """Count how often each operator made the label."""
-    yield _counted(len(chosen), "label")
+    yield counted(len(chosen), "label")
     winners = Counter((label["method"], name_operator(label)) for label in chosen)
     for (method, name), count in winners.most_common():
         yield f"{count:8d}  {name}" + ("" if method == "screened" else f", {method}")
@@ -151,7 +171,7 @@ def _describe_scores(scores: Sequence[float], min_score: float) -> Iterable[str]
     if not scores:
         yield "no scores: no label was screened"
         return
-    yield f"best scores of {_counted(len(scores), 'screened photograph')}, threshold {min_score:g}"
+    yield f"best scores of {counted(len(scores), 'screened photograph')}, threshold {min_score:g}"
     bins = Counter(min(int(score * _BINS), _BINS - 1) for score in scores)
     for number in range(min(bins), max(bins) + 1):
         bar = "#" * round(_BAR * bins[number] / max(bins.values()))
@@ -162,12 +182,12 @@ def _describe_scores(scores: Sequence[float], min_score: float) -> Iterable[str]
 def _describe_left_out(index: Index, rejected: Mapping[str, Mapping[str, Any]]) -> Iterable[str]:
     """List rejected photographs, the best first, and those with errors."""
     if rejected:
-        yield f"{_counted(len(rejected), 'photograph')} rejected"
+        yield f"{counted(len(rejected), 'photograph')} rejected"
     for image_id, label in sorted(rejected.items(), key=lambda item: -item[1]["score"]):
         yield f"  {label['score']:.3f}  {image_id}, best {name_operator(label)}"
     errors = [entry for entry in index.left_out if entry.kind == "error"]
     if errors:
-        yield f"{_counted(len(errors), 'photograph')} with errors"
+        yield f"{counted(len(errors), 'photograph')} with errors"
     for entry in errors:
         yield f"  {entry.id}: {entry.reason}"
 

@@ -14,6 +14,7 @@ from csgisnet.checkpoints.networks import save_network
 from csgisnet.checkpoints.pretrained import bundled_models, find_weights
 from csgisnet.errors import CheckpointError
 from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
+from vocsmooth.errors import UnknownNameError
 
 TINY = NetworkConfig(width=4, blocks=1, coarse_blocks=1, refine_blocks=1)
 
@@ -41,7 +42,7 @@ def test_a_run_without_weights_says_so(tmp_path: Path) -> None:
 
 
 def test_without_networks_the_error_says_what_to_do(bundle: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"comes without networks\. Give a file .*train"):
+    with pytest.raises(UnknownNameError, match=r"comes without networks\. Give a file .*train"):
         find_weights()
 
 
@@ -51,7 +52,7 @@ def test_names_are_bundled_networks(bundle: Path) -> None:
     assert list(bundled_models()) == ["compact", "full"]
     assert find_weights() == bundle / "compact.safetensors"
     assert find_weights("full") == bundle / "full.safetensors"
-    with pytest.raises(CheckpointError, match=r"network 'ful'\. Did you mean 'full'"):
+    with pytest.raises(UnknownNameError, match=r"network 'ful'\. Did you mean 'full'"):
         find_weights("ful")
 
 

@@ -1,6 +1,7 @@
 import copy
 import math
 from collections.abc import Callable
+from typing import Literal
 
 import pytest
 import torch
@@ -228,12 +229,34 @@ def test_missing_teacher_is_named(term: str, teacher: str) -> None:
         total_loss(smoothing, batch, Teachers(), only(term))
 
 
-def test_autocast_network_gets_float32_losses(teachers: Teachers) -> None:
-    batch, network = draw_batch(), SmoothingNetwork(COMPACT)
-    with torch.autocast("cpu", torch.bfloat16):
-        total, terms = total_loss(network(batch.input), batch, teachers, LossConfig(tv=1.0))
-    assert total.dtype == torch.float32
-    assert all(value.dtype == torch.float32 for value in terms.values())
+@pytest.mark.parametrize("form", ["ratio", "triplet"])
+def test_losses_teachers_and_gradients_are_float32_whatever_the_network_computes_in(
+    form: Literal["ratio", "triplet"], teachers: Teachers
+) -> None:
+    batch, config = draw_batch(), LossConfig(tv=1.0, contrast_form=form)
+    drawn = SmoothingNetwork(COMPACT)(batch.input)
+    seen: list[torch.dtype] = []
+    hooks = [
+        conv.register_forward_hook(lambda _, given, out: seen.extend((given[0].dtype, out.dtype)))
+        for conv in segmenter_of(teachers).modules()
+        if isinstance(conv, nn.Conv2d)
+    ]
+    outcomes = []
+    for bfloat16 in (False, True):
+        smoothing = Smoothing(*(m.detach().requires_grad_() for m in drawn))
+        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+            total, terms = total_loss(smoothing, batch, teachers, config)
+        torch.autograd.backward(total)
+        gradients = [m.grad for m in (smoothing.result, smoothing.coarse, smoothing.edge)]
+        outcomes.append([total, *terms.values(), *gradients])
+    for hook in hooks:
+        hook.remove()
+    assert set(seen) == {torch.float32}
+    for exact, under_autocast in zip(*outcomes, strict=True):
+        assert exact is not None
+        assert under_autocast is not None
+        assert exact.dtype == under_autocast.dtype == torch.float32
+        assert torch.equal(exact, under_autocast)
 
 
 def test_teachers_are_frozen_in_eval_mode() -> None:

@@ -48,8 +48,17 @@ def test_gradient() -> None:
     assert torch.autograd.gradcheck(lambda x: structure_loss(x, b, "max"), a)
 
 
-def test_half_precision_region_does_not_reach_the_moments() -> None:
-    a, b = (x.float() for x in images(2, 3, 32, 32))
-    expected = structure_loss(a, b)
-    with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(structure_loss(a, b), expected)
+def test_several_batches_at_once_are_compared_with_the_same_labels() -> None:
+    a, b = images(2, 3, 40, 33)
+    several = torch.stack([a, b, a.flip(0)])
+    expected = torch.stack([structure_loss(image, b) for image in several])
+    torch.testing.assert_close(structure_loss(several, b), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_windows_made_during_a_prediction_serve_a_training() -> None:
+    size = (1, 1, 37, 53)  # of no other test: the windows are made here
+    with torch.inference_mode():
+        structure_loss(torch.zeros(size), torch.zeros(size))
+    image = torch.full(size, 0.5, requires_grad=True)
+    torch.autograd.backward(structure_loss(image, torch.zeros(size)))
+    assert image.grad is not None

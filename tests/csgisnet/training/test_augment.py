@@ -9,11 +9,14 @@ from torch import Tensor
 
 from csgisnet.training.augment import (
     AugmentConfig,
+    Changes,
     Views,
     cut_views,
     draw_views,
+    pack_changes,
     recolour,
     sample_keys,
+    unpack_changes,
 )
 
 EXACT = AugmentConfig()
@@ -25,6 +28,10 @@ def views_of(config: AugmentConfig, count: int, side: int = 64, epoch: int = 0) 
     indices = np.arange(count)
     keys = sample_keys(7, np.full(count, epoch), indices)
     return draw_views(config, PATCH, keys, np.full((count, 2), side))
+
+
+def changes_of(views: Views) -> Changes:
+    return unpack_changes(pack_changes(views))
 
 
 def windows_of(maps: dict[str, Tensor], views: Views, side: int) -> dict[str, Tensor]:
@@ -47,7 +54,7 @@ def random_maps(count: int, side: int = 64) -> dict[str, Tensor]:
 
 def test_input_minus_texture_is_the_label_in_200_of_200_draws() -> None:
     views = views_of(EXACT, 200)
-    patches = cut_views(windows_of(random_maps(200), views, PATCH), views, EXACT, PATCH)
+    patches = cut_views(windows_of(random_maps(200), views, PATCH), changes_of(views), EXACT, PATCH)
     rebuilt = patches["label"].to(torch.int16) + patches["texture"][..., None]
     assert torch.equal(patches["input"], rebuilt.to(torch.uint8))
     assert torch.equal(patches["over"], patches["label"] + 1)
@@ -58,7 +65,9 @@ def test_input_minus_texture_is_the_label_in_200_of_200_draws() -> None:
 def test_all_eight_symmetries_occur_and_pixels_are_kept() -> None:
     views = views_of(EXACT, 100)
     window = torch.arange(PATCH * PATCH, dtype=torch.int16).reshape(1, PATCH, PATCH)
-    patches = cut_views({"texture": window.expand(100, -1, -1)}, views, EXACT, PATCH)["texture"]
+    patches = cut_views({"texture": window.expand(100, -1, -1)}, changes_of(views), EXACT, PATCH)[
+        "texture"
+    ]
     assert len({p.numpy().tobytes() for p in patches}) == 8
     assert torch.equal(patches.flatten(1).sort().values, window.flatten(1).expand(100, -1))
 
@@ -71,7 +80,7 @@ def test_resampled_views_show_the_same_place_in_every_map() -> None:
     place = (y * 64 + x).expand(50, -1, -1)
     maps = {"label": label, "over": 255 - label, "mask": place, "edge": place % 3}
     views = views_of(RESAMPLED, 50)
-    patches = cut_views(windows_of(maps, views, window), views, RESAMPLED, PATCH)
+    patches = cut_views(windows_of(maps, views, window), changes_of(views), RESAMPLED, PATCH)
     torch.testing.assert_close(patches["over"], 255 - patches["label"], atol=1e-3, rtol=0)
     nearest = torch.stack([patches["mask"] % 64, patches["mask"] // 64], dim=-1)
     assert (nearest - patches["label"][..., :2]).abs().max() <= 0.5 + 1e-3
@@ -109,12 +118,23 @@ def test_windows_reach_every_border() -> None:
     assert (views.lefts.min(), views.lefts.max()) == (0, 64 - PATCH)
 
 
+def test_what_views_do_survives_packing() -> None:
+    views = views_of(RESAMPLED, 20)
+    packed = pack_changes(views)
+    assert packed.shape == (20, 21)
+    assert packed.dtype == torch.float32
+    changes = unpack_changes(packed)
+    np.testing.assert_array_equal(changes.turns, views.turns)
+    np.testing.assert_array_equal(changes.affine, views.affine.astype(np.float32))
+    np.testing.assert_array_equal(changes.colour, views.colour.astype(np.float32))
+
+
 def test_recolour_changes_all_images_of_a_sample_alike() -> None:
     config = AugmentConfig(brightness=0.1, contrast=0.2, saturation=0.3)
     views = views_of(config, 20)
     label = torch.rand(20, 1, 3, 4, 4) * 0.2 + 0.4
     texture = torch.rand(20, 1, 1, 4, 4) * 0.1
-    changed = recolour(torch.cat([label, label + texture, label], dim=1), views)
+    changed = recolour(torch.cat([label, label + texture, label], dim=1), changes_of(views))
     assert torch.equal(changed[:, 0], changed[:, 2])
     grey = (changed[:, 1] - changed[:, 0]).flatten(2)
     torch.testing.assert_close(grey, grey[:, :1].expand_as(grey), atol=1e-6, rtol=0)
@@ -124,7 +144,7 @@ def test_recolour_changes_all_images_of_a_sample_alike() -> None:
 def test_saturation_leaves_grey_as_it_is() -> None:
     views = views_of(AugmentConfig(saturation=0.5), 20)
     grey = torch.rand(20, 1, 1, 4, 4).expand(-1, -1, 3, -1, -1)
-    torch.testing.assert_close(recolour(grey, views), grey)
+    torch.testing.assert_close(recolour(grey, changes_of(views)), grey)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from csgisnet.training.augment import AugmentConfig, draw_views, sample_keys
 from csgisnet.training.config import Config
 from csgisnet.training.data import BatchSource, DataConfig, filled, read_windows, sample_stream
 from vocsmooth.classes import VOID
-from vocsmooth.errors import DatasetError
+from vocsmooth.errors import DatasetError, UnknownNameError
 from vocsmooth.shards.reader import open_dataset
 
 CPU = torch.device("cpu")
@@ -122,7 +122,7 @@ def test_a_batch_that_does_not_divide_is_an_error(data_dir: Path, config: Config
 
 
 def test_a_missing_split_is_an_error(data_dir: Path) -> None:
-    with pytest.raises(DatasetError, match="test"):
+    with pytest.raises(UnknownNameError, match="no split 'test'"):
         filled(open_dataset(data_dir), "test")
 
 

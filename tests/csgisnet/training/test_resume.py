@@ -71,8 +71,11 @@ def test_ten_kills_at_random_steps_leave_no_trace(lab: Lab, config: Config) -> N
     assert lab.content("killed") == lab.content("whole")
 
 
-def test_sigterm_saves_and_the_run_goes_on_from_there(lab: Lab, config: Config) -> None:
-    config = lab.quick(config)
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_sigterm_saves_and_the_run_goes_on_from_there(
+    lab: Lab, config: Config, precision: str
+) -> None:
+    config = lab.changed(lab.quick(config), precision=precision)
     lab.train(config, "whole")
 
     def stop_at_step_3(line: str) -> None:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from csgisnet.checkpoints.states import load_state, save_state
-from csgisnet.objective.losses import Batch, LossConfig, Teachers
+from csgisnet.device import place
+from csgisnet.networks.features import SegmenterFeatures
+from csgisnet.networks.segmenter import Segmenter
+from csgisnet.networks.smoothing import SmoothingNetwork
+from csgisnet.objective.losses import Batch, LossConfig, Teachers, total_loss
 from csgisnet.training.config import Config
 from csgisnet.training.distributed import Processes
-from csgisnet.training.step import Training
+from csgisnet.training.step import Training, new_network
 
 ALONE = Processes(device=torch.device("cpu"))
 
@@ -64,12 +69,55 @@ def test_steps_are_clipped_to_the_norm_that_is_asked_for(plain: Config, clip_nor
     assert taken == pytest.approx(min(norm, clip_norm), rel=1e-3)
 
 
+def test_the_gradient_of_a_step_is_that_of_the_loss(plain: Config) -> None:
+    """Though the losses are differentiated apart from the network."""
+    batch = random_batch()
+    network = place(new_network(plain), torch.device("cpu")).train()
+    torch.autograd.backward(total_loss(network(batch.input), batch, Teachers(), plain.losses)[0])
+    norm = torch.stack([p.grad.norm() for p in network.parameters() if p.grad is not None]).norm()
+    taken = Training(plain, Teachers(), ALONE).advance(iter([batch]))
+    torch.testing.assert_close(taken["grad_norm"], norm)
+
+
+def test_a_network_in_bfloat16_is_judged_in_float32(config: Config) -> None:
+    run = dataclasses.replace(config.run, precision="bfloat16")
+    segmenter, learner = Segmenter(config.segmenter.network), SmoothingNetwork(config.network)
+    teachers = Teachers(segmenter=segmenter, features=SegmenterFeatures(segmenter))
+    training = Training(dataclasses.replace(config, run=run), teachers, ALONE, learner)
+    types: dict[str, set[torch.dtype]] = {"teacher": set(), "learner": set()}
+    layers = [m for m in segmenter.modules() if isinstance(m, nn.Conv2d)]
+    for found, convolutions in (("teacher", layers), ("learner", [learner.descriptor.conv_in])):
+        for layer in convolutions:
+            layer.register_forward_hook(lambda _, x, y, found=found: types[found].add(y.dtype))
+    training.advance(iter([random_batch()]))
+    assert types == {"teacher": {torch.float32}, "learner": {torch.bfloat16}}
+    assert {w.dtype for w in training.state()["network"].values()} == {torch.float32, torch.int64}
+
+
+def test_cudnn_searches_for_algorithms_in_training_only(plain: Config) -> None:
+    found = []
+
+    def batches() -> Iterator[Batch]:
+        while True:
+            found.append(torch.backends.cudnn.benchmark)
+            yield random_batch()
+
+    Training(plain, Teachers(), ALONE).advance(batches())
+    assert found == [True]
+    assert not torch.backends.cudnn.benchmark
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("kind", ["adamw", "muon"])
 def test_a_restored_training_goes_on_exactly(
-    plain: Config, kind: Literal["adamw", "muon"], tmp_path: Path
+    plain: Config,
+    kind: Literal["adamw", "muon"],
+    precision: Literal["float32", "bfloat16"],
+    tmp_path: Path,
 ) -> None:
     optimizer = dataclasses.replace(plain.optimizer, kind=kind)
-    config = dataclasses.replace(plain, optimizer=optimizer)
+    run = dataclasses.replace(plain.run, precision=precision)
+    config = dataclasses.replace(plain, optimizer=optimizer, run=run)
     first = Training(config, Teachers(), ALONE)
     for _ in range(3):
         first.advance(iter([random_batch()]))

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from csgisnet.evaluation.metrics import psnr, ssim
 from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
 from csgisnet.prediction.smoother import Smoother
+from csgisnet.training.config import Config
 from csgisnet.training.distributed import Processes
-from csgisnet.training.validate import choose_samples, draw_panel, score
+from csgisnet.training.validate import Validation, choose_samples, draw_panel, score
 from vocsmooth.shards.reader import open_dataset
 
 ALONE = Processes(device=torch.device("cpu"))
@@ -46,6 +47,24 @@ def test_scores_are_means_over_full_size_images(data_dir: Path) -> None:
     assert found.samples == 2
     assert [found.psnr_input, found.psnr_result] == pytest.approx(means[:2], abs=1e-4)
     assert [found.ssim_input, found.ssim_result] == pytest.approx(means[2:], abs=1e-5)
+
+
+def test_inputs_are_measured_once_a_run(
+    data_dir: Path, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[int] = []
+
+    def counted(image: NDArray[np.float32], label: NDArray[np.float32]) -> float:
+        compared.append(len(compared))
+        return ssim(image, label)
+
+    monkeypatch.setattr("csgisnet.training.validate.ssim", counted)
+    validation = Validation(open_dataset(data_dir).split("val"), config, ALONE)
+    network = SmoothingNetwork(config.network).eval()
+    first = validation.score(network)
+    assert len(compared) == 2 * first.samples
+    assert validation.score(network) == first
+    assert len(compared) == 3 * first.samples
 
 
 def test_samples_are_spread_evenly(data_dir: Path) -> None:

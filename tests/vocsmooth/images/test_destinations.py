@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vocsmooth.errors import InputError
+from vocsmooth.errors import InputError, UnknownNameError
 from vocsmooth.images.destinations import Task, plan
 
 
@@ -39,8 +39,40 @@ def test_suffix_and_ending_name_the_results(photos: Path, tmp_path: Path) -> Non
     found = pairs(plan([photos], out, suffix="_smooth", ending="WebP"), photos, out)
     assert found["deep/er/c.webp"] == "deep/er/c_smooth.webp"
     assert found["b.PNG"] == "b_smooth.webp"
-    with pytest.raises(InputError, match=r"Cannot write format 'jpge'\. Did you mean 'jpg'"):
+    with pytest.raises(UnknownNameError, match=r"Cannot write format 'jpge'\. Did you mean 'jpg'"):
         plan([photos], out, ending="jpge")
+
+
+def test_a_single_file_may_have_a_file_as_its_result(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "one.PNG"
+    assert plan([photos / "a.jpg", photos / "a.jpg"], out) == [
+        Task(source=photos / "a.jpg", destination=out)
+    ]
+    (task,) = plan([photos / "a.jpg"], out, edges=True)
+    assert task.edges == tmp_path / "one_edges.png"
+    out.mkdir()  # a folder is one, whatever its name
+    (task,) = plan([photos / "a.jpg"], out)
+    assert task.destination == out / "a.jpg"
+
+
+@pytest.mark.parametrize(
+    ("inputs", "out", "more", "message"),
+    [
+        (["a.jpg", "b.PNG"], "one.png", {}, "the inputs are several; give a folder"),
+        ([""], "one.png", {}, "the inputs are a folder; give a folder"),
+        (["nowhere.jpg"], "one.png", {}, "No file or folder"),
+        (["a.jpg"], "one.gif", {}, r"cannot write files ending in '\.gif'"),
+        (["a.jpg"], "one.png", {"suffix": "_s"}, "leave out suffix and format"),
+        (["a.jpg"], "one.png", {"ending": "jpg"}, "leave out suffix and format"),
+        (["a.jpg"], "in/a.jpg", {}, "would replace the input"),
+    ],
+)
+def test_a_file_for_anything_else_is_refused(
+    photos: Path, inputs: list[str], out: str, more: dict[str, str], message: str
+) -> None:
+    place = photos / out.removeprefix("in/") if out.startswith("in/") else photos.parent / out
+    with pytest.raises(InputError, match=message):
+        plan([photos / name for name in inputs], place, **more)  # type: ignore[arg-type]
 
 
 def test_files_and_folders_mix_and_a_file_given_twice_counts_once(
@@ -105,3 +137,28 @@ def test_edges_collide_like_results(tmp_path: Path) -> None:
 def test_a_suffix_that_cannot_be_part_of_a_name_is_refused(tmp_path: Path, suffix: str) -> None:
     with pytest.raises(InputError, match=r"suffix .* cannot be part of a file name"):
         plan([save(tmp_path / "a.png")], tmp_path / "out", suffix=suffix)
+
+
+def test_another_name_of_an_input_is_not_replaced(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "a.jpg").hardlink_to(photos / "a.jpg")
+    with pytest.raises(InputError, match="would replace the input"):
+        plan([photos / "a.jpg"], out)
+
+
+TWINS = [("x/A.png", "y/a.png"), ("x/\u00e9.png", "y/e\u0301.png")]
+
+
+@pytest.mark.parametrize("names", TWINS)
+def test_names_that_the_disk_takes_for_one_collide(
+    tmp_path: Path, names: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs = [save(tmp_path / "in" / name) for name in names]
+    out = tmp_path / "out"
+    if not (tmp_path / "IN").exists():
+        assert len(plan(inputs, out)) == 2
+        assert [path.name for path in tmp_path.iterdir()] == ["in"]  # nothing is left of the trial
+        monkeypatch.setattr("vocsmooth.images.destinations._folds_names", lambda *_: True)
+    with pytest.raises(InputError, match="would both write"):
+        plan(inputs, out)

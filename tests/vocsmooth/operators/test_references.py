@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyramid_reference
 import pytest
 import references
 from numpy.typing import NDArray
@@ -31,6 +32,8 @@ CASES: list[tuple[str, dict[str, Any], float]] = [
     ("guided", {"radius": 40, "eps": 0.01}, EXACT),
     ("rolling", {}, EXACT),
     ("rolling", {"sigma_space": 1.5, "sigma_range": 0.3, "num_iter": 3}, EXACT),
+    ("pyramid", {}, EXACT),
+    ("pyramid", {"sigma_space": 2.0, "sigma_range": 0.2, "levels": 4, "scale": 0.5}, EXACT),
     ("ils", {}, EXACT),
     ("ils", {"lam": 1.0, "penalty": "charbonnier", "num_iter": 4}, EXACT),
     ("sd", {}, SD_BOUND),
@@ -61,6 +64,7 @@ PLAIN: dict[str, Callable[..., Array]] = {
     "rtv": references.rtv,
     "guided": guided_by_itself,
     "rolling": references.rolling,
+    "pyramid": pyramid_reference.pyramid,
     "ils": references.ils,
     "sd": references.sd,
 }
@@ -88,7 +92,7 @@ def test_the_guided_filter_takes_another_guide(guides: int, backend: str) -> Non
     np.testing.assert_allclose(result, expected, rtol=0, atol=EXACT)
 
 
-@pytest.mark.parametrize("name", ["l0", "guided", "rolling"])
+@pytest.mark.parametrize("name", ["l0", "guided", "rolling", "pyramid"])
 def test_single_precision_costs_no_grey_level(name: str, backend: str) -> None:
     image = scene((37, 29, 3)).astype(np.float32)
     expected = PLAIN[name](image.astype(np.float64))

@@ -43,7 +43,7 @@ def test_more_pixels_than_one_run(monkeypatch: pytest.MonkeyPatch) -> None:
     image = np.random.default_rng(5).random((23, 19))
     expected = rolling_guidance_filter(image, 2.0)
     for run in (7, 64, 200):
-        monkeypatch.setattr("vocsmooth.operators.rolling._RUN", run)
+        monkeypatch.setattr("vocsmooth.operators.bilateral._RUN", run)
         np.testing.assert_allclose(rolling_guidance_filter(image, 2.0), expected, atol=1e-13)
 
 

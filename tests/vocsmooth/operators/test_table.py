@@ -25,6 +25,7 @@ FORWARD_DIFFERENCES = ("l0", "rtv")
 SCALED: dict[str, Callable[[float], dict[str, float]]] = {
     "guided": lambda s: {"eps": 0.01 * s**2},
     "rolling": lambda s: {"sigma_range": 0.1 * s},
+    "pyramid": lambda s: {"sigma_range": 0.05 * s},
     "ils": lambda s: {"gamma": 0.04 * s},
     "sd": lambda s: {},
 }

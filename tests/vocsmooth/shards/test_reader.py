@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vocsmooth.errors import DatasetError
+from vocsmooth.errors import DatasetError, UnknownNameError
 from vocsmooth.maps.photograph import make_maps
 from vocsmooth.maps.recipe import Recipe
 from vocsmooth.maps.textures import open_textures
@@ -144,7 +144,7 @@ class TestMisuse:
                 split.read(index, ["input"])
         with pytest.raises(ValueError, match=r"no map 'labels'.*label, edge"):
             split.read(0, ["labels"])
-        with pytest.raises(DatasetError, match="no split 'test'; splits present: train, val"):
+        with pytest.raises(UnknownNameError, match="no split 'test'; splits present: train, val"):
             dataset.split("test")
 
     def test_folder_without_an_index(self, tmp_path: Path) -> None:

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import re
-import shutil
-import subprocess
 from dataclasses import replace
-from html import unescape
 from pathlib import Path
 from typing import Any
 
-import pytest
+from browser import open_page
 from helpers import data_of
 
 from vocsmooth.shards.index import read_index
@@ -97,46 +92,17 @@ addEventListener("load", async () => {
 </body>"""
 
 
-@pytest.fixture(scope="module")
-def browser() -> str:
-    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
-    found = next(filter(None, map(shutil.which, names)), None)
-    if found is None:
-        pytest.skip("needs Chromium or Chrome")
-    return found
-
-
-def look(browser: str, page: str, folder: Path) -> tuple[dict[str, Any], str]:
+def look(page: str, folder: Path) -> tuple[dict[str, Any], str]:
     """Open a page with the check in it; return what the check found and the browser's messages."""
     path = folder / "checked.html"
     path.write_text(page.replace("</body>", CHECK), encoding="utf-8")
-    command = [
-        browser,
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        f"--user-data-dir={folder}/u",
-    ]
-    command += ["--disable-background-networking", "--no-first-run", "--enable-logging=stderr"]
-    command += [
-        "--window-size=1000,700",
-        "--virtual-time-budget=20000",
-        "--dump-dom",
-        path.as_uri(),
-    ]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    found = re.search(r'<pre id="check">(.*?)</pre>', run.stdout, re.DOTALL)
-    assert found, run.stdout[-2000:] + run.stderr[-2000:]
-    content: dict[str, Any] = json.loads(unescape(found[1]))
-    return content, run.stderr
+    return open_page(path.as_uri(), folder)
 
 
-def test_the_page_works_in_a_browser(
-    browser: str, page: str, screened: Path, tmp_path: Path
-) -> None:
+def test_the_page_works_in_a_browser(page: str, screened: Path, tmp_path: Path) -> None:
     photographs = data_of(page)["photographs"]
     photographs[3]["classes"] = ["cat"]
-    found, messages = look(browser, make_page(read_index(screened), photographs), tmp_path)
+    found, messages = look(make_page(read_index(screened), photographs), tmp_path)
     assert found["errors"] == []
     assert "CONSOLE" not in messages
     everything = ["a_1", "b_2", "c_3", "d_4", "é_5", "v_1", "w_2"]
@@ -159,25 +125,23 @@ def test_the_page_works_in_a_browser(
     assert found["leftOut"] == "bad_9valtoo weak"
 
 
-def test_cards_are_added_as_one_scrolls(
-    browser: str, page: str, screened: Path, tmp_path: Path
-) -> None:
+def test_cards_are_added_as_one_scrolls(page: str, screened: Path, tmp_path: Path) -> None:
     index = read_index(screened)
     photographs = data_of(page)["photographs"] * 60
-    found, _ = look(browser, make_page(index, photographs), tmp_path)
+    found, _ = look(make_page(index, photographs), tmp_path)
     assert found["errors"] == []
     assert len(found["all"]) < len(photographs)
     assert len(found["reset"]) < found["scrolled"] <= len(photographs)
 
 
 def test_an_id_that_looks_like_a_program_is_shown_as_it_is(
-    browser: str, page: str, screened: Path, tmp_path: Path
+    page: str, screened: Path, tmp_path: Path
 ) -> None:
     index = read_index(screened)
     first, *others = data_of(page)["photographs"]
     left_out = replace(index.left_out[0], id=HOSTILE)
     hostile = make_page(replace(index, left_out=(left_out,)), [{**first, "id": HOSTILE}, *others])
-    found, _ = look(browser, hostile, tmp_path)
+    found, _ = look(hostile, tmp_path)
     assert found["errors"] == []
     assert found["all"][0] == HOSTILE
     assert found["leftOut"].startswith(HOSTILE)

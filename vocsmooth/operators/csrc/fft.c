@@ -9,6 +9,13 @@
 
 enum { MAX_RADIX = 13 };
 
+/* One column's share of an element. Butterflies are written for it, and loops over the columns turn
+ * them into vector code of whatever width the machine has: GCC keeps values of a vector type that is
+ * wider than that in memory, which makes them four times as slow. */
+typedef struct {
+    double re, im;
+} Number;
+
 static const long double PI = 3.14159265358979323846264338327950288L;
 
 /* Remove the factors that butterflies exist for; 1 is left of a length that needs no chirp. */
@@ -40,49 +47,49 @@ static int padded_length(int length)
  * Butterflies: the DFT of a few elements. Multiplication by -i turns (re, im) into (im, -re).
  */
 
-INLINE void butterfly_2(Complex *a)
+INLINE void butterfly_2(Number *a)
 {
-    Complex s = {a[0].re + a[1].re, a[0].im + a[1].im};
-    Complex d = {a[0].re - a[1].re, a[0].im - a[1].im};
+    Number s = {a[0].re + a[1].re, a[0].im + a[1].im};
+    Number d = {a[0].re - a[1].re, a[0].im - a[1].im};
     a[0] = s;
     a[1] = d;
 }
 
-INLINE void butterfly_3(Complex *a)
+INLINE void butterfly_3(Number *a)
 {
     const double sine = 0.86602540378443864676;
-    Complex s = {a[1].re + a[2].re, a[1].im + a[2].im};
-    Complex d = {(a[1].re - a[2].re) * sine, (a[1].im - a[2].im) * sine};
-    Complex middle = {a[0].re - 0.5 * s.re, a[0].im - 0.5 * s.im};
+    Number s = {a[1].re + a[2].re, a[1].im + a[2].im};
+    Number d = {(a[1].re - a[2].re) * sine, (a[1].im - a[2].im) * sine};
+    Number middle = {a[0].re - 0.5 * s.re, a[0].im - 0.5 * s.im};
     a[0].re += s.re, a[0].im += s.im;
     a[1].re = middle.re + d.im, a[1].im = middle.im - d.re;
     a[2].re = middle.re - d.im, a[2].im = middle.im + d.re;
 }
 
-INLINE void butterfly_4(Complex *a)
+INLINE void butterfly_4(Number *a)
 {
-    Complex s02 = {a[0].re + a[2].re, a[0].im + a[2].im};
-    Complex d02 = {a[0].re - a[2].re, a[0].im - a[2].im};
-    Complex s13 = {a[1].re + a[3].re, a[1].im + a[3].im};
-    Complex d13 = {a[1].re - a[3].re, a[1].im - a[3].im};
+    Number s02 = {a[0].re + a[2].re, a[0].im + a[2].im};
+    Number d02 = {a[0].re - a[2].re, a[0].im - a[2].im};
+    Number s13 = {a[1].re + a[3].re, a[1].im + a[3].im};
+    Number d13 = {a[1].re - a[3].re, a[1].im - a[3].im};
     a[0].re = s02.re + s13.re, a[0].im = s02.im + s13.im;
     a[1].re = d02.re + d13.im, a[1].im = d02.im - d13.re;
     a[2].re = s02.re - s13.re, a[2].im = s02.im - s13.im;
     a[3].re = d02.re - d13.im, a[3].im = d02.im + d13.re;
 }
 
-INLINE void butterfly_5(Complex *a)
+INLINE void butterfly_5(Number *a)
 {
     const double cos1 = 0.30901699437494742410, cos2 = -0.80901699437494742410;
     const double sin1 = 0.95105651629515357212, sin2 = 0.58778525229247312917;
-    Complex s1 = {a[1].re + a[4].re, a[1].im + a[4].im};
-    Complex d1 = {a[1].re - a[4].re, a[1].im - a[4].im};
-    Complex s2 = {a[2].re + a[3].re, a[2].im + a[3].im};
-    Complex d2 = {a[2].re - a[3].re, a[2].im - a[3].im};
-    Complex even1 = {a[0].re + cos1 * s1.re + cos2 * s2.re, a[0].im + cos1 * s1.im + cos2 * s2.im};
-    Complex even2 = {a[0].re + cos2 * s1.re + cos1 * s2.re, a[0].im + cos2 * s1.im + cos1 * s2.im};
-    Complex odd1 = {sin1 * d1.re + sin2 * d2.re, sin1 * d1.im + sin2 * d2.im};
-    Complex odd2 = {sin2 * d1.re - sin1 * d2.re, sin2 * d1.im - sin1 * d2.im};
+    Number s1 = {a[1].re + a[4].re, a[1].im + a[4].im};
+    Number d1 = {a[1].re - a[4].re, a[1].im - a[4].im};
+    Number s2 = {a[2].re + a[3].re, a[2].im + a[3].im};
+    Number d2 = {a[2].re - a[3].re, a[2].im - a[3].im};
+    Number even1 = {a[0].re + cos1 * s1.re + cos2 * s2.re, a[0].im + cos1 * s1.im + cos2 * s2.im};
+    Number even2 = {a[0].re + cos2 * s1.re + cos1 * s2.re, a[0].im + cos2 * s1.im + cos1 * s2.im};
+    Number odd1 = {sin1 * d1.re + sin2 * d2.re, sin1 * d1.im + sin2 * d2.im};
+    Number odd2 = {sin2 * d1.re - sin1 * d2.re, sin2 * d1.im - sin1 * d2.im};
     a[0].re += s1.re + s2.re, a[0].im += s1.im + s2.im;
     a[1].re = even1.re + odd1.im, a[1].im = even1.im - odd1.re;
     a[2].re = even2.re + odd2.im, a[2].im = even2.im - odd2.re;
@@ -91,9 +98,9 @@ INLINE void butterfly_5(Complex *a)
 }
 
 /* Any radix, by the definition; `step` is the index of exp(-2 pi i / radix) in the tables. */
-INLINE void butterfly_any(const Fft *fft, Complex *a, int radix, int step)
+INLINE void butterfly_any(const Fft *fft, Number *a, int radix, int step)
 {
-    Complex sum[MAX_RADIX];
+    Number sum[MAX_RADIX];
     for (int k = 0; k < radix; k++) {
         sum[k] = a[0];
         for (int j = 1; j < radix; j++) {
@@ -107,31 +114,37 @@ INLINE void butterfly_any(const Fft *fft, Complex *a, int radix, int step)
 }
 
 /* One pass: `count` DFTs of `radix` elements, for each of `stride` interleaved sequences. */
-INLINE void pass(const Fft *fft, const Complex *in, Complex *out, const int radix, int count,
-                 int stride)
+INLINE void pass(const Fft *fft, const Complex *restrict in, Complex *restrict out,
+                 const int radix, int count, int stride)
 {
     for (int p = 0; p < count; p++)
         for (int q = 0; q < stride; q++) {
-            Complex a[MAX_RADIX];
-            a[0] = in[q + stride * p];
-            for (int k = 1; k < radix; k++)
-                a[k] = in[q + stride * (p + count * k)];
-            if (radix == 2)
-                butterfly_2(a);
-            else if (radix == 3)
-                butterfly_3(a);
-            else if (radix == 4)
-                butterfly_4(a);
-            else if (radix == 5)
-                butterfly_5(a);
-            else
-                butterfly_any(fft, a, radix, count * stride);
-            out[q + stride * radix * p] = a[0];
-            for (int k = 1; k < radix; k++) {
-                double c = fft->cosine[p * k * stride], s = fft->sine[p * k * stride];
-                Complex *to = &out[q + stride * (radix * p + k)];
-                to->re = a[k].re * c + a[k].im * s;
-                to->im = a[k].im * c - a[k].re * s;
+            const Complex *from = in + q + (ptrdiff_t)stride * p;
+            Complex *to = out + q + (ptrdiff_t)stride * radix * p;
+            ptrdiff_t step = (ptrdiff_t)stride * count;
+            INDEPENDENT
+            for (int lane = 0; lane < COLUMNS; lane++) {
+                Number a[MAX_RADIX];
+                a[0] = (Number){from[0].re[lane], from[0].im[lane]};
+                for (int k = 1; k < radix; k++)
+                    a[k] = (Number){from[k * step].re[lane], from[k * step].im[lane]};
+                if (radix == 2)
+                    butterfly_2(a);
+                else if (radix == 3)
+                    butterfly_3(a);
+                else if (radix == 4)
+                    butterfly_4(a);
+                else if (radix == 5)
+                    butterfly_5(a);
+                else
+                    butterfly_any(fft, a, radix, count * stride);
+                to[0].re[lane] = a[0].re;
+                to[0].im[lane] = a[0].im;
+                for (int k = 1; k < radix; k++) {
+                    double c = fft->cosine[p * k * stride], s = fft->sine[p * k * stride];
+                    to[k * stride].re[lane] = a[k].re * c + a[k].im * s;
+                    to[k * stride].im[lane] = a[k].im * c - a[k].re * s;
+                }
             }
         }
 }

@@ -42,13 +42,19 @@ typedef struct {
     float *scratch; /* SCRATCH_ROWS rows of the first grid's length */
 } Hierarchy;
 
-enum { SCRATCH_ROWS = 8 };
+enum {
+    SCRATCH_ROWS = 8,
+    CHAINS = 8 /* rows solved at a time: their recurrences hide each other's latency */
+};
 
-/* Fill all coarser grids from the first one's couplings and factor all line systems (boxmg.c).
+/* Factor all rows and all columns of a grid; return whether every pivot is positive (factors.c). */
+int factor_lines(const Grid *grid, float *diagonal);
+
+/* Fill all coarser grids from the first one's couplings and factor all line systems (cycle.c).
  * Returns 0 if a line system is not positive definite. */
 int build_grids(const Hierarchy *hierarchy);
 
-/* One V-cycle from zero: x of the first grid ~ A^-1 rhs (boxmg.c). */
+/* One V-cycle from zero: x of the first grid ~ A^-1 rhs (cycle.c). */
 void multigrid_cycle(const Hierarchy *hierarchy);
 
 /* Fill the weights of the fine grid and the couplings and mass of the coarse one (galerkin.c). */

@@ -25,7 +25,7 @@ max |x - A^-1 b| <= max |b - A x|: the largest pixel of the residual bounds the 
 pixel. The residual is that of the double-precision x in double precision; cycles and gradients are
 in single precision and solve for the correction.
 
-The C kernels (csrc/multigrid.c, boxmg.c, galerkin.c) and the NumPy here, in cycle.py and in
+The C kernels (csrc/multigrid.c and what it names) and the NumPy here, in cycle.py and in
 coarsening.py, with LAPACK's pttrf and pttrs for the lines, are the same algorithm.
 
 References

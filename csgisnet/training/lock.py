@@ -1,0 +1,72 @@
+"""Only one process at a time: a lock that the system releases however its holder ends."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import platform
+from collections.abc import Iterator
+from pathlib import Path
+
+from vocsmooth.errors import InputError
+
+
+def lock_path(path: Path) -> Path:
+    """Return the lock file of `path`, beside it."""
+    return path.with_name(f".{path.name}.lock")
+
+
+@contextlib.contextmanager
+def only_process(path: Path, work: str) -> Iterator[None]:
+    """Keep other processes from doing the same work on `path` while the block runs.
+
+    The lock file lies beside `path` and is removed at the end. One that a killed process left
+    behind holds nobody up. On file systems that cannot lock files, nobody is kept out.
+
+    Parameters
+    ----------
+    path : Path
+        What the work is on; its folder must exist.
+    work : str
+        The work, for the message to whom it is refused: "training in runs/a".
+
+    Raises
+    ------
+    InputError
+        Another process holds the lock; the message says which.
+    """
+    file = lock_path(path)
+    descriptor = _acquire(file, work)
+    try:
+        os.write(descriptor, f"Process {os.getpid()} on {platform.node()}".encode())
+        yield
+    finally:
+        file.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _acquire(file: Path, work: str) -> int:
+    """Return the descriptor of the file once it is locked."""
+    while True:
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(descriptor, 200).decode(errors="replace") or "Another process"
+            os.close(descriptor)
+            raise InputError(f"{holder} is {work}. Wait until it has ended, or stop it.") from None
+        except OSError:  # no locks on this file system
+            return descriptor
+        if _is_same(file, descriptor):
+            os.truncate(descriptor, 0)
+            return descriptor
+        os.close(descriptor)  # its last holder has just removed it
+
+
+def _is_same(file: Path, descriptor: int) -> bool:
+    """Tell whether the file of this name is the one that was opened."""
+    try:
+        return os.path.samestat(file.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
