@@ -176,10 +176,15 @@ def _with_tuned(
 
 
 def _network(checkpoint: Path | None, device: str) -> dict[str, SmoothFunction]:
-    """Return the network under its name, if one was given."""
+    """Return the network under its name, if one was given.
+
+    In float32, so that a page has the same numbers whatever the processor.
+    """
     from csgisnet.prediction.smoother import load
 
-    return {"csgisnet": load(checkpoint, device=device).smooth} if checkpoint else {}
+    if not checkpoint:
+        return {}
+    return {"csgisnet": load(checkpoint, device=device, precision="float32").smooth}
 
 
 def _samples(

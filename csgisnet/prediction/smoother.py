@@ -15,6 +15,7 @@ from csgisnet.checkpoints.networks import load_network
 from csgisnet.checkpoints.pretrained import find_weights
 from csgisnet.device import (
     Precision,
+    default_memory,
     is_out_of_memory,
     pick_device,
     return_freed_memory,
@@ -23,14 +24,12 @@ from csgisnet.device import (
 from csgisnet.errors import CheckpointError
 from csgisnet.networks.smoothing import SmoothingNetwork, receptive_radius
 from csgisnet.prediction.batching import Batcher
+from csgisnet.prediction.fused import bytes_per_pixel
 from csgisnet.prediction.precision import prepare
 from csgisnet.prediction.tiling import SMALLEST_TILE, apply_tiled
 from vocsmooth.arrays import Pixels, check_image, check_number, to_float, to_uint
 
 Image: TypeAlias = NDArray[np.float32]
-
-_CPU_MEMORY = 1 << 30
-"""Bytes that the activations may take by default, where main memory is used for all else too."""
 
 _GPU_BATCH = 8
 
@@ -91,8 +90,8 @@ class Smoother:
         self.device = pick_device(device)
         self._network, (self.precision, self.reason) = prepare(network, precision, self.device)
         self.batch = batch or (1 if self.device.type == "cpu" else _GPU_BATCH)
-        memory = _default_memory(self.device) if memory is None else memory
-        self.pixels = int(memory / _bytes_per_pixel(network, self.precision))
+        memory = default_memory(self.device) if memory is None else memory
+        self.pixels = int(memory / bytes_per_pixel(network.config, self.precision))
         """Most pixels in a tile, its halo included; halved when the device runs out of memory."""
         self._halo = receptive_radius(network.config)
         self._multiple = network.config.shuffle
@@ -295,14 +294,3 @@ def _check(image: NDArray[Any], *types: type) -> None:
         raise TypeError(f"image must be a {wanted} array{scale}, got {kind}.")
     if image.size == 0 or (image.ndim != 2 and (image.ndim != 3 or image.shape[2] != 3)):
         raise ValueError(f"image must be (H, W) or (H, W, 3), got shape {image.shape}.")
-
-
-def _default_memory(device: torch.device) -> int:
-    """Return the bytes that activations may take on a device, where the caller sets no limit."""
-    return torch.cuda.mem_get_info(device)[0] // 2 if device.type == "cuda" else _CPU_MEMORY
-
-
-def _bytes_per_pixel(network: SmoothingNetwork, precision: str) -> float:
-    """Return the bytes of the activations at their peak: measured (XXX), rounded up."""
-    maps = 6 * network.config.width / network.config.shuffle**2
-    return (2 if precision == "bfloat16" else 4) * maps + 160
