@@ -49,6 +49,7 @@ def environment() -> dict[str, Any]:
         "cores": len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count(),
         "instructions": _instructions(),
         "accelerators": _or_reason(_accelerators),
+        "precision": _or_reason(_precision),
         "packages": {
             **{name: _version(module, name) for module, name in PACKAGES.items()},
             **{n: v for m, n in OPTIONAL.items() if (v := _version(m, n)) != "missing"},
@@ -109,6 +110,14 @@ def _accelerators() -> list[str]:
     cards = [torch.cuda.get_device_name(i) for i in range(count)]
     found = [f"{card} (CUDA {torch.version.cuda})" for card in cards]
     return [*found, "MPS"] if torch.backends.mps.is_available() else found
+
+
+def _precision() -> str:
+    """Say in which precision networks run by default, and why."""
+    from csgisnet.device import choose_precision, pick_device
+
+    choice = choose_precision("auto", pick_device())
+    return f"{choice.precision}, as {choice.reason}"
 
 
 def _instructions() -> list[str]:

@@ -181,12 +181,16 @@ def _with_tuned(
 
 
 def _network(checkpoint: Path | None, device: str, channel_order: Any) -> dict[str, SmoothFunction]:
-    """Return the network under its name, if one was given."""
+    """Return the network under its name, if one was given.
+
+    In float32, so that a page has the same numbers whatever the processor.
+    """
     from csgisnet.prediction.smoother import load
 
     if checkpoint is None:
         return {}
-    return {"csgisnet": load(checkpoint, device=device, channel_order=channel_order).smooth}
+    network = load(checkpoint, device=device, precision="float32", channel_order=channel_order)
+    return {"csgisnet": network.smooth}
 
 
 def _samples(

@@ -169,15 +169,16 @@ def _print_summary(out: Path, summary: Summary) -> None:
 @options.DEVICE
 @click.option(
     "--precision",
-    type=click.Choice(["float32", "bfloat16", "auto"]),
-    default="float32",
-    help="Of the convolutions; auto picks bfloat16 on GPUs that have it.",
+    type=click.Choice(["auto", "float32", "tf32", "bfloat16"]),
+    default="auto",
+    help="Of the convolutions; auto takes bfloat16 where that is faster and changes the results by "
+    "less than a grey level or so, else float32, which is exact.",
 )
 @click.option(
     "--memory",
     type=click.IntRange(min=64),
-    default=1024,
-    help="Memory for the activations of a batch, in MB.",
+    help="Memory for the activations of a batch, in MB.  [default: half of what a GPU has free, "
+    "else 1 GB]",
 )
 @click.option(
     "--batch",
@@ -199,7 +200,7 @@ def predict(
     save_edges: bool,
     device: str,
     precision: Any,
-    memory: int,
+    memory: int | None,
     batch: int | None,
     jobs: int | None,
     **given: Any,
@@ -217,14 +218,21 @@ def predict(
         checkpoint,
         device=device,
         precision=precision,
-        memory=memory * 1_000_000,
+        memory=None if memory is None else memory * 1_000_000,
         batch=batch,
         channel_order=channel_order,
     )
     function = functools.partial(smoother.smooth_pixels, strength=strength, with_edges=save_edges)
     jobs = jobs or 2 * smoother.batch
     options.smooth_files(
-        inputs, out, function, jobs=jobs, workers="threads", save_edges=save_edges, **given
+        inputs,
+        out,
+        function,
+        jobs=jobs,
+        workers="threads",
+        save_edges=save_edges,
+        about={"precision": smoother.precision, "precision_reason": smoother.reason},
+        **given,
     )
 
 

@@ -7,7 +7,7 @@ import math
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -186,10 +186,12 @@ def smooth_files(
     max_megapixels: float,
     as_json: bool,
     save_edges: bool = False,
+    about: Mapping[str, str] | None = None,
 ) -> None:
     """Smooth every image, print a summary, and exit with 1 if any failed.
 
-    `function` is what `vocsmooth.images.folders.run` takes.
+    `function` is what `vocsmooth.images.folders.run` takes. `about` says how it computes: the
+    `precision`, and the `precision_reason`.
     """
     from vocsmooth.images.destinations import plan
     from vocsmooth.images.finding import expand_inputs
@@ -217,11 +219,12 @@ def smooth_files(
             progress=show,
         )
     if as_json:
-        click.echo(json.dumps(_content(summary), indent=1))
+        click.echo(json.dumps({**_content(summary), **(about or {})}, indent=1))
     else:
+        how = f", in {about['precision']} ({about['precision_reason']})" if about else ""
         messages.result(
             f"{out}: {summary.written} written, {summary.skipped} skipped, "
-            f"{len(summary.failures)} failed, {summary.seconds:.1f} s"
+            f"{len(summary.failures)} failed, {summary.seconds:.1f} s{how}"
         )
     if summary.failures:
         sys.exit(1)

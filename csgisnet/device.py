@@ -27,16 +27,16 @@ Precision: TypeAlias = Literal["auto", "float32", "tf32", "bfloat16"]
 - "auto": what `choose_precision` says.
 """
 
-_BFLOAT16_INSTRUCTIONS = {
-    "amx_bf16": "AMX",
-    "avx512_bf16": "AVX-512 BF16",
-    "bf16": "Arm BF16",
-}
-"""Names in ``torch.cpu.get_capabilities()``. With AVX-512 BF16 (Zen 5) convolutions of the bundled
-network take half as long as in float32, with AMX a fourth (benchmarks/results/precision.json)."""
+_BFLOAT16_INSTRUCTIONS = {"amx_bf16": "AMX", "avx512_bf16": "AVX-512 BF16"}
+"""Names in ``torch.cpu.get_capabilities()`` of the instructions that were measured to pay. With
+AVX-512 BF16 (Zen 5) prediction takes half as long as in float32 (benchmarks/results/predict.json),
+with AMX torch's autocast alone took a third. Arm's were never measured: float32 is taken there."""
 
 _NO_MEMORY = ("can't allocate memory", "out of memory", "could not create a primitive")
 """Phrases in torch's messages; the last is oneDNN's, for convolutions on the CPU."""
+
+_CPU_MEMORY = 1 << 30
+"""Bytes for activations, where main memory serves all else too."""
 
 _MALLOC_OPTIONS = {-8: 1, -3: 1 << 28, -1: (1 << 31) - 1}
 """M_ARENA_MAX, M_MMAP_THRESHOLD, M_TRIM_THRESHOLD: one heap for all threads, which serves blocks of
@@ -106,16 +106,17 @@ def choose_precision(precision: Precision, device: torch.device) -> Choice:
 
 def _fastest(device: torch.device) -> Choice:
     """Return the precision in which networks run fastest on a device."""
-    if device.type == "cuda":
-        has, what = torch.cuda.is_bf16_supported(including_emulation=False), "this GPU"
-    elif device.type == "cpu":
-        has, what = bool(bfloat16_instructions()), "this processor"
-    else:
+    if device.type == "cpu":
+        if found := bfloat16_instructions():
+            how = ", ".join(found)
+            return Choice("bfloat16", f"this processor multiplies bfloat16 in hardware ({how})")
+        wanted = " nor ".join(_BFLOAT16_INSTRUCTIONS.values())
+        return Choice("float32", f"torch finds neither {wanted} in this processor")
+    if device.type != "cuda":
         return Choice("float32", f"bfloat16 was never measured on {device.type}")
-    if not has:
-        return Choice("float32", f"{what} does not multiply bfloat16 in hardware")
-    how = f" ({', '.join(bfloat16_instructions())})" if device.type == "cpu" else ""
-    return Choice("bfloat16", f"{what} multiplies bfloat16 in hardware{how}")
+    if torch.cuda.is_bf16_supported(including_emulation=False):
+        return Choice("bfloat16", "this GPU multiplies bfloat16 in hardware")
+    return Choice("float32", "this GPU does not multiply bfloat16 in hardware")
 
 
 def bfloat16_instructions() -> list[str]:
@@ -150,6 +151,11 @@ def use_precision(precision: Precision, device: torch.device) -> Iterator[None]:
     finally:
         for operator, value in before.items():
             operator.fp32_precision = value
+
+
+def default_memory(device: torch.device) -> int:
+    """Return the bytes that activations may take on a device where the user sets no limit."""
+    return torch.cuda.mem_get_info(device)[0] // 2 if device.type == "cuda" else _CPU_MEMORY
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:

@@ -127,7 +127,8 @@ def training_losses(folder: Path) -> list[dict[str, float]]:
 
 def prediction() -> list[list[list[int]]]:
     """Return the bundled network's result for a small drawing, every third pixel."""
-    smooth = csgisnet.load(device="cpu").smooth(drawing().astype(np.float32) / np.float32(255))
+    smoother = csgisnet.load(device="cpu", precision="float32")
+    smooth = smoother.smooth(drawing().astype(np.float32) / np.float32(255))
     pixels: list[list[list[int]]] = np.rint(smooth * 255).astype(int)[::3, ::3].tolist()
     return pixels
 

@@ -84,14 +84,14 @@ class SmoothingNetwork(nn.Module):
         )
         self.interpreter2 = nn.Sequential(
             *_conv_bn_relu(width + edge, width),
-            *(_Block(width) for _ in range(config.coarse_blocks)),
+            *(Block(width) for _ in range(config.coarse_blocks)),
             *_conv_bn_relu(width, width),
-            _ImageConv(width, image),
+            ImageConv(width, image),
         )
         self.refine = nn.Sequential(
             *_conv_bn_relu(width + edge + image, width),
-            *(_Block(width) for _ in range(config.refine_blocks)),
-            _ImageConv(width, image),
+            *(Block(width) for _ in range(config.refine_blocks)),
+            ImageConv(width, image),
         )
         if config.skip:
             _shrink(self.interpreter2[-1])
@@ -128,7 +128,7 @@ def receptive_radius(config: NetworkConfig) -> int:
     return config.shuffle * cells + config.shuffle - 1
 
 
-class _Block(nn.Module):
+class Block(nn.Module):
     """Residual hybrid dilated convolution (rHDC): three dilations in sequence, plus the input."""
 
     def __init__(self, width: int) -> None:
@@ -141,19 +141,21 @@ class _Block(nn.Module):
         self.bn_conv_3x3_3 = nn.BatchNorm2d(width)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return features (B, width, H, W) for features of that shape."""
         y = functional.relu(self.bn_conv_3x3_1(self.conv_3x3_1(x)), inplace=True)
         y = functional.relu(self.bn_conv_3x3_2(self.conv_3x3_2(y)), inplace=True)
         y = functional.relu(self.bn_conv_3x3_3(self.conv_3x3_3(y)), inplace=True)
         return x + y
 
 
-class _ImageConv(nn.Conv2d):
+class ImageConv(nn.Conv2d):
     """The convolution that outputs an image; no autocast, as bfloat16 would round to 8 bits."""
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__(channels, width, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return an image (B, width, H, W) for features (B, channels, H, W) of any precision."""
         with torch.autocast(x.device.type, enabled=False):
             return super().forward(x.to(self.weight.dtype))
 
@@ -164,7 +166,7 @@ class _Descriptor(nn.Module):
     def __init__(self, channels: int, width: int, blocks: int) -> None:
         super().__init__()
         self.conv_in = _conv(channels, width)
-        self.res16 = nn.Sequential(*(_Block(width) for _ in range(blocks)))
+        self.res16 = nn.Sequential(*(Block(width) for _ in range(blocks)))
 
     def forward(self, x: Tensor) -> Tensor:
         features: Tensor = self.res16(self.conv_in(x))

@@ -14,24 +14,22 @@ from csgisnet.checkpoints.networks import ChannelOrder, load_network
 from csgisnet.checkpoints.pretrained import find_weights
 from csgisnet.device import (
     Precision,
+    default_memory,
     is_out_of_memory,
     pick_device,
-    place,
     return_freed_memory,
     use_precision,
 )
 from csgisnet.errors import CheckpointError
-from csgisnet.networks.folding import fold_batch_norm
 from csgisnet.networks.smoothing import SmoothingNetwork, receptive_radius
 from csgisnet.prediction.batching import Batcher
+from csgisnet.prediction.fused import bytes_per_pixel
+from csgisnet.prediction.precision import prepare
 from csgisnet.prediction.tiling import SMALLEST_TILE, apply_tiled
 from vocsmooth.arrays import Pixels, check_array, check_image, check_number, to_float, to_uint
 from vocsmooth.files import AnyPath
 
 Image: TypeAlias = NDArray[np.float32]
-
-DEFAULT_MEMORY = 1 << 30
-"""Bytes that the activations may take."""
 
 _GPU_BATCH = 8
 
@@ -45,14 +43,15 @@ class Smoother:
     Parameters
     ----------
     network : SmoothingNetwork
-        Trained weights. They are copied, and the copy made faster without changing its results.
+        Trained weights. They are copied, and the copy is made faster.
     device : {"auto", "cpu", "cuda", "mps"}
         Where to compute.
-    precision : {"auto", "float32", "bfloat16"}
-        Precision of the convolutions; "auto" picks bfloat16 on devices that are faster with it.
-    memory : int
+    precision : {"auto", "float32", "tf32", "bfloat16"}
+        How to multiply (see `csgisnet.device.Precision`). "auto" takes bfloat16 where the hardware
+        multiplies it and this network's results stay nearly the same, else float32, which is exact.
+    memory : int, optional
         Bytes that the activations may take, besides the image and its result; images that would
-        need more are cut into tiles.
+        need more are cut into tiles. By default half of a GPU's free memory, and 1 GB elsewhere.
     batch : int, optional
         How many images or tiles of one shape, from several threads, to compute at once if `memory`
         allows. By default 1 on the CPU, whose cores share the work on one image, and 8 elsewhere.
@@ -60,14 +59,23 @@ class Smoother:
     Raises
     ------
     ConfigError
-        The device is unknown or not available.
+        The device is unknown or not available, or does not compute in this precision.
+
+    Attributes
+    ----------
+    precision : {"float32", "tf32", "bfloat16"}
+        What was chosen.
+    reason : str
+        Why, as a clause.
 
     Examples
     --------
     >>> from csgisnet.networks.smoothing import COMPACT
-    >>> smoother = Smoother(SmoothingNetwork(COMPACT), device="cpu", memory=200_000_000)
+    >>> smoother = Smoother(SmoothingNetwork(COMPACT), device="cpu", precision="float32")
     >>> smoother.smooth(np.zeros((30, 40), np.float32), strength=0.5).shape
     (30, 40)
+    >>> smoother.precision, smoother.reason
+    ('float32', 'as asked for')
     """
 
     def __init__(
@@ -75,16 +83,16 @@ class Smoother:
         network: SmoothingNetwork,
         *,
         device: str = "auto",
-        precision: Precision = "float32",
-        memory: int = DEFAULT_MEMORY,
+        precision: Precision = "auto",
+        memory: int | None = None,
         batch: int | None = None,
     ) -> None:
         self.device = pick_device(device)
-        self.precision = precision
+        self._network, (self.precision, self.reason) = prepare(network, precision, self.device)
         self.batch = batch or (1 if self.device.type == "cpu" else _GPU_BATCH)
-        self.pixels = int(memory / _bytes_per_pixel(network))
+        memory = default_memory(self.device) if memory is None else memory
+        self.pixels = int(memory / bytes_per_pixel(network.config, self.precision))
         """Most pixels in a tile, its halo included; halved when the device runs out of memory."""
-        self._network = place(fold_batch_norm(network), self.device)
         self._halo = receptive_radius(network.config)
         self._multiple = network.config.shuffle
         self._forward = Batcher(self._compute, largest=self.batch, pixels=self.pixels)
@@ -233,8 +241,8 @@ def load(
     path_or_name: AnyPath | None = None,
     *,
     device: str = "auto",
-    precision: Precision = "float32",
-    memory: int = DEFAULT_MEMORY,
+    precision: Precision = "auto",
+    memory: int | None = None,
     batch: int | None = None,
     channel_order: ChannelOrder | None = None,
 ) -> Smoother:
@@ -260,7 +268,7 @@ def load(
     CheckpointError
         The file is missing, damaged, or not a smoothing network; or no network has that name.
     ConfigError
-        The device is unknown or not available.
+        The device is unknown or not available, or does not compute in this precision.
 
     Examples
     --------
@@ -287,9 +295,3 @@ def _check(image: NDArray[Any], *types: type) -> None:
         raise TypeError(f"image must be a {wanted} array{scale}, got {image.dtype}.")
     if image.size == 0 or (image.ndim != 2 and (image.ndim != 3 or image.shape[2] != 3)):
         raise ValueError(f"image must be (H, W) or (H, W, 3), got shape {image.shape}.")
-
-
-def _bytes_per_pixel(network: SmoothingNetwork) -> float:
-    """Return the bytes of the activations at their peak: measured (300, 1,700), rounded up."""
-    maps = 6 * network.config.width / network.config.shuffle**2
-    return 4 * (maps + 40)

@@ -28,7 +28,15 @@ def test_info_names_versions_kernels_and_the_machine(vocsmooth: Command) -> None
     assert lines[0] == f"vocsmooth {package.__version__}"
     assert f"torch {torch.__version__}" in lines
     assert any(line.startswith(f"opencv {cv2.__version__} (opencv-") for line in lines)
-    for name in ("kernels", "python", "platform", "cores", "instructions", "accelerators"):
+    for name in (
+        "kernels",
+        "python",
+        "platform",
+        "cores",
+        "instructions",
+        "accelerators",
+        "precision",
+    ):
         assert any(line.startswith(f"{name}: ") for line in lines), name
 
 

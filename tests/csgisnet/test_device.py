@@ -71,12 +71,12 @@ def test_float32_is_exact_whatever_the_process_allows_and_tf32_rounds_on_cuda_on
     [
         ({"avx512_bf16": True}, "bfloat16", "in hardware (AVX-512 BF16)"),
         ({"avx512_bf16": True, "amx_bf16": True}, "bfloat16", "in hardware (AMX, AVX-512 BF16)"),
-        ({"bf16": True, "neon": True}, "bfloat16", "in hardware (Arm BF16)"),
-        ({"avx512_bf16": False, "avx2": True}, "float32", "does not multiply bfloat16"),
-        ({}, "float32", "does not multiply bfloat16"),
+        ({"bf16": True, "neon": True}, "float32", "neither AMX nor AVX-512 BF16"),  # unmeasured
+        ({"avx512_bf16": False, "avx2": True}, "float32", "neither AMX nor AVX-512 BF16"),
+        ({}, "float32", "neither AMX nor AVX-512 BF16"),
     ],
 )
-def test_auto_takes_bfloat16_where_the_processor_multiplies_it(
+def test_auto_takes_bfloat16_where_instructions_were_measured_to_pay(
     capabilities: dict[str, bool], expected: str, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)

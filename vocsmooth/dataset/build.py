@@ -6,8 +6,8 @@ import functools
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,11 +17,11 @@ from vocsmooth.dataset.make import (
     explained_writing,
     find_finished,
     finish_shards,
-    package_versions,
 )
 from vocsmooth.dataset.plan import check_folder, make_plan, needed_bytes
+from vocsmooth.dataset.runner import open_runner
 from vocsmooth.dataset.tally import Tally
-from vocsmooth.errors import DatasetError, InputError
+from vocsmooth.errors import DatasetError
 from vocsmooth.files import (
     AnyPath,
     as_path,
@@ -32,7 +32,6 @@ from vocsmooth.files import (
 )
 from vocsmooth.maps.recipe import Recipe, as_recipe
 from vocsmooth.maps.textures import open_textures
-from vocsmooth.operators import kernels
 from vocsmooth.shards.entries import Index, LeftOutEntry, Plan, Sidecar, failed_checks
 from vocsmooth.shards.index import (
     INDEX_NAME,
@@ -44,7 +43,7 @@ from vocsmooth.shards.index import (
 )
 from vocsmooth.sources.voc import find_tree, list_photographs
 from vocsmooth.views.card import CARD_NAME, describe
-from vocsmooth.workers.processes import Runner, available_cores, local_runner, sigterm_interrupts
+from vocsmooth.workers.processes import sigterm_interrupts
 
 _TALLY_NAME = "photographs"
 
@@ -195,7 +194,7 @@ def build_dataset(
         tally = Tally(temporary_path(out / _TALLY_NAME, os.getpid()))
         total = sum(len(task.photographs) for task in tasks)
         idle = functools.partial(_report_count, tally, total, progress)
-        with sigterm_interrupts(), _open_runner(scheduler, jobs, shared, idle) as run:
+        with sigterm_interrupts(), open_runner(scheduler, jobs, shared, idle) as run:
             index, missing = _build(plan, out, tasks, run, tally, progress)
     return BuildSummary(
         **vars(index.totals),
@@ -205,25 +204,6 @@ def build_dataset(
         failed_checks=sum(bool(failed_checks(image.provenance)) for image in index.images),
         left_out=index.left_out,
     )
-
-
-@contextmanager
-def _open_runner(
-    scheduler: str | None, jobs: int | None, shared: Sequence[Path], idle: Callable[[], None]
-) -> Iterator[Runner]:
-    """Yield what runs the tasks: processes of this machine, or a cluster."""
-    if scheduler is None:
-        kernels.warn_if_slow()  # the workers do not
-        yield local_runner(jobs or available_cores(), idle)
-        return
-    try:
-        from vocsmooth.workers.cluster import cluster_runner, connected
-    except ModuleNotFoundError as error:
-        raise InputError(
-            f"A cluster needs more packages: pip install csgisnet[cluster] ({error})."
-        ) from None
-    with connected(scheduler, package_versions) as client:
-        yield cluster_runner(client, shared, package_versions, idle)
 
 
 def _finished(out: Path, plan: Plan) -> Index | None:

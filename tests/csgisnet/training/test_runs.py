@@ -17,7 +17,8 @@ from csgisnet.errors import ConfigError
 from csgisnet.networks.segmenter import Segmenter
 from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
 from csgisnet.training.config import Config
-from csgisnet.training.runs import Sources, claim_run, new_run
+from csgisnet.training.runs import claim_run, new_run
+from csgisnet.training.sources import Sources
 from csgisnet.training.train import train
 from vocsmooth.errors import InputError
 

@@ -1,0 +1,141 @@
+"""The network as it predicts: weights converted once, each convolution one call with its ReLU.
+
+`executable` exchanges the layers of a copy of a network; the network's own forward pass still says
+how they are connected.
+
+Why plain torch with oneDNN's fused convolution: on one thread of an AMD Zen 5 with AVX-512 BF16, in
+turns in one process (benchmarks/results/predict.json; the full network has random weights):
+
+================================  =============  =============  ================  ==========
+way                               compact, s/MP  full, s/MP     first picture, s  mean error
+================================  =============  =============  ================  ==========
+torch                             1.60           26.3           0.27              0
+ours, float32                     1.33           21.8           0.51              0
+ONNX Runtime, float32             1.23           21.6           0.20              0
+torch, autocast to bfloat16       0.97           18.2           0.16              0.12
+ours, bfloat16                    0.71           10.8           0.12              0.12
+torch.compile, frozen, bfloat16   0.66           10.7           6.05              0.12
+OpenVINO, bfloat16                0.62           10.8           0.19              0.12
+================================  =============  =============  ================  ==========
+
+The error is in grey levels of 255; it and the first picture are the compact network's. The others
+gain nothing on the full network and 7 and 14 % on the compact one, for a compilation at every start
+or a dependency of 180 MB.
+
+What bounds it: oneDNN's 3 x 3 convolutions of 48 channels reach 490 to 515 Gflop/s in bfloat16 and
+220 to 245 in float32, and take 85 % of the time. So on such a processor no way is much more than
+twice as fast as float32. These were measured and left out, as they gain nothing here: weights
+packed beforehand (packing takes 0.3 ms a picture of 105), channels padded (convolutions of 52 and
+64 channels reach the same rate), tiles that fit the cache (images of 0.15 and 1.9 megapixels take
+the same time per pixel, and the halos of small tiles cost up to twice as much).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from csgisnet.device import place
+from csgisnet.networks.folding import fold_batch_norm
+from csgisnet.networks.smoothing import Block, ImageConv, NetworkConfig, SmoothingNetwork
+
+
+def executable(
+    network: SmoothingNetwork,
+    precision: Literal["float32", "tf32", "bfloat16"],
+    device: torch.device,
+) -> SmoothingNetwork:
+    """Return a frozen copy of a network on `device`, for prediction in `precision`.
+
+    In float32 and tf32 it is the network with its normalisation folded, no more: fusing gains at
+    most 2 % there, and this way the results stay the same bits. In bfloat16 the hidden layers have
+    weights and results of that type; the layers that output an image stay in float32, as bfloat16
+    would round an image to 8 bits.
+    """
+    copy = fold_batch_norm(network)
+    if precision == "bfloat16":
+        descriptor = copy.descriptor
+        descriptor.add_module("conv_in", _FusedConv(descriptor.conv_in, relu=False))
+        descriptor.res16 = _fuse(descriptor.res16)
+        copy.interpreter1 = _fuse(copy.interpreter1)
+        copy.interpreter2 = _fuse(copy.interpreter2)
+        copy.refine = _fuse(copy.refine)
+    return place(copy, device)
+
+
+def bytes_per_pixel(config: NetworkConfig, precision: str) -> float:
+    """Return the bytes of the activations at their peak, or somewhat more.
+
+    Measured: 280 for the bundled network (165 in bfloat16), 1,320 for the full one (680).
+    """
+    maps = 6 * config.width / config.shuffle**2
+    return (2 if precision == "bfloat16" else 4) * maps + 160
+
+
+def _fuse(layers: Iterable[nn.Module]) -> nn.Sequential:
+    """Return layers that do the same in fewer calls; normalisation has been folded already."""
+    kept = [layer for layer in layers if not isinstance(layer, nn.Identity)]
+    fused: list[nn.Module] = []
+    for layer, following in zip(kept, [*kept[1:], None], strict=True):
+        if isinstance(layer, Block):
+            fused.append(_FusedBlock(layer))
+        elif isinstance(layer, ImageConv):
+            fused.append(layer)
+        elif isinstance(layer, nn.Conv2d):
+            fused.append(_FusedConv(layer, relu=isinstance(following, nn.ReLU)))
+    return nn.Sequential(*fused)
+
+
+class _FusedConv(nn.Module):
+    """A convolution in bfloat16, in one call with the ReLU after it if there is one."""
+
+    def __init__(self, conv: nn.Module, *, relu: bool) -> None:
+        super().__init__()
+        self.conv = conv.to(torch.bfloat16)
+        self.relu = relu
+        self._in_one_call = _has_fused_convolution()
+
+    def forward(self, x: Tensor) -> Tensor:
+        conv = self.conv
+        x = x.to(torch.bfloat16, memory_format=torch.channels_last)
+        if x.device.type == "cpu" and self._in_one_call:
+            fused: Tensor = torch.ops.mkldnn._convolution_pointwise(
+                x,
+                conv.weight,
+                conv.bias,
+                conv.padding,
+                conv.stride,
+                conv.dilation,
+                conv.groups,
+                "relu" if self.relu else "none",
+                [],
+                "",
+            )
+            return fused
+        y: Tensor = conv(x)
+        return y.relu_() if self.relu else y
+
+
+class _FusedBlock(nn.Module):
+    """What a `Block` computes, the sum in place."""
+
+    def __init__(self, block: Block) -> None:
+        super().__init__()
+        convs = (block.conv_3x3_1, block.conv_3x3_2, block.conv_3x3_3)
+        self.convs = nn.Sequential(*(_FusedConv(conv, relu=True) for conv in convs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.convs(x)
+        return y.add_(x)
+
+
+def _has_fused_convolution() -> bool:
+    """Return whether this build of torch, on this processor, has oneDNN's convolution with ReLU.
+
+    torch.compile calls the same operator, but torch does not promise to keep it.
+    """
+    mkldnn = torch.ops.mkldnn
+    return hasattr(mkldnn, "_convolution_pointwise") and bool(mkldnn._is_mkldnn_bf16_supported())

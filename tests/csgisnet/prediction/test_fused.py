@@ -1,0 +1,66 @@
+"""The executable form of a network: in float32 its very bits, in bfloat16 close to them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from csgisnet.checkpoints.networks import load_network
+from csgisnet.checkpoints.pretrained import find_weights
+from csgisnet.device import place
+from csgisnet.networks.folding import fold_batch_norm
+from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
+from csgisnet.prediction import fused
+from csgisnet.prediction.fused import executable
+
+CPU = torch.device("cpu")
+
+
+def trained(*, shuffle: int, skip: bool) -> SmoothingNetwork:
+    """A network whose batch statistics differ from those of a fresh one."""
+    torch.manual_seed(3)
+    network = SmoothingNetwork(
+        NetworkConfig(
+            width=12, blocks=2, coarse_blocks=1, refine_blocks=1, shuffle=shuffle, skip=skip
+        )
+    )
+    with torch.no_grad():
+        for _ in range(3):
+            network(torch.rand(2, 3, 24, 24))
+    return network.eval()
+
+
+def test_float32_is_the_folded_network_to_the_bit_and_the_network_is_left_alone() -> None:
+    network, image = load_network(find_weights()), torch.rand(1, 3, 50, 71)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    with torch.inference_mode():
+        expected = place(fold_batch_norm(network), CPU)(image)
+        found = executable(network, "float32", CPU)(image)
+        executable(network, "bfloat16", CPU)
+    assert all(torch.equal(map_, other) for map_, other in zip(found, expected, strict=True))
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize("one_call", [True, False])
+@pytest.mark.parametrize(("shuffle", "skip"), [(1, False), (2, True)])
+@pytest.mark.parametrize("size", [(33, 40), (1, 1)])
+def test_bfloat16_rounds_features_but_not_images(
+    size: tuple[int, int],
+    shuffle: int,
+    skip: bool,
+    one_call: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if not one_call:  # as on a processor or in a torch that lacks the fused operator
+        monkeypatch.setattr(fused, "_has_fused_convolution", lambda: False)
+    network, image = trained(shuffle=shuffle, skip=skip), torch.rand(2, 3, *size)
+    with torch.inference_mode():
+        found = executable(network, "bfloat16", CPU)(image)
+        expected = network(image)
+    assert found.edge.dtype == torch.bfloat16
+    for name in ("result", "coarse", "residual"):
+        map_, wanted = getattr(found, name), getattr(expected, name)
+        assert map_.dtype == torch.float32
+        assert not torch.equal(map_, map_.bfloat16().float())
+        torch.testing.assert_close(map_, wanted, atol=0.03, rtol=0.03)
+        assert not torch.equal(map_, wanted)

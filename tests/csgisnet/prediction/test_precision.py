@@ -1,0 +1,93 @@
+"""The precision that "auto" means: a fast one only where the network's results stay the same."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from csgisnet.checkpoints.networks import load_network
+from csgisnet.checkpoints.pretrained import find_weights
+from csgisnet.networks.smoothing import SmoothingNetwork
+from csgisnet.prediction.precision import LARGEST_MEAN, difference, prepare
+from csgisnet.prediction.smoother import Smoother
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def bundled() -> SmoothingNetwork:
+    return load_network(find_weights())
+
+
+def on_a_processor_with(monkeypatch: pytest.MonkeyPatch, *instructions: str) -> None:
+    """Let torch find these; what is tested is the choice, which computes anywhere."""
+    found = dict.fromkeys(instructions, True)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: found, raising=False)
+
+
+def photograph() -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    y, x = np.mgrid[:150, :210] / np.float32(210)
+    grain = np.random.default_rng(1).normal(0, 0.05, (150, 210, 3))
+    shape = np.stack([x, y, (x > 0.4) * 0.5], axis=2)
+    clipped: np.ndarray[tuple[int, ...], np.dtype[np.float32]]
+    clipped = (shape + grain).clip(0, 1).astype(np.float32)
+    return clipped
+
+
+def test_difference_is_in_grey_levels() -> None:
+    one = np.zeros((2, 5, 1), np.float32)
+    other = one.copy()
+    other[0, 0] = 3 / 255
+    found = difference(one, other)
+    assert found.largest == pytest.approx(3)
+    assert found.mean == pytest.approx(0.3)
+    assert found.within_two == pytest.approx(0.9)
+
+
+def test_the_bundled_network_is_fast_where_it_can_be_and_nearly_the_same(
+    bundled: SmoothingNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_a_processor_with(monkeypatch, "avx512_bf16")
+    fast, exact = (
+        Smoother(bundled, device="cpu"),
+        Smoother(bundled, device="cpu", precision="float32"),
+    )
+    assert (fast.precision, exact.precision) == ("bfloat16", "float32")
+    assert "AVX-512 BF16" in fast.reason
+    assert exact.reason == "as asked for"
+    assert fast.pixels > exact.pixels
+    image = photograph()
+    apart = difference(fast.smooth(image), exact.smooth(image))
+    assert 0 < apart.mean < LARGEST_MEAN
+    assert apart.within_two >= 0.999
+    fast.pixels = 1  # the smallest tiles
+    tiled = fast.smooth(image)
+    assert difference(tiled, exact.smooth(image)).mean < LARGEST_MEAN
+
+
+def test_without_the_instructions_auto_is_float32_to_the_bit(
+    bundled: SmoothingNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_a_processor_with(monkeypatch, "avx2")
+    chosen, exact = (
+        Smoother(bundled, device="cpu"),
+        Smoother(bundled, device="cpu", precision="float32"),
+    )
+    assert chosen.precision == "float32"
+    assert "neither" in chosen.reason
+    np.testing.assert_array_equal(chosen.smooth(photograph()), exact.smooth(photograph()))
+
+
+@pytest.mark.parametrize("damage", ["factor", "nan"])
+def test_a_network_that_bfloat16_would_change_is_run_in_float32(
+    bundled: SmoothingNetwork, damage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_a_processor_with(monkeypatch, "avx512_bf16")
+    weight = bundled.get_parameter("refine.5.weight")
+    with torch.no_grad():
+        weight.mul_(30) if damage == "factor" else weight.fill_(torch.nan)
+    _, choice = prepare(bundled, "auto", CPU)
+    assert choice.precision == "float32"
+    assert "bfloat16 would change this network's results by" in choice.reason
+    assert prepare(bundled, "bfloat16", CPU)[1] == ("bfloat16", "as asked for")
