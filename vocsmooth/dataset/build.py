@@ -43,7 +43,7 @@ from vocsmooth.shards.index import (
 )
 from vocsmooth.sources.voc import find_tree, list_photographs
 from vocsmooth.views.card import CARD_NAME, describe
-from vocsmooth.workers.processes import sigterm_interrupts
+from vocsmooth.workers.processes import Runner, sigterm_interrupts
 
 _TALLY_NAME = "photographs"
 
