@@ -4,10 +4,11 @@
         --out benchmarks/results/precision.json
 
 For each folder: the largest and the mean difference over all values of all pictures in grey levels
-of 255, the difference that 99.9 % do not exceed, and the share within two. For the dataset's split:
-the measures of `csgisnet evaluate` in both precisions. --crops also writes, for the flattest window
-of each photograph, both results with their contrast times eight and their difference times
-sixty-four, to look for grids and bands.
+of 255, the difference that 99.9 % do not exceed, and the share within two; and, averaged over the
+flattest window of each picture, the amplitude of a checkerboard of single pixels in both results.
+For the dataset's split: the measures of `csgisnet evaluate` in both precisions. --crops also writes
+those windows of both results with their contrast times eight, and their difference times 64, to
+look for grids and bands.
 """
 
 from __future__ import annotations
@@ -84,28 +85,33 @@ def compare(
     files: Sequence[Path], exact: Smoother, fast: Smoother, crops: Path | None
 ) -> dict[str, float]:
     """Return the differences over all values of all files."""
-    ones, others, worst = [], [], 0.0
+    ones, others, worst, boards = [], [], 0.0, []
     for path in files:
         image = to_float(read_rgb(path))
         one, other = fast.smooth(image), exact.smooth(image)
         worst = max(worst, difference(one, other).mean)
         ones.append(one.ravel())
         others.append(other.ravel())
+        windows = flat_windows(other, one)
+        boards.append([checkerboard(window) for window in windows])
         if crops:
             crops.mkdir(parents=True, exist_ok=True)
-            write_picture(crops / f"{path.stem}.png", Picture(pixels=flat_window(other, one)))
+            write_picture(crops / f"{path.stem}.png", Picture(pixels=magnified(*windows)))
     one, other = np.concatenate(ones), np.concatenate(others)
     found = difference(one, other)
+    exact_board, fast_board = np.mean(boards, axis=0).tolist()
     return {
         "pictures": len(files),
         **found._asdict(),
         "largest_mean_of_a_picture": worst,
         "quantile_999": float(np.quantile(np.abs(one - other), 0.999) * 255),
+        "checkerboard_float32": exact_board,
+        "checkerboard_bfloat16": fast_board,
     }
 
 
-def flat_window(exact: Image, fast: Image) -> NDArray[np.uint8]:
-    """Return the flattest window of both results, contrast times eight, and their difference."""
+def flat_windows(exact: Image, fast: Image) -> tuple[Image, Image]:
+    """Return of both results the window where the exact one is flattest."""
     height, width = exact.shape[:2]
     windows = [
         (top, left)
@@ -122,7 +128,18 @@ def flat_window(exact: Image, fast: Image) -> NDArray[np.uint8]:
         return float(pixels.std(axis=(0, 1)).max()) if inside else np.inf
 
     place = min(windows, key=spread)
-    one, other = window(exact, *place), window(fast, *place)
+    return window(exact, *place), window(fast, *place)
+
+
+def checkerboard(window: Image) -> float:
+    """Return the amplitude of a checkerboard of single pixels, in grey levels of 255."""
+    even = window[: window.shape[0] // 2 * 2, : window.shape[1] // 2 * 2]
+    cells = even[::2, ::2] - even[::2, 1::2] - even[1::2, ::2] + even[1::2, 1::2]
+    return float(np.abs(cells.mean(axis=(0, 1), dtype=np.float64)).max() / 4 * 255)
+
+
+def magnified(one: Image, other: Image) -> NDArray[np.uint8]:
+    """Return two windows with their contrast times eight, and their difference times 64."""
     level = one.mean(axis=(0, 1))
     parts = [(one - level) * 8, (other - level) * 8, (other - one) * 64]
     row = np.concatenate([(part + 0.5).clip(0, 1) for part in parts], axis=1)

@@ -1,7 +1,7 @@
 """Prediction: images of any size, smoothed by a trained network in bounded memory.
 
 Read `smoother` first; it cuts large images by `tiling` and groups the requests of several threads
-by `batching`.
+by `batching`. `precision` chooses how a network multiplies, and `fused` is the network for that.
 
 May import: the ground of both packages, `networks`, `checkpoints`.
 """

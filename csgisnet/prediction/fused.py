@@ -1,24 +1,33 @@
 """The network as it predicts: weights converted once, each convolution one call with its ReLU.
 
 `executable` exchanges the layers of a copy of a network; the network's own forward pass still says
-how they are connected. The results in float32 are the same bits.
+how they are connected.
 
-Why plain torch with oneDNN's fused convolution: on one thread of an AMD Zen 5, seconds a megapixel
-of photographs with the bundled network (paired medians):
+Why plain torch with oneDNN's fused convolution: on one thread of an AMD Zen 5 with AVX-512 BF16, in
+turns in one process (benchmarks/results/predict.json; the full network has random weights):
 
-======================================  =========  ======================  ==========
-way                                     s / MP     first picture, s        mean error
-======================================  =========  ======================  ==========
-torch, float32                          1.36       0.3                     0
-ONNX Runtime, float32                   1.26       0.3                     0
-torch, autocast to bfloat16             0.73       0.3                     0.12
-OpenVINO, bfloat16                      0.63       0.2, install of 190 MB  0.12
-torch.compile, frozen, bfloat16         0.67       9.7                     0.12
-this, bfloat16                          0.66       0.3                     0.12
-======================================  =========  ======================  ==========
+================================  =============  =============  ================  ==========
+way                               compact, s/MP  full, s/MP     first picture, s  mean error
+================================  =============  =============  ================  ==========
+torch                             1.60           26.3           0.27              0
+ours, float32                     1.33           21.8           0.51              0
+ONNX Runtime, float32             1.23           21.6           0.20              0
+torch, autocast to bfloat16       0.97           18.2           0.16              0.12
+ours, bfloat16                    0.71           10.8           0.12              0.12
+torch.compile, frozen, bfloat16   0.66           10.7           6.05              0.12
+OpenVINO, bfloat16                0.62           10.8           0.19              0.12
+================================  =============  =============  ================  ==========
 
-Convolutions reach 90 % of what that processor can multiply in either format (275 and 545 Gflop/s),
-so the other runtimes gain nothing for a large dependency or a compilation at every start.
+The error is in grey levels of 255; it and the first picture are the compact network's. The others
+gain nothing on the full network and 7 and 14 % on the compact one, for a compilation at every start
+or a dependency of 180 MB.
+
+What bounds it: oneDNN's 3 x 3 convolutions of 48 channels reach 490 to 515 Gflop/s in bfloat16 and
+220 to 245 in float32, and take 85 % of the time. So on such a processor no way is much more than
+twice as fast as float32. These were measured and left out, as they gain nothing here: weights
+packed beforehand (packing takes 0.3 ms a picture of 105), channels padded (convolutions of 52 and
+64 channels reach the same rate), tiles that fit the cache (images of 0.15 and 1.9 megapixels take
+the same time per pixel, and the halos of small tiles cost up to twice as much).
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,6 +62,7 @@ def test_predict_mirrors_folders_and_names_what_it_cannot_read(
     assert result.exit_code == 1
     assert "bad.png" in result.stderr
     assert "1 written, 0 skipped, 1 failed" in result.stdout
+    assert re.search(r" s, in (float32|bfloat16) \(.+\)\n", result.stdout)
     assert pixels_of(tmp_path / "out/sub/good.png").shape == pixels.shape
     assert [p.name for p in (tmp_path / "out").rglob("*") if p.is_file()] == ["good.png"]
 
