@@ -105,7 +105,7 @@ class Training:
         with contextlib.ExitStack() as stack:
             if isinstance(self._forward, DistributedDataParallel) and not last:
                 stack.enter_context(self._forward.no_sync())
-            with use_precision(run.precision, self._device):
+            with use_precision(run.precision_on(self._device), self._device):
                 smoothing = self._forward(batch.input)
             # The losses are differentiated apart from the network: whatever its precision, theirs
             # and the teachers' is float32, and torch knows only one precision at a time.
@@ -116,7 +116,7 @@ class Training:
             reached = [(m, j.grad) for m, j in zip(smoothing, judged, strict=True)]
             maps, gradients = zip(*((m, g) for m, g in reached if g is not None), strict=True)
             with (
-                use_precision(run.precision, self._device),
+                use_precision(run.precision_on(self._device), self._device),
                 torch.autocast(self._device.type, enabled=False),
             ):
                 torch.autograd.backward(maps, gradients)

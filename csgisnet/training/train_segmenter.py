@@ -171,7 +171,7 @@ def _fit(
             share = config.schedule.share(step, steps)
             set_learning_rate(optimizers, config.segmenter.lr * share)
             image = _mixed_images(batch)
-            with use_precision(config.run.precision, processes.device):
+            with use_precision(config.run.precision_on(processes.device), processes.device):
                 logits = forward(image)
             loss = _cross_entropy(logits.float(), batch.mask, processes)
             loss.backward()  # type: ignore[no-untyped-call]

@@ -80,8 +80,9 @@ class Validation:
 
     def _smoother(self, network: SmoothingNetwork) -> Smoother:
         """Wrap the network as it is now."""
-        device, precision = str(self._processes.device), self._config.run.precision
-        return Smoother(network, device=device, precision=precision)
+        device = self._processes.device
+        precision = self._config.run.precision_on(device)
+        return Smoother(network, device=str(device), precision=precision)
 
 
 def choose_samples(split: Split, count: int) -> list[int]:

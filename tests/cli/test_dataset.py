@@ -12,17 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import Result
-from numpy.typing import NDArray
+from pictures import pixels_of
 from PIL import Image
 
 from vocsmooth.operators.table import OPERATORS, smooth
 
 Command = Callable[..., Result]
-
-
-def pixels_of(path: Path) -> NDArray[np.uint8]:
-    with Image.open(path) as image:
-        return np.asarray(image)
 
 
 def build_words(tree: Path, out: Path, recipe: Path) -> list[object]:

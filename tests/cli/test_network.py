@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import Result
-from numpy.typing import NDArray
+from pictures import pixels_of
 from PIL import Image
 
 from csgisnet.checkpoints.format import load_weights
@@ -20,11 +20,6 @@ from csgisnet.networks.segmenter import Segmenter
 from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
 
 Command = Callable[..., Result]
-
-
-def pixels_of(path: Path) -> NDArray[np.uint8]:
-    with Image.open(path) as image:
-        return np.asarray(image)
 
 
 @pytest.fixture(scope="module")

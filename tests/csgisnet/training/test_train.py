@@ -73,7 +73,7 @@ def test_training_lowers_the_loss_and_the_average_follows(lab: Lab, config: Conf
     assert summary.scores is not None
     assert summary.best is not None
     split, alone = open_dataset(lab.data).split("val"), Processes(device=torch.device("cpu"))
-    smoother = Smoother(load_network(summary.best), device="cpu")
+    smoother = Smoother(load_network(summary.best), device="cpu", precision="float32")
     scores = score(smoother, split, choose_samples(split, 0), alone)
     assert scores.psnr_result == pytest.approx(summary.scores.psnr_result, abs=1e-9)
 

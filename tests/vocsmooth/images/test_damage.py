@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from pictures import noise
 from PIL import Image
 
 from vocsmooth.errors import InputError
@@ -17,10 +18,6 @@ from vocsmooth.images.reading import read_picture, read_rgb
 from vocsmooth.sources.masks import read_mask
 
 RGB_PROFILE = b"\0" * 16 + b"RGB " + b"\0" * 120
-
-
-def noise(*shape: int, dtype: type = np.uint8) -> NDArray[Any]:
-    return np.random.default_rng(1).integers(0, np.iinfo(dtype).max, shape, dtype, endpoint=True)
 
 
 def small_files() -> dict[str, bytes]:

@@ -2,18 +2,11 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
+from pictures import write_plain
 
 from vocsmooth.errors import InputError, UnknownNameError
 from vocsmooth.images.destinations import Task, plan
-
-
-def save(path: Path, value: int = 100, shape: tuple[int, ...] = (6, 5, 3)) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.full(shape, value, np.uint8)).save(path)
-    return path
 
 
 def pairs(tasks: list[Task], photos: Path, out: Path) -> dict[str, str]:
@@ -88,16 +81,16 @@ def test_results_inside_the_input_folder_are_not_taken_for_inputs(photos: Path) 
     out = photos / "smoothed"
     first = plan([photos], out)
     for task in first:
-        save(task.destination)
+        write_plain(task.destination)
     assert plan([photos], out) == first
 
 
 def test_collisions_are_refused_before_anything_is_written(photos: Path, tmp_path: Path) -> None:
-    save(photos / "a.png")
+    write_plain(photos / "a.png")
     out = tmp_path / "out"
     with pytest.raises(InputError, match=r"a\.jpg and .*a\.png would both write .*out/a\.png"):
         plan([photos], out, ending="png")
-    save(tmp_path / "more" / "a.jpg")
+    write_plain(tmp_path / "more" / "a.jpg")
     with pytest.raises(InputError, match="would both write"):
         plan([photos, tmp_path / "more"], out)
     with pytest.raises(InputError, match=r"would replace the input .*choose another output folder"):
@@ -126,8 +119,8 @@ def test_useless_inputs_are_refused(tmp_path: Path) -> None:
 
 
 def test_edges_collide_like_results(tmp_path: Path) -> None:
-    save(tmp_path / "in/a.jpg")
-    save(tmp_path / "in/a_edges.png")
+    write_plain(tmp_path / "in/a.jpg")
+    write_plain(tmp_path / "in/a_edges.png")
     assert len(plan([tmp_path / "in"], tmp_path / "out")) == 2
     with pytest.raises(InputError, match=r"would both write .*out/a_edges\.png"):
         plan([tmp_path / "in"], tmp_path / "out", edges=True)
@@ -136,7 +129,7 @@ def test_edges_collide_like_results(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", ["/x", "a/../b", "\0"])
 def test_a_suffix_that_cannot_be_part_of_a_name_is_refused(tmp_path: Path, suffix: str) -> None:
     with pytest.raises(InputError, match=r"suffix .* cannot be part of a file name"):
-        plan([save(tmp_path / "a.png")], tmp_path / "out", suffix=suffix)
+        plan([write_plain(tmp_path / "a.png")], tmp_path / "out", suffix=suffix)
 
 
 def test_another_name_of_an_input_is_not_replaced(photos: Path, tmp_path: Path) -> None:
@@ -154,7 +147,7 @@ TWINS = [("x/A.png", "y/a.png"), ("x/\u00e9.png", "y/e\u0301.png")]
 def test_names_that_the_disk_takes_for_one_collide(
     tmp_path: Path, names: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    inputs = [save(tmp_path / "in" / name) for name in names]
+    inputs = [write_plain(tmp_path / "in" / name) for name in names]
     out = tmp_path / "out"
     if not (tmp_path / "IN").exists():
         assert len(plan(inputs, out)) == 2

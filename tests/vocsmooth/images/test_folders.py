@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from pictures import write_plain
 from PIL import Image
 
 from vocsmooth.errors import ConvergenceError, InputError
@@ -21,12 +22,6 @@ from vocsmooth.images.writing import write_picture
 from vocsmooth.operators.guided import guided_filter
 
 Float = NDArray[np.float32]
-
-
-def save(path: Path, value: int = 100, shape: tuple[int, ...] = (6, 5, 3)) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.full(shape, value, np.uint8)).save(path)
-    return path
 
 
 def halve(image: Float) -> Float:
@@ -85,7 +80,7 @@ def test_depth_alpha_profile_and_grey_pass_through_and_results_are_rounded(tmp_p
         seen.append((image.shape, image.dtype.name))
         return image
 
-    run(plan([save(tmp_path / "grey.png", shape=(4, 3))], tmp_path / "out"), on_floats(look))
+    run(plan([write_plain(tmp_path / "grey.png", shape=(4, 3))], tmp_path / "out"), on_floats(look))
     assert seen == [((4, 3), "float32")]
     assert read_picture(tmp_path / "out" / "grey.png").pixels.shape == (4, 3)
 
@@ -99,7 +94,7 @@ def test_bad_files_are_named_and_the_others_written(
     (photos / "phone.HEIC").write_bytes(b"\0\0\0\x18ftypheic")
     (photos / "folder.png").mkdir()
     (photos / "broken link.jpg").symlink_to("nowhere")
-    (photos / "cut.jpg").write_bytes(save(photos / "a.jpg").read_bytes()[:300])
+    (photos / "cut.jpg").write_bytes(write_plain(photos / "a.jpg").read_bytes()[:300])
     os.mkfifo(photos / "pipe.bmp")
     tasks = plan([photos], tmp_path / "out")
     summary = run(tasks, on_floats(halve), jobs=jobs)
@@ -115,9 +110,9 @@ def test_bad_files_are_named_and_the_others_written(
 
 
 def test_what_the_function_cannot_do_fails_that_file_only(tmp_path: Path) -> None:
-    save(tmp_path / "in" / "a.png", value=0)
-    save(tmp_path / "in" / "b.png", value=255)
-    save(tmp_path / "in" / "c.png", value=51)
+    write_plain(tmp_path / "in" / "a.png", value=0)
+    write_plain(tmp_path / "in" / "b.png", value=255)
+    write_plain(tmp_path / "in" / "c.png", value=51)
 
     def refuse(image: Float) -> Float:
         if image[0, 0, 0] == 0:
@@ -187,7 +182,7 @@ def deadly(image: Float) -> Float:
 
 def test_a_file_that_kills_its_worker_is_named_and_the_others_written(tmp_path: Path) -> None:
     for name, height in (("a.png", 3), ("b.png", 7), ("c.png", 3), ("d.png", 3)):
-        save(tmp_path / "in" / name, shape=(height, 3, 3))
+        write_plain(tmp_path / "in" / name, shape=(height, 3, 3))
     summary = run(plan([tmp_path / "in"], tmp_path / "out"), on_floats(deadly), jobs=2)
     assert [outcome.reason for outcome in summary.failures] == [
         f"{tmp_path}/in/b.png: its worker process died (killed, or out of memory)."
@@ -201,7 +196,7 @@ def with_edges(pixels: Any) -> tuple[Any, NDArray[np.uint8]]:
 
 
 def test_edges_are_written_beside_the_results(tmp_path: Path) -> None:
-    save(tmp_path / "in/deep/a.jpg")
+    write_plain(tmp_path / "in/deep/a.jpg")
     tasks = plan([tmp_path / "in"], tmp_path / "out", suffix="_s", edges=True)
     assert run(tasks, with_edges).written == 1
     out = tmp_path / "out/deep"

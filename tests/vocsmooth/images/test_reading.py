@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tifffile
 from numpy.typing import NDArray
+from pictures import noise
 from PIL import Image
 
 from vocsmooth.errors import InputError
@@ -19,10 +20,6 @@ from vocsmooth.images.reading import Picture, read_picture, read_rgb
 from vocsmooth.images.writing import write_picture
 
 RGB_PROFILE = b"\0" * 16 + b"RGB " + b"\0" * 120
-
-
-def noise(*shape: int, dtype: type = np.uint8) -> NDArray[Any]:
-    return np.random.default_rng(1).integers(0, np.iinfo(dtype).max, shape, dtype, endpoint=True)
 
 
 def save(path: Path, array: NDArray[Any], **options: Any) -> Path:

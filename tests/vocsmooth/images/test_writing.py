@@ -1,12 +1,11 @@
 """What goes out comes back: pixels, alpha, depth and profile, in every format that can hold it."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import tifffile
-from numpy.typing import NDArray
+from pictures import noise
 from PIL import Image
 
 from vocsmooth.errors import InputError
@@ -14,10 +13,6 @@ from vocsmooth.images.reading import Picture, read_picture
 from vocsmooth.images.writing import write_picture
 
 PROFILES = {2: b"\0" * 16 + b"GRAY" + b"\1" * 120, 3: b"\0" * 16 + b"RGB " + b"\1" * 120}
-
-
-def noise(*shape: int, dtype: type = np.uint8) -> NDArray[Any]:
-    return np.random.default_rng(1).integers(0, np.iinfo(dtype).max, shape, dtype, endpoint=True)
 
 
 @pytest.mark.parametrize("alpha", [False, True])
