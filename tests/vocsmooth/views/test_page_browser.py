@@ -75,7 +75,11 @@ async function check() {
   result.leftOut = document.querySelector("#left-out tbody").textContent;
   result.title = document.title;
   scrollTo(0, document.body.scrollHeight);
-  for (let i = 0; i < 100 && shown().length === result.reset.length; i++) await wait(50);
+  // What comes into view is looked for when a frame is drawn: wait for frames, not for time.
+  for (let i = 0; i < 300 && shown().length === result.reset.length; i++) {
+    await new Promise(requestAnimationFrame);
+    await wait(10);
+  }
   result.scrolled = shown().length;
   return result;
 }
