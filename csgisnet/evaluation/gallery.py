@@ -9,7 +9,7 @@ import base64
 import io
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image as PillowImage
@@ -77,6 +77,7 @@ def make_page(
     *,
     subject: str,
     title: str,
+    about: Mapping[str, Any],
 ) -> str:
     """Return the page.
 
@@ -90,10 +91,12 @@ def make_page(
         The smoother whose worst and best cases are shown; it comes first in every row.
     title : str
         Heading of the page.
+    about : mapping
+        Conditions of the evaluation; those that are empty are left out.
     """
     psnr = {(record.image, record.smoother): record.psnr for record in records}
     names = [subject, *(name for name in smoothers if name != subject)]
-    pieces = [_table(summaries), draw_speed_plot(summaries, subject)]
+    pieces = [_table(summaries), _conditions(about), draw_speed_plot(summaries, subject)]
     heading = ""
     for case in choose_cases(records, samples.names, subject):
         if case.reason != heading:
@@ -110,6 +113,25 @@ def make_page(
         f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
         f"<h1>{escape(title)}</h1>\n{body}\n</body>\n</html>\n"
     )
+
+
+def _conditions(about: Mapping[str, Any]) -> str:
+    """Return what was measured, with which weights, and where, as a collapsed list."""
+    terms = "".join(
+        f"<dt>{escape(name.replace('_', ' '))}</dt><dd>{escape(_words(value))}</dd>"
+        for name, value in about.items()
+        if value not in (None, "", [], {})
+    )
+    return f"<details><summary>Conditions</summary><dl>{terms}</dl></details>"
+
+
+def _words(value: Any) -> str:
+    """Write a condition for people."""
+    if isinstance(value, Mapping):
+        return "; ".join(f"{name}: {_words(each)}" for name, each in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_words, value))
+    return str(value)
 
 
 def _table(summaries: Sequence[SmootherSummary]) -> str:

@@ -44,7 +44,7 @@ def write_report(
     subject : str
         The smoother that the report is about.
     about : mapping
-        Conditions of the evaluation, as plain values for the JSON file.
+        Conditions of the evaluation, as plain values for the JSON file and the page.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def write_report(
         "summary.md": format_markdown(summaries),
         "speed.svg": draw_speed_plot(summaries, subject),
         "report.html": make_page(
-            summaries, records, samples, smoothers, subject=subject, title=title
+            summaries, records, samples, smoothers, subject=subject, title=title, about=about
         ),
     }
     out.mkdir(parents=True, exist_ok=True)

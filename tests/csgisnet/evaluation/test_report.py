@@ -55,7 +55,19 @@ def report(
 ) -> Path:
     out = tmp_path_factory.mktemp("report") / "new/folder"
     write_report(
-        out, records, samples, SMOOTHERS, subject="<net> & co", about={"split": "val", "n": 5}
+        out,
+        records,
+        samples,
+        SMOOTHERS,
+        subject="<net> & co",
+        about={
+            "checkpoint": "<b>.pth",
+            "split": "val",
+            "n": 5,
+            "channel_order": None,
+            "tuned": {"l0": {"lam": 0.1}},
+            "tuned_on": ["a", "b"],
+        },
     )
     return out
 
@@ -82,6 +94,15 @@ def test_json_gives_definitions_conditions_and_counted_means(report: Path) -> No
     assert content["smoothers"]["mean"]["ssim"]["images"] == 5
     (undefined,) = summarise([record_of("s", ssim=math.nan)])
     assert summary_content([undefined], {})["smoothers"]["s"]["ssim"] == {"mean": None, "images": 0}
+
+
+def test_the_page_names_its_conditions(report: Path) -> None:
+    page = (report / "report.html").read_text(encoding="utf-8")
+    terms = page.partition("<summary>Conditions</summary><dl>")[2].partition("</dl>")[0]
+    assert terms == (
+        "<dt>checkpoint</dt><dd>&lt;b&gt;.pth</dd><dt>split</dt><dd>val</dd><dt>n</dt><dd>5</dd>"
+        "<dt>tuned</dt><dd>l0: lam: 0.1</dd><dt>tuned on</dt><dd>a, b</dd>"
+    )
 
 
 def test_markdown_is_a_table_best_first_with_definitions(records: list[Record]) -> None:
