@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vocsmooth.settings import counted
+
 from . import messages, options
 from .progress import progress_bar
 
@@ -117,7 +119,9 @@ def _report(
     from csgisnet.evaluation.tables import format_markdown
 
     subject = next(iter(smoothers), INPUT)
-    write_report(out, records, measured, smoothers, subject=subject, about=about)
+    # Without a network no operator is the subject of the page, though one has to come first in it.
+    title = None if about["checkpoint"] else counted(len(smoothers), "operator")
+    write_report(out, records, measured, smoothers, subject=subject, about=about, title=title)
     if as_json:
         click.echo((out / "summary.json").read_text(encoding="utf-8"), nl=False)
         return

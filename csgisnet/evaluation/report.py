@@ -30,6 +30,7 @@ def write_report(
     *,
     subject: str,
     about: Mapping[str, Any],
+    title: str | None = None,
 ) -> None:
     """Write `FILES` into a folder, which is created if it is missing.
 
@@ -45,6 +46,8 @@ def write_report(
         The smoother that the report is about.
     about : mapping
         Conditions of the evaluation, as plain values for the JSON file and the page.
+    title : str, optional
+        What the heading says was measured; by default the subject.
 
     Raises
     ------
@@ -53,7 +56,7 @@ def write_report(
     """
     out = as_path(out, "out")
     summaries = summarise(records)
-    title = f"{subject} on {counted(len(samples.names), 'image')}"
+    title = f"{title or subject} on {counted(len(samples.names), 'image')}"
     contents = {
         "per_image.csv": format_csv(records),
         "summary.md": format_markdown(summaries),

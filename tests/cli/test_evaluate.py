@@ -139,6 +139,8 @@ def test_without_a_network_the_operators_are_compared(
     result = run(*words, "--out", tmp_path / "r")
     assert result.exit_code == 0, result.output
     assert "Without --checkpoint, this compares the operators only." in result.stderr
+    page = (tmp_path / "r/report.html").read_text(encoding="utf-8")
+    assert "<h1>1 operator on " in page
     assert json.loads(result.stdout) == json.loads((tmp_path / "r/summary.json").read_text())
 
 
