@@ -76,7 +76,9 @@ async function check() {
   result.title = document.title;
   scrollTo(0, document.body.scrollHeight);
   // What comes into view is looked for when a frame is drawn: wait for frames, not for time.
-  for (let i = 0; i < 300 && shown().length === result.reset.length; i++) {
+  const { photographs } = JSON.parse(document.getElementById("data").textContent);
+  const more = result.reset.length < photographs.length;
+  for (let i = 0; more && i < 100 && shown().length === result.reset.length; i++) {
     await new Promise(requestAnimationFrame);
     await wait(10);
   }
