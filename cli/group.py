@@ -123,14 +123,16 @@ def _reader_is_gone() -> bool:
 
 
 def _hush_decoders() -> None:
-    """Silence OpenCV and Pillow about damaged files, which our own errors report.
+    """Silence OpenCV and Pillow about damaged files, and loky about semaphores of killed workers.
 
-    This goes through the environment, which worker processes inherit; what the user has set stays.
+    Our own errors report both. This goes through the environment, which worker processes inherit;
+    what the user has set stays.
     """
     os.environ.setdefault(
         "OPENCV_LOG_LEVEL", "SILENT"
     )  # OpenCV reads it when it is imported, which is later
     hushed = [f"PIL.{name}" for name in ("TiffImagePlugin", "PngImagePlugin", "Image")]
+    hushed.append("joblib.externals.loky.backend.resource_tracker")
     os.environ.setdefault("PYTHONWARNINGS", ",".join(f"ignore:::{name}" for name in hushed))
     if not sys.warnoptions:
         warnings.filterwarnings("ignore", module=r"PIL\.")

@@ -107,6 +107,24 @@ def _is_special(path: Path) -> bool:
     return into_proc or (path.exists() and not path.is_file())
 
 
+def refuse_special(path: Path) -> None:
+    """Refuse to read a pipe, socket or device: it may never answer, or never end.
+
+    Raises
+    ------
+    OSError
+        `path` is one of these. What is missing, or a folder, is left for opening it to report.
+    """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise OSError(errno.EINVAL, "is not a regular file", str(path))
+
+
+def read_file(path: Path) -> bytes:
+    """Return all bytes of a regular file; OSError if it is none, see `refuse_special`."""
+    refuse_special(path)
+    return path.read_bytes()
+
+
 def temporary_path(path: Path, process: int) -> Path:
     """Return the temporary name under which this thread writes what will become `path`.
 
@@ -148,6 +166,7 @@ def write_json(path: Path, content: object) -> None:
 
 def sha256_file(path: Path) -> str:
     """Return the hexadecimal SHA-256 of a file's bytes, read in pieces."""
+    refuse_special(path)
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK_BYTES):

@@ -16,6 +16,7 @@ import pytest
 from vocsmooth.errors import InputError
 from vocsmooth.files import (
     is_temporary,
+    read_file,
     refuse_other_files,
     remove_leftovers,
     sha256_file,
@@ -107,6 +108,28 @@ def test_sha256_is_the_known_one(tmp_path: Path) -> None:
     assert sha256_file(tmp_path / "abc") == (
         "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     )
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket", "device"])
+def test_what_would_never_end_is_not_read(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "in"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(str(path))
+    else:
+        path.symlink_to("/dev/zero")
+    for read in (read_file, sha256_file):
+        with pytest.raises(OSError, match=r"is not a regular file: .*/in"):
+            read(path)
+
+
+def test_what_is_missing_or_a_folder_is_named_when_read(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        read_file(tmp_path / "missing")
+    with pytest.raises(IsADirectoryError):
+        read_file(tmp_path)
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_temporary(tmp_path: Path) -> None:

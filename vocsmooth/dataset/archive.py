@@ -19,6 +19,7 @@ from vocsmooth.files import (
     AnyPath,
     as_path,
     claim_folder,
+    read_file,
     remove_leftovers,
     sha256_file,
     write_atomically,
@@ -140,7 +141,7 @@ def _repack(
 ) -> RepackSummary:
     """Convert all shards into `out`; write the plan to `target` before, the other files after."""
     started = time.monotonic()
-    claim_folder(out, target / PLAN_NAME, (source / PLAN_NAME).read_bytes())
+    claim_folder(out, target / PLAN_NAME, read_file(source / PLAN_NAME))
     for folder in {out, target}:
         remove_leftovers(folder)
     convert = partial(function, out=out)
@@ -148,7 +149,7 @@ def _repack(
     sidecars = (sidecar_path(shard.path).name for shard in shards)
     for name in (*sidecars, CARD_NAME, INDEX_NAME):
         if name != CARD_NAME or (source / name).is_file():
-            write_atomically(target / name, (source / name).read_bytes())
+            write_atomically(target / name, read_file(source / name))
     return RepackSummary(
         shards=len(results),
         kept=sum(result.kept for result in results),

@@ -12,7 +12,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from vocsmooth.files import sha256_file
+from vocsmooth.files import read_file, refuse_special, sha256_file
 from vocsmooth.settings import parse_json
 from vocsmooth.shards.index import INDEX_NAME
 
@@ -42,7 +42,7 @@ def promise_of(root: Path) -> str:
 def read_journal(root: Path, promise: str) -> set[str]:
     """Return the shards that were recently found intact and are still the same files."""
     try:
-        lines = (root / JOURNAL_NAME).read_bytes().splitlines()
+        lines = read_file(root / JOURNAL_NAME).splitlines()
     except OSError:
         return set()
     found: dict[str, Identity] = {}
@@ -58,8 +58,11 @@ def read_journal(root: Path, promise: str) -> set[str]:
 def note_intact(root: Path, promise: str, name: str, identity: Identity) -> None:
     """Add a shard to the journal; if the folder is read-only, no journal is kept."""
     entry = {"index": promise, "shard": name, "file": identity, "time": time.time()}
-    with suppress(OSError), (root / JOURNAL_NAME).open("a") as file:
-        file.write(json.dumps(entry) + "\n")
+    path = root / JOURNAL_NAME
+    with suppress(OSError):
+        refuse_special(path)
+        with path.open("a") as file:
+            file.write(json.dumps(entry) + "\n")
 
 
 def remove_journal(root: Path) -> None:

@@ -11,7 +11,7 @@ from PIL import Image
 
 import vocsmooth
 from vocsmooth.errors import DatasetError, InputError
-from vocsmooth.files import refuse_other_files
+from vocsmooth.files import refuse_other_files, refuse_special
 from vocsmooth.maps.recipe import Recipe, maps_of
 from vocsmooth.maps.textures import TextureSource
 from vocsmooth.settings import digest, to_dict
@@ -119,6 +119,7 @@ def needed_bytes(photographs: Sequence[Photograph], recipe: Recipe, textures: Te
 def _pixels(path: Path) -> int:
     """Return height times width from the header of an image, 0 if it cannot be read."""
     try:
+        refuse_special(path)
         with Image.open(path) as image:
             return image.width * image.height
     except (OSError, ValueError, Image.DecompressionBombError):

@@ -156,7 +156,9 @@ def _check_file(path: Path) -> None:
     """Refuse anything but a regular file that is not empty: a pipe would block for ever."""
     try:
         if not path.is_file():
-            what = "is a folder" if path.is_dir() else "no such file"
+            what = "is not a regular file" if path.exists() else "no such file"
+            if path.is_dir():
+                what = "is a folder"
             raise InputError(f"{path}: {what}; an image file was expected.")
         if path.stat().st_size == 0:
             raise InputError(f"{path}: the file is empty.")

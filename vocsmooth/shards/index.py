@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from vocsmooth.errors import DatasetError, InputError
-from vocsmooth.files import AnyPath, as_path, write_atomically
+from vocsmooth.files import AnyPath, as_path, read_file, write_atomically
 from vocsmooth.settings import from_dict, parse_json, to_dict
 from vocsmooth.shards.entries import Index, Plan, Sidecar, Totals
 from vocsmooth.shards.schema import BASE_MAPS, FORMAT, TABLES, VERSION
@@ -38,6 +38,8 @@ def read_index(root: AnyPath) -> Index:
         is damaged or of another version.
     """
     root = as_path(root, "root")
+    if not root.is_dir():
+        raise DatasetError(f"No folder {root}; the folder of a dataset was expected.")
     refuse_archive(root)
     path = root / INDEX_NAME
     if not path.is_file():
@@ -122,7 +124,7 @@ def sidecar_path(shard: Path) -> Path:
 def _read_object(path: Path) -> dict[str, Any]:
     """Read one of a dataset's JSON files; DatasetError says what is wrong with it."""
     try:
-        content = parse_json(path.read_bytes())
+        content = parse_json(read_file(path))
     except OSError as error:
         raise DatasetError(f"Cannot read {path}: {error.strerror}.") from None
     except ValueError as error:

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vocsmooth.errors import DatasetError
+from vocsmooth.files import refuse_special
 
 FORMAT = "voc-smooth"
 """Value of the key or attribute `format` of everything in a dataset folder."""
@@ -111,6 +112,7 @@ def read_layout(path: Path, maps: Maps) -> Layout:
         beyond the end of the file, or the tables contradict each other.
     """
     try:
+        refuse_special(path)
         size = path.stat().st_size
         with h5py.File(path, "r", locking=False) as file:
             return _read(file, size, maps, str(path))

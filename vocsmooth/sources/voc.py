@@ -233,7 +233,10 @@ def _read_splits(lists: Path, splits: Sequence[str]) -> dict[str, str]:
 
 def _all_listed(lists: Path | None) -> set[str]:
     """Return the ids of every list in the folder."""
-    return {i for path in lists.glob("*.txt") for i in read_ids(path)} if lists else set()
+    if lists is None:
+        return set()
+    files = (path for path in lists.glob("*.txt") if path.is_file())
+    return {photograph for path in files for photograph in read_ids(path)}
 
 
 def _hash_splits(ids: Iterable[str], splits: Sequence[str], val_fraction: float) -> dict[str, str]:

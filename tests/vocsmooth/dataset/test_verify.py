@@ -181,6 +181,13 @@ class TestShards:
 
 
 class TestFiles:
+    @pytest.mark.parametrize("name", ["plan.json", "train-00000.json", JOURNAL_NAME])
+    def test_json_that_would_never_end(self, dataset: Path, name: str) -> None:
+        (dataset / name).unlink(missing_ok=True)
+        os.mkfifo(dataset / name)
+        expected = [] if name == JOURNAL_NAME else [(None, None, name)]
+        assert problems_of(dataset) == expected
+
     def test_extra_files(self, dataset: Path) -> None:
         (dataset / "train-00009.h5").write_bytes(b"x")
         (dataset / ".index.json.1.tmp").write_bytes(b"x")

@@ -196,6 +196,8 @@ class TestMisuse:
     def test_folder_without_an_index(self, tmp_path: Path) -> None:
         with pytest.raises(DatasetError, match=r"holds no index\.json.*vocsmooth build"):
             open_dataset(tmp_path)
+        with pytest.raises(DatasetError, match=r"No folder .*/missing; .* expected"):
+            open_dataset(tmp_path / "missing")
 
 
 class TestProcesses:

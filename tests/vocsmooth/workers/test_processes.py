@@ -88,8 +88,11 @@ def test_death_of_the_parent_leaves_no_process(sign: signal.Signals) -> None:
         "with sigterm_interrupts():\n"
         f"    for task, _ in run_tasks(eval, ['0', {SLEEP!r}, {SLEEP!r}], 2): print(task)\n"
     )
+    # As the commands do: loky's tracker may remove the semaphores of killed workers, and says so.
+    quiet = {"PYTHONWARNINGS": "ignore:::joblib.externals.loky.backend.resource_tracker"}
     parent = subprocess.Popen(
         [sys.executable, "-uc", program],
+        env={**os.environ, **quiet},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
