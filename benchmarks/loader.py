@@ -4,7 +4,7 @@ All ways are measured in turn, in one process and on the same images: crops per 
 the rounds) and their ratios. With everything in memory it is processor time that counts, so that
 other work on the machine does not; with a cold cache it is wall-clock time.
 
-Example: python benchmarks/loader.py --data voc-smooth --cold
+Example: python -m benchmarks.loader --data voc-smooth --cold
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import argparse
 import os
 import platform
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -25,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from benchmarks.command import recorded_command
 from vocsmooth.files import write_json
 from vocsmooth.shards import Split, open_dataset
 
@@ -224,7 +224,7 @@ def main() -> None:
         figures = {
             "machine": arguments.machine,
             "date": time.strftime("%Y-%m-%d"),
-            "command": " ".join(["python", *sys.argv]),
+            "command": recorded_command(),
             "maps": maps,
             "size": SIZE,
             "batch": BATCH,

@@ -7,7 +7,7 @@ against the authors'). Calls of ours and of a rival alternate, so that other wor
 slows both, and the ratio is the median of neighbouring calls'. Memory is the most that NumPy had
 allocated at a time, in float32 images of that size.
 
-Example: python -m benchmarks.operators --references ../shared/operators --out operators.json
+Example: python -m benchmarks.operators --references REFERENCES --out operators.json
 """
 
 from __future__ import annotations
@@ -15,9 +15,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import platform
-import shlex
 import statistics
-import sys
 import time
 import tracemalloc
 from collections.abc import Callable
@@ -30,6 +28,7 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
+from benchmarks.command import recorded_command
 from benchmarks.operators_rivals import RIVALS
 from benchmarks.operators_sheet import load_image
 from vocsmooth.files import write_json
@@ -198,7 +197,7 @@ def main() -> None:
     report: dict[str, Any] = {
         "hardware": arguments.hardware,
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
-        "command": shlex.join(["python", "-m", "benchmarks.operators", *sys.argv[1:]]),
+        "command": recorded_command(),
         "kernels": kernels.describe(),
         "versions": {m.__name__: m.__version__ for m in (np, scipy, cv2)},
     }

@@ -1,7 +1,7 @@
 """The pictures of the README and the model card.
 
-    python benchmarks/pictures.py photographs --out benchmarks/results/released.jpg
-    python benchmarks/pictures.py study --data release/release-test-unseen/test \\
+    python -m benchmarks.pictures photographs --out benchmarks/results/released.jpg
+    python -m benchmarks.pictures study --data release/release-test-unseen/test \\
         --samples 4 17 --out benchmarks/results/study.jpg
 
 "photographs" shows three photographs that come with scikit-image, before and after. "study" shows

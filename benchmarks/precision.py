@@ -1,6 +1,6 @@
 """How far prediction in bfloat16 is from prediction in float32, on photographs and a dataset.
 
-    python benchmarks/precision.py PHOTOS VOC/JPEGImages --ids VOC/val.txt --data voc-smooth \\
+    python -m benchmarks.precision PHOTOS VOC/JPEGImages --ids VOC/val.txt --data voc-smooth \\
         --out benchmarks/results/precision.json
 
 For each folder: the largest and the mean difference over all values of all pictures in grey levels
@@ -17,8 +17,6 @@ import argparse
 import datetime
 import json
 import platform
-import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -27,6 +25,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.command import recorded_command
 from csgisnet.checkpoints.networks import load_network
 from csgisnet.checkpoints.pretrained import find_weights
 from csgisnet.device import bfloat16_instructions
@@ -59,7 +58,7 @@ def main() -> None:
     exact = Smoother(network, device="cpu", precision="float32")
     fast = Smoother(network, device="cpu", precision="bfloat16")
     report: dict[str, Any] = {
-        "command": shlex.join(["python", *sys.argv]),
+        "command": recorded_command(),
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
         "machine": f"{platform.machine()}, {', '.join(bfloat16_instructions()) or 'no bfloat16'}",
         "torch": torch.__version__,

@@ -1,6 +1,6 @@
 """Speed and error of prediction, beside a plain forward pass and other runtimes.
 
-    python benchmarks/predict.py PHOTOS --compact csgisnet/models/compact.safetensors --threads 1 \\
+    python -m benchmarks.predict PHOTOS --compact csgisnet/models/compact.safetensors --threads 1 \\
         --out benchmarks/results/predict.json
 
 Plain: the network as torch runs it, NCHW, with batch normalisation in layers of its own; autocast
@@ -23,9 +23,7 @@ import importlib.metadata
 import importlib.util
 import json
 import platform
-import shlex
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -37,6 +35,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from benchmarks.command import recorded_command
 from csgisnet.checkpoints.export import export_network
 from csgisnet.checkpoints.networks import load_network
 from csgisnet.device import (
@@ -85,7 +84,7 @@ def main() -> None:
         "threads": torch.get_num_threads(),
         "versions": versions(),
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
-        "command": shlex.join(["python", *sys.argv]),
+        "command": recorded_command(),
         "images": [path.name for path in files[: len(images)]],
         "rounds": arguments.rounds,
         "networks": networks,

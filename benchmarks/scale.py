@@ -16,7 +16,6 @@ import math
 import multiprocessing
 import pickle
 import resource
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -24,6 +23,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.command import recorded_command
 from benchmarks.machine import describe
 from vocsmooth.dataset.make import package_versions
 from vocsmooth.files import write_json
@@ -70,7 +70,7 @@ def main() -> None:
         figures = {
             "machine": describe(torch.device("cpu")),
             "date": time.strftime("%Y-%m-%d"),
-            "command": " ".join(["python -m benchmarks.scale", *sys.argv[1:]]),
+            "command": recorded_command(),
             "rows": rows,
             "exponents": exponents,
         }

@@ -16,7 +16,6 @@ import dataclasses
 import datetime
 import json
 import statistics
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,6 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from benchmarks.command import recorded_command
 from benchmarks.machine import describe
 from benchmarks.plain_training import Side, load_plain_teachers, plain_side
 from csgisnet.device import (
@@ -82,7 +82,7 @@ def main() -> None:
     ours = our_side(config, dataset, teachers, device)
     report: dict[str, Any] = {
         "date": datetime.date.today().isoformat(),
-        "command": "python -m benchmarks.train_step " + " ".join(sys.argv[1:]),
+        "command": recorded_command(),
         "device": describe(device),
         "torch": torch.__version__,
         "config": arguments.config,

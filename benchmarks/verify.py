@@ -4,7 +4,7 @@ All ways are measured in turn, with the files in the page cache; medians over th
 in one process is measured in processor time, so that other work on the machine does not count; the
 command itself, which also starts processes, in wall-clock time.
 
-Example: python benchmarks/verify.py --data voc-smooth --out verify.json
+Example: python -m benchmarks.verify --data voc-smooth --out verify.json
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from __future__ import annotations
 import argparse
 import platform
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.command import recorded_command
 from vocsmooth.dataset.check import check_shard
 from vocsmooth.dataset.verify import verify_dataset
 from vocsmooth.files import sha256_file, write_json
@@ -68,7 +68,7 @@ def main() -> None:
         figures = {
             "machine": arguments.machine,
             "date": time.strftime("%Y-%m-%d"),
-            "command": " ".join(["python", *sys.argv]),
+            "command": recorded_command(),
             "bytes": size,
             "shards": len(paths),
             "megabytes_per_second": median,

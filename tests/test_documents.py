@@ -145,6 +145,14 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
         assert loaded == [], page
 
 
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "benchmarks/results").glob("*.json")), ids=lambda path: path.name
+)
+def test_results_name_no_paths_of_one_machine(path: Path) -> None:
+    words = re.findall(r"[^\s'\"=]+", path.read_text(encoding="utf-8"))
+    assert [word for word in words if word.startswith(("../", "~")) or re.match(r"/\w", word)] == []
+
+
 def test_the_glossary_is_complete() -> None:
     text = (ROOT / "README.md").read_text()
     rows = text.partition("### Glossary")[2].partition("###")[0]

@@ -66,6 +66,6 @@ def _bundled(name: str) -> Path:
         return models[name]
     hint = nearest(name, models) if models else " This package comes without networks."
     raise UnknownNameError(
-        f"There is no file, folder or bundled network {name!r}.{hint} Give a file of weights or "
-        "the folder of a run, which `csgisnet train` creates."
+        f"{name!r} does not exist as a file or folder, and names no bundled network.{hint} Give a "
+        "file of weights or the folder of a run, which `csgisnet train` creates."
     )

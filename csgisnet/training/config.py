@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from typing import Any
 
 import torch
@@ -130,7 +129,7 @@ def load_config(source: AnyPath) -> Config:
     InputError
         A key of the file is unknown, of the wrong type or out of range.
     """
-    given = as_path(source, "source")
+    given = as_path(source, "config")
     bundled = settings.bundled_toml("csgisnet.configs")
     path = bundled.get(str(given), given)
     if not path.is_file():
@@ -151,13 +150,7 @@ def as_config(config: Config | AnyPath) -> Config:
     UnknownNameError, InputError
         As `load_config`.
     """
-    if isinstance(config, Config):
-        return config
-    if not isinstance(config, str | os.PathLike):
-        raise TypeError(
-            f"config must be a Config, or the name or path of one, got {type(config).__name__}."
-        )
-    return load_config(config)
+    return config if isinstance(config, Config) else load_config(config)
 
 
 def without_terms(config: Config, terms: tuple[str, ...]) -> Config:

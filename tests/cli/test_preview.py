@@ -38,7 +38,7 @@ def test_it_serves_until_it_is_interrupted(tmp_path: Path) -> None:
     [
         (["missing.png"], 1, "No file or folder missing.png"),
         (["."], 1, "No images in ."),
-        ([__file__, "--checkpoint", "unknown"], 2, "There is no file, folder or bundled network"),
+        ([__file__, "--checkpoint", "unknown"], 2, "names no bundled network"),
     ],
 )
 def test_what_cannot_be_shown_is_said_at_once(

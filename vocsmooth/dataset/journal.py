@@ -26,7 +26,7 @@ Identity = tuple[int, int, int, int]
 
 
 def identity_of(path: Path) -> Identity | None:
-    """Return what changes when a file is written to or replaced; None if there is no file."""
+    """Return what changes when a file is written to or replaced; None for a missing file."""
     try:
         status = path.stat()
     except OSError:

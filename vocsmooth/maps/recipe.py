@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -227,7 +226,7 @@ def load_recipe(path_or_name: AnyPath) -> Recipe:
         There is no such file, or a key in it is unknown, mistyped or out of range, an operator's
         parameters included.
     """
-    path = as_path(path_or_name, "path_or_name")
+    path = as_path(path_or_name, "recipe")
     if path.suffix != ".toml" and not path.is_file():
         path = _bundled(str(path))
     recipe = load_toml(Recipe, path)
@@ -248,13 +247,7 @@ def as_recipe(recipe: Recipe | AnyPath) -> Recipe:
     UnknownNameError, InputError
         As `load_recipe`.
     """
-    if isinstance(recipe, Recipe):
-        return recipe
-    if not isinstance(recipe, str | os.PathLike):
-        raise TypeError(
-            f"recipe must be a Recipe, or the name or path of one, got {type(recipe).__name__}."
-        )
-    return load_recipe(recipe)
+    return recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
 
 
 def _list_operators(recipe: Recipe) -> list[Operator | Negative]:
