@@ -185,19 +185,19 @@ def read_windows(
     large = (split.shapes[indices] >= side).all(axis=1)
     if large.all():
         return split.crop(indices, views.tops, views.lefts, side, names)
-    windows = {
-        name: np.empty((len(indices), side, side, *tail), np.uint8)
-        for name, tail in ((n, () if n in ("edge", "mask") else (3,)) for n in names)
-    }
-    if large.any():
-        crops = split.crop(indices[large], views.tops[large], views.lefts[large], side, names)
-        for name, crop in crops.items():
-            windows[name][large] = crop
+    windows: dict[str, NDArray[np.uint8]] = {}
     for place in np.flatnonzero(~large):
         corner = (int(views.tops[place]), int(views.lefts[place]))
         maps = split.read(int(indices[place]), names)
         for name, pixels in maps.items():
-            windows[name][place] = _reflected(pixels, corner, side, void=name == "mask")
+            window = _reflected(pixels, corner, side, void=name == "mask")
+            if name not in windows:
+                windows[name] = np.empty((len(indices), *window.shape), window.dtype)
+            windows[name][place] = window
+    if large.any():
+        crops = split.crop(indices[large], views.tops[large], views.lefts[large], side, names)
+        for name, crop in crops.items():
+            windows[name][large] = crop
     return windows
 
 

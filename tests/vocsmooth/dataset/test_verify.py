@@ -248,7 +248,7 @@ class TestFiles:
             lambda c: c.update(maps=[1]),
             lambda c: c["maps"]["images"].update(edge=2**40),
             lambda c: c["maps"]["images"].pop("edge"),
-            lambda c: c.update(version=2),
+            lambda c: c.update(version=0),
             lambda c: c.update(digest="0" * 64),
         ],
     )

@@ -14,6 +14,7 @@ from vocsmooth.shards.index import (
     sidecar_path,
     to_bytes,
 )
+from vocsmooth.shards.schema import VERSION
 
 
 def test_index_follows_from_plan_and_sidecars(pristine_dataset: Path) -> None:
@@ -29,7 +30,7 @@ def test_index_follows_from_plan_and_sidecars(pristine_dataset: Path) -> None:
     ("key", "value", "message"),
     [
         ("format", "other", "is not a voc-smooth file"),
-        ("version", 2, "has version 2; this package reads version 1"),
+        ("version", 0, f"has version 0; this package reads version {VERSION}"),
         ("digest", 3, "digest must be of type str, got 3"),
         ("shards", [{"name": "../x-00000.h5"}], "shards"),
         ("surprise", 1, "unknown key 'surprise'"),

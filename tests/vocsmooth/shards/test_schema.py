@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vocsmooth.errors import DatasetError
-from vocsmooth.shards.schema import map_dtype, read_layout
+from vocsmooth.shards.schema import VERSION, map_dtype, read_layout
 
 MAPS = {
     "images": {"label": 3, "edge": 1, "mask": 1, "over": 3},
@@ -27,7 +27,7 @@ def write_shard(path: Path, **options: Any) -> None:
     with h5py.File(path, "w", **(ALIGNED | options)) as file:
         for name, text in {
             "format": b"voc-smooth",
-            "version": b"1",
+            "version": str(VERSION).encode(),
             "digest": b"d",
             "recipe": b"{}",
         }.items():
@@ -172,7 +172,7 @@ ATTACKS: dict[str, tuple[Callable[[h5py.File], object], str]] = {
         "does not follow",
     ),
     "another format": (lambda f: set_text(f, "format", np.bytes_("x")), "format 'x'"),
-    "another version": (lambda f: set_text(f, "version", np.bytes_("2")), "version '2'"),
+    "another version": (lambda f: set_text(f, "version", np.bytes_("0")), "version '0'"),
     "number for text": (lambda f: set_text(f, "digest", 3), "digest is not a string"),
     "texts for text": (
         lambda f: set_text(f, "digest", np.array([b"a", b"b"])),
