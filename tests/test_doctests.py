@@ -7,6 +7,10 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from pictures import write_plain
+
+from vocsmooth.dataset.build import build_dataset
+from vocsmooth.maps.recipe import Labels, Recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -21,8 +25,19 @@ FEWEST = 17
 """Modules with examples; a change that loses some would otherwise pass unseen."""
 
 
+@pytest.fixture(scope="module")
+def reader_s_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the dataset that examples read."""
+    folder = tmp_path_factory.mktemp("reader")
+    write_plain(folder / "voc/JPEGImages/a.jpg", shape=(12, 16, 3))
+    recipe = Recipe(labels=Labels(exact=True))
+    build_dataset(folder / "voc", folder / "voc-smooth", recipe, splits=["train"], jobs=1)
+    return folder
+
+
 @pytest.mark.parametrize("name", MODULES)
-def test_examples_run(name: str) -> None:
+def test_examples_run(name: str, reader_s_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(reader_s_folder)
     results = doctest.testmod(import_module(name), optionflags=doctest.FAIL_FAST)
     assert results.attempted > 0
     assert results.failed == 0

@@ -37,21 +37,10 @@ def open_dataset(root: AnyPath) -> Dataset:
 
     Examples
     --------
-    A tiny dataset of one photograph:
+    With a dataset of one photograph of 16 x 12 pixels in the folder "voc-smooth":
 
-    >>> import tempfile
-    >>> from pathlib import Path
-    >>> from PIL import Image
-    >>> from vocsmooth.dataset.build import build_dataset
-    >>> from vocsmooth.maps.recipe import Labels, Recipe
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     tree, out = Path(folder, "voc"), Path(folder, "dataset")
-    ...     (tree / "JPEGImages").mkdir(parents=True)
-    ...     Image.new("RGB", (16, 12), "teal").save(tree / "JPEGImages/a.jpg")
-    ...     recipe = Recipe(labels=Labels(exact=True))
-    ...     summary = build_dataset(tree, out, recipe, splits=["train"], jobs=1)
-    ...     split = open_dataset(out).split("train")
-    ...     sample = split.read(0, ["input", "label"])
+    >>> split = open_dataset("voc-smooth").split("train")
+    >>> sample = split.read(0, ["input", "label"])
     >>> {name: pixels.shape for name, pixels in sample.items()}
     {'input': (12, 16, 3), 'label': (12, 16, 3)}
     """
@@ -64,20 +53,9 @@ class Dataset:
 
     Examples
     --------
-    A tiny dataset of one photograph:
+    With a dataset of one photograph of 16 x 12 pixels in the folder "voc-smooth":
 
-    >>> import tempfile
-    >>> from pathlib import Path
-    >>> from PIL import Image
-    >>> from vocsmooth.dataset.build import build_dataset
-    >>> from vocsmooth.maps.recipe import Labels, Recipe
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     tree, out = Path(folder, "voc"), Path(folder, "dataset")
-    ...     (tree / "JPEGImages").mkdir(parents=True)
-    ...     Image.new("RGB", (16, 12), "teal").save(tree / "JPEGImages/a.jpg")
-    ...     recipe = Recipe(labels=Labels(exact=True))
-    ...     summary = build_dataset(tree, out, recipe, splits=["train"], jobs=1)
-    ...     dataset = open_dataset(out)
+    >>> dataset = open_dataset("voc-smooth")
     >>> dataset.splits, dataset.negatives
     (('train',), ())
     >>> len(dataset.split("train"))
