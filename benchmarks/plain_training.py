@@ -77,6 +77,7 @@ def plain_batches(config: Config, dataset: Dataset, device: torch.device) -> Ite
             edge=maps_of["edge"][:, None].float(),
             mask=maps_of["mask"].long(),
             negatives=torch.stack([images[n] for n in data.negatives], dim=1),
+            level=torch.zeros(len(samples), device=device),
         )
 
 

@@ -85,6 +85,8 @@ class Batch(NamedTuple):
     """Class indices (B, H, W) int64, `VOID` where unknown."""
     negatives: Tensor
     """Images (B, N, 3, H, W) in [0, 1] that the result must not look like."""
+    level: Tensor
+    """Level (B,) in [0, 1] that the label is that of, for networks that take one."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -63,6 +63,10 @@ def executable(
         copy.interpreter1 = _fuse(copy.interpreter1)
         copy.interpreter2 = _fuse(copy.interpreter2)
         copy.refine = _fuse(copy.refine)
+        if copy.finish is not None:
+            copy.finish.details = _fuse(copy.finish.details)
+            copy.finish.guide = _FusedConv(copy.finish.guide, relu=False)
+            copy.finish.layers = _fuse(copy.finish.layers)
     return place(copy, device)
 
 
@@ -71,7 +75,7 @@ def bytes_per_pixel(config: NetworkConfig, precision: str) -> float:
 
     Measured: 280 for the bundled network (165 in bfloat16), 1,320 for the full one (680).
     """
-    maps = 6 * config.width / config.shuffle**2
+    maps = 6 * config.width / config.shuffle**2 + 4 * config.finish
     return (2 if precision == "bfloat16" else 4) * maps + 160
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from csgisnet.checkpoints.networks import load_network, save_network
 from csgisnet.errors import ConfigError
+from csgisnet.networks.growing import grow
 from csgisnet.networks.smoothing import SmoothingNetwork
 from csgisnet.training.config import Config, load_config
 from csgisnet.training.lock import lock_path, only_process
@@ -63,7 +64,8 @@ def new_run(
     config : Config or None
         Settings; None takes "compact".
     initial : SmoothingNetwork or None
-        Network to begin with, whose size replaces the one in `config`; None for random weights.
+        Network to begin with, whose size replaces the one in `config`; None for random weights. A
+        level or a finish that only `config` has is added to it.
 
     Raises
     ------
@@ -76,7 +78,10 @@ def new_run(
     """
     dataset = _open(given)
     _refuse_other_files(folder)
-    config = _with_size_of(initial, config or load_config("compact"))
+    config = config or load_config("compact")
+    if initial is not None:
+        initial = grow(initial, config.network, config.seed)
+    config = _with_size_of(initial, config)
     return Setup(config=config, sources=given, dataset=dataset, initial=initial)
 
 

@@ -11,10 +11,12 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from csgisnet.device import place, use_precision
+from csgisnet.errors import ConfigError
 from csgisnet.networks.smoothing import Smoothing, SmoothingNetwork
 from csgisnet.objective.losses import Batch, Teachers, total_loss
 from csgisnet.training.config import Config
 from csgisnet.training.distributed import Processes, distribute, synchronise
+from csgisnet.training.levels import LevelLabels
 from csgisnet.training.optimise import (
     averaged_copy,
     make_optimizers,
@@ -54,6 +56,7 @@ class Training:
         self._network = synchronise(network, processes).train()
         self._optimizers = make_optimizers(self._network, config.optimizer)
         self._losses = total_loss
+        self._levels = _level_labels(config, processes.device, initial)
         if config.run.compile:
             self._network.compile()
             self._losses = torch.compile(total_loss)
@@ -102,11 +105,14 @@ class Training:
     def _backward(self, batch: Batch, *, last: bool) -> dict[str, Tensor]:
         """Add a batch's share of the gradient; processes exchange theirs after the last batch."""
         run = self._config.run
+        if self._levels is not None:
+            batch = self._levels(batch)
         with contextlib.ExitStack() as stack:
             if isinstance(self._forward, DistributedDataParallel) and not last:
                 stack.enter_context(self._forward.no_sync())
             with use_precision(run.precision_on(self._device), self._device):
-                smoothing = self._forward(batch.input)
+                level = batch.level if self._config.network.level else None
+                smoothing = self._forward(batch.input, level)
             # The losses are differentiated apart from the network: whatever its precision, theirs
             # and the teachers' is float32, and torch knows only one precision at a time.
             judged = Smoothing(*(m.detach().requires_grad_() for m in smoothing))
@@ -121,6 +127,21 @@ class Training:
             ):
                 torch.autograd.backward(maps, gradients)
         return {"loss": loss.detach(), **terms}
+
+
+def _level_labels(
+    config: Config, device: torch.device, initial: SmoothingNetwork | None
+) -> LevelLabels | None:
+    """Return what makes the labels of levels, for a network that takes one."""
+    passes = config.data.level_passes
+    if not passes:
+        return None
+    if initial is None or not config.network.level:
+        raise ConfigError(
+            "data.level_passes needs a network with a level (network.level = true) and one to "
+            "begin with (--init), which makes the labels of the levels."
+        )
+    return LevelLabels(initial, passes, device, config.run.precision_on(device))
 
 
 @contextlib.contextmanager

@@ -75,7 +75,7 @@ def batch_on(device: torch.device, *, side: int = 64) -> Batch:
     images = (4, 3, side, side)
     mask = torch.randint(0, 21, (4, side, side), generator=generator)
     edge = (draw(4, 1, side, side) > 0.9).float()
-    batch = Batch(draw(*images), draw(*images), edge, mask, draw(4, 3, 3, side, side))
+    batch = Batch(draw(*images), draw(*images), edge, mask, draw(4, 3, 3, side, side), draw(4))
     return Batch(*(m.to(device) for m in batch))
 
 

@@ -38,7 +38,7 @@ def draw_batch(size: int = 2, side: int = 32) -> Batch:
     mask[:, :3] = VOID
     edge = (rand(size, 1, side, side) > 0.9).float()
     image = (size, 3, side, side)
-    return Batch(rand(*image), rand(*image), edge, mask, rand(size, 2, 3, side, side))
+    return Batch(rand(*image), rand(*image), edge, mask, rand(size, 2, 3, side, side), rand(size))
 
 
 @pytest.fixture(scope="module")

@@ -42,6 +42,7 @@ def random_batch() -> Batch:
         edge=draw(2, 1, 32, 32).round(),
         mask=torch.zeros(2, 32, 32, dtype=torch.int64),
         negatives=draw(2, 1, 3, 32, 32),
+        level=torch.zeros(2),
     )
 
 
