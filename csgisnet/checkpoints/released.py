@@ -1,11 +1,13 @@
-"""Networks that the paper's authors released: a bare state dict, which records no configuration.
+"""Bare state dicts: the paper's authors' released networks, and ours without their header.
 
-Nor does it record the order of channels. The authors trained on RGB, though their test script feeds
-BGR; their predecessor Easy2Hard trained networks of the same names on BGR.
+Their names and shapes tell the configuration, but not the order of channels. The authors trained on
+RGB, though their test script feeds BGR; their predecessor Easy2Hard trained networks of the same
+names on BGR. Ours all take RGB.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,20 +22,24 @@ from csgisnet.networks.smoothing import NetworkConfig
 
 
 def config_of(tensors: Mapping[str, Any], path: Path) -> NetworkConfig:
-    """Read the width and the numbers of blocks off the names and shapes of a state dict.
+    """Read a network's whole configuration off the names and shapes of its state dict.
+
+    Parameters
+    ----------
+    tensors : mapping
+        A state dict of a `SmoothingNetwork`. Ours from before networks had `marks` are taken for
+        networks without `skip`.
+    path : Path
+        The file that the state dict comes from, for the error.
 
     Raises
     ------
     CheckpointError
         The state dict is not that of a smoothing network; the message names `path`.
     """
-    first = find_weight(
-        tensors,
-        "descriptor.conv_in.weight",
-        "a smoothing network",
-        "Give a file of `csgisnet train`, or a .pth that the paper's authors released.",
-        path,
-    )
+    network = "a smoothing network"
+    advice = "Give a file of `csgisnet train`, or a .pth that the paper's authors released."
+    first = find_weight(tensors, "descriptor.conv_in.weight", network, advice, path)
     blocks = {
         stage: sum(
             re.fullmatch(rf"{stage}\.\d+\.conv_3x3_1\.weight", name) is not None for name in tensors
@@ -48,15 +54,23 @@ def config_of(tensors: Mapping[str, Any], path: Path) -> NetworkConfig:
             f"'{without[0]}.3.conv_3x3_1.weight'). Of the authors' and Easy2Hard's networks, only "
             "HDC_edge_refine can be loaded."
         )
+    edge = find_weight(tensors, "interpreter1.6.weight", network, advice, path)
     try:
         return NetworkConfig(
             width=first.shape[0],
             blocks=blocks["descriptor.res16"],
             coarse_blocks=blocks["interpreter2"],
             refine_blocks=blocks["refine"],
+            shuffle=math.isqrt(edge.shape[0]),  # one channel for each pixel of a cell
+            skip="skip" in tensors,
         )
     except ValueError as error:
         raise CheckpointError(f"{path} holds no smoothing network of ours: {error}") from None
+
+
+def could_be_released(config: NetworkConfig) -> bool:
+    """Tell whether the authors, or Easy2Hard, have networks of this variant."""
+    return config.shuffle == 1 and not config.skip
 
 
 def reverse_channels(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

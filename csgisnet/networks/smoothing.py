@@ -96,6 +96,9 @@ class SmoothingNetwork(nn.Module):
         if config.skip:
             _shrink(self.interpreter2[-1])
             _shrink(self.refine[-1])
+        for name, mark in marks(config).items():
+            self.register_buffer(name, mark)
+        self.register_load_state_dict_pre_hook(_add_marks)  # type: ignore[no-untyped-call]
 
     def forward(self, image: Tensor) -> Smoothing:
         """Smooth a batch `image` of shape (B, 3, H, W)."""
@@ -111,6 +114,14 @@ class SmoothingNetwork(nn.Module):
         residual = self.refine(torch.cat([features, coarse.to(features.dtype)], dim=1))
         maps = (coarse + residual, coarse, residual, edge)
         return Smoothing(*(_shuffle(m, factor)[..., :height, :width] for m in maps))
+
+
+def marks(config: NetworkConfig) -> dict[str, Tensor]:
+    """Return a one-element buffer for each option that no shape of a weight would tell.
+
+    With them a bare state dict tells the whole configuration, see `csgisnet.checkpoints.released`.
+    """
+    return {"skip": torch.ones(1, dtype=torch.int64)} if config.skip else {}
 
 
 def receptive_radius(config: NetworkConfig) -> int:
@@ -181,6 +192,14 @@ def _conv(channels: int, width: int, dilation: int = 1) -> nn.Conv2d:
 def _conv_bn_relu(channels: int, width: int) -> tuple[nn.Module, ...]:
     """Return the three layers that begin every head."""
     return _conv(channels, width), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
+
+
+def _add_marks(
+    network: SmoothingNetwork, state: dict[str, Tensor], prefix: str, *_: object
+) -> None:
+    """Let a network load weights from before there were marks; its configuration is known."""
+    for name, mark in marks(network.config).items():
+        state.setdefault(prefix + name, mark)
 
 
 def _shrink(conv: nn.Module) -> None:
