@@ -133,9 +133,9 @@ def load_network(path: AnyPath, channel_order: ChannelOrder | None = None) -> Sm
     if is_ours(path):
         weights = load_weights(path, "network")
         _expect_rgb(path, channel_order, weights.metadata.get(_ORDER))
-        return _build(weights.config_as(NetworkConfig, path), weights.tensors, path)
+        return build_network(weights.config_as(NetworkConfig, path), weights.tensors, path)
     tensors = read_foreign(path, "net").tensors
-    network = _build(config_of(tensors, path), tensors, path)
+    network = build_network(config_of(tensors, path), tensors, path)
     if not could_be_released(network.config):
         _expect_rgb(path, channel_order)
         return network
@@ -161,8 +161,16 @@ def _expect_rgb(path: Path, *orders: str | None) -> None:
         )
 
 
-def _build(config: NetworkConfig, tensors: Mapping[str, Any], path: Path) -> SmoothingNetwork:
-    """Return a network with these weights, in eval mode."""
+def build_network(
+    config: NetworkConfig, tensors: Mapping[str, Any], path: Path
+) -> SmoothingNetwork:
+    """Return a network with these weights, in eval mode on the CPU.
+
+    Raises
+    ------
+    CheckpointError
+        The weights do not fit the configuration, or are not finite; the message names `path`.
+    """
     with torch.device("meta"):
         network = SmoothingNetwork(config)
     load_into(network, {**marks(config), **tensors}, path)  # older files of ours lack the marks

@@ -37,9 +37,13 @@ def config_of(tensors: Mapping[str, Any], path: Path) -> NetworkConfig:
     CheckpointError
         The state dict is not that of a smoothing network; the message names `path`.
     """
-    network = "a smoothing network"
-    advice = "Give a file of `csgisnet train`, or a .pth that the paper's authors released."
-    first = find_weight(tensors, "descriptor.conv_in.weight", network, advice, path)
+    first = find_weight(
+        tensors,
+        "descriptor.conv_in.weight",
+        "a smoothing network",
+        "Give a file of `csgisnet train`, or a .pth that the paper's authors released.",
+        path,
+    )
     blocks = {
         stage: sum(
             re.fullmatch(rf"{stage}\.\d+\.conv_3x3_1\.weight", name) is not None for name in tensors
@@ -54,14 +58,14 @@ def config_of(tensors: Mapping[str, Any], path: Path) -> NetworkConfig:
             f"'{without[0]}.3.conv_3x3_1.weight'). Of the authors' and Easy2Hard's networks, only "
             "HDC_edge_refine can be loaded."
         )
-    edge = find_weight(tensors, "interpreter1.6.weight", network, advice, path)
+    edge = tensors.get("interpreter1.6.bias")  # one channel for each pixel of a cell
     try:
         return NetworkConfig(
             width=first.shape[0],
             blocks=blocks["descriptor.res16"],
             coarse_blocks=blocks["interpreter2"],
             refine_blocks=blocks["refine"],
-            shuffle=math.isqrt(edge.shape[0]),  # one channel for each pixel of a cell
+            shuffle=math.isqrt(edge.numel()) if isinstance(edge, Tensor) else 1,
             skip="skip" in tensors,
         )
     except ValueError as error:

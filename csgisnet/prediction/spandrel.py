@@ -14,11 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from csgisnet.checkpoints.fitting import load_into
+from csgisnet.checkpoints.networks import build_network
 from csgisnet.checkpoints.released import config_of
 from csgisnet.device import default_memory
 from csgisnet.errors import ConfigError
-from csgisnet.networks.smoothing import SmoothingNetwork, marks, receptive_radius
+from csgisnet.networks.smoothing import SmoothingNetwork, receptive_radius
 from csgisnet.prediction.fused import bytes_per_pixel
 from csgisnet.prediction.tiling import spans, tile_counts
 
@@ -71,9 +71,7 @@ def _describe(state_dict: Mapping[str, Any], architecture: Any) -> Any:
     from spandrel import ImageModelDescriptor, ModelTiling
 
     config = config_of(state_dict, _SOURCE)
-    with torch.device("meta"):
-        network = SmoothingNetwork(config)
-    load_into(network, {**marks(config), **state_dict}, _SOURCE)
+    network = build_network(config, state_dict, _SOURCE)
     return ImageModelDescriptor(
         network,
         network.state_dict(),

@@ -92,7 +92,15 @@ def test_other_variants_of_the_network_are_named(stages: tuple[str, ...], tmp_pa
         load_network(tmp_path / "rdb.pth")
 
 
-@pytest.mark.parametrize("change", [{"refine.1.weight": None}, {"cbam1.weight": torch.zeros(1)}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"refine.1.weight": None},
+        {"interpreter1.6.bias": None},
+        {"interpreter1.6.weight": None},
+        {"cbam1.weight": torch.zeros(1)},
+    ],
+)
 def test_the_first_tensor_too_many_or_too_few_is_named(
     change: dict[str, torch.Tensor | None], tmp_path: Path
 ) -> None:
