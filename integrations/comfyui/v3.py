@@ -38,7 +38,7 @@ def _class_of(node: Node) -> type[io.ComfyNode]:
                 category=CATEGORY,
                 description=node.description,
                 inputs=[*map(_wired, node.pictures), *map(_widget, node.controls)],
-                outputs=[_KINDS[out.kind].Output(out.name) for out in node.outputs],
+                outputs=[_KINDS[out.kind].Output(out.name, out.name) for out in node.outputs],
             )
 
         @classmethod
