@@ -27,6 +27,7 @@ DOCUMENTS = [
         ".github/CONTRIBUTING.md",
         "docs/architecture.md",
         "csgisnet/models/README.md",
+        "integrations/comfyui/README.md",
     )
 ]
 

@@ -43,6 +43,8 @@ class NetworkConfig:
     """Channels of a head that corrects the result at full resolution; 0 for none."""
     level: bool = False
     """Take a level from 0 to 1 beside the image: how much faint structure goes with the texture."""
+    default_level: float = 0.0
+    """Level where none is given."""
 
     def __post_init__(self) -> None:
         for name in ("width", "blocks", "coarse_blocks", "refine_blocks", "shuffle"):
@@ -50,6 +52,8 @@ class NetworkConfig:
                 raise ValueError(f"{name} must be 1 to {_LARGEST}, got {getattr(self, name)}.")
         if not 0 <= self.finish <= _LARGEST:
             raise ValueError(f"finish must be 0 to {_LARGEST}, got {self.finish}.")
+        if not 0 <= self.default_level <= 1:
+            raise ValueError(f"default_level must be 0 to 1, got {self.default_level}.")
 
 
 FULL = NetworkConfig()
@@ -103,6 +107,9 @@ class SmoothingNetwork(nn.Module):
             _shrink(self.interpreter2[-1])
             _shrink(self.refine[-1])
         self.finish = Finish(width, config.finish, config.shuffle) if config.finish else None
+        for name, mark in marks(config).items():
+            self.register_buffer(name, mark)
+        self.register_load_state_dict_pre_hook(_add_marks)  # type: ignore[no-untyped-call]
 
     def forward(self, image: Tensor, level: Tensor | None = None) -> Smoothing:
         """Smooth a batch.
@@ -112,8 +119,8 @@ class SmoothingNetwork(nn.Module):
         image : Tensor
             (B, 3, H, W) in [0, 1].
         level : Tensor, optional
-            (B,) in [0, 1], for a network that takes a level; 0 by default. At 0 it keeps what an
-            exact label keeps, at 1 what people draw as boundaries.
+            (B,) in [0, 1], for a network that takes a level; by default the configuration's. At 0
+            it keeps what an exact label keeps, at 1 what people draw as boundaries.
         """
         height, width = image.shape[-2:]
         factor = self.config.shuffle
@@ -141,10 +148,19 @@ class SmoothingNetwork(nn.Module):
             if level is not None:
                 raise ValueError("This network takes no level.")
             return x
-        plane = x.new_zeros(len(x), 1, *x.shape[-2:])
-        if level is not None:
-            plane = plane + level.to(x.dtype)[:, None, None, None]
-        return torch.cat([x, plane], dim=1)
+        plane = torch.ones_like(x[:, :1])
+        if level is None:
+            return torch.cat([x, self.config.default_level * plane], dim=1)
+        return torch.cat([x, level.to(x.dtype)[:, None, None, None] * plane], dim=1)
+
+
+def marks(config: NetworkConfig) -> dict[str, Tensor]:
+    """Return a one-element buffer for each option that no shape of a weight would tell.
+
+    With them a bare state dict tells the whole configuration, see `csgisnet.checkpoints.released`.
+    """
+    skip = {"skip": torch.ones(1, dtype=torch.int64)} if config.skip else {}
+    return skip | ({"level": torch.tensor([config.default_level])} if config.level else {})
 
 
 def receptive_radius(config: NetworkConfig) -> int:
@@ -247,6 +263,14 @@ def _conv(channels: int, width: int, dilation: int = 1) -> nn.Conv2d:
 def _conv_bn_relu(channels: int, width: int) -> tuple[nn.Module, ...]:
     """Return the three layers that begin every head."""
     return _conv(channels, width), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
+
+
+def _add_marks(
+    network: SmoothingNetwork, state: dict[str, Tensor], prefix: str, *_: object
+) -> None:
+    """Let a network load weights from before there were marks; its configuration is known."""
+    for name, mark in marks(network.config).items():
+        state.setdefault(prefix + name, mark)
 
 
 def _shrink(conv: nn.Module) -> None:

@@ -2,6 +2,7 @@
 
 Read `smoother` first; it cuts large images by `tiling` and groups the requests of several threads
 by `batching`. `precision` chooses how a network multiplies, and `fused` is the network for that.
+`spandrel` hands the network to other programs.
 
 May import: the ground of both packages, `networks`, `checkpoints`.
 """
