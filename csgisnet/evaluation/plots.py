@@ -25,7 +25,9 @@ _LETTER = 6.6  # width of a letter of a monospaced font of 11 pixels
 
 _LONGEST = 44  # letters shown of a name
 
-_HALO = ' paint-order="stroke" stroke="white" stroke-width="3" font-family="monospace"'
+_FONT = "DejaVu Sans Mono, Menlo, Consolas, monospace"  # in these, l0 is not 10
+
+_HALO = f' paint-order="stroke" stroke="white" stroke-width="3" font-family="{_FONT}"'
 
 
 class _Mark(NamedTuple):

@@ -136,7 +136,7 @@ def pair_by_name(images: AnyPath, labels: AnyPath) -> list[Pair]:
     """
     images = as_path(images, "images")
     labels = as_path(labels, "labels")
-    found, wanted = _by_name(images), _by_name(labels)
+    found, wanted = find_by_name(images), find_by_name(labels)
     alone = [
         *(str(found[name]) for name in sorted(found.keys() - wanted.keys())),
         *(str(wanted[name]) for name in sorted(wanted.keys() - found.keys())),
@@ -150,8 +150,15 @@ def pair_by_name(images: AnyPath, labels: AnyPath) -> list[Pair]:
     return [Pair(name, found[name], wanted[name]) for name in sorted(found)]
 
 
-def _by_name(folder: Path) -> dict[str, Path]:
-    """Return the images in a folder and its sub-folders by their paths without endings."""
+def find_by_name(folder: AnyPath) -> dict[str, Path]:
+    """Return the images in a folder and its sub-folders by their paths in it, without endings.
+
+    Raises
+    ------
+    InputError
+        The folder is missing or holds no image, or two files have the same name.
+    """
+    folder = as_path(folder, "folder")
     if not folder.is_dir():
         raise InputError(f"No folder {folder}.")
     found: dict[str, Path] = {}

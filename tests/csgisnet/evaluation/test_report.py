@@ -99,7 +99,7 @@ def test_the_page_names_its_conditions(report: Path) -> None:
     terms = page.partition("<summary>Conditions</summary><dl>")[2].partition("</dl>")[0]
     assert terms == (
         "<dt>checkpoint</dt><dd>&lt;b&gt;.pth</dd><dt>split</dt><dd>val</dd><dt>n</dt><dd>5</dd>"
-        "<dt>tuned</dt><dd>l0: lam: 0.1</dd><dt>tuned on</dt><dd>a, b</dd>"
+        "<dt>tuned</dt><dd>l0: lam=0.1</dd><dt>tuned on</dt><dd>a, b</dd>"
     )
 
 
