@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vocsmooth.errors import InputError
-from vocsmooth.files import AnyPath, as_path
+from vocsmooth.files import AnyPath, as_path, list_tree, refuse_unlisted
 from vocsmooth.images.writing import FORMATS
 
 _READ_ONLY = (
@@ -94,7 +94,7 @@ def find_images(given: AnyPath, out: AnyPath) -> list[tuple[Path, Path]]:
             raise InputError(f"No file or folder {given}.")
         return [(given, Path(given.name))]
     found = []
-    for folder, subfolders, files in os.walk(given, onerror=_refuse_folder):
+    for folder, subfolders, files in os.walk(given, onerror=refuse_unlisted):
         here = Path(folder)
         subfolders[:] = [
             name
@@ -113,11 +113,6 @@ def find_images(given: AnyPath, out: AnyPath) -> list[tuple[Path, Path]]:
 def _looks_like_an_image(name: str) -> bool:
     """Whether a name in a folder has the ending of an image and is not hidden."""
     return not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES
-
-
-def _refuse_folder(error: OSError) -> None:
-    """Stop before starting when a folder cannot be listed: its images would be missed silently."""
-    raise InputError(f"{error.filename}: cannot be listed: {error.strerror}.")
 
 
 def pair_by_name(images: AnyPath, labels: AnyPath) -> list[Pair]:
@@ -156,13 +151,13 @@ def find_by_name(folder: AnyPath) -> dict[str, Path]:
     Raises
     ------
     InputError
-        The folder is missing or holds no image, or two files have the same name.
+        The folder is missing, cannot be listed or holds no image, or two files have the same name.
     """
     folder = as_path(folder, "folder")
     if not folder.is_dir():
         raise InputError(f"No folder {folder}.")
     found: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")):
+    for path in list_tree(folder):
         if path.suffix.lower() not in IMAGE_SUFFIXES or path.name.startswith("."):
             continue
         name = path.relative_to(folder).with_suffix("").as_posix()
