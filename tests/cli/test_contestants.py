@@ -211,9 +211,11 @@ def test_tuning_that_made_it_worse_is_said(csgisnet: Command, tmp_path: Path) ->
         (tmp_path / folder).mkdir()
         Image.fromarray(pixels).save(tmp_path / folder / "a.png")
     words = ("--tune-images", tmp_path / "t-in", "--tune-labels", tmp_path / "t-labels")
-    operators = ("--operator", "guided", "--operator", "guided:eps=1e-6")
+    operators = ("--operator", "guided:radius=11,eps=9", "--operator", "guided:eps=1e-6")
     result = csgisnet("evaluate", *words_of(tmp_path, tmp_path / "r"), *words, *operators)
     assert result.exit_code == 0, result.output
+    # What was given takes part in the tuning, beside the grid and the defaults in it.
+    assert content_of(tmp_path / "r")["tuned"] == {"guided": {"radius": 11, "eps": 9}}
     (remark,) = content_of(tmp_path / "r")["remarks"]
     assert "tuned has" in remark
     assert "less than guided:eps=1e-6 with" in remark
