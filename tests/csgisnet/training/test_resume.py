@@ -21,6 +21,7 @@ from csgisnet.errors import TrainingError
 from csgisnet.networks.smoothing import SmoothingNetwork
 from csgisnet.objective.losses import Batch
 from csgisnet.training.config import Config
+from csgisnet.training.progress import RunLog
 from csgisnet.training.step import Training
 from csgisnet.training.train import train
 from vocsmooth import settings
@@ -242,3 +243,21 @@ def test_a_run_killed_before_its_first_state_still_begins_with_its_weights(
     assert lab.content("killed") == lab.content("whole")
     with pytest.raises(InputError, match="continues from its own weights"):
         lab.train(None, "killed", resume=True, initial=given)
+
+
+@pytest.mark.parametrize(
+    "line", [b"text", b"[]", b'{"a": 1}', b'{"step": "1"}', b"\xff", b"[" * 100_000]
+)
+def test_a_line_of_the_log_that_is_no_record_is_named(tmp_path: Path, line: bytes) -> None:
+    log = tmp_path / "metrics.jsonl"
+    log.write_bytes(b'{"step": 1, "loss": NaN}\n' + line + b"\n")
+    with pytest.raises(TrainingError, match=r"metrics\.jsonl, line 2 is not a record of a run"):
+        RunLog(tmp_path, step=1, steps=2)
+    assert log.read_bytes().count(b"\n") == 2
+
+
+def test_the_log_is_cut_after_the_last_whole_record_of_the_step(tmp_path: Path) -> None:
+    first = b'{"step": 1, "loss": NaN}\n'
+    (tmp_path / "metrics.jsonl").write_bytes(first + b'{"step": 2}\n{"st')
+    RunLog(tmp_path, step=1, steps=2).close()
+    assert (tmp_path / "metrics.jsonl").read_bytes() == first
