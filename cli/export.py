@@ -10,7 +10,7 @@ import click
 from . import messages, options
 
 ENDINGS = {".onnx": "onnx", ".pt": "torchscript", ".safetensors": "safetensors"}
-"""Format that an ending asks for; a file with any other ending may have any format."""
+"""Format that an ending asks for; with any other ending, --format must say it."""
 
 
 @click.command()
@@ -55,6 +55,10 @@ def export(
     ending = ENDINGS.get(out.suffix.lower())
     if form and ending and form != ending:
         raise click.UsageError(f"--format {form} does not suit {out}, which ends like {ending}.")
+    if out.suffix and not (form or ending):
+        raise click.UsageError(
+            f"{out} ends like none of {', '.join(ENDINGS)}; give another name, or --format."
+        )
     form = form or ending or "onnx"
     if form == "safetensors":
         publish_network(

@@ -10,6 +10,7 @@ import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
@@ -141,4 +142,10 @@ def _hush_decoders() -> None:
 def _sentence(error: OSError) -> str:
     """Say which file failed and why."""
     reason = error.strerror or str(error)
-    return f"{error.filename}: {reason}." if error.filename else f"{reason}."
+    if error.filename:
+        return f"{error.filename}: {reason}."
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return "The working folder no longer exists; go to another."
+    return f"{reason}."

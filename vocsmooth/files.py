@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeAlias
+from typing import NoReturn, TypeAlias
 
 from vocsmooth.errors import InputError
 
@@ -129,14 +129,29 @@ def temporary_path(path: Path, process: int) -> Path:
     """Return the temporary name under which this thread writes what will become `path`.
 
     It holds host, process and thread, as several of each may write one file of a shared folder.
-    A long name is cut short, so that the temporary name is no longer than file systems allow.
     """
-    ending = f".{_HOST}.{process}-{threading.get_ident()}.tmp"
+    return hidden_path(path, f".{_HOST}.{process}-{threading.get_ident()}.tmp")
+
+
+def hidden_path(path: Path, ending: str) -> Path:
+    """Return the name of a hidden file beside `path`: a dot, the name of `path`, and `ending`.
+
+    A long name is cut short, so that the hidden one is no longer than file systems allow.
+    """
     beginning = os.fsencode(f".{path.name}")
     if len(beginning) + len(ending) <= _LONGEST_NAME:
         return path.with_name(f".{path.name}{ending}")
     cut = beginning[: _LONGEST_NAME - len(ending)].decode(errors="ignore")
     return path.with_name(f"{cut}{ending}")
+
+
+def is_utf8(path: Path) -> bool:
+    """Return whether a path can be given to libraries that take UTF-8 only."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def is_temporary(path: Path) -> bool:
@@ -162,6 +177,27 @@ def write_json(path: Path, content: object) -> None:
     """
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
     write_atomically(path, (text + "\n").encode(errors="backslashreplace"))
+
+
+def list_tree(folder: Path) -> list[Path]:
+    """Return all files and folders in a folder and its sub-folders, sorted; links are not followed.
+
+    Raises
+    ------
+    InputError
+        One of them cannot be listed: `Path.rglob` would pass over it silently.
+    """
+    found = (
+        Path(here, name)
+        for here, folders, files in os.walk(folder, onerror=refuse_unlisted)
+        for name in folders + files
+    )
+    return sorted(found)
+
+
+def refuse_unlisted(error: OSError) -> NoReturn:
+    """Raise InputError for a folder that cannot be listed: its files would be missed silently."""
+    raise InputError(f"{error.filename}: cannot be listed: {error.strerror}.")
 
 
 def sha256_file(path: Path) -> str:

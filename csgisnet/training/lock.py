@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vocsmooth.errors import InputError
+from vocsmooth.files import hidden_path
 
 
 def lock_path(path: Path) -> Path:
     """Return the lock file of `path`, beside it."""
-    return path.with_name(f".{path.name}.lock")
+    return hidden_path(path, ".lock")
 
 
 @contextlib.contextmanager

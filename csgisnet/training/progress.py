@@ -14,8 +14,9 @@ from pathlib import Path
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
+from csgisnet.errors import TrainingError
 from csgisnet.training.validate import Scores
-from vocsmooth.files import write_atomically
+from vocsmooth.files import read_file, write_atomically
 from vocsmooth.settings import counted
 
 METRICS = "metrics.jsonl"
@@ -93,10 +94,28 @@ class RunLog:
 
 
 def _keep_until(path: Path, step: int) -> None:
-    """Drop records of later steps, and a last line that was cut off halfway."""
+    """Drop records of later steps, and a last line that was cut off halfway.
+
+    Raises
+    ------
+    TrainingError
+        A line is not a record.
+    """
     if not path.exists():
         return
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    complete = [line for line in lines if line.endswith("\n")]
-    kept = [line for line in complete if json.loads(line)["step"] <= step]
-    write_atomically(path, "".join(kept).encode())
+    lines = read_file(path).splitlines(keepends=True)
+    complete = [line for line in lines if line.endswith(b"\n")]
+    numbers = [_step_of(line, f"{path}, line {n}") for n, line in enumerate(complete, 1)]
+    kept = [line for number, line in zip(numbers, complete, strict=True) if number <= step]
+    write_atomically(path, b"".join(kept))
+
+
+def _step_of(line: bytes, where: str) -> int:
+    """Return the step of a record, in which values may be NaN; TrainingError if it is none."""
+    try:
+        step = json.loads(line)["step"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        step = None
+    if not isinstance(step, int):
+        raise TrainingError(f"{where} is not a record of a run. Mend or remove it, then resume.")
+    return step

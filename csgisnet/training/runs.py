@@ -20,6 +20,8 @@ from vocsmooth.errors import InputError
 from vocsmooth.files import (
     AnyPath,
     as_path,
+    is_utf8,
+    read_file,
     refuse_other_files,
     remove_leftovers,
     write_json,
@@ -147,8 +149,11 @@ def claim_run(folder: Path, begin: Setup | None = None) -> Iterator[None]:
     Raises
     ------
     InputError
-        Another process trains there, or has begun a run there since `new_run` looked.
+        Another process trains there, or has begun a run there since `new_run` looked; or the
+        folder's name is not UTF-8, which TensorBoard cannot write to.
     """
+    if not is_utf8(folder):
+        raise InputError(f"{folder}: the name of a run's folder must be UTF-8. Give another.")
     folder.mkdir(parents=True, exist_ok=True)
     with only_process(folder / RUN_FILE, f"training in {folder}"):
         if begin is not None:
@@ -209,7 +214,7 @@ def _config_of(record: dict[str, Any], path: Path, given: Config | None, digest:
 def _read_record(path: Path) -> dict[str, Any]:
     """Return what a run recorded when it began."""
     try:
-        content = settings.parse_json(path.read_bytes())
+        content = settings.parse_json(read_file(path))
     except FileNotFoundError:
         raise InputError(f"{path.parent} does not hold a run. Leave out --resume.") from None
     except ValueError as error:

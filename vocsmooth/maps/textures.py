@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from vocsmooth.errors import InputError
-from vocsmooth.files import AnyPath, as_path_or_none, sha256_file
+from vocsmooth.files import AnyPath, as_path_or_none, list_tree, sha256_file
 from vocsmooth.images.reading import read_rgb
 from vocsmooth.maps.procedural import FAMILIES, draw_tile
 from vocsmooth.maps.recipe import Textures
@@ -87,7 +87,7 @@ def open_textures(folder: AnyPath | None = None, *, procedural: bool = False) ->
         )
     if not folder.is_dir():
         raise InputError(f"The texture folder {folder} is not a folder.")
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in _SUFFIXES)
+    paths = [path for path in list_tree(folder) if path.suffix.lower() in _SUFFIXES]
     if not paths:
         raise InputError(f"The texture folder {folder} holds no images ({', '.join(_SUFFIXES)}).")
     for path in paths:
