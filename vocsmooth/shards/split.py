@@ -105,6 +105,11 @@ class Split:
         # A pickled mapping would carry its data along.
         return {**self.__dict__, "_open": {}, "_checked": {}}
 
+    @property
+    def shard_sizes(self) -> NDArray[np.int64]:
+        """(S,) samples of each shard, for `SampleOrder`; sample numbers follow the shards."""
+        return np.bincount(self._shard_of, minlength=len(self._shards))
+
     def samples_of(self, photograph: str) -> range:
         """Return the samples of the photograph with this id; ValueError if the split lacks it."""
         if photograph not in self.ids:
