@@ -33,6 +33,7 @@ from vocsmooth.classes import VOID
 from vocsmooth.errors import DatasetError
 from vocsmooth.settings import nearest
 from vocsmooth.shards import Dataset, SampleOrder, Split
+from vocsmooth.shards.fetching import ShardFetcher
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -117,6 +118,8 @@ class BatchSource:
         self._seed, self._device = seed, device
         self._rank, self._world = rank, world
         self._names = tuple(dict.fromkeys(("input", "label", "edge", "mask", *data.negatives)))
+        buffer = data.shuffle_buffer
+        self._fetcher = ShardFetcher(self._split, self._names, buffer) if buffer else None
 
     def batches(self, start: int, stop: int) -> Generator[Batch, None, None]:
         """Yield batches `start` to `stop` - 1; the next one is read while one is in use."""
@@ -129,6 +132,8 @@ class BatchSource:
         share = self._data.batch_size // self._world
         first = number * self._data.batch_size + self._rank * share
         epochs, indices = self._order.stream(first, first + share)
+        if self._fetcher is not None:
+            self._fetcher.fetch(indices)
         keys = sample_keys(self._seed, epochs, indices)
         views = draw_views(self._augment, self._data.patch, keys, self._split.shapes[indices])
         side = self._augment.window(self._data.patch)

@@ -2,9 +2,9 @@
 
 Read `schema` (a shard) and `entries` (the JSON files) first, then `index`, `listing` and `writer`.
 Four ways to read follow: `reader` opens a dataset for training, `split`, `mapped` and `pages` give
-its samples in any order, of which `order` draws those that training takes; `scan` goes through
-every shard from end to end; `packed` is the compressed form of a shard. May import the ground and
-`workers`.
+its samples in any order, of which `order` draws those that training takes and `fetching` has their
+shards read from slow disks; `scan` goes through every shard from end to end; `packed` is the
+compressed form of a shard. May import the ground and `workers`.
 """
 
 from __future__ import annotations

@@ -110,6 +110,13 @@ class Split:
         """(S,) samples of each shard, for `SampleOrder`; sample numbers follow the shards."""
         return np.bincount(self._shard_of, minlength=len(self._shards))
 
+    def will_need(self, shard: int, maps: Sequence[str]) -> None:
+        """Tell the system to read maps of a whole shard from the disk, without waiting for them."""
+        self._check_maps(maps)
+        mapped = self._mapped(shard)
+        for name in maps:
+            mapped.will_need(name, 0, len(mapped.arrays[name]))
+
     def samples_of(self, photograph: str) -> range:
         """Return the samples of the photograph with this id; ValueError if the split lacks it."""
         if photograph not in self.ids:
