@@ -20,9 +20,8 @@ from csgisnet.networks.features import SegmenterFeatures
 from csgisnet.networks.smoothing import Smoothing
 from csgisnet.objective.losses import Batch, LossConfig, Teachers, edge_loss, l1_loss, semantic_loss
 from csgisnet.training.config import Config
-from csgisnet.training.data import sample_stream
 from csgisnet.training.step import new_network
-from vocsmooth.shards.reader import Dataset
+from vocsmooth.shards import Dataset, SampleOrder
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -56,10 +55,11 @@ def plain_batches(config: Config, dataset: Dataset, device: torch.device) -> Ite
     """Cut, flip and turn patches one by one with NumPy, in line with the training."""
     split, data = dataset.split("train"), config.data
     names = ("input", "label", "edge", "mask", *(n for n in data.negatives if n != "input"))
+    order = SampleOrder(split.shard_sizes, seed=config.seed, buffer=data.shuffle_buffer)
     rng = np.random.default_rng(config.seed)
     for number in range(1 << 30):
         start = number * data.batch_size
-        indices = sample_stream(config.seed, len(split), start, start + data.batch_size)[1]
+        indices = order.stream(start, start + data.batch_size)[1]
         samples = []
         for index in indices:
             top, left = rng.integers(split.shapes[index] - data.patch + 1)

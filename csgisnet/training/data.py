@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 from collections.abc import Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
@@ -34,10 +33,8 @@ from csgisnet.training.cut import cut_views
 from vocsmooth.classes import VOID
 from vocsmooth.errors import DatasetError
 from vocsmooth.settings import nearest
-from vocsmooth.shards import Dataset, Split
-
-_ORDER = 2**64 - 1
-"""Takes the place of a sample's index in the Philox key that orders an epoch."""
+from vocsmooth.shards import Dataset, SampleOrder, Split
+from vocsmooth.shards.fetching import ShardFetcher
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -53,13 +50,17 @@ class DataConfig:
     level_passes: int = 0
     """For a network with a level: how often the network that training began with smooths a label
     to make that of level 1, see `csgisnet.training.levels`. With 0 all levels have one label."""
+    shuffle_buffer: int = 0
+    """Shards that samples are drawn from at a time, for cold or remote disks, see
+    `vocsmooth.shards.SampleOrder`; 0 draws from all."""
 
     def __post_init__(self) -> None:
         for name in ("patch", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
-        if self.level_passes < 0:
-            raise ValueError(f"level_passes must be at least 0, got {self.level_passes}.")
+        for name in ("level_passes", "shuffle_buffer"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}.")
         if not self.negatives:
             raise ValueError("negatives must name at least one.")
 
@@ -118,12 +119,15 @@ class BatchSource:
                 f"data.batch_size {data.batch_size} does not divide among {world} processes."
             )
         self._split, self._data, self._augment = filled(dataset, "train"), data, augment
+        self._order = SampleOrder(self._split.shard_sizes, seed=seed, buffer=data.shuffle_buffer)
         self._seed, self._device = seed, device
         self._rank, self._world = rank, world
         self._images = tuple(dict.fromkeys(("input", "label", *data.negatives)))
         self._names = (*self._images, "edge", "mask")
         of_input = {n["name"] for n in dataset.recipe["negatives"] if n["of"] == "input"}
         self._textured = [n for n in self._images if n in {"input", *of_input}]
+        buffer = data.shuffle_buffer
+        self._fetcher = ShardFetcher(self._split, self._names, buffer) if buffer else None
 
     def batches(self, start: int, stop: int) -> Generator[Batch, None, None]:
         """Yield batches `start` to `stop` - 1; the next one is read while one is in use."""
@@ -135,7 +139,9 @@ class BatchSource:
         """Read what this process needs for batch `number`."""
         share = self._data.batch_size // self._world
         first = number * self._data.batch_size + self._rank * share
-        epochs, indices = sample_stream(self._seed, len(self._split), first, first + share)
+        epochs, indices = self._order.stream(first, first + share)
+        if self._fetcher is not None:
+            self._fetcher.fetch(indices)
         keys = sample_keys(self._seed, epochs, indices)
         views = draw_views(self._augment, self._data.patch, keys, self._split.shapes[indices])
         side = self._augment.window(self._data.patch)
@@ -180,19 +186,6 @@ def filled(dataset: Dataset, name: str) -> Split:
     return split
 
 
-def sample_stream(
-    seed: int, count: int, start: int, stop: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return epoch and sample of positions `start` to `stop` - 1 of the endless stream of samples.
-
-    Each epoch visits all `count` samples once, in an order that depends on the seed and the epoch.
-    """
-    epochs, places = np.divmod(np.arange(start, stop), count)
-    orders = {epoch: _order(seed, int(epoch), count) for epoch in np.unique(epochs)}
-    samples = [orders[epoch][place] for epoch, place in zip(epochs, places, strict=True)]
-    return epochs, np.array(samples, dtype=np.int64)
-
-
 def read_windows(
     split: Split, indices: NDArray[np.int64], views: Views, side: int, names: tuple[str, ...]
 ) -> Mapping[str, NDArray[np.uint8]]:
@@ -225,19 +218,6 @@ def _ahead(source: BatchSource, start: int, stop: int) -> Generator[Windows, Non
             if number < stop:
                 waiting = pool.submit(source.read, number)
             yield windows
-
-
-@functools.lru_cache(maxsize=2)
-def _order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
-    """Return the permutation of one epoch, read-only.
-
-    A batch needs one epoch's, or two where an epoch ends within it. Drawing it for every batch
-    would cost more than the batch: 89 ms for four million samples.
-    """
-    key = sample_keys(seed, np.array([epoch]), np.array([_ORDER], dtype=np.uint64))[0]
-    order = np.random.Generator(np.random.Philox(key=key)).permutation(count)
-    order.setflags(write=False)
-    return order
 
 
 def _reflected(

@@ -68,7 +68,8 @@ def train_segmenter(
     config : Config, str or path-like, optional
         Settings, or the name or file of them, see `csgisnet.training.config.load_config`; by
         default "compact"; ``segmenter``, ``seed``, ``optimizer``, ``schedule`` and
-        ``augment`` matter, and of ``run`` the precision and the steps between lines of the log.
+        ``augment`` matter, of ``data`` the buffer of shards, and of ``run`` the precision and the
+        steps between lines of the log.
     device : {"auto", "cpu", "cuda", "mps"}
         Where to train.
     report : callable
@@ -115,7 +116,10 @@ def _train(
     """Train, score and save, once all arguments have been checked."""
     began = time.monotonic()
     data = DataConfig(
-        patch=config.segmenter.patch, batch_size=config.segmenter.batch_size, negatives=("input",)
+        patch=config.segmenter.patch,
+        batch_size=config.segmenter.batch_size,
+        negatives=("input",),
+        shuffle_buffer=config.data.shuffle_buffer,
     )
     source = BatchSource(
         dataset,

@@ -2,7 +2,8 @@
 
 Read `schema` (a shard) and `entries` (the JSON files) first, then `index`, `listing` and `writer`.
 Four ways to read follow: `reader` opens a dataset for training, `split`, `mapped` and `pages` give
-its samples in any order; `scan` goes through every shard from end to end; `packed` is the
+its samples in any order, of which `order` draws those that training takes and `fetching` has their
+shards read from slow disks; `scan` goes through every shard from end to end; `packed` is the
 compressed form of a shard. May import the ground and `workers`.
 """
 
@@ -12,12 +13,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from vocsmooth.shards.order import SampleOrder
     from vocsmooth.shards.reader import Dataset, open_dataset
     from vocsmooth.shards.split import Split
 
-__all__ = ["Dataset", "Split", "open_dataset"]
+__all__ = ["Dataset", "SampleOrder", "Split", "open_dataset"]
 
-_MODULES = {"Dataset": "reader", "Split": "split", "open_dataset": "reader"}
+_MODULES = {
+    "Dataset": "reader",
+    "SampleOrder": "order",
+    "Split": "split",
+    "open_dataset": "reader",
+}
 
 
 def __getattr__(name: str) -> Any:

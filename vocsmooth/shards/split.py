@@ -50,6 +50,8 @@ class Split:
     """Photograph id of each sample; the samples of a photograph follow each other."""
     shapes: NDArray[np.int64]
     """(N, 2) height and width of each sample."""
+    shard_sizes: NDArray[np.int64]
+    """(S,) samples of each shard, for `SampleOrder`; samples are numbered shard by shard."""
 
     def __init__(self, root: Path, index: Index, name: str) -> None:
         self._root, self._name = root, name
@@ -61,6 +63,7 @@ class Split:
         self._checked: dict[int, CheckedShard] = {}
         self._disk = DiskWatch()
         counts = [sum(shard.samples) for shard in self._shards]
+        self.shard_sizes = np.array(counts, np.int64)
         self._shard_of = np.repeat(np.arange(len(self._shards)), counts)
         self.ids = tuple(i for shard in self._shards for i in shard.per_sample(shard.ids).tolist())
         self.shapes = _concatenate(
@@ -104,6 +107,13 @@ class Split:
     def __getstate__(self) -> dict[str, Any]:
         # A pickled mapping would carry its data along.
         return {**self.__dict__, "_open": {}, "_checked": {}}
+
+    def will_need(self, shard: int, maps: Sequence[str]) -> None:
+        """Tell the system to read maps of a whole shard from the disk, without waiting for them."""
+        self._check_maps(maps)
+        mapped = self._mapped(shard)
+        for name in maps:
+            mapped.will_need(name, 0, len(mapped.arrays[name]))
 
     def samples_of(self, photograph: str) -> range:
         """Return the samples of the photograph with this id; ValueError if the split lacks it."""

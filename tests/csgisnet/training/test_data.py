@@ -12,10 +12,9 @@ import torch
 
 from csgisnet.errors import ConfigError
 from csgisnet.objective.losses import Batch
-from csgisnet.training import data
 from csgisnet.training.augment import AugmentConfig, draw_views, sample_keys
 from csgisnet.training.config import Config
-from csgisnet.training.data import BatchSource, DataConfig, filled, read_windows, sample_stream
+from csgisnet.training.data import BatchSource, DataConfig, filled, read_windows
 from vocsmooth.classes import VOID
 from vocsmooth.errors import DatasetError, UnknownNameError
 from vocsmooth.shards.reader import open_dataset
@@ -31,16 +30,6 @@ def source_of(
     return BatchSource(
         dataset, data, config.augment, seed=config.seed, device=CPU, rank=rank, world=world
     )
-
-
-def test_every_epoch_visits_every_sample_once_and_in_another_order() -> None:
-    epochs, samples = sample_stream(5, 7, 0, 21)
-    assert epochs.tolist() == [0] * 7 + [1] * 7 + [2] * 7
-    orders = [tuple(samples[i : i + 7]) for i in (0, 7, 14)]
-    assert all(sorted(order) == list(range(7)) for order in orders)
-    assert len(set(orders)) == 3
-    np.testing.assert_array_equal(sample_stream(5, 7, 4, 12)[1], samples[4:12])
-    assert not np.array_equal(sample_stream(6, 7, 0, 21)[1], samples)
 
 
 def test_a_batch_holds_aligned_maps_in_their_ranges(data_dir: Path, config: Config) -> None:
@@ -77,6 +66,16 @@ def test_processes_share_the_batches_of_one(
     data_dir: Path, config: Config, augment: AugmentConfig
 ) -> None:
     config = dataclasses.replace(config, augment=augment)
+    check_shares(data_dir, config)
+
+
+def test_processes_share_the_batches_of_a_buffer(data_dir: Path, config: Config) -> None:
+    data = dataclasses.replace(config.data, shuffle_buffer=2)
+    check_shares(data_dir, dataclasses.replace(config, data=data))
+
+
+def check_shares(data_dir: Path, config: Config) -> None:
+    """Check that the parts of two processes make up the batches of one."""
     alone = list(source_of(data_dir, config).batches(0, 5))
     shares = [list(source_of(data_dir, config, rank, 2).batches(0, 5)) for rank in (0, 1)]
     for whole, *parts in zip(alone, *shares, strict=True):
@@ -140,15 +139,17 @@ def test_an_error_while_reading_ahead_reaches_the_caller(
 def test_settings_out_of_range_are_refused() -> None:
     with pytest.raises(ValueError, match="patch must be at least 1"):
         DataConfig(patch=0)
+    with pytest.raises(ValueError, match="shuffle_buffer must be at least 0, got -1"):
+        DataConfig(shuffle_buffer=-1)
 
 
-def test_the_order_of_an_epoch_is_drawn_once_and_not_for_every_batch() -> None:
-    """The permutation of a million samples costs more than reading a batch of them."""
-    count, batch, seed = 1000, 8, 987
-    before = data._order.cache_info().misses
-    stream = np.concatenate(
-        [sample_stream(seed, count, start, start + batch)[1] for start in range(0, 2000, batch)]
-    )
-    assert data._order.cache_info().misses - before == 2
-    for epoch in (stream[:count], stream[count:]):
-        assert sorted(epoch) == list(range(count))
+def test_a_buffer_of_shards_changes_the_order_and_a_later_start_does_not(
+    data_dir: Path, config: Config
+) -> None:
+    source = source_of(data_dir, config, shuffle_buffer=1)
+    first = list(source.batches(0, 6))
+    later = list(source_of(data_dir, config, shuffle_buffer=1).batches(4, 6))
+    for a, b in zip(first[4:], later, strict=True):
+        assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+    usual = list(source_of(data_dir, config).batches(0, 6))
+    assert any(not torch.equal(a.input, b.input) for a, b in zip(first, usual, strict=True))
