@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +13,10 @@ import click
 import vocsmooth
 from vocsmooth.settings import counted
 
-from . import convert, messages, options, preview, show
+from . import applications, convert, messages, options, preview, show
 from .group import CONTEXT, Commands
 from .messages import printable
-from .operator_options import OperatorCommand, operator_options
+from .operator_options import OPERATOR, OperatorCommand, chosen_operator
 from .progress import Bar, progress_bar
 
 if TYPE_CHECKING:
@@ -250,7 +249,7 @@ def _print_report(folder: Path, report: Verification, as_json: bool) -> None:
 
 @main.command(cls=OperatorCommand)
 @options.INPUTS
-@click.option("--operator", required=True, help="l0, rtv, guided, rolling, ils or sd.")
+@OPERATOR
 @options.file_options
 @options.JOBS
 def smooth(
@@ -261,24 +260,13 @@ def smooth(
     \b
     Example: vocsmooth smooth photos --operator rtv --lam 0.015 --out smoothed
     """
-    import numpy as np
-
-    from vocsmooth.images.folders import on_floats
-    from vocsmooth.operators.table import smooth as smooth_array
-    from vocsmooth.workers.processes import available_cores
-
-    names = [option.name for option in operator_options() if option.name]
-    parameters = {name: value for name in names if (value := given.pop(name)) is not None}
-    function: Callable[..., Any] = functools.partial(smooth_array, operator=operator, **parameters)
-    try:
-        function(np.zeros((1, 1), np.float32))  # refuse bad parameters before any file is read
-    except (TypeError, ValueError) as error:
-        raise click.UsageError(str(error)) from error
-    jobs = jobs or available_cores()
-    options.smooth_files(inputs, out, on_floats(function), jobs=jobs, workers="processes", **given)
+    applications.run(inputs, out, jobs, chosen_operator(operator, given), **given)
 
 
 for _command in (
+    applications.enhance,
+    applications.abstract,
+    applications.compose,
     preview.preview,
     show.info,
     show.labels,

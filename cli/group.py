@@ -25,13 +25,14 @@ EXIT_INTERRUPTED = 130
 
 _SAME = "The same command continues where it stopped."
 
+_SKIPPING = "The same command with --skip-existing continues where it stopped."
+
 _AFTER_INTERRUPT = {
     "build": _SAME,
     "export": _SAME,
     "repack": _SAME,
     "verify": "The same command skips the shards that were found intact.",
-    "smooth": "The same command with --skip-existing continues where it stopped.",
-    "predict": "The same command with --skip-existing continues where it stopped.",
+    **dict.fromkeys(("smooth", "enhance", "abstract", "compose", "predict"), _SKIPPING),
 }
 """What to do after Ctrl-C, by command; the others start again."""
 

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import functools
 import inspect
+from collections.abc import Callable
+from typing import Any
 
 import click
+
+OPERATOR = click.option(
+    "--operator", required=True, help="rtv, l0, guided, rolling, ils, sd or pyramid."
+)
 
 MEANINGS = {
     "lam": "strength of smoothing",
@@ -50,6 +56,25 @@ def operator_options() -> tuple[click.Option, ...]:
         )
         for name in order
     )
+
+
+def chosen_operator(operator: str, given: dict[str, Any]) -> Callable[..., Any]:
+    """Return the operator with its parameters, which are taken out of a command's options.
+
+    What does not fit the operator is misuse, known before any file is read.
+    """
+    import numpy as np
+
+    from vocsmooth.operators.table import smooth
+
+    names = [option.name for option in operator_options() if option.name]
+    parameters = {name: value for name in names if (value := given.pop(name)) is not None}
+    function: Callable[..., Any] = functools.partial(smooth, operator=operator, **parameters)
+    try:
+        function(np.zeros((1, 1), np.float32))
+    except (TypeError, ValueError) as error:
+        raise click.UsageError(str(error)) from error
+    return function
 
 
 class OperatorCommand(click.Command):

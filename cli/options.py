@@ -1,4 +1,4 @@
-"""Options that several commands share, and `smooth_files`, which two of them run."""
+"""Options that several commands share, and `smooth_files`, which some of them run."""
 
 from __future__ import annotations
 
@@ -186,6 +186,7 @@ def smooth_files(
     max_megapixels: float,
     as_json: bool,
     save_edges: bool = False,
+    masks: Path | None = None,
     about: Mapping[str, str] | None = None,
 ) -> None:
     """Smooth every image, print a summary, and exit with 1 if any failed.
@@ -198,7 +199,7 @@ def smooth_files(
     from vocsmooth.images.folders import Outcome, run
 
     paths = expand_inputs(inputs, _listed_names())
-    tasks = plan(paths, out, suffix=suffix, ending=ending, edges=save_edges)
+    tasks = plan(paths, out, suffix=suffix, ending=ending, edges=save_edges, masks=masks)
     with progress_bar("images", len(tasks)) as bar:
 
         def show(outcome: Outcome) -> None:

@@ -12,6 +12,7 @@ from vocsmooth_cli import dataset, network
 
 from csgisnet.training.config import load_config
 from vocsmooth.maps.recipe import load_recipe
+from vocsmooth.operators.table import OPERATORS
 
 PROGRAMS = {"vocsmooth": dataset.main, "csgisnet": network.main}
 README = Path(__file__).parents[2] / "README.md"
@@ -49,6 +50,13 @@ def test_the_help_names_every_bundled_recipe_and_configuration() -> None:
         (found,) = (p for p in params if isinstance(p, click.Option) and option in p.opts)
         names = {path.stem for path in (root / folder).glob("*.toml")}
         assert names <= set(re.findall(r"[\w-]+", found.help or ""))
+
+
+@pytest.mark.parametrize("command", ["smooth", "enhance", "abstract", "compose"])
+def test_the_help_names_every_operator(command: str) -> None:
+    params = PROGRAMS["vocsmooth"].commands[command].params
+    (found,) = (p for p in params if isinstance(p, click.Option) and "--operator" in p.opts)
+    assert set(OPERATORS) <= set(re.findall(r"\w+", found.help or ""))
 
 
 @pytest.mark.parametrize("option", ["--checkpoint", "--out", "--config", "--json", "--quiet"])

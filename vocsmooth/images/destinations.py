@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vocsmooth.errors import InputError, UnknownNameError
-from vocsmooth.files import AnyPath, as_path
+from vocsmooth.files import AnyPath, as_path, as_path_or_none
 from vocsmooth.images.finding import IMAGE_SUFFIXES, find_images
 from vocsmooth.images.writing import FORMATS, format_of
 from vocsmooth.settings import nearest
@@ -24,6 +24,8 @@ class Task:
     destination: Path
     edges: Path | None = None
     """Where its edges go, if they are asked for."""
+    mask: Path | None = None
+    """Its mask, if the function that is applied needs one."""
 
     @property
     def outputs(self) -> tuple[Path, ...]:
@@ -38,6 +40,7 @@ def plan(
     suffix: str = "",
     ending: str | None = None,
     edges: bool = False,
+    masks: AnyPath | None = None,
 ) -> list[Task]:
     """Pair every input image with its output, and refuse the whole run if two paths collide.
 
@@ -57,6 +60,9 @@ def plan(
         can be read but not written become PNG.
     edges : bool
         Plan a picture of the edges beside each result: its name, then "_edges.png".
+    masks : str or path-like, optional
+        Folder with a mask for each input, of the same name but ending in ".png", in the same
+        sub-folders; for a single input file also a file.
 
     Returns
     -------
@@ -67,16 +73,18 @@ def plan(
     ------
     InputError
         An input is missing, a folder holds no image, the suffix cannot be part of a name, two
-        inputs would write one output, an output would replace an input, or `out` is a file for
-        several inputs.
+        inputs would write one output, an output would replace an input, `out` is a file for
+        several inputs, or an input has no mask in `masks`.
     UnknownNameError
         No format that can be written has this ending.
     """
     out = as_path(out, "out")
+    masks = as_path_or_none(masks, "masks")
     if not inputs:
         raise InputError("No inputs: give image files or folders.")
     if out.suffix.lower() in IMAGE_SUFFIXES and not out.is_dir():
-        tasks = [_into_file(inputs, out, suffix, ending, edges)]
+        tasks = [_into_file(inputs, out, suffix, ending, edges, masks)]
+        _refuse_missing_masks(tasks)
         _refuse_collisions(tasks, out.parent)
         return tasks
     if out.exists() and not out.is_dir():
@@ -92,15 +100,22 @@ def plan(
                 source=source,
                 destination=place / (stem + (new_ending or _own_ending(relative))),
                 edges=place / f"{stem}_edges.png" if edges else None,
+                mask=_mask_of(relative, masks),
             )
             planned[task.source, task.destination] = task  # the same file given twice is one task
     tasks = list(planned.values())
+    _refuse_missing_masks(tasks)
     _refuse_collisions(tasks, out)
     return tasks
 
 
 def _into_file(
-    inputs: Sequence[Path], out: Path, suffix: str, ending: str | None, edges: bool
+    inputs: Sequence[Path],
+    out: Path,
+    suffix: str,
+    ending: str | None,
+    edges: bool,
+    masks: Path | None,
 ) -> Task:
     """Plan the one result that is to be the file `out`."""
     format_of(out)
@@ -111,9 +126,33 @@ def _into_file(
         )
     if suffix or ending:
         raise InputError(f"{out} names the file for the result; leave out suffix and format.")
-    ((source, _),) = find_images(inputs[0], out)
+    ((source, relative),) = find_images(inputs[0], out)
     edges_path = out.with_name(f"{out.stem}_edges.png") if edges else None
-    return Task(source=source, destination=out, edges=edges_path)
+    mask = _mask_of(relative, masks)
+    return Task(source=source, destination=out, edges=edges_path, mask=mask)
+
+
+def _mask_of(relative: Path, masks: Path | None) -> Path | None:
+    """Return where the mask of an input must be: in the folder of masks, or that one file."""
+    if masks is None or masks.is_file():
+        return masks
+    return (masks / relative).with_suffix(".png")
+
+
+def _refuse_missing_masks(tasks: Sequence[Task]) -> None:
+    """Refuse inputs without a mask, and several inputs that would share one."""
+    wanted = [task for task in tasks if task.mask is not None]
+    missing = [str(task.mask) for task in wanted if task.mask and not task.mask.is_file()]
+    if missing:
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        raise InputError(f"No mask {', '.join(missing[:3])}{more}. Every image needs its mask.")
+    images = {task.mask: task.source for task in wanted}  # the last one of each mask
+    for task in wanted:
+        if images[task.mask] != task.source:
+            raise InputError(
+                f"{task.mask} would be the mask of {task.source} and of {images[task.mask]}; "
+                "give a folder with a mask for each."
+            )
 
 
 def _own_ending(path: Path) -> str:
