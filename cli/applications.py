@@ -5,24 +5,27 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
-from vocsmooth.arrays import FloatImage
-from vocsmooth.classes import VOC_CLASSES
 from vocsmooth.settings import nearest
 
 from . import options
 from .operator_options import OPERATOR, OperatorCommand, chosen_operator
 
-Smooth = Callable[[FloatImage], FloatImage]
+if TYPE_CHECKING:
+    from vocsmooth.arrays import FloatImage
+
+Smooth: TypeAlias = "Callable[[FloatImage], FloatImage]"
 
 
 def _parse_strengths(
     context: click.Context, option: click.Parameter, values: tuple[str, ...]
 ) -> dict[str, float]:
     """Return the strength of each class that is named as CLASS=NUMBER."""
+    from vocsmooth.classes import VOC_CLASSES
+
     strengths = {}
     for value in values:
         name, equals, number = value.partition("=")

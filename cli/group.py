@@ -115,7 +115,12 @@ def _line(
 
 
 def _reader_is_gone() -> bool:
-    """Return whether our own output broke off, and not a pipe to a worker."""
+    """Return whether our own output broke off, and not a pipe to a worker.
+
+    Windows has no poll, and no such pipes either.
+    """
+    if sys.platform == "win32":
+        return True
     poll = select.poll()
     for stream in (sys.__stdout__, sys.__stderr__):
         if stream is not None:

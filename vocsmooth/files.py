@@ -8,6 +8,7 @@ import json
 import os
 import platform
 import re
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -147,7 +148,8 @@ def is_temporary(path: Path) -> bool:
 def remove_leftovers(folder: Path) -> None:
     """Remove temporary files whose process has ended.
 
-    Processes of other hosts cannot be seen from here: their files go when they are a day old.
+    Processes of other hosts cannot be seen from here, and on Windows none: their files go when they
+    are a day old.
     """
     for path in folder.iterdir():
         found = _TEMPORARY.fullmatch(path.name)
@@ -226,7 +228,7 @@ def claim_folder(out: Path, note: Path, content: bytes) -> None:
 
 def _is_left(path: Path, host: str, process: int) -> bool:
     """Return whether no process is writing this temporary file any more."""
-    if host == _HOST:
+    if host == _HOST and sys.platform != "win32":  # whose os.kill knows no signal that only asks
         return not _is_running(process)
     try:
         return time.time() - path.stat().st_mtime > _SECONDS_TO_WRITE
