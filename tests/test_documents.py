@@ -30,7 +30,13 @@ DOCUMENTS = [
     )
 ]
 
-YAML = sorted([*ROOT.glob(".github/**/*.yml"), ROOT / ".pre-commit-config.yaml"])
+YAML = sorted(
+    [
+        *ROOT.glob(".github/**/*.yml"),
+        ROOT / ".pre-commit-config.yaml",
+        ROOT / "conda/recipe.yaml",
+    ]
+)
 
 LINK = re.compile(r"\[([^]]*)\]\(([^)\s]+)\)")
 
