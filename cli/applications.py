@@ -11,7 +11,7 @@ import click
 
 from vocsmooth.settings import nearest
 
-from . import options
+from . import completion, options
 from .operator_options import OPERATOR, OperatorCommand, chosen_operator
 
 if TYPE_CHECKING:
@@ -133,6 +133,7 @@ def abstract(
     "--strength",
     "strengths",
     metavar="CLASS=NUMBER",
+    shell_complete=completion.classes,
     callback=_parse_strengths,
     multiple=True,
     required=True,

@@ -9,8 +9,16 @@ from typing import Any
 
 import click
 
+from .completion import names
+
+OPERATOR_NAMES = ("rtv", "l0", "guided", "rolling", "ils", "sd", "pyramid")
+"""Those of `vocsmooth.operators.table`, which help and completion need not wait for."""
+
 OPERATOR = click.option(
-    "--operator", required=True, help="rtv, l0, guided, rolling, ils, sd or pyramid."
+    "--operator",
+    required=True,
+    shell_complete=names(OPERATOR_NAMES),
+    help=f"{', '.join(OPERATOR_NAMES[:-1])} or {OPERATOR_NAMES[-1]}.",
 )
 
 MEANINGS = {
@@ -67,8 +75,8 @@ def chosen_operator(operator: str, given: dict[str, Any]) -> Callable[..., Any]:
 
     from vocsmooth.operators.table import smooth
 
-    names = [option.name for option in operator_options() if option.name]
-    parameters = {name: value for name in names if (value := given.pop(name)) is not None}
+    options = [option.name for option in operator_options() if option.name]
+    parameters = {name: value for name in options if (value := given.pop(name)) is not None}
     function: Callable[..., Any] = functools.partial(smooth, operator=operator, **parameters)
     try:
         function(np.zeros((1, 1), np.float32))

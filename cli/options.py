@@ -15,7 +15,7 @@ import click
 
 from vocsmooth.settings import bundled_toml
 
-from . import messages
+from . import completion, messages
 from .progress import progress_bar
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ CHECKPOINT_WORDS = "Weights: a file, a run's folder (its best), or a name of `cs
 CHECKPOINT = click.option(
     "--checkpoint",
     type=click.Path(path_type=Path),
+    shell_complete=completion.names_or_files(completion.networks),
     help=f"{CHECKPOINT_WORDS}  [default: compact]",
 )
 CHANNEL_ORDER = click.option(
@@ -70,15 +71,21 @@ CHANNEL_ORDER = click.option(
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 DEVICE = click.option(
-    "--device", default="auto", help="auto, cpu, cuda (or cuda:1), or mps.", show_default=True
+    "--device",
+    default="auto",
+    shell_complete=completion.names(("auto", "cpu", "cuda", "mps")),
+    help="auto, cpu, cuda (or cuda:1), or mps.",
+    show_default=True,
 )
 CONFIG = click.option(
     "--config",
+    shell_complete=completion.names_or_files(completion.configurations),
     help=f"A TOML file, or {', '.join(bundled_toml('csgisnet.configs'))}.  [default: compact]",
 )
 MANIFEST = click.option(
     "--manifest",
     default="voc-smooth",
+    shell_complete=completion.names_or_files(completion.recipes),
     help=f"Recipe: a TOML file, or {', '.join(bundled_toml('vocsmooth.manifests'))}.",
 )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 import pytest
-from vocsmooth_cli import dataset, network
+from vocsmooth_cli import dataset, network, operator_options
 
 from csgisnet.training.config import load_config
 from vocsmooth.maps.recipe import load_recipe
@@ -56,7 +56,11 @@ def test_the_help_names_every_bundled_recipe_and_configuration() -> None:
 def test_the_help_names_every_operator(command: str) -> None:
     params = PROGRAMS["vocsmooth"].commands[command].params
     (found,) = (p for p in params if isinstance(p, click.Option) and "--operator" in p.opts)
-    assert set(OPERATORS) <= set(re.findall(r"\w+", found.help or ""))
+    assert (
+        set(OPERATORS)
+        == set(operator_options.OPERATOR_NAMES)
+        <= set(re.findall(r"\w+", found.help or ""))
+    )
 
 
 @pytest.mark.parametrize("option", ["--checkpoint", "--out", "--config", "--json", "--quiet"])
