@@ -167,6 +167,13 @@ _FILE_OPTIONS = (
         default=200.0,
         help="Refuse larger images, as likely decompression bombs.",
     ),
+    click.option(
+        "--persistence",
+        type=FiniteRange(min=0, max=1, max_open=True),
+        default=0.5,
+        help="Of videos, against flicker: the share of the last frame's result that is mixed in "
+        "where nothing moved.",
+    ),
     JSON,
     messages.amount_options,
 )
@@ -191,6 +198,7 @@ def smooth_files(
     ending: str | None,
     quality: int,
     max_megapixels: float,
+    persistence: float,
     as_json: bool,
     save_edges: bool = False,
     masks: Path | None = None,
@@ -204,9 +212,16 @@ def smooth_files(
     from vocsmooth.images.destinations import plan
     from vocsmooth.images.finding import expand_inputs
     from vocsmooth.images.folders import Outcome, run
+    from vocsmooth.images.videos import is_video
+
+    from .videos import refuse_videos, smooth_videos, together
 
     paths = expand_inputs(inputs, _listed_names())
     tasks = plan(paths, out, suffix=suffix, ending=ending, edges=save_edges, masks=masks)
+    videos = [task for task in tasks if is_video(task.source)]
+    tasks = [task for task in tasks if not is_video(task.source)]
+    if save_edges or masks:
+        refuse_videos(videos, "--save-edges" if save_edges else "--masks")
     with progress_bar("images", len(tasks)) as bar:
 
         def show(outcome: Outcome) -> None:
@@ -226,6 +241,16 @@ def smooth_files(
             max_pixels=int(max_megapixels * 1e6),
             progress=show,
         )
+    if videos:
+        seen = smooth_videos(
+            videos,
+            function,
+            persistence=persistence,
+            jobs=jobs,
+            skip_existing=skip_existing,
+            max_pixels=int(max_megapixels * 1e6),
+        )
+        summary = together(summary, seen)
     if as_json:
         click.echo(json.dumps({**_content(summary), **(about or {})}, indent=1))
     else:

@@ -12,6 +12,7 @@ from pathlib import Path
 from vocsmooth.errors import InputError, UnknownNameError
 from vocsmooth.files import AnyPath, as_path, as_path_or_none
 from vocsmooth.images.finding import IMAGE_SUFFIXES, find_images
+from vocsmooth.images.videos import VIDEO_FORMATS, VIDEO_SUFFIXES, is_video
 from vocsmooth.images.writing import FORMATS, format_of
 from vocsmooth.settings import nearest
 
@@ -47,8 +48,9 @@ def plan(
     Parameters
     ----------
     inputs : sequence of Path
-        Files, and folders, which are searched through all sub-folders (links to folders are not
-        followed, names that begin with a dot are skipped). Sub-folders are mirrored in `out`.
+        Files, and folders, which are searched for pictures through all sub-folders (links to
+        folders are not followed, names that begin with a dot are skipped). Sub-folders are mirrored
+        in `out`. Videos are files that are named themselves.
     out : str or path-like
         Folder for the results; may not exist yet. Where it lies inside an input folder, what it
         holds is not an input. If it ends like an image and is not a folder, it is the file for the
@@ -56,8 +58,8 @@ def plan(
     suffix : str
         Added to each file's name before its ending.
     ending : str, optional
-        "png", "jpg", ...: the format of all results. By default each keeps its own; formats that
-        can be read but not written become PNG.
+        "png", "jpg", ...: the format of all pictures. By default each keeps its own; formats that
+        can be read but not written become PNG, videos Matroska.
     edges : bool
         Plan a picture of the edges beside each result: its name, then "_edges.png".
     masks : str or path-like, optional
@@ -82,7 +84,7 @@ def plan(
     masks = as_path_or_none(masks, "masks")
     if not inputs:
         raise InputError("No inputs: give image files or folders.")
-    if out.suffix.lower() in IMAGE_SUFFIXES and not out.is_dir():
+    if out.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES and not out.is_dir():
         tasks = [_into_file(inputs, out, suffix, ending, edges, masks)]
         _refuse_missing_masks(tasks)
         _refuse_collisions(tasks, out.parent)
@@ -98,7 +100,7 @@ def plan(
             place, stem = out / relative.parent, relative.stem + suffix
             task = Task(
                 source=source,
-                destination=place / (stem + (new_ending or _own_ending(relative))),
+                destination=place / (stem + _ending_of(relative, new_ending)),
                 edges=place / f"{stem}_edges.png" if edges else None,
                 mask=_mask_of(relative, masks),
             )
@@ -118,7 +120,6 @@ def _into_file(
     masks: Path | None,
 ) -> Task:
     """Plan the one result that is to be the file `out`."""
-    format_of(out)
     if len(set(inputs)) > 1 or inputs[0].is_dir():
         raise InputError(
             f"{out} ends like an image, so it is a file for one result, but the inputs are "
@@ -126,6 +127,10 @@ def _into_file(
         )
     if suffix or ending:
         raise InputError(f"{out} names the file for the result; leave out suffix and format.")
+    if is_video(inputs[0]):
+        _check_video_ending(out)
+    else:
+        format_of(out)
     ((source, relative),) = find_images(inputs[0], out)
     edges_path = out.with_name(f"{out.stem}_edges.png") if edges else None
     mask = _mask_of(relative, masks)
@@ -155,9 +160,20 @@ def _refuse_missing_masks(tasks: Sequence[Task]) -> None:
             )
 
 
-def _own_ending(path: Path) -> str:
-    """Ending of the output for an input that keeps its format, if that can be written."""
-    return path.suffix if path.suffix.lower() in FORMATS else ".png"
+def _ending_of(path: Path, wanted: str | None) -> str:
+    """Ending of the result: the wanted one of a picture, else its own, if that can be written."""
+    if is_video(path):
+        return path.suffix if path.suffix.lower() in VIDEO_FORMATS else ".mkv"
+    return wanted or (path.suffix if path.suffix.lower() in FORMATS else ".png")
+
+
+def _check_video_ending(out: Path) -> None:
+    """Refuse a file for a video that cannot be written."""
+    if out.suffix.lower() not in VIDEO_FORMATS:
+        raise UnknownNameError(
+            f"{out}: cannot write videos ending in {out.suffix!r}."
+            f"{nearest(out.suffix.lower(), VIDEO_FORMATS)}"
+        )
 
 
 def _checked_ending(ending: str) -> str:
