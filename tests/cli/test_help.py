@@ -1,4 +1,4 @@
-"""Every command that `--help` or the README shows exists, with the options and files it names."""
+"""Every command that `--help` or a document shows exists, with the options and files it names."""
 
 import itertools
 import re
@@ -34,9 +34,11 @@ def shown() -> Iterator[str]:
             examples = re.findall(r"^\s*Example: (.+)", command.help or "", re.MULTILINE)
             assert examples, f"{command.name} --help shows no example"
             yield from (line.strip() for example in examples for line in example.split(";"))
-    for block in re.findall(r"^```sh\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL):
-        lines = block.replace("\\\n", " ").splitlines()
-        yield from (line for line in lines if line.split(" ")[0] in PROGRAMS)
+    for page in (README, *README.parent.glob("docs/pages/*.md")):
+        text = page.read_text(encoding="utf-8")
+        for block in re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+            lines = block.replace("\\\n", " ").splitlines()
+            yield from (line for line in lines if line.split(" ")[0] in PROGRAMS)
 
 
 def test_the_help_names_every_bundled_recipe_and_configuration() -> None:
