@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from vocsmooth.settings import counted
+from vocsmooth.settings import counted, to_dict
 
-from . import messages, options
+from . import completion, messages, options
 from .progress import progress_bar
 
 
@@ -19,15 +19,21 @@ from .progress import progress_bar
     "--format", type=click.Choice(["png"]), expose_value=False, hidden=True
 )
 @click.option(
-    "--split", "splits", multiple=True, help="Split to export; may be repeated.  [default: all]"
+    "--split",
+    "splits",
+    multiple=True,
+    shell_complete=completion.splits,
+    help="Split to export; may be repeated.  [default: all]",
 )
 @click.option(
     "--map",
     "maps",
     multiple=True,
+    shell_complete=completion.maps,
     help="Map to export; may be repeated.  [default: all but texture]",
 )
 @options.JOBS
+@options.JSON
 @messages.amount_options
 def export(
     folder: Path,
@@ -35,6 +41,7 @@ def export(
     splits: tuple[str, ...],
     maps: tuple[str, ...],
     jobs: int | None,
+    as_json: bool,
 ) -> None:
     """Write the dataset in FOLDER as pairs of image files, or continue an interrupted export.
 
@@ -48,9 +55,11 @@ def export(
 
     with progress_bar("shards") as bar:
         summary = export_png(folder, out, splits=splits, maps=maps, jobs=jobs, progress=bar.update)
-    messages.result(
+    messages.summary(
         f"{out}: {counted(summary.samples, 'sample')}, {counted(summary.written, 'file')} written, "
-        f"{summary.kept} kept, {summary.seconds:.1f} s"
+        f"{summary.kept} kept, {summary.seconds:.1f} s",
+        to_dict(summary),
+        as_json,
     )
 
 
@@ -61,8 +70,9 @@ def export(
     "--to", type=click.Choice(["archive", "shards"]), required=True, help="Form of the result."
 )
 @options.JOBS
+@options.JSON
 @messages.amount_options
-def repack(folder: Path, out: Path, to: str, jobs: int | None) -> None:
+def repack(folder: Path, out: Path, to: str, jobs: int | None, as_json: bool) -> None:
     """Pack the dataset in FOLDER into an archive, or unpack an archive to the very same files.
 
     An archive takes about a third of the space; unpack it to read it, train on it or verify it.
@@ -76,8 +86,10 @@ def repack(folder: Path, out: Path, to: str, jobs: int | None) -> None:
     with progress_bar("shards") as bar:
         function = {"archive": pack_dataset, "shards": unpack_dataset}[to]
         summary = function(folder, out, jobs=jobs, progress=bar.update)
-    messages.result(
+    messages.summary(
         f"{out}: {counted(summary.shards, 'shard')} ({summary.kept} kept), "
         f"{summary.bytes_before / 1e6:.1f} -> {summary.bytes_after / 1e6:.1f} MB, "
-        f"{summary.seconds:.1f} s"
+        f"{summary.seconds:.1f} s",
+        to_dict(summary),
+        as_json,
     )

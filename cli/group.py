@@ -26,13 +26,14 @@ EXIT_INTERRUPTED = 130
 
 _SAME = "The same command continues where it stopped."
 
+_SKIPPING = "The same command with --skip-existing continues where it stopped."
+
 _AFTER_INTERRUPT = {
     "build": _SAME,
     "export": _SAME,
     "repack": _SAME,
     "verify": "The same command skips the shards that were found intact.",
-    "smooth": "The same command with --skip-existing continues where it stopped.",
-    "predict": "The same command with --skip-existing continues where it stopped.",
+    **dict.fromkeys(("smooth", "enhance", "abstract", "compose", "predict"), _SKIPPING),
 }
 """What to do after Ctrl-C, by command; the others start again."""
 
@@ -115,7 +116,12 @@ def _line(
 
 
 def _reader_is_gone() -> bool:
-    """Return whether our own output broke off, and not a pipe to a worker."""
+    """Return whether our own output broke off, and not a pipe to a worker.
+
+    Windows has no poll, and no such pipes either.
+    """
+    if sys.platform == "win32":
+        return True
     poll = select.poll()
     for stream in (sys.__stdout__, sys.__stderr__):
         if stream is not None:

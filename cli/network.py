@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ import click
 import csgisnet
 from vocsmooth.settings import counted
 
-from . import evaluate, export, messages, models, options
+from . import completion, evaluate, export, messages, models, options
 from .group import CONTEXT, Commands
 
 if TYPE_CHECKING:
@@ -33,8 +34,9 @@ def main() -> None:
 @options.out_option(options.OUTPUT_FILE, "File to write the weights to; it must not exist.")
 @options.CONFIG
 @options.DEVICE
+@options.JSON
 @messages.amount_options
-def train_segmenter(data: Path, out: Path, config: str | None, device: str) -> None:
+def train_segmenter(data: Path, out: Path, config: str | None, device: str, as_json: bool) -> None:
     """Train the segmenter that guides the network, on the masks of a dataset.
 
     \b
@@ -48,10 +50,12 @@ def train_segmenter(data: Path, out: Path, config: str | None, device: str) -> N
     chosen = load_config(config) if config else None
     summary = run(data, out, chosen, device=device, report=messages.note)
     if summary.leads:
-        messages.result(
+        messages.summary(
             f"{summary.path}: {summary.steps} steps, {summary.seconds:.0f} s, "
             f"validation mIoU {summary.mean_iou:.3f} "
-            f"(best constant answer {summary.constant_iou:.3f})"
+            f"(best constant answer {summary.constant_iou:.3f})",
+            asdict(summary),
+            as_json,
         )
 
 
@@ -79,10 +83,12 @@ def train_segmenter(data: Path, out: Path, config: str | None, device: str) -> N
 @click.option(
     "--init",
     type=click.Path(path_type=Path),
+    shell_complete=completion.names_or_files(completion.networks),
     help="Start from these weights: a file, a run, or a name of `csgisnet models`.",
 )
 @options.CHANNEL_ORDER
 @click.option("--ablate", default="", help="Loss terms to leave out, such as contrast,semantic.")
+@options.JSON
 @messages.amount_options
 def train(
     data: Path | None,
@@ -96,6 +102,7 @@ def train(
     init: Path | None,
     channel_order: Any,
     ablate: str,
+    as_json: bool,
 ) -> None:
     """Train the smoothing network; with torchrun, on several GPUs.
 
@@ -135,15 +142,16 @@ def train(
         initial=None if init is None else load_network(find_weights(init), channel_order),
     )
     if summary.leads:
-        _print_summary(out, summary)
+        _print_summary(out, summary, as_json)
     if not summary.finished:
         sys.exit(EXIT_STOPPED)
 
 
-def _print_summary(out: Path, summary: Summary) -> None:
+def _print_summary(out: Path, summary: Summary, as_json: bool) -> None:
     """Print how a run ended."""
-    messages.result(f"{out}: {summary.steps} steps, {summary.seconds:.0f} s")
-    if (scores := summary.scores) is not None:
+    line = f"{out}: {summary.steps} steps, {summary.seconds:.0f} s"
+    messages.summary(line, asdict(summary), as_json)
+    if not as_json and (scores := summary.scores) is not None:
         messages.result(
             f"{summary.best}: PSNR {scores.psnr_input:.2f} -> {scores.psnr_result:.2f} dB, "
             f"SSIM {scores.ssim_input:.3f} -> {scores.ssim_result:.3f} "
@@ -243,11 +251,17 @@ def predict(
 @options.out_option(
     options.OUTPUT_FILE, "Picture to write; its ending says the format, such as .png."
 )
-@click.option("--split", default="val", help="Split to take the samples from.")
+@click.option(
+    "--split",
+    default="val",
+    shell_complete=completion.splits,
+    help="Split to take the samples from.",
+)
 @click.option(
     "--rows", type=click.IntRange(min=1), default=4, help="Number of photographs to show."
 )
 @options.DEVICE
+@options.JSON
 @messages.amount_options
 def sheet(
     data: Path,
@@ -257,6 +271,7 @@ def sheet(
     split: str,
     rows: int,
     device: str,
+    as_json: bool,
 ) -> None:
     """Show a network's results on a dataset, beside all maps, in one picture.
 
@@ -273,7 +288,8 @@ def sheet(
     smoother = load(checkpoint, device=device, channel_order=channel_order)
     pixels, shown = draw_sheet(open_dataset(data), split, rows=rows, smooth=smoother.smooth)
     write_picture(out, Picture(pixels=pixels))
-    messages.result(f"{out}: {', '.join(shown)}")
+    line = f"{out}: {', '.join(shown)}"
+    messages.summary(line, {"path": out, "photographs": shown}, as_json)
 
 
 main.add_command(evaluate.evaluate)

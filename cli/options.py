@@ -1,4 +1,4 @@
-"""Options that several commands share, and `smooth_files`, which two of them run."""
+"""Options that several commands share, and `smooth_files`, which some of them run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import click
 
 from vocsmooth.settings import bundled_toml
 
-from . import messages
+from . import completion, messages
 from .progress import progress_bar
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ CHECKPOINT_WORDS = "Weights: a file, a run's folder (its best), or a name of `cs
 CHECKPOINT = click.option(
     "--checkpoint",
     type=click.Path(path_type=Path),
+    shell_complete=completion.names_or_files(completion.networks),
     help=f"{CHECKPOINT_WORDS}  [default: compact]",
 )
 CHANNEL_ORDER = click.option(
@@ -70,15 +71,21 @@ CHANNEL_ORDER = click.option(
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 DEVICE = click.option(
-    "--device", default="auto", help="auto, cpu, cuda (or cuda:1), or mps.", show_default=True
+    "--device",
+    default="auto",
+    shell_complete=completion.names(("auto", "cpu", "cuda", "mps")),
+    help="auto, cpu, cuda (or cuda:1), or mps.",
+    show_default=True,
 )
 CONFIG = click.option(
     "--config",
+    shell_complete=completion.names_or_files(completion.configurations),
     help=f"A TOML file, or {', '.join(bundled_toml('csgisnet.configs'))}.  [default: compact]",
 )
 MANIFEST = click.option(
     "--manifest",
     default="voc-smooth",
+    shell_complete=completion.names_or_files(completion.recipes),
     help=f"Recipe: a TOML file, or {', '.join(bundled_toml('vocsmooth.manifests'))}.",
 )
 
@@ -160,6 +167,13 @@ _FILE_OPTIONS = (
         default=200.0,
         help="Refuse larger images, as likely decompression bombs.",
     ),
+    click.option(
+        "--persistence",
+        type=FiniteRange(min=0, max=1, max_open=True),
+        default=0.5,
+        help="Of videos, against flicker: the share of the last frame's result that is mixed in "
+        "where nothing moved.",
+    ),
     JSON,
     messages.amount_options,
 )
@@ -184,8 +198,10 @@ def smooth_files(
     ending: str | None,
     quality: int,
     max_megapixels: float,
+    persistence: float,
     as_json: bool,
     save_edges: bool = False,
+    masks: Path | None = None,
     about: Mapping[str, str] | None = None,
 ) -> None:
     """Smooth every image, print a summary, and exit with 1 if any failed.
@@ -196,9 +212,16 @@ def smooth_files(
     from vocsmooth.images.destinations import plan
     from vocsmooth.images.finding import expand_inputs
     from vocsmooth.images.folders import Outcome, run
+    from vocsmooth.images.videos import is_video
+
+    from .videos import refuse_videos, smooth_videos, together
 
     paths = expand_inputs(inputs, _listed_names())
-    tasks = plan(paths, out, suffix=suffix, ending=ending, edges=save_edges)
+    tasks = plan(paths, out, suffix=suffix, ending=ending, edges=save_edges, masks=masks)
+    videos = [task for task in tasks if is_video(task.source)]
+    tasks = [task for task in tasks if not is_video(task.source)]
+    if save_edges or masks:
+        refuse_videos(videos, "--save-edges" if save_edges else "--masks")
     with progress_bar("images", len(tasks)) as bar:
 
         def show(outcome: Outcome) -> None:
@@ -218,6 +241,16 @@ def smooth_files(
             max_pixels=int(max_megapixels * 1e6),
             progress=show,
         )
+    if videos:
+        seen = smooth_videos(
+            videos,
+            function,
+            persistence=persistence,
+            jobs=jobs,
+            skip_existing=skip_existing,
+            max_pixels=int(max_megapixels * 1e6),
+        )
+        summary = together(summary, seen)
     if as_json:
         click.echo(json.dumps({**_content(summary), **(about or {})}, indent=1))
     else:

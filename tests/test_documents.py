@@ -31,7 +31,13 @@ DOCUMENTS = [
     )
 ]
 
-YAML = sorted([*ROOT.glob(".github/**/*.yml"), ROOT / ".pre-commit-config.yaml"])
+YAML = sorted(
+    [
+        *ROOT.glob(".github/**/*.yml"),
+        ROOT / ".pre-commit-config.yaml",
+        ROOT / "conda/recipe.yaml",
+    ]
+)
 
 LINK = re.compile(r"\[([^]]*)\]\(([^)\s]+)\)")
 
@@ -85,7 +91,8 @@ def snippets_of(path: Path) -> list[str]:
 
 
 def test_the_readme_has_its_snippets() -> None:
-    assert len(snippets_of(ROOT / "README.md")) == 3
+    assert len(snippets_of(ROOT / "README.md")) == 1
+    assert len(snippets_of(ROOT / "docs/pages/format.md")) == 1
 
 
 @pytest.fixture(scope="module")
@@ -155,8 +162,8 @@ def test_results_name_no_paths_of_one_machine(path: Path) -> None:
 
 
 def test_the_glossary_is_complete() -> None:
-    text = (ROOT / "README.md").read_text()
-    rows = text.partition("### Glossary")[2].partition("###")[0]
+    text = (ROOT / "docs/pages/format.md").read_text()
+    rows = text.partition("## Glossary")[2].partition("##")[0]
     words = re.findall(r"^\| (\w+) \|", rows, re.MULTILINE)[1:]
     assert words[:7] == ["photograph", "mask", "label", "texture", "input", "negative", "edge"]
     assert words[7:] == ["map", "sample", "shard", "part", "plan", "sidecar", "index"]

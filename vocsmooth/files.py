@@ -8,9 +8,11 @@ import json
 import os
 import platform
 import re
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn, TypeAlias
 
@@ -84,19 +86,32 @@ def write_atomically(path: Path, data: bytes | memoryview) -> None:
         Whatever the system reports; the temporary file is removed and `path` is unchanged. Also if
         `path` is a device, pipe or socket, which a rename would replace by a file.
     """
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield the name of a file to write in the block, which is then renamed to `path`.
+
+    For what cannot be handed to `write_atomically` as bytes; the errors are the same. Whatever ends
+    the block early leaves `path` as it was, and nothing beside it.
+    """
     if _is_special(path):
         raise OSError(errno.EEXIST, "exists and is not a regular file", str(path))
     temporary = temporary_path(path, os.getpid())
     try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
+        yield temporary
+        with temporary.open("r+b") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
         if isinstance(error, OSError):
-            error.filename = str(path)  # the caller knows no other
+            with suppress(
+                AttributeError
+            ):  # some libraries' errors do not let themselves be changed
+                error.filename = str(path)  # the caller knows no other
         raise
     _sync_folder(path.parent)
 
@@ -162,7 +177,8 @@ def is_temporary(path: Path) -> bool:
 def remove_leftovers(folder: Path) -> None:
     """Remove temporary files whose process has ended.
 
-    Processes of other hosts cannot be seen from here: their files go when they are a day old.
+    Processes of other hosts cannot be seen from here, and on Windows none: their files go when they
+    are a day old.
     """
     for path in folder.iterdir():
         found = _TEMPORARY.fullmatch(path.name)
@@ -262,7 +278,7 @@ def claim_folder(out: Path, note: Path, content: bytes) -> None:
 
 def _is_left(path: Path, host: str, process: int) -> bool:
     """Return whether no process is writing this temporary file any more."""
-    if host == _HOST:
+    if host == _HOST and sys.platform != "win32":  # whose os.kill knows no signal that only asks
         return not _is_running(process)
     try:
         return time.time() - path.stat().st_mtime > _SECONDS_TO_WRITE

@@ -60,4 +60,5 @@ class LevelLabels:
 
     def _smooth(self, images: Tensor) -> Tensor:
         """Return smoothed images (B, 3, H, W) in [0, 1]."""
-        return self._smoother(images).result.float().clamp(0, 1)
+        result: Tensor = self._smoother(images).result
+        return result.float().clamp(0, 1)

@@ -19,8 +19,8 @@ _READ_ONLY = (
 
 IMAGE_SUFFIXES = frozenset((*FORMATS, *_READ_ONLY))
 """Endings, in any case, by which files are found in folders; a file named itself may have any.
-HEIC is among them, although it cannot be read: a telephone's photographs must not be skipped
-silently."""
+HEIC is among them, although reading it needs an extra: a telephone's photographs must not be
+skipped silently."""
 
 _SHOWN = 5
 

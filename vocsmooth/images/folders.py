@@ -24,12 +24,14 @@ from vocsmooth.images.reading import MAX_PIXELS, Picture, read_picture
 from vocsmooth.images.writing import write_picture
 from vocsmooth.workers.processes import WorkerDied, run_tasks
 
-FloatSmoother: TypeAlias = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-"""Takes ``(H, W)`` or ``(H, W, 3)`` float32 in [0, 1] and returns the same shape."""
+FloatSmoother: TypeAlias = Callable[..., NDArray[np.float32]]
+"""Takes ``(H, W)`` or ``(H, W, 3)`` float32 in [0, 1] and returns the same shape. Where tasks have
+a mask, its path comes second."""
 
-PixelSmoother: TypeAlias = Callable[[Pixels], tuple[Pixels, NDArray[np.uint8] | None]]
+PixelSmoother: TypeAlias = Callable[..., tuple[Pixels, NDArray[np.uint8] | None]]
 """Takes ``(H, W)`` or ``(H, W, 3)`` uint8 or uint16, and returns the same shape and type, and the
-edges (H, W), needed only for tasks that ask for them."""
+edges (H, W), needed only for tasks that ask for them. Where tasks have a mask, its path comes
+second."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +162,8 @@ def _attempt(task: Task, *, skip_existing: bool, **options: Any) -> Outcome:
 def _smooth_file(task: Task, *, function: PixelSmoother, quality: int, max_pixels: int) -> None:
     """Read, smooth, write."""
     picture = read_picture(task.source, max_pixels)
-    pixels, edges = function(picture.pixels)
+    masks = () if task.mask is None else (task.mask,)
+    pixels, edges = function(picture.pixels, *masks)
     smoothed = Picture(pixels=pixels, alpha=picture.alpha, icc=picture.icc)
     del picture, pixels  # of 100 megapixels 300 MB, which encoding could use
     if task.edges is not None and edges is not None:
@@ -182,9 +185,9 @@ def _write(path: Path, picture: Picture, quality: int) -> None:
         raise InputError(f"the result {path} cannot be written: {reason}.") from None
 
 
-def _smooth_as_float(pixels: Pixels, *, function: FloatSmoother) -> tuple[Pixels, None]:
+def _smooth_as_float(pixels: Pixels, *masks: Path, function: FloatSmoother) -> tuple[Pixels, None]:
     """Smooth pixels by way of floats."""
-    result = function(to_float(pixels))
+    result = function(to_float(pixels), *masks)
     if not np.isfinite(result).all():
         raise ConvergenceError("the result has NaN or infinite values.")
     return to_uint(result, pixels.dtype), None
