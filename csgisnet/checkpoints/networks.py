@@ -137,9 +137,9 @@ def load_network(path: AnyPath, channel_order: ChannelOrder | None = None) -> Sm
                 f"{path} is a file of csgisnet, whose networks take RGB. Leave the channel order "
                 "out; if it was converted in the wrong order, convert the original file again."
             )
-        return _build(weights.config_as(NetworkConfig, path), weights.tensors, path)
+        return build_network(weights.config_as(NetworkConfig, path), weights.tensors, path)
     tensors = read_foreign(path, "net").tensors
-    network = _build(config_of(tensors, path), tensors, path)
+    network = build_network(config_of(tensors, path), tensors, path)
     if channel_order is None:
         warnings.warn(
             f"{path} holds a network as the paper's authors and Easy2Hard save theirs, without its "
@@ -153,8 +153,10 @@ def load_network(path: AnyPath, channel_order: ChannelOrder | None = None) -> Sm
     return network
 
 
-def _build(config: NetworkConfig, tensors: Mapping[str, Any], path: Path) -> SmoothingNetwork:
-    """Return a network with these weights, in eval mode."""
+def build_network(
+    config: NetworkConfig, tensors: Mapping[str, Any], path: Path
+) -> SmoothingNetwork:
+    """Return a network with these weights, in eval mode; CheckpointError names `path`."""
     with torch.device("meta"):
         network = SmoothingNetwork(config)
     load_into(network, tensors, path)

@@ -90,7 +90,8 @@ def _smooth_tensor(image: Tensor, smooth: SmoothArray, threads: int) -> Tensor:
     """Smooth a tensor ([N,] C, H, W) of floats, uint8 or uint16, with 1 or 3 channels."""
     if image.layout != torch.strided or image.is_meta:
         raise TypeError(
-            f"image must be a dense tensor with values, got layout {image.layout} on {image.device}."
+            "image must be a dense tensor with values, got layout "
+            f"{image.layout} on the device {image.device}."
         )
     if not image.is_floating_point() and image.dtype not in (torch.uint8, torch.uint16):
         raise TypeError(f"image must be floats in [0, 1], uint8 or uint16, got {image.dtype}.")
