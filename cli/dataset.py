@@ -80,6 +80,7 @@ def generate(folder: Path, train: int, val: int, size: tuple[int, int], seed: in
 )
 @options.out_option(options.FOLDER, "Folder for the dataset.")
 @options.MANIFEST
+@options.set_option("textures.count=8")
 @click.option(
     "--textures", type=options.FOLDER, help="Folder of textures to use instead of the bundled ones."
 )
@@ -94,6 +95,7 @@ def build(
     voc_root: Path,
     out: Path,
     manifest: str,
+    changes: tuple[str, ...],
     textures: Path | None,
     splits: tuple[str, ...],
     ids: Path | None,
@@ -125,7 +127,7 @@ def build(
         summary = build_dataset(
             voc_root,
             out,
-            load_recipe(manifest),
+            load_recipe(manifest, changes),
             textures_dir=textures,
             splits=splits,
             ids_file=ids,

@@ -32,9 +32,12 @@ def main() -> None:
 @options.DATA
 @options.out_option(options.OUTPUT_FILE, "File to write the weights to; it must not exist.")
 @options.CONFIG
+@options.set_option("segmenter.steps=500")
 @options.DEVICE
 @messages.amount_options
-def train_segmenter(data: Path, out: Path, config: str | None, device: str) -> None:
+def train_segmenter(
+    data: Path, out: Path, config: str | None, changes: tuple[str, ...], device: str
+) -> None:
     """Train the segmenter that guides the network, on the masks of a dataset.
 
     \b
@@ -45,7 +48,7 @@ def train_segmenter(data: Path, out: Path, config: str | None, device: str) -> N
     from csgisnet.training.train_segmenter import train_segmenter as run
 
     keep_freed_memory()
-    chosen = load_config(config) if config else None
+    chosen = load_config(config or "compact", changes) if config or changes else None
     summary = run(data, out, chosen, device=device, report=messages.note)
     if summary.leads:
         messages.result(
@@ -61,6 +64,7 @@ def train_segmenter(data: Path, out: Path, config: str | None, device: str) -> N
 )
 @options.out_option(options.FOLDER, "Folder of the run.")
 @options.CONFIG
+@options.set_option("optimizer.lr=1e-4")
 @options.DEVICE
 @click.option(
     "--resume", is_flag=True, help="Continue the run in --out; no other option is needed."
@@ -88,6 +92,7 @@ def train(
     data: Path | None,
     out: Path,
     config: str | None,
+    changes: tuple[str, ...],
     device: str,
     resume: bool,
     segmenter: Path | None,
@@ -118,10 +123,11 @@ def train(
     if output_stride and not (segmenter or features or resume):
         raise click.UsageError("--output-stride goes with --segmenter or --features.")
     keep_freed_memory()
-    chosen = load_config(config) if config else None
-    if ablate:
-        terms = tuple(term.strip() for term in ablate.split(","))
-        chosen = without_terms(chosen or load_config("compact"), terms)
+    chosen = None
+    if config or changes or ablate:
+        chosen = load_config(config or "compact", changes)
+    if chosen and ablate:
+        chosen = without_terms(chosen, tuple(term.strip() for term in ablate.split(",")))
     summary = run(
         data,
         out,
