@@ -124,8 +124,9 @@ def test_single_keys_are_set_on_the_command_line(
     csgisnet: Command, built: Path, config_file: Path, tmp_path: Path
 ) -> None:
     """The same command resumes the run; another value is another run."""
-    words = ("--data", built, "--out", tmp_path / "run", "--config", config_file, "--device", "cpu")
-    words = ("train", *words, "--ablate", "contrast,semantic", "--set", "run.steps=2")
+    words: tuple[object, ...] = ("train", "--data", built, "--out", tmp_path / "run")
+    words += ("--config", config_file, "--device", "cpu", "--ablate", "contrast,semantic")
+    words += ("--set", "run.steps=2")
     result = csgisnet(*words, "--set", "optimizer.lr=1e-4")
     assert result.exit_code == 0, result.output
     config = json.loads((tmp_path / "run/run.json").read_text())["config"]
@@ -135,8 +136,7 @@ def test_single_keys_are_set_on_the_command_line(
     assert other.exit_code == 1
     assert "optimizer.lr was 0.0001, given 0.0002" in other.stderr
     for command in ("train", "train-segmenter"):
-        words = ("--data", built, "--out", tmp_path / "other", "--set", "optimiser.lr=1")
-        wrong = csgisnet(command, *words)
+        wrong = csgisnet(command, *words[1:3], "--out", tmp_path / "b", "--set", "optimiser.lr=1")
         assert wrong.exit_code == 1
         assert "--set: unknown key 'optimiser'. Did you mean 'optimizer'?" in wrong.stderr
 
