@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,9 @@ from csgisnet.training.optimise import (
     update_average,
 )
 
+Objective: TypeAlias = Callable[..., tuple[Tensor, dict[str, Tensor]]]
+"""Of smoothing, batch, teachers and settings; see `total_loss`."""
+
 
 class Training:
     """A network in training.
@@ -37,6 +40,8 @@ class Training:
         Who shares each batch, and on which device.
     initial : SmoothingNetwork, optional
         Network to begin with, trained in place; by default one with random weights.
+    objective : callable
+        What to minimise, called as `csgisnet.objective.losses.total_loss` is.
     """
 
     def __init__(
@@ -45,6 +50,7 @@ class Training:
         teachers: Teachers,
         processes: Processes,
         initial: SmoothingNetwork | None = None,
+        objective: Objective = total_loss,
     ) -> None:
         self.step = 0
         self._config, self._teachers, self._device = config, teachers, processes.device
@@ -53,10 +59,10 @@ class Training:
         """The network to validate and save: a moving average of the trained one."""
         self._network = synchronise(network, processes).train()
         self._optimizers = make_optimizers(self._network, config.optimizer)
-        self._losses = total_loss
+        self._losses = objective
         if config.run.compile:
             self._network.compile()
-            self._losses = torch.compile(total_loss)
+            self._losses = torch.compile(objective)
         self._forward = distribute(self._network, processes)
 
     def advance(self, batches: Iterator[Batch]) -> dict[str, Tensor]:

@@ -191,19 +191,6 @@ def test_unknown_recipe_keys_name_the_nearest(
     assert "unknown key 'cuont'. Did you mean 'count'?" in result.stderr
 
 
-def test_single_keys_of_a_recipe_are_set_on_the_command_line(
-    vocsmooth: Command, pristine_tree: Path, recipe_file: Path, tmp_path: Path
-) -> None:
-    words = build_words(pristine_tree, tmp_path / "out", recipe_file)
-    result = vocsmooth(*words, "--set", "textures.count=1", "--set", "name=mine", "--split", "val")
-    assert result.exit_code == 0, result.output
-    recipe = json.loads((tmp_path / "out/index.json").read_text())["recipe"]
-    assert (recipe["textures"]["count"], recipe["name"]) == (1, "mine")
-    wrong = vocsmooth(*words, "--set", "textures.cuont=1")
-    assert wrong.exit_code == 1
-    assert "--set: textures: unknown key 'cuont'. Did you mean 'count'?" in wrong.stderr
-
-
 def test_another_datasets_folder_is_left_alone(
     vocsmooth: Command, built: Path, pristine_tree: Path, recipe_file: Path, tmp_path: Path
 ) -> None:

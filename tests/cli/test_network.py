@@ -120,27 +120,6 @@ def test_a_run_is_not_overwritten_but_can_be_resumed(
     assert resumed.exit_code == 0, resumed.output
 
 
-def test_single_keys_are_set_on_the_command_line(
-    csgisnet: Command, built: Path, config_file: Path, tmp_path: Path
-) -> None:
-    """The same command resumes the run; another value is another run."""
-    words: tuple[object, ...] = ("train", "--data", built, "--out", tmp_path / "run")
-    words += ("--config", config_file, "--device", "cpu", "--ablate", "contrast,semantic")
-    words += ("--set", "run.steps=2")
-    result = csgisnet(*words, "--set", "optimizer.lr=1e-4")
-    assert result.exit_code == 0, result.output
-    config = json.loads((tmp_path / "run/run.json").read_text())["config"]
-    assert (config["optimizer"]["lr"], config["run"]["steps"]) == (1e-4, 2)
-    assert csgisnet(*words, "--set", "optimizer.lr=1e-4", "--resume").exit_code == 0
-    other = csgisnet(*words, "--set", "optimizer.lr=2e-4", "--resume")
-    assert other.exit_code == 1
-    assert "optimizer.lr was 0.0001, given 0.0002" in other.stderr
-    for command in ("train", "train-segmenter"):
-        wrong = csgisnet(command, *words[1:3], "--out", tmp_path / "b", "--set", "optimiser.lr=1")
-        assert wrong.exit_code == 1
-        assert "--set: unknown key 'optimiser'. Did you mean 'optimizer'?" in wrong.stderr
-
-
 def test_a_new_run_needs_a_dataset(csgisnet: Command, tmp_path: Path) -> None:
     result = csgisnet("train", "--out", tmp_path / "run")
     assert result.exit_code == 1
