@@ -84,6 +84,7 @@ def generate(
 )
 @options.out_option(options.FOLDER, "Folder for the dataset.")
 @options.MANIFEST
+@options.set_option("textures.count=8")
 @click.option(
     "--textures", type=options.FOLDER, help="Folder of textures to use instead of the bundled ones."
 )
@@ -106,6 +107,7 @@ def build(
     voc_root: Path,
     out: Path,
     manifest: str,
+    changes: tuple[str, ...],
     textures: Path | None,
     splits: tuple[str, ...],
     ids: Path | None,
@@ -138,7 +140,7 @@ def build(
         summary = build_dataset(
             voc_root,
             out,
-            load_recipe(manifest),
+            load_recipe(manifest, changes),
             textures_dir=textures,
             splits=splits,
             ids_file=ids,

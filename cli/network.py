@@ -33,10 +33,18 @@ def main() -> None:
 @options.DATA
 @options.out_option(options.OUTPUT_FILE, "File to write the weights to; it must not exist.")
 @options.CONFIG
+@options.set_option("segmenter.steps=500")
 @options.DEVICE
 @options.JSON
 @messages.amount_options
-def train_segmenter(data: Path, out: Path, config: str | None, device: str, as_json: bool) -> None:
+def train_segmenter(
+    data: Path,
+    out: Path,
+    config: str | None,
+    changes: tuple[str, ...],
+    device: str,
+    as_json: bool,
+) -> None:
     """Train the segmenter that guides the network, on the masks of a dataset.
 
     \b
@@ -47,7 +55,7 @@ def train_segmenter(data: Path, out: Path, config: str | None, device: str, as_j
     from csgisnet.training.train_segmenter import train_segmenter as run
 
     keep_freed_memory()
-    chosen = load_config(config) if config else None
+    chosen = load_config(config or "compact", changes) if config or changes else None
     summary = run(data, out, chosen, device=device, report=messages.note)
     if summary.leads:
         messages.summary(
@@ -65,6 +73,7 @@ def train_segmenter(data: Path, out: Path, config: str | None, device: str, as_j
 )
 @options.out_option(options.FOLDER, "Folder of the run.")
 @options.CONFIG
+@options.set_option("optimizer.lr=1e-4")
 @options.DEVICE
 @click.option(
     "--resume", is_flag=True, help="Continue the run in --out; no other option is needed."
@@ -94,6 +103,7 @@ def train(
     data: Path | None,
     out: Path,
     config: str | None,
+    changes: tuple[str, ...],
     device: str,
     resume: bool,
     segmenter: Path | None,
@@ -125,10 +135,11 @@ def train(
     if output_stride and not (segmenter or features or resume):
         raise click.UsageError("--output-stride goes with --segmenter or --features.")
     keep_freed_memory()
-    chosen = load_config(config) if config else None
-    if ablate:
-        terms = tuple(term.strip() for term in ablate.split(","))
-        chosen = without_terms(chosen or load_config("compact"), terms)
+    chosen = None
+    if config or changes or ablate:
+        chosen = load_config(config or "compact", changes)
+    if chosen and ablate:
+        chosen = without_terms(chosen, tuple(term.strip() for term in ablate.split(",")))
     summary = run(
         data,
         out,

@@ -90,6 +90,17 @@ MANIFEST = click.option(
 )
 
 
+def set_option(example: str) -> Callable[[Command], Command]:
+    """Return the option --set."""
+    return click.option(
+        "--set",
+        "changes",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help=f"Change one key, such as {example}; may be repeated.",
+    )
+
+
 def _parse_part(
     _context: click.Context, _option: click.Parameter, value: str | None
 ) -> tuple[int, int]:

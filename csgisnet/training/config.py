@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from csgisnet.training.optimise import OptimizerConfig, ScheduleConfig
 from vocsmooth import settings
 from vocsmooth.errors import InputError, UnknownNameError
 from vocsmooth.files import AnyPath, as_path
+from vocsmooth.overrides import override
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -113,7 +115,7 @@ class Config:
             raise ValueError(f"seed must be 0 to 2^32 - 1, got {self.seed}.")
 
 
-def load_config(source: AnyPath) -> Config:
+def load_config(source: AnyPath, changes: Iterable[str] = ()) -> Config:
     """Read a TOML file, or one of the configurations that come with the package.
 
     Parameters
@@ -121,13 +123,15 @@ def load_config(source: AnyPath) -> Config:
     source : str or path-like
         "full" (the paper's network), "compact" (for CPUs), "demo" (minutes on two CPU cores), or
         the path of a TOML file. Keys that a file leaves out keep their defaults.
+    changes : iterable of str
+        Keys to change in it, such as "optimizer.lr=1e-4", see `vocsmooth.overrides.override`.
 
     Raises
     ------
     UnknownNameError
         There is no such configuration.
     InputError
-        A key of the file is unknown, of the wrong type or out of range.
+        A key of the file or of a change is unknown, of the wrong type or out of range.
     """
     given = as_path(source, "config")
     bundled = settings.bundled_toml("csgisnet.configs")
@@ -137,7 +141,7 @@ def load_config(source: AnyPath) -> Config:
             f"No configuration {str(given)!r}: give the path of a TOML file, or one of "
             f"{', '.join(bundled)}."
         )
-    return settings.load_toml(Config, path)
+    return override(settings.load_toml(Config, path), changes)
 
 
 def as_config(config: Config | AnyPath) -> Config:

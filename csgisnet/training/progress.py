@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from csgisnet.errors import TrainingError
+from csgisnet.training.hooks import Callback
 from csgisnet.training.validate import Scores
 from vocsmooth.files import read_file, write_atomically
 from vocsmooth.settings import counted
@@ -44,10 +45,16 @@ class RunLog:
         Steps done so far.
     steps : int
         Steps of the run in all.
+    callback : callable, optional
+        Called with the step and the values of each record.
     """
 
-    def __init__(self, folder: Path, step: int, steps: int) -> None:
-        self._steps = steps
+    def __init__(
+        self, folder: Path, step: int, steps: int, callback: Callback | None = None
+    ) -> None:
+        self._steps, self._callback = steps, callback
+        self.told_to_stop = False
+        """Whether the callback wants the run to end."""
         self._path = folder / METRICS
         _keep_until(self._path, step)
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
@@ -86,11 +93,14 @@ class RunLog:
             self._board.close()
 
     def _record(self, kind: str, step: int, values: Mapping[str, float]) -> None:
-        """Append a line of JSON, and the same values as TensorBoard scalars."""
+        """Append a line of JSON, and hand the same values to TensorBoard and the callback."""
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
-        for name, value in values.items():
-            self._board.add_scalar(f"{kind}/{name}", value, step)
+        named = {f"{kind}/{name}": value for name, value in values.items()}
+        for name, value in named.items():
+            self._board.add_scalar(name, value, step)
+        if self._callback is not None and self._callback(step, named):
+            self.told_to_stop = True
 
 
 def _keep_until(path: Path, step: int) -> None:

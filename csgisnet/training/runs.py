@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ from csgisnet.checkpoints.networks import load_network, save_network
 from csgisnet.errors import ConfigError
 from csgisnet.networks.growing import grow
 from csgisnet.networks.smoothing import SmoothingNetwork
+from csgisnet.objective.losses import Teachers
+from csgisnet.objective.teachers import load_teachers
 from csgisnet.training.config import Config, load_config
 from csgisnet.training.lock import lock_path, only_process
 from csgisnet.training.sources import Sources, no_record, sources_of
@@ -45,15 +47,32 @@ class Setup:
     """The dataset in `sources`, opened."""
     initial: SmoothingNetwork | None = None
     """The network it began with; None for random weights."""
+    own: tuple[str, ...] = ()
+    """What the caller brings along and no file can hold: "loss"."""
 
     @property
     def digest(self) -> str:
         """Digest of the dataset's recipe."""
         return settings.digest(self.dataset.recipe)
 
+    def load_teachers(self) -> Teachers:
+        """Load the teachers of the loss terms; a loss of the caller's own has none."""
+        if "loss" in self.own:
+            return Teachers()
+        return load_teachers(
+            self.config.losses,
+            self.sources.segmenter,
+            self.sources.features,
+            self.sources.output_stride,
+        )
+
 
 def new_run(
-    folder: Path, given: Sources, config: Config | None, initial: SmoothingNetwork | None
+    folder: Path,
+    given: Sources,
+    config: Config | None,
+    initial: SmoothingNetwork | None,
+    own: tuple[str, ...] = (),
 ) -> Setup:
     """Check that a new run may begin in `folder`, and return what it trains with.
 
@@ -68,6 +87,8 @@ def new_run(
     initial : SmoothingNetwork or None
         Network to begin with, whose size replaces the one in `config`; None for random weights. A
         level or a finish that only `config` has is added to it.
+    own : tuple of str
+        See `Setup`.
 
     Raises
     ------
@@ -84,7 +105,7 @@ def new_run(
     if initial is not None:
         initial = grow(initial, config.network, config.seed)
     config = _with_size_of(initial, config)
-    return Setup(config=config, sources=given, dataset=dataset, initial=initial)
+    return Setup(config=config, sources=given, dataset=dataset, initial=initial, own=own)
 
 
 def resumed_run(
@@ -92,6 +113,7 @@ def resumed_run(
     given: Sources,
     config: Config | None = None,
     initial: SmoothingNetwork | None = None,
+    own: tuple[str, ...] = (),
 ) -> Setup:
     """Return what the run in `folder` began with, having checked that what is given now agrees.
 
@@ -105,13 +127,15 @@ def resumed_run(
         Must equal the run's own settings; None accepts them.
     initial : SmoothingNetwork or None
         Must be None: the run continues from its own weights.
+    own : tuple of str
+        See `Setup`; must be what the run began with.
 
     Raises
     ------
     InputError
         `folder` does not hold a run, its record is damaged, or an initial network is given.
     ConfigError
-        The settings, the dataset or a teacher are not those that the run began with.
+        The settings, the dataset, a teacher or `own` are not those that the run began with.
     CheckpointError
         The network that the run began with is damaged.
     DatasetError
@@ -120,6 +144,12 @@ def resumed_run(
     folder = as_path(folder, "folder")
     path = folder / RUN_FILE
     record = _read_record(path)
+    began_own = record.get("own", [])  # older runs could have none
+    if began_own != list(own):
+        raise ConfigError(
+            f"The run in {folder} began with {_listed(began_own)} of the caller's own, given "
+            f"{_listed(own)}. No file can hold them: give the same again to train()."
+        )
     sources = sources_of(record, path, given)
     dataset = _open(sources)
     if initial is not None:
@@ -132,7 +162,7 @@ def resumed_run(
     if config is not None:
         config = _with_size_of(began_with, config)
     own_config = _config_of(record, path, config, settings.digest(dataset.recipe))
-    return Setup(config=own_config, sources=sources, dataset=dataset, initial=began_with)
+    return Setup(config=own_config, sources=sources, dataset=dataset, initial=began_with, own=own)
 
 
 @contextlib.contextmanager
@@ -171,6 +201,7 @@ def _begin_run(folder: Path, setup: Setup) -> None:
     record = {
         "dataset": setup.digest,
         "config": settings.to_dict(setup.config),
+        "own": list(setup.own),
         **setup.sources.record(),
     }
     write_json(folder / RUN_FILE, record)
@@ -209,6 +240,11 @@ def _config_of(record: dict[str, Any], path: Path, given: Config | None, digest:
             "the settings out to continue with its own, or begin a new run."
         )
     return began
+
+
+def _listed(names: Iterable[str]) -> str:
+    """Return names for a message."""
+    return " and ".join(f"a {name}" for name in names) or "nothing"
 
 
 def _read_record(path: Path) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,9 @@ from csgisnet.training.optimise import (
     update_average,
 )
 
+Objective: TypeAlias = Callable[..., tuple[Tensor, dict[str, Tensor]]]
+"""Of smoothing, batch, teachers and settings; see `total_loss`."""
+
 
 class Training:
     """A network in training.
@@ -39,6 +42,8 @@ class Training:
         Who shares each batch, and on which device.
     initial : SmoothingNetwork, optional
         Network to begin with, trained in place; by default one with random weights.
+    objective : callable
+        What to minimise, called as `csgisnet.objective.losses.total_loss` is.
     """
 
     def __init__(
@@ -47,6 +52,7 @@ class Training:
         teachers: Teachers,
         processes: Processes,
         initial: SmoothingNetwork | None = None,
+        objective: Objective = total_loss,
     ) -> None:
         self.step = 0
         self._config, self._teachers, self._device = config, teachers, processes.device
@@ -55,11 +61,11 @@ class Training:
         """The network to validate and save: a moving average of the trained one."""
         self._network = synchronise(network, processes).train()
         self._optimizers = make_optimizers(self._network, config.optimizer)
-        self._losses = total_loss
+        self._losses = objective
         self._levels = _level_labels(config, processes.device, initial)
         if config.run.compile:
             self._network.compile()
-            self._losses = torch.compile(total_loss)
+            self._losses = torch.compile(objective)
         self._forward = distribute(self._network, processes)
 
     def advance(self, batches: Iterator[Batch]) -> dict[str, Tensor]:
@@ -111,8 +117,8 @@ class Training:
             if isinstance(self._forward, DistributedDataParallel) and not last:
                 stack.enter_context(self._forward.no_sync())
             with use_precision(run.precision_on(self._device), self._device):
-                level = batch.level if self._config.network.level else None
-                smoothing = self._forward(batch.input, level)
+                inputs = [batch.input, batch.level][: 1 + self._config.network.level]
+                smoothing = self._forward(*inputs)
             # The losses are differentiated apart from the network: whatever its precision, theirs
             # and the teachers' is float32, and torch knows only one precision at a time.
             judged = Smoothing(*(m.detach().requires_grad_() for m in smoothing))

@@ -16,10 +16,10 @@ from csgisnet.errors import TrainingError
 from csgisnet.networks.segmenter import OutputStride
 from csgisnet.networks.smoothing import SmoothingNetwork
 from csgisnet.objective.losses import Batch, Teachers
-from csgisnet.objective.teachers import load_teachers
 from csgisnet.training.config import Config, RunConfig, as_config
 from csgisnet.training.data import BatchSource, filled
 from csgisnet.training.distributed import Processes, join_processes
+from csgisnet.training.hooks import Callback, Loss, objective_of
 from csgisnet.training.progress import RunLog, report_nothing, to_stderr
 from csgisnet.training.runs import Setup, claim_run, new_run, resumed_run
 from csgisnet.training.saving import better, explained, keep_network, keep_state, restore
@@ -67,6 +67,8 @@ def train(
     features: AnyPath | None = None,
     output_stride: OutputStride | None = None,
     initial: SmoothingNetwork | None = None,
+    loss: Loss | None = None,
+    callback: Callback | None = None,
     report: Callable[[str], None] = to_stderr,
 ) -> Summary:
     """Train a network on the split "train" of a dataset and validate it on "val".
@@ -98,6 +100,15 @@ def train(
         Network to start from instead of random weights, as
         `csgisnet.checkpoints.networks.load_network` returns it; its size replaces the one in
         `config`. Not with `resume`: that run has its own.
+    loss : callable, optional
+        Called with what the network made of a batch (`csgisnet.networks.smoothing.Smoothing`) and
+        the batch (`csgisnet.objective.losses.Batch`); returns the value to minimise, in the place
+        of the terms of `config`, or that and a dict of terms to log. A run that began with one
+        needs it again with `resume`.
+    callback : callable, optional
+        Called in the leading process with the step and the values of each record of the log, by
+        names such as "train/loss" and "validation/psnr_result". If it returns True, the state is
+        saved and the run ends, as by a signal; what it raises ends the run at once.
     report : callable
         Called with each line of the log.
 
@@ -126,13 +137,15 @@ def train(
             output_stride=output_stride,
         )
         setup = (resumed_run if resume else new_run)(
-            run_dir, given, None if config is None else as_config(config), initial
+            run_dir,
+            given,
+            None if config is None else as_config(config),
+            initial,
+            own=() if loss is None else ("loss",),
         )
-        config, run, sources = setup.config, setup.config.run, setup.sources
-        teachers = load_teachers(
-            config.losses, sources.segmenter, sources.features, sources.output_stride
-        )
-        training = Training(config, teachers.to(processes.device), processes, setup.initial)
+        config, run = setup.config, setup.config.run
+        teachers = setup.load_teachers().to(processes.device)
+        training = Training(config, teachers, processes, setup.initial, objective_of(loss))
         source = _batch_source(setup, processes)
         validation = Validation(filled(setup.dataset, "val"), config, processes)
 
@@ -148,9 +161,8 @@ def train(
         began = time.monotonic()
         log: RunLog | None = None
         if processes.leads:
-            log = stack.enter_context(closing(RunLog(run_dir, training.step, run.steps)))
-        values = StepValues(processes)
-        stop = False
+            log = stack.enter_context(closing(RunLog(run_dir, training.step, run.steps, callback)))
+        values, stop = StepValues(processes), False
         batches = _remaining(source, training.step, run)
         with explained(training, run_dir), closing(batches):
             while training.step < run.steps and not stop:
@@ -174,10 +186,11 @@ def train(
                         report(log.validation(step, scores, panel))
                         keep_network(run_dir, training, scores, setup)
 
-                if due.save and processes.leads:
+                stop = stop or (due.log and processes.any(log is not None and log.told_to_stop))
+                if (due.save or stop) and processes.leads:
                     keep_state(run_dir, training, best, keep=run.keep_states)
 
-                if log is not None and (due.validate or due.save):
+                if log is not None and (due.validate or due.save or stop):
                     log.restart_clock(step)
 
         # Say how it ended.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +15,7 @@ import numpy as np
 from vocsmooth.errors import InputError, UnknownNameError
 from vocsmooth.files import AnyPath, as_path
 from vocsmooth.operators.table import check_params, smooth
+from vocsmooth.overrides import override
 from vocsmooth.settings import bundled_toml, load_toml, nearest
 from vocsmooth.shards.schema import BASE_MAPS
 from vocsmooth.sources.voc import read_ids
@@ -215,8 +217,10 @@ class Recipe:
             raise ValueError(f"two negatives are named {twice[0]!r}")
 
 
-def load_recipe(path_or_name: AnyPath) -> Recipe:
+def load_recipe(path_or_name: AnyPath, changes: Iterable[str] = ()) -> Recipe:
     """Read a recipe from a TOML file, or a bundled one ("voc-smooth", "demo", "paper150") by name.
+
+    `changes` are keys to change in it, see `vocsmooth.overrides.override`.
 
     Raises
     ------
@@ -229,7 +233,7 @@ def load_recipe(path_or_name: AnyPath) -> Recipe:
     path = as_path(path_or_name, "recipe")
     if path.suffix != ".toml" and not path.is_file():
         path = _bundled(str(path))
-    recipe = load_toml(Recipe, path)
+    recipe = override(load_toml(Recipe, path), changes)
     if isinstance(recipe.ids, str):
         recipe = dataclasses.replace(recipe, ids=read_ids(path.parent / recipe.ids))
     for operator in _list_operators(recipe):
