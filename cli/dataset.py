@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -58,8 +58,16 @@ def sample(folder: Path) -> None:
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, help="Another seed draws other scenes."
 )
+@options.KIND
 @messages.amount_options
-def generate(folder: Path, train: int, val: int, size: tuple[int, int], seed: int) -> None:
+def generate(
+    folder: Path,
+    train: int,
+    val: int,
+    size: tuple[int, int],
+    seed: int,
+    kind: Literal["drawn", "classes"],
+) -> None:
     """Draw scenes to FOLDER as a VOC2012 tree: images without texture, which are exact labels.
 
     \b
@@ -69,7 +77,7 @@ def generate(folder: Path, train: int, val: int, size: tuple[int, int], seed: in
 
     if not train + val:
         raise click.UsageError("--train 0 and --val 0 leave no scene to draw.")
-    ids = write_scene_tree(folder, {"train": train, "val": val}, size=size, seed=seed)
+    ids = write_scene_tree(folder, {"train": train, "val": val}, size=size, seed=seed, kind=kind)
     scenes = "1 scene with its mask" if len(ids) == 1 else f"{len(ids)} scenes with masks"
     messages.result(f"{scenes} in {folder}")
 

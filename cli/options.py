@@ -133,6 +133,13 @@ def _parse_size(_context: click.Context, _option: click.Parameter, value: str) -
 
 _SMALLEST_SCENE = 32
 
+KIND = click.option(
+    "--kind",
+    type=click.Choice(["drawn", "classes"]),
+    default="drawn",
+    help="Any objects, or objects whose class shows, for the manifest `classes`.",
+)
+
 SIZE = click.option(
     "--size",
     metavar="WIDTHxHEIGHT",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
 
 from vocsmooth.arrays import to_float
 from vocsmooth.files import AnyPath, as_path
@@ -11,6 +12,7 @@ from vocsmooth.operators.l0 import l0_smooth
 from vocsmooth.operators.rtv import rtv_smooth
 from vocsmooth.seeds import generator
 from vocsmooth.sources.drawing import Paint, draw_scene
+from vocsmooth.sources.materials import draw_class_scene
 from vocsmooth.sources.photographs import bundled_folder
 from vocsmooth.sources.tree import Entry, write_tree
 
@@ -35,7 +37,12 @@ rocket       SpaceX, public domain
 
 
 def write_scene_tree(
-    root: AnyPath, counts: Mapping[str, int], *, size: tuple[int, int] = (256, 288), seed: int = 0
+    root: AnyPath,
+    counts: Mapping[str, int],
+    *,
+    size: tuple[int, int] = (256, 288),
+    seed: int = 0,
+    kind: Literal["drawn", "classes"] = "drawn",
 ) -> tuple[str, ...]:
     """Write a VOC tree of drawn scenes; the same arguments and versions give the same bytes.
 
@@ -52,6 +59,9 @@ def write_scene_tree(
         Height and width in pixels, at least 32.
     seed : int
         Not negative.
+    kind : {"drawn", "classes"}
+        Any objects, see `vocsmooth.sources.drawing`, or objects whose class shows, for the recipe
+        "classes", see `vocsmooth.sources.materials`.
 
     Returns
     -------
@@ -65,17 +75,23 @@ def write_scene_tree(
     """
     root = as_path(root, "root")
     splits = {name: [f"{name}_{n:05d}" for n in range(counts.get(name, 0))] for name in PICTURES}
-    entries = _draw(splits, size, seed)
+    entries = _draw(splits, size, seed, kind)
     write_tree(root, splits, entries, sources=_SOURCES, suffix=".png")
     return tuple(i for ids in splits.values() for i in ids)
 
 
-def _draw(splits: Mapping[str, Sequence[str]], size: tuple[int, int], seed: int) -> Iterator[Entry]:
+def _draw(
+    splits: Mapping[str, Sequence[str]], size: tuple[int, int], seed: int, kind: str
+) -> Iterator[Entry]:
     """Draw the scenes one after the other."""
     for split, ids in splits.items():
-        pictures = _smooth_pictures(PICTURES[split]) if ids else []
+        pictures = _smooth_pictures(PICTURES[split]) if ids and kind == "drawn" else []
         for image_id in ids:
-            scene = draw_scene(generator(seed, image_id, 0), size, pictures)
+            rng = generator(seed, image_id, 0)
+            if kind == "drawn":
+                scene = draw_scene(rng, size, pictures)
+            else:
+                scene = draw_class_scene(rng, size)
             yield Entry(image_id, scene.image, scene.mask)
 
 
