@@ -25,12 +25,13 @@ import vocsmooth
 from csgisnet.checkpoints.segmenters import save_segmenter
 from csgisnet.networks.segmenter import Segmenter, SegmenterConfig
 from csgisnet.networks.smoothing import NetworkConfig
-from csgisnet.objective.losses import TERMS, LossConfig
+from csgisnet.objective.config import LossConfig
 from csgisnet.training.config import Config, RunConfig
 from csgisnet.training.data import DataConfig
 from csgisnet.training.train import train
 from vocsmooth.dataset.build import build_dataset
-from vocsmooth.maps.recipe import Grid, Labels, Negative, Recipe, Shards, Textures
+from vocsmooth.maps.recipe import Grid, Labels, Negative, Recipe, Shards
+from vocsmooth.maps.texture_settings import Textures
 
 RECORD = Path(__file__).with_name("golden") / "values.json"
 
@@ -122,7 +123,9 @@ def training_losses(folder: Path) -> list[dict[str, float]]:
         report=lambda _: None,
     )
     lines = [json.loads(line) for line in (folder / "run/metrics.jsonl").read_text().splitlines()]
-    return [{t: line[t] for t in (*TERMS, "loss")} for line in lines if "loss" in line]
+    return [
+        {t: line[t] for t in (*CONFIG.losses.terms, "loss")} for line in lines if "loss" in line
+    ]
 
 
 def prediction() -> list[list[list[int]]]:

@@ -106,6 +106,12 @@ def normalise(image: Tensor) -> Tensor:
     return torch.stack([(channel - mean) / std for channel, mean, std in channels], dim=1)
 
 
+def denormalise(image: Tensor) -> Tensor:
+    """Undo `normalise`: networks that normalise see `image` itself if they are given this."""
+    channels = zip(image.unbind(dim=1), _IMAGENET_MEAN, _IMAGENET_STD, strict=True)
+    return torch.stack([channel * std + mean for channel, mean, std in channels], dim=1)
+
+
 class _Backbone(nn.Module):
     """MobileNetV2 without its classifier; past the output stride, dilations replace strides."""
 

@@ -198,7 +198,7 @@ def _warn_of_teacher(
     setup: Setup, teachers: Teachers, processes: Processes, report: Callable[[str], None]
 ) -> None:
     """Warn if the semantic term is in use and its teacher has nothing to teach."""
-    if teachers.segmenter is not None and setup.config.losses.semantic > 0:
+    if teachers.segmenter is not None and "semantic" in setup.config.losses.terms:
         warn_of_teacher(teachers.segmenter, setup.dataset.split("val"), processes, report)
 
 

@@ -12,12 +12,13 @@ from PIL import Image
 from csgisnet.checkpoints.segmenters import save_segmenter
 from csgisnet.networks.segmenter import Segmenter, SegmenterConfig
 from csgisnet.networks.smoothing import NetworkConfig
-from csgisnet.objective.losses import LossConfig
+from csgisnet.objective.config import LossConfig
 from csgisnet.training.config import Config, RunConfig, SegmenterRun
 from csgisnet.training.data import DataConfig
 from csgisnet.training.optimise import OptimizerConfig, ScheduleConfig
 from vocsmooth.dataset.build import build_dataset
-from vocsmooth.maps.recipe import Labels, Negative, Operator, Recipe, Shards, Textures
+from vocsmooth.maps.recipe import Labels, Negative, Operator, Recipe, Shards
+from vocsmooth.maps.texture_settings import Textures
 
 SHAPES = ((64, 80), (72, 60), (20, 90), (64, 64), (80, 64), (60, 72))
 """Height and width of the photographs; the third is smaller than the patches of 32."""
