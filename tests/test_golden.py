@@ -61,7 +61,12 @@ CONFIG = Config(
     losses=LossConfig(edge=1.0, tv=0.1),
     data=DataConfig(patch=32, batch_size=2, negatives=("over", "under", "input")),
     run=RunConfig(
-        steps=12, precision="float32", log_every=1, validate_every=12, checkpoint_every=12
+        check_teacher=False,
+        steps=12,
+        precision="float32",
+        log_every=1,
+        validate_every=12,
+        checkpoint_every=12,
     ),
 )
 """Every term has a weight."""

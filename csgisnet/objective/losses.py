@@ -28,6 +28,7 @@ from csgisnet.objective.config import LossConfig
 from csgisnet.objective.forms import contrast_loss
 from csgisnet.objective.regions import region_loss
 from csgisnet.objective.structure import structure_loss
+from csgisnet.objective.targets import targets_of
 from vocsmooth.classes import VOID
 
 
@@ -120,7 +121,7 @@ def term_values(
             "structure": lambda: _of_both(structure(images, batch.label), config.coarse),
             "edge": lambda: on_edges(edge, batch.edge),
             "contrast": lambda: _contrast(seen, batch, teachers, config),
-            "semantic": lambda: semantic_loss(seen.logits(), batch.mask),
+            "semantic": lambda: _semantic(seen.logits(), batch.mask),
             "inversion": lambda: inversion_loss(result, batch, teachers.average),
             "region": lambda: region_loss(result, batch.label, batch.mask),
             "tv": lambda: distinctive_tv(result, batch.edge),
@@ -226,6 +227,11 @@ class _Seen:
             raise ValueError("The semantic term needs a segmenter, and the teachers have none.")
         logits: Tensor = self._teachers.segmenter(self.result)
         return logits
+
+
+def _semantic(logits: Tensor, mask: Tensor) -> Tensor:
+    """Return the semantic term of a segmenter of classes, or of boundaries."""
+    return semantic_loss(logits, targets_of(mask, logits.shape[1]))
 
 
 def _contrast(seen: _Seen, batch: Batch, teachers: Teachers, config: LossConfig) -> Tensor:

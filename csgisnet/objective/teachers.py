@@ -8,7 +8,7 @@ from csgisnet.checkpoints.segmenters import load_features, load_segmenter
 from csgisnet.errors import CheckpointError, ConfigError
 from csgisnet.networks.features import LAYERS, SegmenterFeatures
 from csgisnet.networks.folding import fold_batch_norm
-from csgisnet.networks.segmenter import OutputStride
+from csgisnet.networks.segmenter import BOUNDARIES, OutputStride
 from csgisnet.objective.config import LossConfig
 from csgisnet.objective.forms import USING_LAYERS, needs_features
 from csgisnet.objective.losses import Teachers
@@ -84,9 +84,9 @@ def _amount(losses: LossConfig, term: str) -> str:
 
 def _check_classes(count: int, path: Path | None) -> None:
     """Refuse a segmenter that has no output for some class of the masks."""
-    if count < len(VOC_CLASSES):
+    if count != BOUNDARIES and count < len(VOC_CLASSES):
         raise CheckpointError(
             f"{path} tells {count} classes apart; masks hold VOC's {len(VOC_CLASSES)}, background "
-            "included. Give a segmenter of VOC's classes, or train one with "
+            "included. Give a segmenter of VOC's classes, or one of boundaries, or train one with "
             "`csgisnet train-segmenter`."
         )

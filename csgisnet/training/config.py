@@ -36,6 +36,9 @@ class RunConfig:
     shares_every: int = 0
     """Steps between two measurements of each term's gradient; 0 for none. One costs about as much
     as a backward pass for each term."""
+    check_teacher: bool = True
+    """Refuse a segmenter for the semantic term that knows no more about the masks of the split
+    "val" than a constant answer; otherwise it is only warned of."""
     validate_every: int = 5_000
     """Steps between two validations."""
     validate_samples: int = 0

@@ -33,7 +33,14 @@ CONFIG = Config(
     data=DataConfig(patch=32, batch_size=4),
     optimizer=OptimizerConfig(ema_decay=0.5),
     schedule=ScheduleConfig(warmup=2),
-    run=RunConfig(steps=12, precision="float32", log_every=3, validate_every=6, checkpoint_every=2),
+    run=RunConfig(
+        steps=12,
+        precision="float32",
+        check_teacher=False,
+        log_every=3,
+        validate_every=6,
+        checkpoint_every=2,
+    ),
     segmenter=SegmenterRun(network=SEGMENTER, steps=6, batch_size=4, patch=32),
 )
 """Settings under which a run takes about a second."""
