@@ -13,7 +13,7 @@ import click
 import vocsmooth
 from vocsmooth.settings import counted, to_dict
 
-from . import applications, completion, convert, messages, options, preview, show
+from . import applications, completion, convert, messages, options, preview, scenes, show
 from .group import CONTEXT, Commands
 from .messages import printable
 from .operator_options import OPERATOR, OperatorCommand, chosen_operator
@@ -45,37 +45,6 @@ def sample(folder: Path, as_json: bool) -> None:
     ids = write_sample_tree(folder)
     line = f"{counted(len(ids), 'photograph')} with masks in {folder}"
     messages.summary(line, {"photographs": ids}, as_json)
-
-
-@main.command()
-@click.argument("folder", type=options.FOLDER)
-@click.option(
-    "--train", type=click.IntRange(min=0), default=1000, help="Number of scenes to train on."
-)
-@click.option(
-    "--val", type=click.IntRange(min=0), default=50, help="Number of scenes to validate on."
-)
-@options.SIZE
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=0, help="Another seed draws other scenes."
-)
-@options.JSON
-@messages.amount_options
-def generate(
-    folder: Path, train: int, val: int, size: tuple[int, int], seed: int, as_json: bool
-) -> None:
-    """Draw scenes to FOLDER as a VOC2012 tree: images without texture, which are exact labels.
-
-    \b
-    Example: vocsmooth generate scenes --train 2000; vocsmooth build --manifest release ...
-    """
-    from vocsmooth.sources.scenes import write_scene_tree
-
-    if not train + val:
-        raise click.UsageError("--train 0 and --val 0 leave no scene to draw.")
-    ids = write_scene_tree(folder, {"train": train, "val": val}, size=size, seed=seed)
-    scenes = "1 scene with its mask" if len(ids) == 1 else f"{len(ids)} scenes with masks"
-    messages.summary(f"{scenes} in {folder}", {"scenes": ids}, as_json)
 
 
 @main.command()
@@ -284,6 +253,7 @@ for _command in (
     applications.abstract,
     applications.compose,
     preview.preview,
+    scenes.generate,
     show.info,
     show.labels,
     show.report,

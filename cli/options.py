@@ -138,26 +138,8 @@ class FiniteRange(click.FloatRange):
         return super().convert(Finite().convert(value, param, ctx), param, ctx)
 
 
-def _parse_size(_context: click.Context, _option: click.Parameter, value: str) -> tuple[int, int]:
-    """Return height and width of WIDTHxHEIGHT."""
-    found = re.fullmatch(r"(\d{1,9})x(\d{1,9})", value)
-    if not found or min(map(int, found.groups())) < _SMALLEST_SCENE:
-        raise click.BadParameter(
-            f"{value!r} is not WIDTHxHEIGHT with {_SMALLEST_SCENE} pixels or more each, such as "
-            "288x256."
-        )
-    return int(found[2]), int(found[1])
-
-
 _SMALLEST_SCENE = 32
 
-SIZE = click.option(
-    "--size",
-    metavar="WIDTHxHEIGHT",
-    callback=_parse_size,
-    default="288x256",
-    help="Width and height of a scene, in pixels.",
-)
 
 _FILE_OPTIONS = (
     out_option(

@@ -14,7 +14,8 @@ import pytest
 
 from csgisnet.training.config import load_config
 from vocsmooth.dataset.build import build_dataset
-from vocsmooth.maps.recipe import Labels, Operator, Recipe, Textures, load_recipe
+from vocsmooth.maps.recipe import Labels, Operator, Recipe, load_recipe
+from vocsmooth.maps.texture_settings import Textures
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable
-from typing import Any
 
 import torch
 
 from csgisnet.device import Precision
 from csgisnet.networks.segmenter import SegmenterConfig
 from csgisnet.networks.smoothing import NetworkConfig
-from csgisnet.objective.losses import TERMS, LossConfig
+from csgisnet.objective.config import TERMS, LossConfig
 from csgisnet.training.augment import AugmentConfig
 from csgisnet.training.data import DataConfig
 from csgisnet.training.optimise import OptimizerConfig, ScheduleConfig
@@ -36,6 +35,12 @@ class RunConfig:
     """Compile the network (torch.compile): minutes at the start, faster steps afterwards."""
     log_every: int = 100
     """Steps between two lines of the log."""
+    shares_every: int = 0
+    """Steps between two measurements of each term's gradient; 0 for none. One costs about as much
+    as a backward pass for each term."""
+    check_teacher: bool = True
+    """Refuse a segmenter for the semantic term that knows no more about the masks of the split
+    "val" than a constant answer; otherwise it is only warned of."""
     validate_every: int = 5_000
     """Steps between two validations."""
     validate_samples: int = 0
@@ -59,8 +64,9 @@ class RunConfig:
         ):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
-        if self.validate_samples < 0:
-            raise ValueError(f"validate_samples must be at least 0, got {self.validate_samples}.")
+        for name in ("validate_samples", "shares_every"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}.")
 
     def precision_on(self, device: torch.device) -> Precision:
         """Return the precision of a run on `device`: on processors "auto" is float32.
@@ -170,9 +176,8 @@ def without_terms(config: Config, terms: tuple[str, ...]) -> Config:
     for term in terms:
         if term not in TERMS:
             raise UnknownNameError(f"Unknown loss term {term!r}.{settings.nearest(term, TERMS)}")
-    weights: dict[str, Any] = dict.fromkeys(terms, 0.0)
     try:
-        losses = dataclasses.replace(config.losses, **weights)
+        losses = config.losses.without(*terms)
     except ValueError as error:
         raise InputError(f"Without {', '.join(terms)} nothing is left to learn: {error}") from None
     return dataclasses.replace(config, losses=losses)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
@@ -24,9 +26,16 @@ from csgisnet.training.optimise import (
     take_step,
     update_average,
 )
+from csgisnet.training.shares import Share, calibrated, described, measure_shares
 
 Objective: TypeAlias = Callable[..., tuple[Tensor, dict[str, Tensor]]]
-"""Of smoothing, batch, teachers and settings; see `total_loss`."""
+"""Of smoothing, batch, teachers, settings and weights; see `total_loss`."""
+
+_COPY_DECAY = 0.1
+"""What is left of a slow copy at an update, SPN's setting."""
+
+_SETTLED = 10**9
+"""A step so late that `update_average` takes the decay as it is."""
 
 
 class Training:
@@ -55,10 +64,15 @@ class Training:
         objective: Objective = total_loss,
     ) -> None:
         self.step = 0
-        self._config, self._teachers, self._device = config, teachers, processes.device
+        self._config, self._processes, self._device = config, processes, processes.device
         network = place(initial or new_network(config), processes.device)
         self.average = averaged_copy(network)
         """The network to validate and save: a moving average of the trained one."""
+        copies = tuple(averaged_copy(network) for _ in config.losses.contrast_copies)
+        self._teachers = dataclasses.replace(teachers, average=self.average, copies=copies)
+        self.weights = config.losses.weights
+        """The terms' weights; those given as shares are 0 until they have been calibrated."""
+        self._shares: dict[str, float] = {}
         self._network = synchronise(network, processes).train()
         self._optimizers = make_optimizers(self._network, config.optimizer)
         self._losses = objective
@@ -75,6 +89,10 @@ class Training:
         """
         optimizer = self._config.optimizer
         count = self._config.run.accumulate
+        if self._measures:
+            first = next(batches)
+            self._measure(first)
+            batches = itertools.chain([first], batches)
         with _one_shape():
             terms = [self._backward(next(batches), last=i + 1 == count) for i in range(count)]
         norm = nn.utils.clip_grad_norm_(self._network.parameters(), optimizer.clip_norm)
@@ -82,8 +100,10 @@ class Training:
         take_step(self._optimizers)
         update_average(self.average, self._network, self.step, optimizer.ema_decay)
         self.step += 1
+        self._update_copies()
         means = {name: torch.stack([t[name] for t in terms]).mean() for name in terms[0]}
-        return {**means, "grad_norm": norm.detach()}
+        shares = {name: means["loss"].new_tensor(value) for name, value in self._shares.items()}
+        return {**means, "grad_norm": norm.detach(), **shares}
 
     @property
     def learning_rate(self) -> float:
@@ -98,6 +118,9 @@ class Training:
             "network": self._network.state_dict(),
             "average": self.average.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
+            "weights": dict(self.weights),
+            "shares": dict(self._shares),
+            "copies": [copy.state_dict() for copy in self._teachers.copies],
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -107,6 +130,46 @@ class Training:
         self.average.load_state_dict(state["average"])
         for optimizer, kept in zip(self._optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(kept)
+        # States of earlier versions lack these, and their configurations do not use them.
+        self.weights |= state.get("weights", {})
+        self._shares = dict(state.get("shares", {}))
+        for copy, kept in zip(self._teachers.copies, state.get("copies", ()), strict=True):
+            copy.load_state_dict(kept)
+
+    @property
+    def _measures(self) -> bool:
+        """Whether the terms' gradients are due: now and then, or to calibrate the shares."""
+        every = self._config.run.shares_every
+        return (every > 0 and self.step % every == 0) or self._calibrates
+
+    @property
+    def _calibrates(self) -> bool:
+        """Whether this is the step that turns shares into weights: the first after the warm-up."""
+        return self.step == self._config.schedule.warmup and any(
+            self._config.losses.shares.values()
+        )
+
+    def _measure(self, batch: Batch) -> None:
+        """Measure the terms' gradients on a batch, and calibrate the shares if it is time."""
+        losses, processes = self._config.losses, self._processes
+        with use_precision("float32", self._device):
+            found = measure_shares(self._network, batch, self._teachers, losses)
+        shares = {
+            name: Share(*processes.mean(torch.tensor(share, device=self._device)).tolist())
+            for name, share in found.items()
+        }
+        if self._calibrates:
+            self.weights = calibrated(losses, shares)
+        if self._config.run.shares_every:
+            self._shares = described(shares, self.weights)
+
+    def _update_copies(self) -> None:
+        """Move the slow copies towards the network, each after so many steps of its own."""
+        for copy, every in zip(
+            self._teachers.copies, self._config.losses.contrast_copies, strict=True
+        ):
+            if self.step % every == 0:
+                update_average(copy, self._network, _SETTLED, _COPY_DECAY)
 
     def _backward(self, batch: Batch, *, last: bool) -> dict[str, Tensor]:
         """Add a batch's share of the gradient; processes exchange theirs after the last batch."""
@@ -123,7 +186,9 @@ class Training:
             # and the teachers' is float32, and torch knows only one precision at a time.
             judged = Smoothing(*(m.detach().requires_grad_() for m in smoothing))
             with use_precision("float32", self._device):
-                loss, terms = self._losses(judged, batch, self._teachers, self._config.losses)
+                loss, terms = self._losses(
+                    judged, batch, self._teachers, self._config.losses, self.weights
+                )
                 (loss / run.accumulate).backward()  # type: ignore[no-untyped-call]
             reached = [(m, j.grad) for m, j in zip(smoothing, judged, strict=True)]
             maps, gradients = zip(*((m, g) for m, g in reached if g is not None), strict=True)

@@ -26,7 +26,7 @@ from csgisnet.training.saving import better, explained, keep_network, keep_state
 from csgisnet.training.signals import stop_signals
 from csgisnet.training.sources import Sources
 from csgisnet.training.step import Training
-from csgisnet.training.teacher import warn_of_teacher
+from csgisnet.training.teacher import check_teacher
 from csgisnet.training.validate import Scores, Validation
 from csgisnet.training.values import StepTable, StepValues
 from vocsmooth.files import AnyPath, as_path, as_path_or_none
@@ -115,8 +115,8 @@ def train(
     Raises
     ------
     InputError, ConfigError, CheckpointError, DatasetError
-        An argument cannot be used, or another process trains in `run_dir`; nothing has been
-        trained.
+        An argument cannot be used, another process trains in `run_dir`, or the segmenter of the
+        semantic term knows no more than a constant answer; nothing has been trained.
     TrainingError
         A loss or gradient is not finite (the message says where its batch was saved), a file
         cannot be written, or the dataset is gone.
@@ -149,13 +149,14 @@ def train(
         source = _batch_source(setup, processes)
         validation = Validation(filled(setup.dataset, "val"), config, processes)
 
+        if not resume:
+            _check_teacher(setup, teachers, processes, report)
+
         # Claim the folder, and load the newest state from it.
         processes.wait()  # until every process has looked at the folder
         if processes.leads:
             stack.enter_context(claim_run(run_dir, begin=None if resume else setup))
         best = restore(run_dir, training, report) if resume else None
-        if not resume:
-            _warn_of_teacher(setup, teachers, processes, report)
 
         # Train until the last step, or until a signal.
         began = time.monotonic()
@@ -207,12 +208,13 @@ def train(
         )
 
 
-def _warn_of_teacher(
+def _check_teacher(
     setup: Setup, teachers: Teachers, processes: Processes, report: Callable[[str], None]
 ) -> None:
-    """Warn if the semantic term is in use and its teacher has nothing to teach."""
-    if teachers.segmenter is not None and setup.config.losses.semantic > 0:
-        warn_of_teacher(teachers.segmenter, setup.dataset.split("val"), processes, report)
+    """Refuse a teacher of the semantic term, if it is in use, that has nothing to teach."""
+    if teachers.segmenter is not None and "semantic" in setup.config.losses.terms:
+        split, refuse = setup.dataset.split("val"), setup.config.run.check_teacher
+        check_teacher(teachers.segmenter, split, processes, report, refuse=refuse)
 
 
 def _batch_source(setup: Setup, processes: Processes) -> BatchSource:

@@ -26,7 +26,8 @@ from csgisnet.checkpoints.segmenters import load_segmenter
 from csgisnet.device import Precision, use_precision
 from csgisnet.networks.features import SegmenterFeatures, VggFeatures
 from csgisnet.networks.smoothing import COMPACT, Smoothing, SmoothingNetwork
-from csgisnet.objective.losses import TERMS, Batch, LossConfig, Teachers, total_loss
+from csgisnet.objective.config import TERMS, LossConfig
+from csgisnet.objective.losses import Batch, Teachers, total_loss
 from csgisnet.training.config import Config, without_terms
 from csgisnet.training.data import BatchSource
 from csgisnet.training.distributed import Processes

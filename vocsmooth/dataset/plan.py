@@ -54,7 +54,7 @@ def make_plan(
     plan = Plan(
         package=vocsmooth.__version__,
         digest="",
-        recipe=to_dict(recipe),
+        recipe=recipe.record(),
         textures=describe_textures(textures),
         maps=maps_of(recipe),
         splits=tuple(splits),

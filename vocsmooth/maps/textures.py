@@ -17,7 +17,7 @@ from vocsmooth.errors import InputError
 from vocsmooth.files import AnyPath, as_path_or_none, list_tree, sha256_file
 from vocsmooth.images.reading import read_rgb
 from vocsmooth.maps.procedural import FAMILIES, draw_tile
-from vocsmooth.maps.recipe import Textures
+from vocsmooth.maps.texture_settings import Textures
 from vocsmooth.operators.edges import luminance
 from vocsmooth.seeds import generator
 from vocsmooth.settings import to_dict
@@ -132,7 +132,7 @@ def draw_fields(
         else:
             rng = generator(seed, image_id, number)
             name = str(rng.choice(source.names))
-            placement = _draw_placement(settings, rng)
+            placement = draw_placement(settings, rng)
             tile = source.tile(name, rng)
             if name not in source.families:
                 tile = _prepare(tile, settings)
@@ -198,7 +198,7 @@ def _prepare(tile: NDArray[np.float32], settings: Textures) -> NDArray[np.float3
     return tile
 
 
-def _draw_placement(settings: Textures, rng: np.random.Generator) -> Placement:
+def draw_placement(settings: Textures, rng: np.random.Generator) -> Placement:
     """Draw strength, scale (evenly in its logarithm), turn and phase."""
     low, high = np.log(settings.scale)
     strength = rng.uniform(*settings.strength)

@@ -17,6 +17,7 @@ from vocsmooth.arrays import to_float, to_uint
 from vocsmooth.errors import InputError
 from vocsmooth.images.reading import read_rgb
 from vocsmooth.sources.drawing import Paint, Scene, draw_rims, draw_scene
+from vocsmooth.sources.materials import draw_class_scene
 from vocsmooth.sources.pages import draw_page
 from vocsmooth.sources.posterise import posterise
 from vocsmooth.sources.ragged import draw_ragged
@@ -77,6 +78,11 @@ def _draw_drawn(rng: Rng, size: tuple[int, int], material: Material) -> Scene:
     return draw_scene(rng, size, material.pictures)
 
 
+def _draw_classes(rng: Rng, size: tuple[int, int], _: Material) -> Scene:
+    """Objects whose class shows, for the recipe "classes"."""
+    return draw_class_scene(rng, size)
+
+
 def _draw_ragged(rng: Rng, size: tuple[int, int], _: Material) -> Scene:
     """Fur, leaves and cloud rims, many of them faint."""
     return _scene(*draw_ragged(rng, size))
@@ -119,6 +125,7 @@ def _draw_collage(rng: Rng, size: tuple[int, int], material: Material) -> Scene:
 
 FAMILIES: Mapping[str, Callable[[Rng, tuple[int, int], Material], Scene]] = {
     "drawn": _draw_drawn,
+    "classes": _draw_classes,
     "ragged": _draw_ragged,
     "print": _draw_print,
     "posterised": _draw_posterised,

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from csgisnet.networks.features import SegmenterFeatures
 from csgisnet.networks.segmenter import Segmenter, SegmenterConfig
 from csgisnet.networks.smoothing import COMPACT, NetworkConfig, Smoothing, SmoothingNetwork
+from csgisnet.objective.config import TERMS, LossConfig
+from csgisnet.objective.forms import FORMS
 from csgisnet.objective.losses import (
-    TERMS,
     Batch,
-    LossConfig,
     Teachers,
     distinctive_tv,
     edge_loss,
@@ -23,6 +23,11 @@ from csgisnet.objective.losses import (
 )
 from csgisnet.objective.structure import structure_loss
 from vocsmooth.classes import VOID
+
+TERMS_AND_FORMS = [
+    *((term, "ratio") for term in TERMS),
+    *(("contrast", form) for form in FORMS if form != "ratio"),
+]
 
 OFF = dict.fromkeys(TERMS, 0.0)
 SMALL = NetworkConfig(width=8, blocks=1, coarse_blocks=1, refine_blocks=1)
@@ -45,7 +50,12 @@ def draw_batch(size: int = 2, side: int = 32) -> Batch:
 def teachers() -> Teachers:
     torch.manual_seed(0)
     segmenter = Segmenter(SegmenterConfig(width=0.25, head_width=16))
-    return Teachers(segmenter=segmenter, features=SegmenterFeatures(segmenter))
+    return Teachers(
+        segmenter=segmenter,
+        features=SegmenterFeatures(segmenter),
+        average=SmoothingNetwork(COMPACT),
+        copies=(SmoothingNetwork(COMPACT),),
+    )
 
 
 def only(term: str, **settings: object) -> LossConfig:
@@ -126,8 +136,9 @@ def test_gradients_by_finite_differences() -> None:
     assert check(lambda x: semantic_loss(x, mask), image)
 
 
-@pytest.mark.parametrize("form", ["ratio", "triplet"])
-@pytest.mark.parametrize("term", TERMS)
+@pytest.mark.parametrize(
+    ("term", "form"), [pair for pair in TERMS_AND_FORMS if "authors" not in pair]
+)
 def test_total_is_independent_of_batch_size(term: str, form: str, teachers: Teachers) -> None:
     batch, config = draw_batch(4), only(term, contrast_form=form)
     network = SmoothingNetwork(COMPACT).eval()
@@ -140,13 +151,14 @@ def test_total_is_independent_of_batch_size(term: str, form: str, teachers: Teac
     torch.testing.assert_close(whole, torch.stack(parts).mean(), rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("form", ["ratio", "triplet"])
-@pytest.mark.parametrize("term", TERMS)
+@pytest.mark.parametrize(("term", "form"), TERMS_AND_FORMS)
 def test_every_term_moves_the_network(term: str, form: str, teachers: Teachers) -> None:
     torch.manual_seed(1)
     network, batch = SmoothingNetwork(SMALL), draw_batch()
-    config = only(term, contrast_form=form)
-    torch.autograd.backward(total_loss(network(batch.input), batch, teachers, config)[0])
+    config, smoothing = only(term, contrast_form=form), network(batch.input)
+    near = smoothing.result.detach() + 0.1 * batch.negatives[:, 0]  # nearer than the label is
+    batch = batch._replace(negatives=torch.stack([near, batch.negatives[:, 1]], dim=1))
+    torch.autograd.backward(total_loss(smoothing, batch, teachers, config)[0])
     reached = ("descriptor", "interpreter1") if term == "edge" else ("",)
     for name, parameter in network.named_parameters():
         if parameter.dim() == 4 and name.startswith(reached):
@@ -156,7 +168,7 @@ def test_every_term_moves_the_network(term: str, form: str, teachers: Teachers) 
 
 def test_total_is_the_weighted_sum_of_the_logged_terms(teachers: Teachers) -> None:
     batch, network = draw_batch(), SmoothingNetwork(COMPACT)
-    config = LossConfig(tv=0.5)
+    config = LossConfig(tv=0.5, inversion=0.2, region=0.3)
     total, terms = total_loss(network(batch.input), batch, teachers, config)
     assert tuple(terms) == TERMS
     expected = sum(getattr(config, name) * value.item() for name, value in terms.items())
@@ -290,3 +302,51 @@ def test_teacher_may_be_any_module() -> None:
     config = only("contrast", contrast_layers=(1.0,))
     total, _ = total_loss(smoothing(batch.input), batch, Teachers(features=Doubling()), config)
     assert total.isfinite()
+
+
+def test_the_inversion_term_asks_the_average_about_the_opposite_texture() -> None:
+    batch = draw_batch()
+    seen: list[Tensor] = []
+
+    class Watched(nn.Module):
+        def forward(self, image: Tensor) -> Smoothing:
+            seen.append(image)
+            return Smoothing(batch.label, batch.label, batch.label * 0, batch.edge)
+
+    result = batch.label.clone().requires_grad_()
+    teachers = Teachers(average=Watched())
+    value, _ = total_loss(
+        Smoothing(result, result, result * 0, batch.edge), batch, teachers, only("inversion")
+    )
+    torch.autograd.backward(value)
+    torch.testing.assert_close(seen[0], (2 * batch.label - batch.input).clamp(0, 1))
+    assert value.item() == 0
+    assert result.grad is not None
+    assert result.grad.abs().max() == 0
+
+
+def test_results_of_slow_copies_take_the_place_of_the_negatives(teachers: Teachers) -> None:
+    batch = draw_batch()
+    network = SmoothingNetwork(SMALL).eval()
+    config = only("contrast", contrast_form="push", contrast_copies=(100,))
+    with torch.no_grad():
+        smoothing = network(batch.input)
+        results = teachers.copies[0](batch.input).result
+        given = batch._replace(negatives=results[:, None])
+        found = total_loss(smoothing, batch, teachers, config)[0]
+        plain = only("contrast", contrast_form="push")
+        expected = total_loss(smoothing, given, teachers, plain)[0]
+    torch.testing.assert_close(found, expected)
+    with pytest.raises(ValueError, match="asks for 2 slow copies"):
+        total_loss(smoothing, batch, teachers, only("contrast", contrast_copies=(5, 9)))
+
+
+def test_weights_given_from_outside_replace_the_settings(teachers: Teachers) -> None:
+    batch, network = draw_batch(), SmoothingNetwork(COMPACT)
+    config = LossConfig(semantic=0, edge=0, contrast_share=0.1)
+    total, terms = total_loss(network(batch.input), batch, teachers, config)
+    assert tuple(terms) == ("l1", "structure", "contrast")
+    assert total.item() == pytest.approx((terms["l1"] + 0.1 * terms["structure"]).item(), rel=1e-5)
+    weights = {"l1": 0.0, "structure": 0.0, "contrast": 2.0}
+    total, terms = total_loss(network(batch.input), batch, teachers, config, weights)
+    assert total.item() == pytest.approx(2 * terms["contrast"].item(), rel=1e-5)

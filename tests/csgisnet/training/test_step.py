@@ -16,7 +16,8 @@ from csgisnet.device import place
 from csgisnet.networks.features import SegmenterFeatures
 from csgisnet.networks.segmenter import Segmenter
 from csgisnet.networks.smoothing import SmoothingNetwork
-from csgisnet.objective.losses import Batch, LossConfig, Teachers, total_loss
+from csgisnet.objective.config import LossConfig
+from csgisnet.objective.losses import Batch, Teachers, total_loss
 from csgisnet.training.config import Config
 from csgisnet.training.distributed import Processes
 from csgisnet.training.step import Training, new_network
