@@ -207,7 +207,7 @@ def smooth_files(
     from vocsmooth.images.folders import Outcome, run
     from vocsmooth.images.videos import is_video
 
-    from .videos import refuse_videos, smooth_videos, together
+    from .videos import refuse_videos, show_outcome, smooth_videos, together
 
     paths = expand_inputs(inputs, _listed_names())
     tasks = plan(paths, out, suffix=suffix, ending=ending, edges=save_edges, masks=masks)
@@ -219,10 +219,7 @@ def smooth_files(
 
         def show(outcome: Outcome) -> None:
             bar.advance()
-            if outcome.state == "failed":
-                bar.print(f"failed: {outcome.reason}")
-            else:
-                bar.detail(f"{outcome.state}: {outcome.task.destination}")
+            show_outcome(bar, outcome)
 
         summary = run(
             tasks,

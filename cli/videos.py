@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from vocsmooth.errors import InputError, VocsmoothError
+from vocsmooth.errors import InputError
 
-from .progress import progress_bar
+from .progress import Bar, progress_bar
 
 if TYPE_CHECKING:
     from vocsmooth.images.destinations import Task
@@ -32,45 +32,41 @@ def smooth_videos(
     max_pixels: int,
 ) -> Summary:
     """Smooth videos one after the other, with a bar that counts frames."""
-    from vocsmooth.images.folders import Outcome, Summary
+    from vocsmooth.images.folders import attempt, make_folders, summarise
     from vocsmooth.images.videos import smooth_video
     from vocsmooth.operators.video import smooth_frames
 
     start = time.monotonic()
+    over_time = functools.partial(smooth_frames, persistence=persistence)
     outcomes: list[Outcome] = []
     for task in tasks:
-        if skip_existing and task.destination.is_file():
-            outcomes.append(Outcome(task=task, state="skipped"))
-            continue
         with progress_bar(f"frames of {task.source.name}") as bar:
-            try:
-                task.destination.parent.mkdir(parents=True, exist_ok=True)
+
+            def smooth(task: Task, bar: Bar = bar) -> None:
+                make_folders([task])
                 left_out = smooth_video(
                     task.source,
                     task.destination,
                     function,
-                    over_time=functools.partial(smooth_frames, persistence=persistence),
+                    over_time=over_time,
                     jobs=jobs,
                     max_pixels=max_pixels,
                     progress=bar.update,
                 )
-            except (OSError, VocsmoothError) as error:
-                reason = str(error)
-                if not reason.startswith(str(task.source)):
-                    reason = f"{task.source}: {reason}"
-                outcomes.append(Outcome(task=task, state="failed", reason=reason))
-                bar.print(f"failed: {reason}")
-                continue
-            outcomes.append(Outcome(task=task, state="written"))
-            if left_out:
-                bar.note(f"{task.destination}: {left_out}")
-    states = [outcome.state for outcome in outcomes]
-    return Summary(
-        written=states.count("written"),
-        skipped=states.count("skipped"),
-        failures=tuple(outcome for outcome in outcomes if outcome.state == "failed"),
-        seconds=time.monotonic() - start,
-    )
+                if left_out:
+                    bar.note(f"{task.destination}: {left_out}")
+
+            outcomes.append(attempt(task, smooth=smooth, skip_existing=skip_existing))
+            show_outcome(bar, outcomes[-1])
+    return summarise(outcomes, time.monotonic() - start)
+
+
+def show_outcome(bar: Bar, outcome: Outcome) -> None:
+    """Say above the bar why a file failed; where details are wanted, what became of the others."""
+    if outcome.state == "failed":
+        bar.print(f"failed: {outcome.reason}")
+    else:
+        bar.detail(f"{outcome.state}: {outcome.task.destination}")
 
 
 def together(one: Summary, other: Summary) -> Summary:

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,25 +103,25 @@ def run(
         A folder for the results cannot be made.
     """
     start = time.monotonic()
-    work = partial(
-        _attempt,
-        function=function,
-        skip_existing=skip_existing,
-        quality=quality,
-        max_pixels=max_pixels,
-    )
-    _make_folders(tasks)
+    smooth = partial(_smooth_file, function=function, quality=quality, max_pixels=max_pixels)
+    work = partial(attempt, smooth=smooth, skip_existing=skip_existing)
+    make_folders(tasks)
     outcomes: dict[Task, Outcome] = {}
     for outcome in _outcomes(work, tasks, jobs, workers):
         outcomes[outcome.task] = outcome
         if progress:
             progress(outcome)
-    states = [outcome.state for outcome in outcomes.values()]
+    return summarise([outcomes[task] for task in tasks], time.monotonic() - start)
+
+
+def summarise(outcomes: Sequence[Outcome], seconds: float) -> Summary:
+    """Count what became of files."""
+    states = [outcome.state for outcome in outcomes]
     return Summary(
         written=states.count("written"),
         skipped=states.count("skipped"),
-        failures=tuple(outcomes[task] for task in tasks if outcomes[task].state == "failed"),
-        seconds=time.monotonic() - start,
+        failures=tuple(outcome for outcome in outcomes if outcome.state == "failed"),
+        seconds=seconds,
     )
 
 
@@ -143,12 +143,12 @@ def _outcomes(
             yield _lost(task) if isinstance(outcome, WorkerDied) else outcome
 
 
-def _attempt(task: Task, *, skip_existing: bool, **options: Any) -> Outcome:
+def attempt(task: Task, *, smooth: Callable[[Task], None], skip_existing: bool) -> Outcome:
     """Smooth one file; what is wrong with it, or with writing it, becomes the outcome."""
     if skip_existing and all(path.is_file() for path in task.outputs):
         return Outcome(task=task, state="skipped")
     try:
-        _smooth_file(task, **options)
+        smooth(task)
     except VocsmoothError as error:
         reason = str(error)
         if not reason.startswith(str(task.source)):
@@ -199,7 +199,7 @@ def _lost(task: Task) -> Outcome:
     return Outcome(task=task, state="failed", reason=reason)
 
 
-def _make_folders(tasks: Iterable[Task]) -> None:
+def make_folders(tasks: Iterable[Task]) -> None:
     """Make the folders of all results."""
     try:
         for folder in {task.destination.parent for task in tasks}:

@@ -14,14 +14,14 @@ from contextlib import contextmanager
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vocsmooth.arrays import to_float, to_uint
 from vocsmooth.errors import InputError
-from vocsmooth.files import replacing
+from vocsmooth.files import refuse_special, replacing
 
 VIDEO_FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 """File name endings that can be written, and what FFmpeg calls the format."""
@@ -94,15 +94,20 @@ def smooth_video(
             f"{source}: is a video; to smooth videos, `pip install csgisnet[video]` (PyAV)."
         ) from None
     form = VIDEO_FORMATS[destination.suffix.lower()]
-    with _named(source, "cannot be read as a video"), av.open(str(source)) as given:
+    # Files and no names, in which FFmpeg would look for protocols.
+    with (
+        _named(source, "cannot be read as a video"),
+        _regular(source) as file,
+        av.open(file, options={"protocol_whitelist": "file"}) as given,
+    ):
         stream = _picture_stream(source, given, max_pixels)
         with (
             _named(destination, "cannot be written"),
             replacing(destination) as temporary,
-            av.open(str(temporary), "w", format=form) as result,
+            temporary.open("wb") as written,
+            av.open(written, "w", format=form) as result,
         ):
             copied, left_out = _copied_streams(given, result)
-
             early: list[Any] | None = []  # sound before the first frame, with which writing begins
 
             def copy(packet: Any) -> None:
@@ -135,6 +140,12 @@ def smooth_video(
                 progress(number, total)
             result.mux(encoder.encode(None))
     return left_out
+
+
+def _regular(path: Path) -> BinaryIO:
+    """Open a file to read; a pipe would be waited for."""
+    refuse_special(path)
+    return path.open("rb")
 
 
 @contextmanager
@@ -199,6 +210,7 @@ def _decoded(
 ) -> Iterator[Any]:
     """Do what `_frames` says."""
     stream, number, last = streams[0], 0, Fraction(0)
+    size: tuple[int, int] | None = None
     rate = stream.average_rate or _NO_RATE
     for packet in given.demux(streams):
         if packet.is_corrupt:
@@ -208,6 +220,9 @@ def _decoded(
                 copy(packet)
             continue
         for frame in packet.decode():
+            size = size or (frame.width, frame.height)
+            if size != (frame.width, frame.height):
+                raise InputError(f"{source}: changes its size in frame {number + 1}.")
             if frame.is_corrupt:
                 raise InputError(f"{source}: is damaged in frame {number + 1}.")
             if frame.pts is None:  # some old formats have no times

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import resource
+import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -133,6 +136,32 @@ def test_what_is_no_video_is_one_error(av: Any, tmp_path: Path) -> None:
         run(tmp_path / "a.mp4", tmp_path / "b.mp4")
     with pytest.raises(InputError, match=r"none\.mp4: cannot be read as a video: No such file"):
         run(tmp_path / "none.mp4", tmp_path / "b.mp4")
+
+
+def test_names_are_no_protocols_and_pipes_are_refused(
+    av: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_clip(av, tmp_path / "a.mp4").rename("data:a.mp4")
+    run(Path("data:a.mp4"), Path("data:b.mp4"))
+    assert (tmp_path / "data:b.mp4").exists()
+    os.mkfifo(tmp_path / "pipe.mp4")
+    with pytest.raises(InputError, match=r"pipe\.mp4: .*is not a regular file"):
+        run(tmp_path / "pipe.mp4", tmp_path / "c.mp4")
+
+
+def test_a_full_disk_is_one_error_and_leaves_nothing(av: Any, tmp_path: Path) -> None:
+    source = write_clip(av, tmp_path / "a.mp4", times=range(60))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, before[1]))
+    try:
+        with pytest.raises(InputError, match=r"b\.mp4: cannot be written: File too large"):
+            run(source, tmp_path / "b.mp4")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
 
 
 def test_what_would_be_lost_is_refused(av: Any, tmp_path: Path) -> None:
