@@ -138,9 +138,6 @@ class FiniteRange(click.FloatRange):
         return super().convert(Finite().convert(value, param, ctx), param, ctx)
 
 
-_SMALLEST_SCENE = 32
-
-
 _FILE_OPTIONS = (
     out_option(
         click.Path(path_type=Path),

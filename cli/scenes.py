@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import click
 
 from . import messages, options
+
+_SMALLEST_SCENE = 32
 
 
 def _parse_size(_context: click.Context, _option: click.Parameter, value: str) -> tuple[int, int]:
