@@ -15,8 +15,13 @@ from .progress import progress_bar
 @click.command()
 @click.argument("folder", type=options.FOLDER)
 @options.OUT
-@click.option(  # PNG is the only format; scripts may still name it
-    "--format", type=click.Choice(["png"]), expose_value=False, hidden=True
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["png", "imagefolder"]),
+    default="png",
+    show_default=True,
+    help="png for trainers in the style of BasicSR, imagefolder for Hugging Face's datasets.",
 )
 @click.option(
     "--split",
@@ -38,6 +43,7 @@ from .progress import progress_bar
 def export(
     folder: Path,
     out: Path,
+    form: str,
     splits: tuple[str, ...],
     maps: tuple[str, ...],
     jobs: int | None,
@@ -48,13 +54,19 @@ def export(
     OUT/SPLIT/MAP/ID_K.png is map MAP of the Kth input of photograph ID: for trainers in the style
     of BasicSR, OUT/train/input is the folder of inputs and OUT/train/label the folder of targets.
 
+    With --format imagefolder, load_dataset("imagefolder", data_dir="OUT") of Hugging Face's
+    datasets reads the result, each map as a column of images.
+
     \b
     Example: vocsmooth export voc-smooth --out pairs --map input --map label
+    Example: vocsmooth export voc-smooth --out hub --format imagefolder
     """
     from vocsmooth.views.png import export_png
 
     with progress_bar("shards") as bar:
-        summary = export_png(folder, out, splits=splits, maps=maps, jobs=jobs, progress=bar.update)
+        summary = export_png(
+            folder, out, form=form, splits=splits, maps=maps, jobs=jobs, progress=bar.update
+        )
     messages.summary(
         f"{out}: {counted(summary.samples, 'sample')}, {counted(summary.written, 'file')} written, "
         f"{summary.kept} kept, {summary.seconds:.1f} s",
