@@ -125,8 +125,8 @@ def load_config(source: AnyPath) -> Config:
     Parameters
     ----------
     source : str or path-like
-        "full" (the paper's network), "compact" (for CPUs), "demo" (minutes on two CPU cores), or
-        the path of a TOML file. Keys that a file leaves out keep their defaults.
+        "full" (the paper's network), "paper" (the same with the authors' losses), "compact" (for
+        CPUs), "demo" and "classes" (minutes on two CPU cores), or the path of a TOML file. Keys that a file leaves out keep their defaults.
 
     Raises
     ------
