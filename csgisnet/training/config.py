@@ -126,7 +126,8 @@ def load_config(source: AnyPath) -> Config:
     ----------
     source : str or path-like
         "full" (the paper's network), "paper" (the same with the authors' losses), "compact" (for
-        CPUs), "demo" and "classes" (minutes on two CPU cores), or the path of a TOML file. Keys that a file leaves out keep their defaults.
+        CPUs), "demo" and "classes" (minutes on two CPU cores), or the path of a TOML file.
+        Keys that a file leaves out keep their defaults.
 
     Raises
     ------
