@@ -82,7 +82,7 @@ class Training:
     def advance(self, batches: Iterator[Batch]) -> dict[str, Tensor]:
         """Take one optimizer step; return the loss, its terms and the gradient's norm.
 
-        Nothing here waits for the device.
+        Nothing here waits for the device, but for steps that measure the terms' gradients.
         """
         optimizer = self._config.optimizer
         count = self._config.run.accumulate
@@ -141,10 +141,12 @@ class Training:
 
     @property
     def _calibrates(self) -> bool:
-        """Whether this is the step that turns shares into weights: the first after the warm-up."""
-        return self.step == self._config.schedule.warmup and any(
-            self._config.losses.shares.values()
-        )
+        """Whether this is the step that turns shares into weights: the first after the warm-up.
+
+        In a run that ends in its warm-up it is the last one.
+        """
+        due = min(self._config.schedule.warmup, self._config.run.steps - 1)
+        return self.step == due and any(self._config.losses.shares.values())
 
     def _measure(self, batch: Batch) -> None:
         """Measure the terms' gradients on a batch, and calibrate the shares if it is time."""
