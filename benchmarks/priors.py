@@ -1,17 +1,20 @@
 """Measure what the priors are worth: arms that go on from one network and differ in nothing else.
 
-    vocsmooth generate scenes --kind classes --train 160 --val 24 --size 160x160 --seed 3
+    vocsmooth generate scenes --family classes --train 160 --val 24 --size 160x160 --seed 3
     vocsmooth build --voc-root scenes --out data --manifest classes
-    csgisnet train-segmenter --data data --out teacher.safetensors --config teacher.toml
+    csgisnet train-segmenter --data data --out teacher.safetensors --config classes
     csgisnet train-segmenter --data data --out judge.safetensors --config judge.toml
+    vocsmooth generate drawn --val 12 --train 1 --size 160x160 --seed 9
+    vocsmooth build --voc-root drawn --out other --manifest release-test
     python -m benchmarks.priors --data data --other other --photographs VOCdevkit \\
         --teacher teacher.safetensors --judge judge.safetensors \\
         --runs runs/priors --seeds 1 2 3 --out benchmarks/results/priors-arms.json
 
-A seed decides the batches, which are the same for all arms; every run begins with the same network,
-which the study trains first. Each finished run is one file in --runs, so that the same command
-resumes an interrupted study, and one with more seeds adds them. The table holds paired differences
-to the arm "none" with two standard errors over seeds and pictures, in dB, except retention and IoU.
+judge.toml is the configuration `classes` with another seed. A seed decides the batches, which are
+the same for all arms; every run begins with the same network, which the study trains first. Each
+finished run is one file in --runs, so that the same command resumes an interrupted study, and one
+with more seeds adds them. The table holds paired differences to the arm "none" with two standard
+errors over seeds and pictures, in dB, except retention and IoU.
 """
 
 from __future__ import annotations
@@ -117,7 +120,7 @@ def main() -> None:
         if given.out and len(results[BASELINE]) > 1:
             write_json(given.out, report(given, results))
     if len(results[BASELINE]) > 1:
-        print(table(results))
+        print(table(results), curves(results), sep="\n\n")
 
 
 def open_study(given: argparse.Namespace) -> Study:
@@ -231,6 +234,22 @@ def table(results: dict[str, dict[int, Any]]) -> str:
                 mark = {"helps": " **+**", "harms": " **-**", "open": ""}[found.verdict]
                 cells.append(f"{found.mean:+.3f} ± {2 * found.error:.3f}{mark}")
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def curves(results: dict[str, dict[int, Any]]) -> str:
+    """Return the mean PSNR of every arm at each reading in Markdown, less the baseline's."""
+    read = {
+        name: np.mean([[at["psnr"] for at in run["curve"]] for run in runs.values()], axis=0)
+        for name, runs in results.items()
+    }
+    steps = [at["step"] for at in next(iter(results[BASELINE].values()))["curve"]]
+    heads = " | ".join(f"step {step}" for step in steps)
+    lines = [f"| arm | {heads} |", "| --- |" + " ---: |" * len(steps)]
+    for name, values in read.items():
+        apart = values if name == BASELINE else values - read[BASELINE]
+        sign = "" if name == BASELINE else "+"
+        lines.append(f"| {name} | " + " | ".join(f"{v:{sign}.3f}" for v in apart) + " |")
     return "\n".join(lines)
 
 

@@ -16,7 +16,7 @@ from csgisnet.objective.config import LossConfig
 from csgisnet.objective.losses import Batch, Teachers, total_loss
 
 CLASSES = 7
-"""Classes of the scenes of `vocsmooth generate --kind classes`, the ground included."""
+"""Classes of the scenes of `vocsmooth generate --family classes`, the ground included."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -55,7 +55,7 @@ def bundled_toml(package: str) -> dict[str, Path]:
     Examples
     --------
     >>> sorted(bundled_toml("vocsmooth.manifests"))[:2]
-    ['demo', 'paper150']
+    ['classes', 'demo']
     """
     folder = Path(str(resources.files(package)))
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}

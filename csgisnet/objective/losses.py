@@ -22,7 +22,7 @@ from torch.nn import functional
 from csgisnet.device import place
 from csgisnet.networks.features import LAYERS, SegmenterFeatures
 from csgisnet.networks.segmenter import Segmenter
-from csgisnet.networks.smoothing import Smoothing
+from csgisnet.networks.smoothing import Smoothing, SmoothingNetwork
 from csgisnet.objective.authors import edge_of_authors
 from csgisnet.objective.config import LossConfig
 from csgisnet.objective.forms import contrast_loss
@@ -47,6 +47,12 @@ class Batch(NamedTuple):
     """Images (B, N, 3, H, W) in [0, 1] that the result must not look like."""
     level: Tensor
     """Level (B,) in [0, 1] that the label is that of, for networks that take one."""
+
+    def arguments(self, network: nn.Module, image: Tensor | None = None) -> tuple[Tensor, ...]:
+        """Return what `network` takes: the input or another image, and the level if it has one."""
+        image = self.input if image is None else image
+        takes_level = isinstance(network, SmoothingNetwork) and network.config.level
+        return (image, self.level) if takes_level else (image,)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -171,7 +177,7 @@ def inversion_loss(result: Tensor, batch: Batch, average: nn.Module | None) -> T
         )
     with torch.no_grad():
         inverted = (2 * batch.label - batch.input).clamp(0, 1)
-        other: Smoothing = average(inverted)
+        other: Smoothing = average(*batch.arguments(average, inverted))
     return (result - other.result.float()).abs().mean()
 
 
@@ -246,6 +252,7 @@ def _contrast(seen: _Seen, batch: Batch, teachers: Teachers, config: LossConfig)
                 f"network, and the teachers have {len(teachers.copies)}."
             )
         with torch.no_grad():
-            results = [copy(batch.input).result.float() for copy in teachers.copies]
+            smoothings = [copy(*batch.arguments(copy)) for copy in teachers.copies]
+            results = [smoothing.result.float() for smoothing in smoothings]
         negatives = torch.stack(results, dim=1)
     return contrast_loss(seen.result, batch.label, negatives, seen.features, config)

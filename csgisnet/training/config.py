@@ -33,6 +33,9 @@ class RunConfig:
     float32."""
     compile: bool = False
     """Compile the network (torch.compile): minutes at the start, faster steps afterwards."""
+    freeze_statistics: bool = False
+    """Normalise with the statistics that the network begins with, not with those of each batch.
+    A network with a level needs it: its batches mix levels, and an image to smooth has one."""
     log_every: int = 100
     """Steps between two lines of the log."""
     shares_every: int = 0
@@ -127,8 +130,9 @@ def load_config(source: AnyPath, changes: Iterable[str] = ()) -> Config:
     Parameters
     ----------
     source : str or path-like
-        "full" (the paper's network), "compact" (for CPUs), "demo" (minutes on two CPU cores), or
-        the path of a TOML file. Keys that a file leaves out keep their defaults.
+        "full" (the paper's network), "paper" (the same with the authors' losses), "compact" (for
+        CPUs), "demo" and "classes" (minutes on two CPU cores), or the path of a TOML file.
+        Keys that a file leaves out keep their defaults.
     changes : iterable of str
         Keys to change in it, such as "optimizer.lr=1e-4", see `vocsmooth.overrides.override`.
 

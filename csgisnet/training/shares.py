@@ -49,7 +49,7 @@ def measure_shares(
         structure is in use.
     """
     with _kept_buffers(network), torch.enable_grad():
-        smoothing = network(batch.input)
+        smoothing = network(*batch.arguments(network))
         judged = Smoothing(*(m.detach().float().requires_grad_() for m in smoothing))
         values = term_values(judged, batch, teachers, config)
         base = [getattr(config, name) * values.pop(name) for name in BASE if name in values]

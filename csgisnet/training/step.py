@@ -74,6 +74,10 @@ class Training:
         """The terms' weights; those given as shares are 0 until they have been calibrated."""
         self._shares: dict[str, float] = {}
         self._network = synchronise(network, processes).train()
+        if config.run.freeze_statistics:
+            for module in self._network.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
         self._optimizers = make_optimizers(self._network, config.optimizer)
         self._losses = objective
         self._levels = _level_labels(config, processes.device, initial)
@@ -85,7 +89,7 @@ class Training:
     def advance(self, batches: Iterator[Batch]) -> dict[str, Tensor]:
         """Take one optimizer step; return the loss, its terms and the gradient's norm.
 
-        Nothing here waits for the device.
+        Nothing here waits for the device, but for steps that measure the terms' gradients.
         """
         optimizer = self._config.optimizer
         count = self._config.run.accumulate
@@ -144,10 +148,12 @@ class Training:
 
     @property
     def _calibrates(self) -> bool:
-        """Whether this is the step that turns shares into weights: the first after the warm-up."""
-        return self.step == self._config.schedule.warmup and any(
-            self._config.losses.shares.values()
-        )
+        """Whether this is the step that turns shares into weights: the first after the warm-up.
+
+        In a run that ends in its warm-up it is the last one.
+        """
+        due = min(self._config.schedule.warmup, self._config.run.steps - 1)
+        return self.step == due and any(self._config.losses.shares.values())
 
     def _measure(self, batch: Batch) -> None:
         """Measure the terms' gradients on a batch, and calibrate the shares if it is time."""
@@ -180,8 +186,7 @@ class Training:
             if isinstance(self._forward, DistributedDataParallel) and not last:
                 stack.enter_context(self._forward.no_sync())
             with use_precision(run.precision_on(self._device), self._device):
-                inputs = [batch.input, batch.level][: 1 + self._config.network.level]
-                smoothing = self._forward(*inputs)
+                smoothing = self._forward(*batch.arguments(self._network))
             # The losses are differentiated apart from the network: whatever its precision, theirs
             # and the teachers' is float32, and torch knows only one precision at a time.
             judged = Smoothing(*(m.detach().requires_grad_() for m in smoothing))
