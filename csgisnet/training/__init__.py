@@ -2,8 +2,8 @@
 
 Read in this order: `train`, whose loop calls all the others; `config`, `runs`, `sources`, `lock`;
 for batches `data`, `augment`; for steps `step`, `optimise`, `muon`, `distributed`; along the way
-`hooks`, `signals`, `values`, `validate`, `progress`, `saving`; and `train_segmenter`, `teacher` for
-the teacher. `split_dataset` serves training loops that are not ours.
+`hooks`, `signals`, `values`, `validate`, `progress`, `loggers`, `saving`; and `train_segmenter`,
+`teacher` for the teacher. `split_dataset` serves training loops that are not ours.
 
 May import: both grounds, `networks`, `checkpoints`, `evaluation`, `objective`, `prediction`,
 `vocsmooth.shards`.

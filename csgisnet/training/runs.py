@@ -15,6 +15,7 @@ from csgisnet.objective.losses import Teachers
 from csgisnet.objective.teachers import load_teachers
 from csgisnet.training.config import Config, load_config
 from csgisnet.training.lock import lock_path, only_process
+from csgisnet.training.loggers import check_loggers
 from csgisnet.training.sources import Sources, no_record, sources_of
 from vocsmooth import settings
 from vocsmooth.errors import InputError
@@ -46,6 +47,9 @@ class Setup:
     """The network it began with; None for random weights."""
     own: tuple[str, ...] = ()
     """What the caller brings along and no file can hold: "loss"."""
+
+    def __post_init__(self) -> None:
+        check_loggers(self.config.run.loggers)
 
     @property
     def digest(self) -> str:

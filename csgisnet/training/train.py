@@ -161,7 +161,7 @@ def train(
         began = time.monotonic()
         log: RunLog | None = None
         if processes.leads:
-            log = stack.enter_context(closing(RunLog(run_dir, training.step, run.steps, callback)))
+            log = stack.enter_context(closing(RunLog(run_dir, training.step, config, callback)))
         values, stop = StepValues(processes), False
         batches = _remaining(source, training.step, run)
         with explained(training, run_dir), closing(batches):
