@@ -92,6 +92,8 @@ class RunLog:
     def close(self) -> None:
         """Finish what the loggers write."""
         self._tell(lambda logger: logger.close())
+        for warning in self._warnings:
+            to_stderr(warning)
 
     def _record(self, kind: str, step: int, values: Mapping[str, float]) -> None:
         """Append a line of JSON, and hand the same values to the loggers and the callback."""
