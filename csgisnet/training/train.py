@@ -45,7 +45,7 @@ class Summary:
     leads: bool
     """Whether this is the process that reports; false in all but one of several."""
     finished: bool
-    """False if a signal stopped it; it can be resumed."""
+    """False if a signal or the callback stopped it; it can be resumed."""
     steps: int
     """Optimizer steps taken, including those before a resume."""
     seconds: float
