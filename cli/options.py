@@ -56,7 +56,9 @@ JOBS = click.option(
     "--jobs", type=click.IntRange(min=1), help="Processes to use.  [default: one per core]"
 )
 DATA = click.option("--data", type=FOLDER, required=True, help="Dataset of `vocsmooth build`.")
-CHECKPOINT_WORDS = "Weights: a file, a run's folder (its best), or a name of `csgisnet models`."
+CHECKPOINT_WORDS = (
+    "Weights: a file, a run's folder (its best), a name of `csgisnet models`, or hf:OWNER/NAME."
+)
 CHECKPOINT = click.option(
     "--checkpoint",
     type=click.Path(path_type=Path),

@@ -38,7 +38,7 @@ It removes texture from RGB images and keeps their structure (CSGIS-Net, arXiv 2
 ```python
 import csgisnet
 
-smooth = csgisnet.load("hf:OWNER/NAME")  # pip install 'csgisnet[hub]'
+smooth = csgisnet.load("hf:{repo_id}")  # pip install 'csgisnet[hub]'
 ```
 """
 
@@ -48,6 +48,7 @@ def save_pretrained(
     folder: AnyPath,
     *,
     license: str | None = None,  # noqa: A002 - the word of the cards
+    repo_id: str = "OWNER/NAME",
     metadata: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a network to a folder, as a repository of the hub holds it.
@@ -60,6 +61,8 @@ def save_pretrained(
         Created if it is missing. A card (README.md) that lies there stays as it is.
     license : str, optional
         SPDX identifier for a new card, such as "mit".
+    repo_id : str
+        Name on the hub for a new card.
     metadata : mapping, optional
         JSON values to record beside the weights.
 
@@ -81,7 +84,7 @@ def save_pretrained(
     card = folder / "README.md"
     if not card.exists():
         line = f"license: {license}\n" if license else ""
-        write_atomically(card, _CARD.format(license=line).encode())
+        write_atomically(card, _CARD.format(license=line, repo_id=repo_id).encode())
 
 
 def push_to_hub(
@@ -114,7 +117,7 @@ def push_to_hub(
     api.create_repo(repo_id, private=private, exist_ok=True)
     keep = "README.md" if api.file_exists(repo_id, "README.md") else None
     with tempfile.TemporaryDirectory() as folder:
-        save_pretrained(network, folder, license=license)
+        save_pretrained(network, folder, license=license, repo_id=repo_id)
         commit = api.upload_folder(
             repo_id=repo_id, folder_path=folder, ignore_patterns=keep, commit_message=message
         )

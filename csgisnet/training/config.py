@@ -13,6 +13,7 @@ from csgisnet.networks.smoothing import NetworkConfig
 from csgisnet.objective.config import TERMS, LossConfig
 from csgisnet.training.augment import AugmentConfig
 from csgisnet.training.data import DataConfig
+from csgisnet.training.loggers import LoggerName
 from csgisnet.training.optimise import OptimizerConfig, ScheduleConfig
 from vocsmooth import settings
 from vocsmooth.errors import InputError, UnknownNameError
@@ -54,6 +55,8 @@ class RunConfig:
     """Training states kept."""
     keep_best: int = 3
     """Best networks kept."""
+    loggers: tuple[LoggerName, ...] = ("tensorboard",)
+    """Programs that show the run besides metrics.jsonl; none if empty."""
 
     def __post_init__(self) -> None:
         for name in (

@@ -16,18 +16,12 @@ from csgisnet.objective.losses import Teachers
 from csgisnet.objective.teachers import load_teachers
 from csgisnet.training.config import Config, load_config
 from csgisnet.training.lock import lock_path, only_process
+from csgisnet.training.loggers import check_loggers
 from csgisnet.training.sources import Sources, no_record, sources_of
 from vocsmooth import settings
 from vocsmooth.errors import InputError
-from vocsmooth.files import (
-    AnyPath,
-    as_path,
-    is_utf8,
-    read_file,
-    refuse_other_files,
-    remove_leftovers,
-    write_json,
-)
+from vocsmooth.files import AnyPath, as_path, is_utf8, read_file, remove_leftovers, write_json
+from vocsmooth.folders import refuse_other_files
 from vocsmooth.shards import Dataset, open_dataset
 
 RUN_FILE = "run.json"
@@ -49,6 +43,9 @@ class Setup:
     """The network it began with; None for random weights."""
     own: tuple[str, ...] = ()
     """What the caller brings along and no file can hold: "loss"."""
+
+    def __post_init__(self) -> None:
+        check_loggers(self.config.run.loggers)
 
     @property
     def digest(self) -> str:

@@ -128,7 +128,8 @@ class SplitDataset(torch.utils.data.Dataset[Any]):
         if self._transform is None:
             return sample
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(np.random.Philox(key=keys[0]).random_raw()))
+            # Not torch.manual_seed, which would seed the generators of GPUs too.
+            torch.default_generator.manual_seed(int(np.random.Philox(key=keys[0]).random_raw()))
             return self._transform(sample)
 
 

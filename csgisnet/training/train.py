@@ -45,7 +45,7 @@ class Summary:
     leads: bool
     """Whether this is the process that reports; false in all but one of several."""
     finished: bool
-    """False if a signal stopped it; it can be resumed."""
+    """False if a signal or the callback stopped it; it can be resumed."""
     steps: int
     """Optimizer steps taken, including those before a resume."""
     seconds: float
@@ -162,7 +162,7 @@ def train(
         began = time.monotonic()
         log: RunLog | None = None
         if processes.leads:
-            log = stack.enter_context(closing(RunLog(run_dir, training.step, run.steps, callback)))
+            log = stack.enter_context(closing(RunLog(run_dir, training.step, config, callback)))
         values, stop = StepValues(processes), False
         batches = _remaining(source, training.step, run)
         with explained(training, run_dir), closing(batches):

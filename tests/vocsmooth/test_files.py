@@ -16,15 +16,14 @@ import pytest
 from vocsmooth.errors import InputError
 from vocsmooth.files import (
     is_temporary,
-    list_tree,
     read_file,
-    refuse_other_files,
     remove_leftovers,
     sha256_file,
     temporary_path,
     write_atomically,
     write_json,
 )
+from vocsmooth.folders import list_tree, refuse_other_files
 
 
 def names(folder: Path) -> list[str]:

@@ -18,12 +18,12 @@ from vocsmooth.errors import DatasetError
 from vocsmooth.files import (
     AnyPath,
     as_path,
-    claim_folder,
     read_file,
     remove_leftovers,
     sha256_file,
     write_atomically,
 )
+from vocsmooth.folders import claim_folder
 from vocsmooth.shards.entries import ShardEntry
 from vocsmooth.shards.index import ARCHIVE_NAME, INDEX_NAME, PLAN_NAME, read_index, sidecar_path
 from vocsmooth.shards.packed import decode_archive, encode_archive

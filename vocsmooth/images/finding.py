@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vocsmooth.errors import InputError
-from vocsmooth.files import AnyPath, as_path, list_tree, refuse_unlisted
+from vocsmooth.files import AnyPath, as_path
+from vocsmooth.folders import list_tree, refuse_unlisted
 from vocsmooth.images.writing import FORMATS
 
 _READ_ONLY = (

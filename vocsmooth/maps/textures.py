@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from vocsmooth.errors import InputError
-from vocsmooth.files import AnyPath, as_path_or_none, list_tree, sha256_file
+from vocsmooth.files import AnyPath, as_path_or_none, sha256_file
+from vocsmooth.folders import list_tree
 from vocsmooth.images.reading import read_rgb
 from vocsmooth.maps.procedural import FAMILIES, draw_tile
 from vocsmooth.maps.texture_settings import Textures

@@ -30,7 +30,8 @@ from PIL import Image
 
 from vocsmooth.classes import VOC_PALETTE
 from vocsmooth.errors import DatasetError, UnknownNameError
-from vocsmooth.files import AnyPath, as_path, claim_folder, remove_leftovers, write_atomically
+from vocsmooth.files import AnyPath, as_path, remove_leftovers, write_atomically
+from vocsmooth.folders import claim_folder
 from vocsmooth.settings import nearest
 from vocsmooth.shards.entries import ImageEntry
 from vocsmooth.shards.index import read_index

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import http.server
 import json
@@ -112,7 +113,38 @@ def test_nothing_loads_the_library_unless_it_is_used() -> None:
 
 
 class Hub(http.server.SimpleHTTPRequestHandler):
-    """Answers as the hub does for one file: OWNER/NAME/resolve/REVISION/FILE."""
+    """Answers as the hub does for OWNER/NAME/resolve/REVISION/FILE, and takes what is pushed."""
+
+    def do_POST(self) -> None:
+        sent = self.rfile.read(int(self.headers["Content-Length"]))
+        address = f"http://{self.headers['Host']}/someone/network"
+        answer: dict[str, Any] = {"url": address, "errors": [], "warnings": []}
+        if "/preupload/" in self.path:
+            answer["files"] = [
+                {"path": file["path"], "uploadMode": "regular", "shouldIgnore": False}
+                for file in json.loads(sent)["files"]
+            ]
+        elif "/commit/" in self.path:
+            folder = Path(self.directory, "someone/network")
+            folder.mkdir(parents=True, exist_ok=True)
+            for one in map(json.loads, sent.splitlines()):
+                if one["key"] == "file":
+                    content = base64.b64decode(one["value"]["content"])
+                    (folder / one["value"]["path"]).write_bytes(content)
+            commit = "0" * 40
+            answer |= {"commitOid": commit, "commitUrl": f"{address}/commit/{commit}"}
+        content = json.dumps(answer).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def send_error(self, code: int, *_: Any) -> None:
+        self.send_response(code)
+        self.send_header("X-Error-Code", "EntryNotFound")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
 
     def translate_path(self, path: str) -> str:
         return super().translate_path(path.replace("/resolve/main", ""))
@@ -141,8 +173,11 @@ def server(tmp_path: Path) -> Iterator[str]:
 CLIENT = """
 import sys
 from csgisnet import load
-from csgisnet.checkpoints.hub import from_pretrained
+from csgisnet.checkpoints.hub import from_pretrained, push_to_hub
 from csgisnet.errors import CheckpointError
+network = from_pretrained(sys.argv[1])
+for _ in range(2):  # the second time into a repository that has a card
+    print(push_to_hub(network, "someone/network", license="mit", token="hf_none"))
 print(load("hf:someone/network", device="cpu").smooth.__name__)
 print(from_pretrained("someone/network", local_files_only=True).config.width)
 try:
@@ -152,17 +187,22 @@ except CheckpointError as error:
 """
 
 
-def test_a_name_of_the_hub_is_downloaded_once(
+def test_what_is_pushed_is_found_by_its_name_and_downloaded_once(
     network: SmoothingNetwork, tmp_path: Path, server: str
 ) -> None:
     pytest.importorskip("huggingface_hub")
-    save_pretrained(network, tmp_path / "served/someone/network")
+    save_pretrained(network, tmp_path / "mine")
+    (tmp_path / "served").mkdir()
     environment = {**os.environ, "HF_ENDPOINT": server, "HF_HOME": str(tmp_path / "cache")}
     environment.pop("HF_HUB_OFFLINE", None)
-    line = [sys.executable, "-c", CLIENT]
+    line = [sys.executable, "-c", CLIENT, str(tmp_path / "mine")]
     result = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
-    loaded, width, error = result.stdout.splitlines()
+    *commits, loaded, width, error = result.stdout.splitlines()
+    assert commits == 2 * [f"{server}/someone/network/commit/{'0' * 40}"]
+    card = (tmp_path / "served/someone/network/README.md").read_text()
+    assert "license: mit" in card
+    assert 'csgisnet.load("hf:someone/network")' in card
     assert (loaded, width) == ("smooth", "8")
     assert "model.safetensors of 'someone/other' cannot be had" in error
     assert "Check the name (OWNER/NAME)" in error

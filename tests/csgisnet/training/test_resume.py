@@ -252,12 +252,12 @@ def test_a_line_of_the_log_that_is_no_record_is_named(tmp_path: Path, line: byte
     log = tmp_path / "metrics.jsonl"
     log.write_bytes(b'{"step": 1, "loss": NaN}\n' + line + b"\n")
     with pytest.raises(TrainingError, match=r"metrics\.jsonl, line 2 is not a record of a run"):
-        RunLog(tmp_path, step=1, steps=2)
+        RunLog(tmp_path, step=1, config=Config())
     assert log.read_bytes().count(b"\n") == 2
 
 
 def test_the_log_is_cut_after_the_last_whole_record_of_the_step(tmp_path: Path) -> None:
     first = b'{"step": 1, "loss": NaN}\n'
     (tmp_path / "metrics.jsonl").write_bytes(first + b'{"step": 2}\n{"st')
-    RunLog(tmp_path, step=1, steps=2).close()
+    RunLog(tmp_path, step=1, config=Config()).close()
     assert (tmp_path / "metrics.jsonl").read_bytes() == first
