@@ -123,7 +123,7 @@ def smooth_video(
             if first is None:
                 raise InputError(f"{source}: has no frame that can be decoded.")
             encoder = _encoder(result, stream, first)
-            result.mux(early)
+            result.mux(early or [])
             early = None
             total, times = stream.frames, deque[tuple[int, Fraction]]()
 
