@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from vocsmooth.classes import VOC_CLASSES, VOID
 from vocsmooth.errors import DatasetError
+from vocsmooth.shards.index import TABLE_NAME
 from vocsmooth.shards.scan import ShardScan
 from vocsmooth.shards.schema import Layout, read_layout
 
@@ -145,6 +146,12 @@ def _count_wrong(
 def _problem(shard: ShardScan, field: str, message: str, image: str | None = None) -> Problem:
     """Return a problem of the shard."""
     return Problem(shard=shard.entry.name, image=image, field=field, message=message)
+
+
+def file_problem(name: str, message: str) -> Problem:
+    """Return a problem that concerns a file as a whole."""
+    is_shard = name.endswith(".h5") and name != TABLE_NAME
+    return Problem(shard=name if is_shard else None, image=None, field=name, message=message)
 
 
 @contextmanager

@@ -103,7 +103,7 @@ def write_report(
     page = make_page(index, [one for shard in shards for one in shown[shard.path.name]]).encode()
     write_atomically(out, page)
     return ReportSummary(
-        photographs=len(index.images),
+        photographs=index.totals.images,
         side=side,
         bytes=len(page),
         seconds=time.monotonic() - started,
@@ -113,8 +113,9 @@ def write_report(
 def choose_side(index: Index) -> int:
     """Return the longer side of thumbnails that keeps the page small, in pixels."""
     maps = sum(len(names) for names in index.maps.values())
-    areas = (min(i.height, i.width) / max(i.height, i.width) for i in index.images)
-    side = math.sqrt(_PAGE_BYTES / (_BYTES_PER_PIXEL * maps * max(sum(areas), 1)))
+    shapes = index.columns.shapes
+    areas = float((shapes.min(axis=1) / shapes.max(axis=1)).sum()) if len(shapes) else 0.0
+    side = math.sqrt(_PAGE_BYTES / (_BYTES_PER_PIXEL * maps * max(areas, 1)))
     low, high = _SIDES
     return int(min(max(side, low), high))
 

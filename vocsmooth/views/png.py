@@ -25,7 +25,6 @@ from vocsmooth.classes import VOC_PALETTE
 from vocsmooth.errors import DatasetError, UnknownNameError
 from vocsmooth.files import AnyPath, as_path, claim_folder, remove_leftovers, write_atomically
 from vocsmooth.settings import nearest
-from vocsmooth.shards.entries import ImageEntry, Index
 from vocsmooth.shards.index import read_index
 from vocsmooth.shards.scan import ShardScan, list_shards, run_on_shards
 
@@ -97,8 +96,8 @@ def export_png(
     chosen = _choose("map", maps, [name for name in names if name != _NOT_EXPORTED])
     shards = [shard for shard in list_shards(root, index) if shard.entry.split in chosen_splits]
     for shard in shards:
-        for image in shard.images:
-            _check_id(image.id)
+        for image_id in shard.indexed.ids:
+            _check_id(image_id)
     note = {"format": f"{index.format}-png", "digest": index.digest}
     claim_folder(out, out / EXPORT_NAME, (json.dumps(note) + "\n").encode())
     for split in chosen_splits:
@@ -109,8 +108,9 @@ def export_png(
     function = partial(_export_shard, out=out, maps=tuple(chosen))
     counts = [count for _, count in run_on_shards(function, shards, jobs=jobs, progress=progress)]
     for split in chosen_splits:
-        write_atomically(out / split / META_NAME, _meta_info(index, split).encode())
-    samples = sum(image.samples for shard in shards for image in shard.images)
+        info = _meta_info([shard for shard in shards if shard.entry.split == split])
+        write_atomically(out / split / META_NAME, info.encode())
+    samples = sum(shard.entry.samples for shard in shards)
     written = sum(counts)
     return ExportSummary(
         samples=samples,
@@ -137,25 +137,30 @@ def _check_id(image_id: str) -> None:
 def _export_shard(shard: ShardScan, out: Path, maps: tuple[str, ...]) -> int:
     """Write what is missing of a shard's files; return how many those were."""
     folder = out / shard.entry.split
-    expected = {path for image in shard.images for m in maps for path in _paths(folder, m, image)}
+    expected = {
+        path
+        for image_id, _, _, samples in shard.indexed.rows()
+        for name in maps
+        for path in _paths(folder, name, image_id, samples)
+    }
     missing = {path for path in expected if not path.exists()}
     if missing:
         for image, arrays in shard.read():
             for name in maps:
-                paths = _paths(folder, name, image)
+                paths = _paths(folder, name, image.id, image.samples)
                 if not missing.isdisjoint(paths):
                     _write_map(paths, arrays[name], name, shared=name in shard.maps["images"])
     return len(missing)
 
 
-def _paths(folder: Path, name: str, image: ImageEntry) -> list[Path]:
+def _paths(folder: Path, name: str, image_id: str, samples: int) -> list[Path]:
     """Return the files of a map, one for each input of a photograph."""
-    return [folder / name / file for file in _file_names(image)]
+    return [folder / name / file for file in _file_names(image_id, samples)]
 
 
-def _file_names(image: ImageEntry) -> Iterator[str]:
+def _file_names(image_id: str, samples: int) -> Iterator[str]:
     """Name the samples of a photograph."""
-    return (f"{image.id}_{number}.png" for number in range(image.samples))
+    return (f"{image_id}_{number}.png" for number in range(samples))
 
 
 def _write_map(paths: Sequence[Path], pixels: NDArray[Any], name: str, *, shared: bool) -> None:
@@ -189,11 +194,11 @@ def _encode(pixels: NDArray[Any], name: str) -> bytes:
     return buffer.getvalue()
 
 
-def _meta_info(index: Index, split: str) -> str:
-    """List the samples of a split as BasicSR's `meta_info_file` does."""
+def _meta_info(shards: Sequence[ShardScan]) -> str:
+    """List the samples of a split's shards as BasicSR's `meta_info_file` does."""
     return "".join(
-        f"{name} ({image.height},{image.width},3)\n"
-        for image in index.images
-        if image.split == split
-        for name in _file_names(image)
+        f"{name} ({height},{width},3)\n"
+        for shard in shards
+        for image_id, height, width, samples in shard.indexed.rows()
+        for name in _file_names(image_id, samples)
     )
