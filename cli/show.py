@@ -61,10 +61,15 @@ def report_labels(folder: Path, as_json: bool) -> None:
     Example: vocsmooth labels report voc-smooth
     """
     from vocsmooth.shards.index import read_index
+    from vocsmooth.shards.scan import list_shards
     from vocsmooth.views.text import count_labels, describe_labels
 
     index = read_index(folder)
-    messages.show(json.dumps(count_labels(index), indent=2) if as_json else describe_labels(index))
+    sidecars = (shard.read_record().sidecar for shard in list_shards(folder, index))
+    if as_json:
+        messages.show(json.dumps(count_labels(index, sidecars), indent=2))
+    else:
+        messages.show(describe_labels(index, sidecars))
 
 
 @click.command()

@@ -137,8 +137,8 @@ def _describe_sources(index: Index) -> Iterator[str]:
         textures += f" and {len(used) - _MOST_NAMED} more"
     yield (
         "- Photographs and masks: a tree in the layout of PASCAL VOC; the JSON files beside "
-        "the shards give name and SHA-256 of every file. The images of PASCAL VOC come from Flickr, and their use must "
-        "respect Flickr's terms of use. For the photographs of `vocsmooth sample` see "
+        "the shards give name and SHA-256 of every file. The images of PASCAL VOC come from "
+        "Flickr, and their use must respect Flickr's terms of use. For the photographs of `vocsmooth sample` see "
         "`SOURCES.txt` in their tree."
     )
     yield (
