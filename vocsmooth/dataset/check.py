@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from vocsmooth.classes import VOC_CLASSES, VOID
 from vocsmooth.errors import DatasetError
-from vocsmooth.shards.index import TABLE_NAME
 from vocsmooth.shards.scan import ShardScan
 from vocsmooth.shards.schema import Layout, read_layout
 
@@ -150,8 +149,8 @@ def _problem(shard: ShardScan, field: str, message: str, image: str | None = Non
 
 def file_problem(name: str, message: str) -> Problem:
     """Return a problem that concerns a file as a whole."""
-    is_shard = name.endswith(".h5") and name != TABLE_NAME
-    return Problem(shard=name if is_shard else None, image=None, field=name, message=message)
+    shard = name if name.endswith(".h5") else None
+    return Problem(shard=shard, image=None, field=name, message=message)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Read and write the records of a dataset: plan, sidecars and index.
 
 The plan is written first, one sidecar beside each shard, and the index last: its table first
-(index.h5), then index.json, which holds the table's SHA-256. The table holds those of all shards
+(index.hdf5), then index.json, which holds the table's SHA-256. The table holds those of all shards
 and sidecars, so the SHA-256 of index.json stands for every byte of the dataset.
 """
 
@@ -27,8 +27,8 @@ T = TypeVar("T")
 INDEX_NAME = "index.json"
 """File of the index; its presence means that the dataset is complete."""
 
-TABLE_NAME = "index.h5"
-"""File of the index's table, see `vocsmooth.shards.table`."""
+TABLE_NAME = "index.hdf5"
+"""File of the index's table, see `vocsmooth.shards.table`; "*.h5" means shards only."""
 
 PLAN_NAME = "plan.json"
 """File of the plan, written first: what the dataset will be."""

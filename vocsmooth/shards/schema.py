@@ -34,7 +34,7 @@ VERSION = 1
 """Version of the layout described above, of the plan and of the sidecars."""
 
 INDEX_VERSION = 2
-"""Version of the index: index.json and the table in index.h5."""
+"""Version of the index: index.json and the table in index.hdf5."""
 
 ID_DTYPE = np.dtype("S64")
 """Ids are UTF-8, padded with zero bytes."""

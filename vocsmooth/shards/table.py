@@ -1,6 +1,6 @@
 """The index's table: what a reader needs to know of every shard and photograph, in columns.
 
-The file index.h5 is HDF5 like a shard, see `vocsmooth.shards.schema`: contiguous, without links,
+The file index.hdf5 is HDF5 like a shard, see `vocsmooth.shards.schema`: contiguous, without links,
 filters or variable-length types. The shards are in the order of the splits, and the photographs in
 that of the shards, so that names and starts follow from counts and are not stored.
 

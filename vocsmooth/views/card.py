@@ -87,7 +87,7 @@ def describe(index: Index) -> str:
 def _describe_files(index: Index) -> Iterator[str]:
     """Say what lies in the folder and which maps there are."""
     yield (
-        "`index.json` sums up the dataset, and `index.h5` lists every shard with its SHA-256 and "
+        "`index.json` sums up the dataset, and `index.hdf5` lists every shard with its SHA-256 and "
         "every photograph. The JSON file beside each shard says of every photograph what it was "
         f"made from: sources, operator, score, textures. The shards are HDF5 (format {VERSION}), "
         "readable with "
@@ -138,8 +138,8 @@ def _describe_sources(index: Index) -> Iterator[str]:
     yield (
         "- Photographs and masks: a tree in the layout of PASCAL VOC; the JSON files beside "
         "the shards give name and SHA-256 of every file. The images of PASCAL VOC come from "
-        "Flickr, and their use must respect Flickr's terms of use. For the photographs of `vocsmooth sample` see "
-        "`SOURCES.txt` in their tree."
+        "Flickr, and their use must respect Flickr's terms of use. For the photographs of "
+        "`vocsmooth sample` see `SOURCES.txt` in their tree."
     )
     yield (
         f"- Textures, with the number of inputs: {textures or 'none'}. `{PLAN_NAME}` gives the "

@@ -40,7 +40,6 @@ def test_index_follows_from_plan_and_sidecars(pristine_dataset: Path) -> None:
         ("splits", ["train", "train"], "lists one twice"),
         ("splits", ["train"], "has more splits than"),
         ("table", {"bytes": 1, "sha256": ""}, "is damaged, or not the one of index.json"),
-        ("textures", {"x": float("nan")}, "NaN"),
         ("surprise", 1, "unknown key 'surprise'"),
         ("maps", {"images": {}, "samples": {}}, "maps lacks"),
         ("maps", {"images": [], "samples": {}}, "maps is not a table"),
