@@ -29,6 +29,7 @@ from vocsmooth.shards.index import (
     record_of,
     sidecar_path,
     to_bytes,
+    write_index,
 )
 from vocsmooth.shards.version1 import VERSION as VERSION_1
 from vocsmooth.shards.version1 import assemble_index1, sidecars_of
@@ -186,6 +187,13 @@ def write_records(root: Path, plan: Plan, version: int) -> tuple[str, ...]:
             # The table stays, whatever bytes this version of HDF5 would write.
             wanted[INDEX_NAME] = index_files(there)[INDEX_NAME]
     return tuple(name for name, data in wanted.items() if write_if_other(root / name, data))
+
+
+def upgrade_index(root: Path) -> None:
+    """Give a dataset whose index has version 1 that of today; it is known to be sound."""
+    plan = read_plan(root / PLAN_NAME)
+    paths = [sidecar_path(root / planned.name) for planned in plan.shards]
+    write_index(root, assemble_index(plan, map(read_record, paths)))
 
 
 def write_if_other(path: Path, data: bytes) -> bool:

@@ -95,12 +95,15 @@ def write_report(
         raise InputError(f"--out {out}: the folder {out.parent} does not exist.")
     index = read_index(root)
     side = side or choose_side(index)
-    shown: dict[str, list[dict[str, Any]]] = {}
+    shown: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {}
     shards = list_shards(root, index)
     function = partial(_show_shard, side=side)
-    for shard, photographs in run_on_shards(function, shards, jobs=jobs, progress=progress):
-        shown[shard.path.name] = photographs
-    page = make_page(index, [one for shard in shards for one in shown[shard.path.name]]).encode()
+    for shard, result in run_on_shards(function, shards, jobs=jobs, progress=progress):
+        shown[shard.path.name] = result
+    in_order = [shown[shard.path.name] for shard in shards]
+    photographs = [one for of_shard, _ in in_order for one in of_shard]
+    left_out = [one for _, of_shard in in_order for one in of_shard]
+    page = make_page(index, photographs, left_out).encode()
     write_atomically(out, page)
     return ReportSummary(
         photographs=index.totals.images,
@@ -120,7 +123,9 @@ def choose_side(index: Index) -> int:
     return int(min(max(side, low), high))
 
 
-def make_page(index: Index, photographs: list[dict[str, Any]]) -> str:
+def make_page(
+    index: Index, photographs: list[dict[str, Any]], left_out: list[dict[str, Any]]
+) -> str:
     """Put the data, the style and the script into the page."""
     data = {
         "name": index.recipe.get("name") or "",
@@ -128,16 +133,7 @@ def make_page(index: Index, photographs: list[dict[str, Any]]) -> str:
         "minScore": index.recipe["labels"]["min_score"],
         "maps": [name for group in ("samples", "images") for name in index.maps[group]],
         "photographs": photographs,
-        "leftOut": [
-            {
-                "id": entry.id,
-                "split": entry.split,
-                "kind": entry.kind,
-                "score": entry.provenance.get("label", {}).get("score"),
-                "reason": entry.reason,
-            }
-            for entry in index.left_out
-        ],
+        "leftOut": left_out,
     }
     folder = resources.files("vocsmooth.views")
     page, style, script = (
@@ -149,9 +145,21 @@ def make_page(index: Index, photographs: list[dict[str, Any]]) -> str:
     return page.replace("@STYLE@", style).replace("@SCRIPT@", script).replace("@DATA@", text)
 
 
-def _show_shard(shard: ShardScan, side: int) -> list[dict[str, Any]]:
-    """Return what the page needs to show the photographs of a shard."""
-    return [_show(image, maps, shard.maps["samples"], side) for image, maps in shard.read()]
+def _show_shard(shard: ShardScan, side: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return what the page needs to show the photographs of a shard, and those left out of it."""
+    left_out = [
+        {
+            "id": entry.id,
+            "split": entry.split,
+            "kind": entry.kind,
+            "score": entry.provenance.get("label", {}).get("score"),
+            "reason": entry.reason,
+        }
+        for entry in shard.read_record().sidecar.left_out
+    ]
+    return [
+        _show(image, maps, shard.maps["samples"], side) for image, maps in shard.read()
+    ], left_out
 
 
 def _show(

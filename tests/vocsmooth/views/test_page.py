@@ -97,8 +97,9 @@ def test_thumbnails_get_smaller_where_there_are_many(
 
 def test_a_page_loads_nothing_and_lets_no_id_out_of_its_data(screened: Path, page: str) -> None:
     index = read_index(screened)
-    first = replace(index.left_out[0], id=HOSTILE)
-    hostile = make_page(replace(index, left_out=(first,)), data_of(page)["photographs"])
+    data = data_of(page)
+    left_out = [{**data["leftOut"][0], "id": HOSTILE}]
+    hostile = make_page(index, data["photographs"], left_out)
     assert hostile.count("</script>") == page.count("</script>") == 2
     assert data_of(hostile)["leftOut"][0]["id"] == HOSTILE
     assert "default-src 'none'" in page
