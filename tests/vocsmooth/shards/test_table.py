@@ -22,7 +22,7 @@ from vocsmooth.shards.table import decode_table
         ("images", lambda c: c[1:], "differ in length"),
         ("samples", lambda c: c * -1, "impossible sizes"),
         ("shapes", lambda c: c * 0, "impossible sizes"),
-        ("shapes", lambda c: c * 0 + 2**31 - 1, "impossible sizes"),
+        ("shapes", lambda c: c * 0 + (2**31 - 1), "impossible sizes"),
         ("shapes", lambda c: c.astype(float) + np.nan, "integers or fixed-length"),
         ("shapes", lambda c: c[:, 0], "expected shape"),
         ("bytes", lambda c: c * 0 + 2**62, "impossible size"),
