@@ -39,9 +39,11 @@ def info(folder: Path | None, as_json: bool) -> None:
 
     index = read_index(folder)
     if as_json:
-        names = ("version", "digest", "recipe", "versions", "maps", "splits", "totals", "shards")
-        content = to_dict(index)
-        click.echo(json.dumps({name: content[name] for name in names}, indent=2))
+        names = ("version", "digest", "recipe", "versions", "maps", "splits")
+        content = {name: getattr(index, name) for name in names}
+        content["totals"] = to_dict(index.totals)
+        content["shards"] = [to_dict(shard) for shard in index.shards]
+        click.echo(json.dumps(content, indent=2))
     else:
         messages.show(describe_dataset(index))
 

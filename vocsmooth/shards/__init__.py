@@ -3,8 +3,8 @@
 Read `schema` (a shard, read by way of `guarded`), `table` (the index's columns) and `entries` (the
 JSON files) first, then `assembling`, `index`, `version1` (of older datasets), `listing` and
 `writer`. Four ways to read follow: `reader` opens a dataset for training, `split`, `photographs`,
-`mapped` and `pages` give its samples in any order; `scan` goes through every shard from end to end; `packed` is the
-compressed form of a shard. May import the ground and `workers`.
+`mapped` and `pages` give its samples in any order; `scan` goes through every shard from end to
+end; `packed` is the compressed form of a shard. May import the ground and `workers`.
 """
 
 from __future__ import annotations
