@@ -29,8 +29,9 @@ from vocsmooth.dataset.make import package_versions
 from vocsmooth.files import write_json
 from vocsmooth.maps.recipe import Labels, Recipe, maps_of
 from vocsmooth.settings import to_dict
+from vocsmooth.shards.assembling import assemble_index
 from vocsmooth.shards.entries import ImageEntry, Plan, PlannedShard, ShardEntry, Sidecar
-from vocsmooth.shards.index import INDEX_NAME, assemble_index, write_object
+from vocsmooth.shards.index import record_of, write_index
 from vocsmooth.shards.reader import open_dataset
 from vocsmooth.shards.split import Split
 from vocsmooth.shards.writer import ImageMaps, encode_shard, recipe_text
@@ -122,7 +123,7 @@ def make_dataset(out: Path, count: int) -> None:
                 left_out=(),
             )
         )
-    write_object(out / INDEX_NAME, assemble_index(plan, sidecars))
+    write_index(out, assemble_index(plan, map(record_of, sidecars)))
 
 
 def photograph(name: str, maps: dict[str, dict[str, int]]) -> ImageMaps:

@@ -159,6 +159,7 @@ def _print_summary(out: Path, summary: BuildSummary, as_json: bool) -> None:
 @click.argument("folder", type=options.FOLDER)
 @options.JSON
 @click.option("--fresh", is_flag=True, help="Check again what an earlier run found intact, too.")
+@click.option("--upgrade", is_flag=True, help="Give an intact dataset the index of this version.")
 @click.option("--repair", is_flag=True, help="Rebuild what is damaged from --voc-root.")
 @click.option(
     "--voc-root", type=options.FOLDER, help="With --repair: the VOC tree that was built from."
@@ -172,6 +173,7 @@ def verify(
     folder: Path,
     as_json: bool,
     fresh: bool,
+    upgrade: bool,
     repair: bool,
     voc_root: Path | None,
     textures: Path | None,
@@ -185,6 +187,7 @@ def verify(
     \b
     Example: vocsmooth verify voc-smooth --repair --voc-root VOCdevkit
     """
+    from vocsmooth.dataset.recover import upgrade_index
     from vocsmooth.dataset.repair import repair_dataset
     from vocsmooth.dataset.verify import verify_dataset
 
@@ -208,6 +211,12 @@ def verify(
             for name in (*repaired.shards, *repaired.files):
                 bar.note(f"rebuilt: {name}")
     _print_report(folder, report, as_json)
+    if report.index_version == 1 and not report.problems:
+        if upgrade:
+            upgrade_index(folder)
+            messages.note(f"{folder} has the index of this version now; its shards are the same.")
+        else:
+            messages.note("Its index is that of older versions; --upgrade makes it open faster.")
     sys.exit(1 if report.problems else 0)
 
 

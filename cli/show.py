@@ -38,9 +38,11 @@ def info(folder: Path | None, as_json: bool) -> None:
 
     index = read_index(folder)
     if as_json:
-        names = ("version", "digest", "recipe", "versions", "maps", "splits", "totals", "shards")
-        content = to_dict(index)
-        click.echo(json.dumps({name: content[name] for name in names}, indent=2))
+        names = ("version", "digest", "recipe", "versions", "maps", "splits")
+        content = {name: getattr(index, name) for name in names}
+        content["totals"] = to_dict(index.totals)
+        content["shards"] = [to_dict(shard) for shard in index.shards]
+        click.echo(json.dumps(content, indent=2))
     else:
         messages.show(describe_dataset(index))
 
@@ -60,10 +62,15 @@ def report_labels(folder: Path, as_json: bool) -> None:
     Example: vocsmooth labels report voc-smooth
     """
     from vocsmooth.shards.index import read_index
+    from vocsmooth.shards.scan import list_shards
     from vocsmooth.views.text import count_labels, describe_labels
 
     index = read_index(folder)
-    messages.show(json.dumps(count_labels(index), indent=2) if as_json else describe_labels(index))
+    sidecars = (shard.read_record().sidecar for shard in list_shards(folder, index))
+    if as_json:
+        messages.show(json.dumps(count_labels(index, sidecars), indent=2))
+    else:
+        messages.show(describe_labels(index, sidecars))
 
 
 @click.command()

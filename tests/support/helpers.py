@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import resource
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vocsmooth.shards.index import to_bytes
+from vocsmooth.shards.assembling import assemble_index, totals_of
+from vocsmooth.shards.entries import TableEntry
+from vocsmooth.shards.index import (
+    read_index,
+    read_plan,
+    read_record,
+    sidecar_path,
+    to_bytes,
+    write_index,
+)
+from vocsmooth.shards.table import encode_table
 
 Change = Callable[[dict[str, Any]], object]
 
@@ -24,6 +36,30 @@ def edit(path: Path, change: Change) -> None:
     content = json.loads(path.read_bytes())
     change(content)
     path.write_bytes(to_bytes(content))
+
+
+def edit_table(root: Path, **columns: Any) -> None:
+    """Give the index other columns, and index.json the hash and the totals of the new table.
+
+    Each column is a function that changes it in place, or returns another one.
+    """
+    index = read_index(root)
+    changed = {}
+    for name, change in columns.items():
+        column = getattr(index.columns, name).copy()
+        other = change(column)
+        changed[name] = column if other is None else other
+    table = replace(index.columns, **changed)
+    data = encode_table(table)
+    entry = TableEntry(bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+    write_index(root, replace(index, columns=table, table=entry, totals=totals_of(table)))
+
+
+def assemble_anew(root: Path) -> None:
+    """Write the index that follows from the plan and the sidecars as they are now."""
+    plan = read_plan(root / "plan.json")
+    paths = [sidecar_path(root / shard.name) for shard in plan.shards]
+    write_index(root, assemble_index(plan, map(read_record, paths)))
 
 
 def flip_a_bit(path: Path) -> None:

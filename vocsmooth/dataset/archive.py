@@ -25,7 +25,14 @@ from vocsmooth.files import (
 )
 from vocsmooth.folders import claim_folder
 from vocsmooth.shards.entries import ShardEntry
-from vocsmooth.shards.index import ARCHIVE_NAME, INDEX_NAME, PLAN_NAME, read_index, sidecar_path
+from vocsmooth.shards.index import (
+    ARCHIVE_NAME,
+    INDEX_NAME,
+    PLAN_NAME,
+    TABLE_NAME,
+    read_index,
+    sidecar_path,
+)
 from vocsmooth.shards.packed import decode_archive, encode_archive
 from vocsmooth.shards.scan import ShardScan, list_shards, run_on_shards
 from vocsmooth.shards.schema import read_layout
@@ -147,8 +154,10 @@ def _repack(
     convert = partial(function, out=out)
     results = [result for _, result in run_on_shards(convert, shards, jobs=jobs, progress=progress)]
     sidecars = (sidecar_path(shard.path).name for shard in shards)
-    for name in (*sidecars, *DESCRIPTIONS, INDEX_NAME):
-        if name not in DESCRIPTIONS or (source / name).is_file():
+    # Descriptions may have been removed, and older datasets have no table.
+    optional = (*DESCRIPTIONS, TABLE_NAME)
+    for name in (*sidecars, *optional, INDEX_NAME):
+        if name not in optional or (source / name).is_file():
             write_atomically(target / name, read_file(source / name))
     return RepackSummary(
         shards=len(results),

@@ -32,13 +32,16 @@ from vocsmooth.files import (
 )
 from vocsmooth.maps.recipe import Recipe, as_recipe
 from vocsmooth.maps.textures import open_textures
-from vocsmooth.shards.entries import Index, LeftOutEntry, Plan, Sidecar, failed_checks
+from vocsmooth.shards.assembling import assemble_index
+from vocsmooth.shards.entries import Index, LeftOutEntry, Plan
 from vocsmooth.shards.index import (
     INDEX_NAME,
     PLAN_NAME,
-    assemble_index,
+    TABLE_NAME,
     read_index,
+    read_record,
     sidecar_path,
+    write_index,
     write_object,
 )
 from vocsmooth.sources.voc import find_tree, list_photographs
@@ -201,7 +204,7 @@ def build_dataset(
         seconds=time.monotonic() - started,
         complete_before=complete_before,
         missing=missing,
-        failed_checks=sum(bool(failed_checks(image.provenance)) for image in index.images),
+        failed_checks=index.failed_checks,
         left_out=index.left_out,
     )
 
@@ -233,28 +236,31 @@ def _build(
     _begin(out, plan)
     total = sum(len(task.photographs) for task in tasks)
     progress(_start(out, tasks, total))
-    sidecars: dict[str, Sidecar] = {}
     finished_photographs = 0
     with counted(tasks, tally) as numbered, closing(finish_shards(numbered, run)) as finished:
         for task, shard in finished:
-            name, left_out = task.planned.name, shard.sidecar.left_out
-            sidecars[name] = shard.sidecar
             tally.tick(task.first, len(task.photographs))
             finished_photographs += len(task.photographs)
             done = max(tally.count(), finished_photographs)
             progress(
-                Progress(done=done, total=total, shard=name, kept=shard.kept, left_out=left_out)
+                Progress(
+                    done=done,
+                    total=total,
+                    shard=task.planned.name,
+                    kept=shard.kept,
+                    left_out=shard.left_out,
+                )
             )
-    others = [planned.name for planned in plan.shards if planned.name not in sidecars]
-    found, missing = _find_others(out, others, plan.digest)
-    sidecars |= found
-    index = assemble_index(plan, [sidecars[s.name] for s in plan.shards if s.name in sidecars])
+    made = {task.planned.name for task in tasks}
+    missing = _count_missing(out, [p.name for p in plan.shards if p.name not in made], plan.digest)
+    names = [planned.name for planned in plan.shards if not missing or planned.name in made]
+    index = assemble_index(plan, (read_record(sidecar_path(out / name)) for name in names))
     if not missing:
         with explained_writing(out / INDEX_NAME):
             remove_leftovers(out)  # of workers that have died
             for name, describe in DESCRIPTIONS.items():
                 write_atomically(out / name, describe(index).encode())
-            write_object(out / INDEX_NAME, index)
+            write_index(out, index)
     return index, missing
 
 
@@ -270,7 +276,8 @@ def _begin(out: Path, plan: Plan) -> None:
         out.mkdir(parents=True, exist_ok=True)
         remove_leftovers(out)
         # No index may vouch for shards that are about to change.
-        (out / INDEX_NAME).unlink(missing_ok=True)
+        for name in (INDEX_NAME, TABLE_NAME):
+            (out / name).unlink(missing_ok=True)
         write_object(out / PLAN_NAME, plan)
 
 
@@ -283,11 +290,7 @@ def _start(out: Path, tasks: Sequence[ShardTask], total: int) -> Progress:
     return Progress(done=0, total=total, shard=None, needed_bytes=needed, free_bytes=free)
 
 
-def _find_others(out: Path, names: Sequence[str], digest: str) -> tuple[dict[str, Sidecar], int]:
-    """Return the sidecars of other parts' shards and 0, or none and how many are missing."""
+def _count_missing(out: Path, names: Sequence[str], digest: str) -> int:
+    """Return how many shards of other parts are not finished."""
     missing = sum(not sidecar_path(out / name).is_file() for name in names)
-    if missing:
-        return {}, missing
-    sidecars = {name: find_finished(out / name, digest) for name in names}
-    found = {name: sidecar for name, sidecar in sidecars.items() if sidecar is not None}
-    return found, len(names) - len(found)
+    return missing or sum(find_finished(out / name, digest) is None for name in names)

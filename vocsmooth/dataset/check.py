@@ -148,6 +148,12 @@ def _problem(shard: ShardScan, field: str, message: str, image: str | None = Non
     return Problem(shard=shard.entry.name, image=image, field=field, message=message)
 
 
+def file_problem(name: str, message: str) -> Problem:
+    """Return a problem that concerns a file as a whole."""
+    shard = name if name.endswith(".h5") else None
+    return Problem(shard=shard, image=None, field=name, message=message)
+
+
 @contextmanager
 def _time_limit(seconds: int) -> Iterator[None]:
     """End this process if the block takes longer: nothing else stops a loop inside HDF5.

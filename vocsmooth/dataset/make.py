@@ -82,7 +82,8 @@ class ShardTask:
 class FinishedShard:
     """A shard that is complete on the disk."""
 
-    sidecar: Sidecar
+    left_out: tuple[LeftOutEntry, ...]
+    """Photographs that were left out of it."""
     kept: bool
     """An earlier run made it."""
 
@@ -112,15 +113,17 @@ def finish_shards(
     with closing(run(finish_shard, tasks)) as results:
         for task, result in results:
             if isinstance(result, WorkerDied):
-                yield task, FinishedShard(sidecar=_build_around_deaths(task, run), kept=False)
+                sidecar = _build_around_deaths(task, run)
+                yield task, FinishedShard(left_out=sidecar.left_out, kept=False)
             else:
                 yield task, result
 
 
 def finish_shard(task: ShardTask) -> FinishedShard:
     """Keep the shard if an earlier run has finished it as this one would, else build it."""
-    sidecar = _find_kept(task)
-    return FinishedShard(sidecar=sidecar or build_shard(task), kept=sidecar is not None)
+    kept = _find_kept(task)
+    sidecar = kept or build_shard(task)
+    return FinishedShard(left_out=sidecar.left_out, kept=kept is not None)
 
 
 def build_shard(task: ShardTask) -> Sidecar:

@@ -1,30 +1,38 @@
-"""Everything except the shards is stored twice, so either copy can be rebuilt from the other.
+"""What is known of a dataset whose records are damaged, and how they are written again.
 
-One copy is the index, the other is the plan with the sidecars. Where they disagree, one is wrong.
+The index follows from the plan and the sidecars, and it holds the SHA-256 of every sidecar. Where
+they disagree, one of them is wrong, and only the shard, made again, tells which.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from vocsmooth.dataset.plan import plan_digest
 from vocsmooth.errors import DatasetError
 from vocsmooth.files import write_atomically
 from vocsmooth.settings import to_dict
-from vocsmooth.shards.entries import ImageEntry, Index, LeftOutEntry, Plan, Sidecar
+from vocsmooth.shards.assembling import assemble_index, differences
+from vocsmooth.shards.entries import Index, LeftOutEntry, Plan, Sidecar
 from vocsmooth.shards.index import (
     INDEX_NAME,
     PLAN_NAME,
-    assemble_index,
+    index_files,
     read_index,
     read_plan,
+    read_record,
     read_sidecar,
+    read_version1,
+    record_of,
     sidecar_path,
     to_bytes,
+    write_index,
 )
+from vocsmooth.shards.version1 import VERSION as VERSION_1
+from vocsmooth.shards.version1 import assemble_index1, sidecars_of
 from vocsmooth.views.croissant import DESCRIPTIONS
 
 
@@ -45,64 +53,154 @@ def read_sound_plan(root: Path) -> Plan | None:
     return plan if plan_digest(plan) == plan.digest else None
 
 
-def find_records(root: Path, plan: Plan, index: Index | None) -> dict[str, list[Sidecar]]:
-    """Return, for each shard of a plan, what its sidecar and the index say about it.
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What is known of one shard; what was damaged may be wrong."""
 
-    That is one record if they agree or only one can be read, two if they disagree, and none if both
-    are lost.
+    sidecars: tuple[Sidecar, ...] = ()
+    """The one beside the shard, and another that an index of version 1 gives."""
+    file_sha256: str = ""
+    """SHA-256 of the file beside the shard; empty if it cannot be read."""
+    sidecar_sha256: str = ""
+    """What the index says about the sidecar; empty if it does not."""
+    shard_sha256: str = ""
+    """What the index, or else the sidecar, says about the shard; empty if neither does."""
+    versions: tuple[Mapping[str, str], ...] = ()
+    """What made the shard, as the sidecar and the index say."""
+    left_out: tuple[LeftOutEntry, ...] = ()
+    """What was left out of the shard, as the index and the sidecars say."""
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether there is one sidecar, and the index does not mean another one."""
+        if len(self.sidecars) != 1:
+            return False
+        return self.sidecar_sha256 in ("", record_of(self.sidecars[0]).sha256)
+
+    def settle(self, made: Sidecar) -> Sidecar | None:
+        """Return the sidecar of the shard that was made again; None if it is not a known shard.
+
+        Versions of this package word the reasons for leaving photographs out in different ways;
+        the words that are known are kept.
+        """
+        reasons = {entry.id: entry.reason for entry in reversed(self.left_out)}
+        worded = tuple(
+            LeftOutEntry(**{**vars(entry), "reason": reasons.get(entry.id, entry.reason)})
+            for entry in made.left_out
+        )
+        as_known = Sidecar(**{**vars(made), "left_out": worded})
+        for sidecar in (as_known, made):
+            if record_of(sidecar).sha256 == self.sidecar_sha256 or sidecar in self.sidecars:
+                return sidecar
+        return as_known if made.shard.sha256 == self.shard_sha256 else None
+
+
+class Records:
+    """What is known of the shards of a plan.
+
+    Parameters
+    ----------
+    root : Path
+        The dataset's folder.
+    plan : Plan
+        Its plan.
+    index : Index or None
+        Its index; not asked if it is lost, or that of another plan.
     """
-    indexed = _split_index(index, plan) if index and index.digest == plan.digest else {}
-    records: dict[str, list[Sidecar]] = {}
-    for planned in plan.shards:
-        found = [indexed[planned.name]] if planned.name in indexed else []
+
+    def __init__(self, root: Path, plan: Plan, index: Index | None) -> None:
+        self._root, self._plan = root, plan
+        self._index = index if index is not None and index.digest == plan.digest else None
+        self._numbers: dict[str, int] = {}
+        self._old: dict[str, Sidecar] = {}
+        if self._index is not None:
+            self._numbers = {shard.name: n for n, shard in enumerate(self._index.shards)}
+            if self._index.version == VERSION_1:
+                shard_of = {i: planned.name for planned in plan.shards for i in planned.ids}
+                self._old = sidecars_of(read_version1(root), shard_of)
+
+    def know(self, name: str) -> Known:
+        """Return what is known of a shard."""
+        sidecars = [self._old[name]] if name in self._old else []
+        file_sha256 = ""
         with suppress(DatasetError):
-            sidecar = read_sidecar(sidecar_path(root / planned.name))
-            same_shard = sidecar.shard.name == planned.name and sidecar.digest == plan.digest
-            if same_shard and sidecar not in found:
-                found.append(sidecar)
-        records[planned.name] = found
-    return records
+            record = read_record(sidecar_path(self._root / name))
+            sidecar, file_sha256 = record.sidecar, record.sha256
+            same_shard = sidecar.shard.name == name and sidecar.digest == self._plan.digest
+            if same_shard and sidecar not in sidecars:
+                sidecars.append(sidecar)
+        left_out = tuple(entry for sidecar in sidecars for entry in sidecar.left_out)
+        versions = tuple(sidecar.versions for sidecar in sidecars)
+        shard_sha256 = sidecars[0].shard.sha256 if sidecars else ""
+        sidecar_sha256 = ""
+        if self._index is not None and name in self._numbers:
+            number = self._numbers[name]
+            sidecar_sha256 = self._index.sidecar_sha256(number)
+            shard_sha256 = self._index.shard(number).sha256
+            versions += (self._index.versions,)
+            if not self._old:
+                left_out = self._index.left_out_of(number) + left_out
+        return Known(
+            sidecars=tuple(sidecars),
+            file_sha256=file_sha256,
+            sidecar_sha256=sidecar_sha256,
+            shard_sha256=shard_sha256,
+            versions=versions,
+            left_out=left_out,
+        )
+
+    def sort_out(self) -> tuple[list[str], list[str]]:
+        """Return the shards whose sidecar only the shard tells, and the sidecars that were written.
+
+        Written are those that only an index of version 1 still holds, or that were spelled anew.
+        """
+        unclear, written = [], []
+        for planned in self._plan.shards:
+            known, path = self.know(planned.name), sidecar_path(self._root / planned.name)
+            if known.file_sha256 and known.file_sha256 == known.sidecar_sha256:
+                continue
+            if not known.is_clear:
+                unclear.append(planned.name)
+            elif write_if_other(path, to_bytes(to_dict(known.sidecars[0]))):
+                written.append(path.name)
+        return unclear, written
 
 
-def write_records(root: Path, plan: Plan, sidecars: Mapping[str, Sidecar]) -> tuple[str, ...]:
-    """Write the plan, the sidecars and, last, the index, each only if it is not right already.
+def write_records(root: Path, plan: Plan, version: int) -> tuple[str, ...]:
+    """Write the plan and the index, which follows from it and the sidecars, where they are wrong.
 
     The descriptions, which may have been edited, are written only if they are missing. Returns the
     names of the files that were written.
     """
-    index = assemble_index(plan, [sidecars[planned.name] for planned in plan.shards])
     wanted = {PLAN_NAME: to_bytes(to_dict(plan))}
-    for name, sidecar in sidecars.items():
-        wanted[sidecar_path(Path(name)).name] = to_bytes(to_dict(sidecar))
+    paths = [sidecar_path(root / planned.name) for planned in plan.shards]
+    index = assemble_index(plan, map(read_record, paths))
     for name, describe in DESCRIPTIONS.items():
         if not (root / name).is_file():
             wanted[name] = describe(index).encode()
-    wanted[INDEX_NAME] = to_bytes(to_dict(index))
-    written = []
-    for name, data in wanted.items():
-        path = root / name
-        if not path.is_file() or path.read_bytes() != data:
-            write_atomically(path, data)
-            written.append(name)
-    return tuple(written)
+    if version == VERSION_1:
+        old = assemble_index1(plan, [read_sidecar(path) for path in paths])
+        wanted[INDEX_NAME] = to_bytes(to_dict(old))
+    else:
+        there = read_sound_index(root)
+        if there is None or differences(index, there):
+            wanted |= index_files(index)
+        else:
+            # The table stays, whatever bytes this version of HDF5 would write.
+            wanted[INDEX_NAME] = index_files(there)[INDEX_NAME]
+    return tuple(name for name, data in wanted.items() if write_if_other(root / name, data))
 
 
-def _split_index(index: Index, plan: Plan) -> dict[str, Sidecar]:
-    """Derive the sidecars of all shards from the index."""
-    shard_of = {i: planned.name for planned in plan.shards for i in planned.ids}
-    images: dict[str, list[ImageEntry]] = defaultdict(list)
-    left_out: dict[str, list[LeftOutEntry]] = defaultdict(list)
-    for image in index.images:
-        images[image.shard].append(image)
-    for entry in index.left_out:
-        left_out[shard_of.get(entry.id, "")].append(entry)
-    return {
-        shard.name: Sidecar(
-            digest=index.digest,
-            versions=index.versions,
-            shard=shard,
-            images=tuple(images[shard.name]),
-            left_out=tuple(left_out[shard.name]),
-        )
-        for shard in index.shards
-    }
+def upgrade_index(root: Path) -> None:
+    """Give a dataset whose index has version 1 that of today; it is known to be sound."""
+    plan = read_plan(root / PLAN_NAME)
+    paths = [sidecar_path(root / planned.name) for planned in plan.shards]
+    write_index(root, assemble_index(plan, map(read_record, paths)))
+
+
+def write_if_other(path: Path, data: bytes) -> bool:
+    """Write a file unless it holds these bytes already; return whether it was written."""
+    if path.is_file() and path.read_bytes() == data:
+        return False
+    write_atomically(path, data)
+    return True

@@ -1,8 +1,8 @@
 """Repair a dataset: what is broken is rebuilt from its sources, and must be the same bytes.
 
-Everything except the shards is stored twice: the index follows from the plan and the sidecars, and
-each sidecar from the index. Shards are rebuilt from their photographs, and so are sidecars that
-contradict the index.
+The index follows from the plan and the sidecars, and the plan from the index. Shards are rebuilt
+from their photographs, together with their sidecars; so are those whose sidecar is lost, or is not
+the one that the index means.
 """
 
 from __future__ import annotations
@@ -12,21 +12,39 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from vocsmooth.dataset.make import ShardTask, finish_shards, package_versions
 from vocsmooth.dataset.plan import describe_textures, make_plan
-from vocsmooth.dataset.recover import find_records, read_sound_index, read_sound_plan, write_records
+from vocsmooth.dataset.recover import (
+    Known,
+    Records,
+    read_sound_index,
+    read_sound_plan,
+    write_if_other,
+    write_records,
+)
 from vocsmooth.dataset.verify import Verification, verify_dataset
 from vocsmooth.errors import DatasetError, InputError
 from vocsmooth.files import AnyPath, as_path, as_path_or_none, remove_leftovers, sha256_file
 from vocsmooth.maps.recipe import Recipe
 from vocsmooth.maps.textures import TextureSource, open_textures
 from vocsmooth.operators import kernels
-from vocsmooth.settings import digest, from_dict
+from vocsmooth.settings import digest, from_dict, to_dict
 from vocsmooth.shards.entries import ImageEntry, Index, LeftOutEntry, Plan, Sidecar
-from vocsmooth.shards.index import INDEX_NAME, PLAN_NAME, refuse_archive
+from vocsmooth.shards.index import (
+    INDEX_NAME,
+    PLAN_NAME,
+    read_index,
+    read_sidecar,
+    refuse_archive,
+    sidecar_path,
+    to_bytes,
+)
+from vocsmooth.shards.listing import list_shard
+from vocsmooth.shards.schema import INDEX_VERSION
 from vocsmooth.sources.voc import Photograph, find_tree, list_photographs
 from vocsmooth.workers.processes import available_cores, local_runner, sigterm_interrupts
 
@@ -93,16 +111,16 @@ def repair_dataset(
         plan = _derive_plan(root, index, voc_root, textures_dir)
     sources = _open_sources(plan, voc_root, textures_dir)
     remove_leftovers(root)
-    records = find_records(root, plan, index)
-    unclear = [name for name, found in records.items() if len(found) != 1]
+    records = Records(root, plan, index)
+    unclear, written = records.sort_out()
     made = _rebuild(root, plan, sources, unclear, records, jobs)
-    sidecars = {name: made.get(name) or found[0] for name, found in records.items()}
-    files = write_records(root, plan, sidecars)
+    version = index.version if index is not None else INDEX_VERSION
+    files = (*written, *write_records(root, plan, version))
     report = verify_dataset(root, jobs=jobs, fresh=fresh, progress=progress)
-    broken = {problem.shard for problem in report.problems} & (set(sidecars) - set(made))
+    names = {planned.name for planned in plan.shards} - made
+    broken = sorted({problem.shard for problem in report.problems if problem.shard in names})
     if broken:
-        known = {name: [sidecar] for name, sidecar in sidecars.items()}
-        made |= _rebuild(root, plan, sources, sorted(filter(None, broken)), known, jobs)
+        made |= _rebuild(root, plan, sources, broken, Records(root, plan, read_index(root)), jobs)
         report = verify_dataset(root, jobs=jobs, progress=progress)
     return Repair(shards=tuple(sorted(made)), files=files, verification=report)
 
@@ -127,8 +145,13 @@ def _derive_plan(
         )
     recipe = _read_recipe(index.recipe)
     textures = open_textures(textures_dir, procedural=recipe.textures.procedural)
-    entries: list[ImageEntry | LeftOutEntry] = [*index.images, *index.left_out]
-    photographs = _find_photographs(voc_root, recipe, {e.id: e.split for e in entries})
+    splits = {
+        i: shard.entry.split
+        for shard in map(partial(list_shard, index), range(len(index.columns.split)))
+        for i in shard.ids
+    }
+    splits |= {entry.id: entry.split for entry in index.left_out}
+    photographs = _find_photographs(voc_root, recipe, splits)
     order = {split: number for number, split in enumerate(index.splits)}
     in_order = sorted(photographs.values(), key=lambda p: (order[p.split], p.id))
     plan = make_plan(in_order, recipe, textures, index.splits)
@@ -179,18 +202,21 @@ def _rebuild(
     plan: Plan,
     sources: _Sources,
     names: Sequence[str],
-    records: Mapping[str, Sequence[Sidecar]],
+    records: Records,
     jobs: int,
-) -> dict[str, Sidecar]:
-    """Rebuild shards from their photographs; put them in place if they are the recorded ones."""
+) -> set[str]:
+    """Rebuild shards from their photographs; put them in place if they are the recorded ones.
+
+    Returns their names.
+    """
     if not names:
-        return {}
+        return set()
     shards = [planned for planned in plan.shards if planned.name in names]
-    known = [record for name in names for record in records[name]]
-    _check_versions(known)
+    known = {name: records.know(name) for name in names}
+    _check_versions([versions for one in known.values() for versions in one.versions])
     splits = {i: planned.split for planned in shards for i in planned.ids}
     photographs = _find_photographs(sources.voc_root, sources.recipe, splits)
-    _check_photographs(photographs, known)
+    _check_photographs(photographs, [s for one in known.values() for s in one.sidecars])
     workshop = root / WORKSHOP_NAME
     workshop.mkdir(exist_ok=True)
     tasks = [
@@ -204,27 +230,26 @@ def _rebuild(
             strict=True,
             fatal={
                 entry.id: entry.reason
-                for record in records[planned.name]
-                for entry in record.left_out
+                for entry in reversed(known[planned.name].left_out)
                 if entry.kind == "error"
             },
         )
         for planned in shards
     ]
-    made = {}
     with sigterm_interrupts(), closing(finish_shards(tasks, local_runner(jobs))) as finished:
-        for task, shard in finished:
+        for task, _ in finished:
             name = task.planned.name
-            made[name] = _find_record(root / name, shard.sidecar, records[name])
+            made = read_sidecar(sidecar_path(workshop / name))
+            sidecar = _settle(root / name, made, known[name])
             (workshop / name).replace(root / name)
+            write_if_other(sidecar_path(root / name), to_bytes(to_dict(sidecar)))
     shutil.rmtree(workshop)
-    return made
+    return set(names)
 
 
-def _check_versions(records: Sequence[Sidecar]) -> None:
+def _check_versions(made_by: Sequence[Mapping[str, str]]) -> None:
     """Refuse to rebuild shards with versions other than those that made them: they would differ."""
     here = package_versions()
-    made_by = [record.versions for record in records]
     if made_by and here not in made_by:
         differing = (
             f"{name} {version} (here {here.get(name, 'none')})"
@@ -257,24 +282,15 @@ def _check_photographs(photographs: Mapping[str, Photograph], records: Sequence[
                 )
 
 
-def _find_record(path: Path, made: Sidecar, records: Sequence[Sidecar]) -> Sidecar:
-    """Return the record of a rebuilt shard; if none fits, it must be the shard that is in place."""
-    if made in records:
-        return made
-    for record in records:
-        if _without_reasons(record) == _without_reasons(made):
-            return record
-    if records:
+def _settle(path: Path, made: Sidecar, known: Known) -> Sidecar:
+    """Return the sidecar of a rebuilt shard; it must be a known one, or that which is in place."""
+    settled = known.settle(made)
+    if settled is None and known.shard_sha256:
         in_place = sha256_file(path) if path.is_file() else None
         if in_place != made.shard.sha256:
             raise DatasetError(
                 f"{path} was rebuilt, but is not the shard that the dataset's records describe: "
-                f"SHA-256 expected {records[0].shard.sha256}, got {made.shard.sha256}. The file "
-                "was left as it was."
+                f"SHA-256 expected {known.shard_sha256}, got {made.shard.sha256}. The file was "
+                "left as it was."
             )
-    return made
-
-
-def _without_reasons(sidecar: Sidecar) -> Sidecar:
-    """Drop the sentences that say why photographs were left out: versions word them differently."""
-    return replace(sidecar, left_out=tuple(replace(e, reason="") for e in sidecar.left_out))
+    return settled or made

@@ -10,7 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from vocsmooth.shards.schema import FORMAT, VERSION
+import numpy as np
+
+from vocsmooth.shards.schema import FORMAT, INDEX_VERSION, VERSION
+from vocsmooth.shards.table import KINDS, Table
 
 _SHARD_NAME = re.compile(r"[\w-]+-\d{5,}\.h5")
 
@@ -142,11 +145,33 @@ class Totals:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Index:
-    """What a dataset holds, and in which shard."""
+class LabelCount:
+    """How many labels one operator made."""
+
+    operator: str
+    params: dict[str, Any]
+    """Its parameters."""
+    method: str
+    """How it was chosen: screened, fixed, fallback or exact."""
+    count: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableEntry:
+    """The file of the index's table."""
+
+    bytes: int
+    """Its size."""
+    sha256: str
+    """Its SHA-256, hexadecimal. The table holds those of all shards and sidecars."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexFile:
+    """What a dataset holds in all; the shards and photographs are in the table beside it."""
 
     format: str = FORMAT
-    version: int = VERSION
+    version: int = INDEX_VERSION
     digest: str
     """Digest of the plan; every shard holds it, too."""
     recipe: dict[str, Any]
@@ -158,9 +183,86 @@ class Index:
     splits: tuple[str, ...]
     """Names of the splits, in order; a split may be empty."""
     totals: Totals
-    shards: tuple[ShardEntry, ...]
-    images: tuple[ImageEntry, ...]
-    left_out: tuple[LeftOutEntry, ...]
+    labels: tuple[LabelCount, ...]
+    """What made the labels, the most frequent first."""
+    textures: dict[str, int]
+    """Number of inputs with each texture, by name."""
+    failed_checks: int
+    """Photographs with a negative that should be worse than the label and is not."""
+    table: TableEntry
+
+    def __post_init__(self) -> None:
+        for split in self.splits:
+            _check_name(shard_name(split, 0))
+        if len(set(self.splits)) < len(self.splits):
+            raise ValueError(f"splits lists one twice: {', '.join(self.splits)}")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Index(IndexFile):
+    """What a dataset holds, and in which shard: index.json with its table."""
+
+    columns: Table
+    """One row for each shard, photograph, and photograph that was left out."""
+
+    @property
+    def identity(self) -> str:
+        """What differs between datasets: the SHA-256 of the table, which holds those of all files.
+
+        An index of version 1 has the table that it would have today.
+        """
+        return f"{self.digest} {self.table.sha256}"
+
+    def shard(self, number: int) -> ShardEntry:
+        """Return what the table says about a shard's file."""
+        columns = self.columns
+        split = int(columns.split[number])
+        first = int(np.searchsorted(columns.split, split))
+        return ShardEntry(
+            name=shard_name(self.splits[split], number - first),
+            split=self.splits[split],
+            bytes=int(columns.bytes[number]),
+            sha256=columns.sha256[number].tobytes().hex(),
+            images=int(columns.images[number]),
+            samples=int(columns.shard_samples[number]),
+        )
+
+    def sidecar_sha256(self, number: int) -> str:
+        """Return the SHA-256 of a shard's sidecar; empty if not known (index version 1)."""
+        digest = self.columns.sidecar[number]
+        return digest.tobytes().hex() if digest.any() else ""
+
+    @property
+    def shards(self) -> tuple[ShardEntry, ...]:
+        """All shards, split by split."""
+        return tuple(map(self.shard, range(len(self.columns.split))))
+
+    def left_out_of(self, number: int) -> tuple[LeftOutEntry, ...]:
+        """Return what was left out of a shard; the provenance is in its sidecar only."""
+        columns, split = self.columns, self.splits[self.columns.split[number]]
+        return tuple(
+            LeftOutEntry(
+                id=columns.left_out_ids[row].decode(),
+                split=split,
+                kind=KINDS[columns.left_out_kinds[row]],
+                reason=columns.reasons[slice(*columns.first_reason[[row, row + 1]])]
+                .tobytes()
+                .decode(errors="replace"),
+                provenance={},
+            )
+            for row in range(*columns.first_left_out[[number, number + 1]].tolist())
+        )
+
+    @property
+    def left_out(self) -> tuple[LeftOutEntry, ...]:
+        """All that was left out, in the order of the shards."""
+        numbers = np.flatnonzero(self.columns.left_out).tolist()
+        return tuple(entry for number in numbers for entry in self.left_out_of(number))
+
+
+def shard_name(split: str, number: int) -> str:
+    """Return the file name of a shard: its split, and its number in the split."""
+    return f"{split}-{number:05d}.h5"
 
 
 def _check_name(name: str) -> None:

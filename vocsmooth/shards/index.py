@@ -1,25 +1,34 @@
-"""Read and write the JSON files of a dataset, and assemble the index from plan and sidecars.
+"""Read and write the records of a dataset: plan, sidecars and index.
 
-The plan is written first, one sidecar beside each shard, and the index last.
+The plan is written first, one sidecar beside each shard, and the index last: its table first
+(index.hdf5), then index.json, which holds the table's SHA-256. The table holds those of all shards
+and sidecars, so the SHA-256 of index.json stands for every byte of the dataset.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from vocsmooth.errors import DatasetError, InputError
 from vocsmooth.files import AnyPath, as_path, read_file, write_atomically
 from vocsmooth.settings import from_dict, parse_json, to_dict
-from vocsmooth.shards.entries import Index, Plan, Sidecar, Totals
-from vocsmooth.shards.schema import BASE_MAPS, FORMAT, TABLES, VERSION
+from vocsmooth.shards import version1
+from vocsmooth.shards.assembling import Record, totals_of
+from vocsmooth.shards.entries import Index, IndexFile, Plan, Sidecar
+from vocsmooth.shards.schema import BASE_MAPS, FORMAT, INDEX_VERSION, TABLES, VERSION
+from vocsmooth.shards.table import decode_table, encode_table
 
 T = TypeVar("T")
 
 INDEX_NAME = "index.json"
 """File of the index; its presence means that the dataset is complete."""
+
+TABLE_NAME = "index.hdf5"
+"""File of the index's table, see `vocsmooth.shards.table`; "*.h5" means shards only."""
 
 PLAN_NAME = "plan.json"
 """File of the plan, written first: what the dataset will be."""
@@ -29,7 +38,7 @@ ARCHIVE_NAME = "metadata"
 
 
 def read_index(root: AnyPath) -> Index:
-    """Read the index of the dataset in the folder `root`.
+    """Read the index of the dataset in the folder `root`, of version 2 or 1.
 
     Raises
     ------
@@ -47,9 +56,36 @@ def read_index(root: AnyPath) -> Index:
             f"{root} holds no {INDEX_NAME}: it is not a dataset, or its build has not finished. "
             "To finish it, run `vocsmooth build` with the same arguments again."
         )
-    index = _parse(Index, _read_object(path), str(path))
-    _check_maps(index.maps, str(path))
-    return index
+    content = _read_object(path, (version1.VERSION, INDEX_VERSION))
+    if content["version"] == version1.VERSION:
+        old = _parse(version1.Index1, content, str(path))
+        _check_maps(old.maps, str(path))
+        return version1.convert(old, str(path))
+    head = _parse(IndexFile, content, str(path))
+    _check_maps(head.maps, str(path))
+    columns = decode_table(_read_table(root / TABLE_NAME, head), str(root / TABLE_NAME))
+    if columns.split.size and columns.split[-1] >= len(head.splits):
+        raise DatasetError(f"{root / TABLE_NAME} has more splits than {path} names.")
+    if totals_of(columns) != head.totals:
+        raise DatasetError(f"{path}: totals is not what {TABLE_NAME} adds up to.")
+    return Index(**vars(head), columns=columns)
+
+
+def read_version1(root: Path) -> version1.Index1:
+    """Read the index of a dataset whose index has version 1, with all that it says."""
+    return _parse(version1.Index1, _read_object(root / INDEX_NAME, (1,)), str(root / INDEX_NAME))
+
+
+def write_index(root: Path, index: Index) -> None:
+    """Write the files of the index, index.json last; each completely or not at all."""
+    for name, data in index_files(index).items():
+        write_atomically(root / name, data)
+
+
+def index_files(index: Index) -> dict[str, bytes]:
+    """Return the files of an index by name, in the order in which they are written."""
+    head = IndexFile(**{name: value for name, value in vars(index).items() if name in _HEAD})
+    return {TABLE_NAME: bytes(encode_table(index.columns)), INDEX_NAME: to_bytes(to_dict(head))}
 
 
 def refuse_archive(root: Path) -> None:
@@ -63,47 +99,25 @@ def refuse_archive(root: Path) -> None:
 
 def read_sidecar(path: Path) -> Sidecar:
     """Read a sidecar; DatasetError if it is missing or damaged."""
-    return _parse(Sidecar, _read_object(path), str(path))
+    return read_record(path).sidecar
+
+
+def read_record(path: Path) -> Record:
+    """Read a sidecar and the SHA-256 of its file; DatasetError if it is missing or damaged."""
+    data = _read(path)
+    sidecar = _parse(Sidecar, _decode(data, path, (VERSION,)), str(path))
+    return Record(sidecar=sidecar, sha256=hashlib.sha256(data).hexdigest())
+
+
+def record_of(sidecar: Sidecar) -> Record:
+    """Return a sidecar with the SHA-256 of the file that `write_object` makes of it."""
+    data = to_bytes(to_dict(sidecar))
+    return Record(sidecar=sidecar, sha256=hashlib.sha256(data).hexdigest())
 
 
 def read_plan(path: Path) -> Plan:
     """Read a plan; DatasetError if it is missing or damaged."""
-    return _parse(Plan, _read_object(path), str(path))
-
-
-def assemble_index(plan: Plan, sidecars: Sequence[Sidecar]) -> Index:
-    """Return the index of a finished dataset; it follows from the plan and the ordered sidecars.
-
-    Raises
-    ------
-    DatasetError
-        The shards were made by different versions of the packages.
-    """
-    versions = [sidecar.versions for sidecar in sidecars]
-    if any(other != versions[0] for other in versions):
-        raise DatasetError(
-            "The shards of the dataset were made by different versions of the packages."
-        )
-    shards = tuple(sidecar.shard for sidecar in sidecars)
-    left_out = tuple(entry for sidecar in sidecars for entry in sidecar.left_out)
-    kinds = [entry.kind for entry in left_out]
-    return Index(
-        digest=plan.digest,
-        recipe=plan.recipe,
-        versions=versions[0] if versions else {},
-        maps=plan.maps,
-        splits=plan.splits,
-        totals=Totals(
-            images=sum(shard.images for shard in shards),
-            samples=sum(shard.samples for shard in shards),
-            rejected=kinds.count("rejected"),
-            errors=kinds.count("error"),
-            bytes=sum(shard.bytes for shard in shards),
-        ),
-        shards=shards,
-        images=tuple(image for sidecar in sidecars for image in sidecar.images),
-        left_out=left_out,
-    )
+    return _parse(Plan, _read_object(path, (VERSION,)), str(path))
 
 
 def to_bytes(content: dict[str, Any]) -> bytes:
@@ -111,8 +125,8 @@ def to_bytes(content: dict[str, Any]) -> bytes:
     return (json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-def write_object(path: Path, settings: Plan | Sidecar | Index) -> None:
-    """Write one of the JSON files, completely or not at all."""
+def write_object(path: Path, settings: Plan | Sidecar) -> None:
+    """Write a plan or a sidecar, completely or not at all."""
     write_atomically(path, to_bytes(to_dict(settings)))
 
 
@@ -121,19 +135,47 @@ def sidecar_path(shard: Path) -> Path:
     return shard.with_suffix(".json")
 
 
-def _read_object(path: Path) -> dict[str, Any]:
-    """Read one of a dataset's JSON files; DatasetError says what is wrong with it."""
+_HEAD = frozenset(IndexFile.__dataclass_fields__)
+
+
+def _read_table(path: Path, head: IndexFile) -> bytes:
+    """Return the bytes of the table; DatasetError unless they are those that index.json means."""
+    data = _read(path)
+    found = hashlib.sha256(data).hexdigest()
+    if found != head.table.sha256 or len(data) != head.table.bytes:
+        raise DatasetError(
+            f"{path} is damaged, or not the one of {INDEX_NAME}: {head.table.bytes} bytes with "
+            f"SHA-256 {head.table.sha256} expected, got {len(data)} bytes with {found}. "
+            "`vocsmooth verify --repair` makes it again."
+        )
+    return data
+
+
+def _read(path: Path) -> bytes:
+    """Return the bytes of a file; DatasetError if it cannot be read."""
     try:
-        content = parse_json(read_file(path))
+        return read_file(path)
     except OSError as error:
         raise DatasetError(f"Cannot read {path}: {error.strerror}.") from None
+
+
+def _read_object(path: Path, versions: tuple[int, ...]) -> dict[str, Any]:
+    """Read one of a dataset's JSON files; DatasetError says what is wrong with it."""
+    return _decode(_read(path), path, versions)
+
+
+def _decode(data: bytes, path: Path, versions: tuple[int, ...]) -> dict[str, Any]:
+    """Parse one of a dataset's JSON files, which must have one of these versions."""
+    try:
+        content = parse_json(data)
     except ValueError as error:
         raise DatasetError(f"{path} is damaged: {error}.") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise DatasetError(f"{path} is not a {FORMAT} file.")
-    if content.get("version") != VERSION:
+    if content.get("version") not in versions:
+        known = " and ".join(map(str, versions))
         raise DatasetError(
-            f"{path} has version {content.get('version')!r}; this package reads version {VERSION}."
+            f"{path} has version {content.get('version')!r}; this package reads version {known}."
         )
     return content
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from vocsmooth.errors import DatasetError
-from vocsmooth.shards.entries import ImageEntry, Index, ShardEntry
+from vocsmooth.shards.entries import Index, ShardEntry
 from vocsmooth.shards.schema import Layout
 
 
@@ -19,29 +17,27 @@ class IndexedShard:
 
     entry: ShardEntry
     """Its file: name, length, SHA-256."""
-    ids: tuple[str, ...]
-    """Ids of its photographs, in order."""
+    raw_ids: NDArray[np.bytes_]
+    """(N,) ids of its photographs, in order, in UTF-8."""
     shapes: NDArray[np.int64]
     """(N, 2) height and width of each photograph."""
-    samples: tuple[int, ...]
-    """How many samples each photograph has."""
+    samples: NDArray[np.int64]
+    """(N,) how many samples each photograph has."""
 
-    def per_sample(self, values: ArrayLike) -> NDArray[Any]:
-        """Turn one value per photograph into one per sample, by repeating it."""
-        return np.repeat(np.asarray(values), self.samples, axis=0)
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Ids of its photographs, in order."""
+        return tuple(name.decode() for name in self.raw_ids.tolist())
 
-    def image_starts(self) -> NDArray[np.int64]:
-        """Return where the photograph of each sample starts in the maps of /images."""
-        return self.per_sample(_starts(self.shapes.prod(axis=1)))
-
-    def sample_starts(self) -> NDArray[np.int64]:
-        """Return where each sample starts in the maps of /samples."""
-        return _starts(self.per_sample(self.shapes.prod(axis=1)))
+    def rows(self) -> list[tuple[str, int, int, int]]:
+        """Return id, height, width and number of samples of each photograph."""
+        heights, widths = self.shapes.T.tolist()
+        return list(zip(self.ids, heights, widths, self.samples.tolist(), strict=True))
 
     def pixels(self) -> dict[str, int]:
         """Return how many pixels each map of a group holds."""
         each = self.shapes.prod(axis=1)
-        return {"images": int(each.sum()), "samples": int(self.per_sample(each).sum())}
+        return {"images": int(each.sum()), "samples": int((each * self.samples).sum())}
 
     def matches(self, layout: Layout) -> bool:
         """Return whether the tables in the shard's file agree with the index."""
@@ -49,34 +45,25 @@ class IndexedShard:
         return (
             layout.ids == self.ids
             and np.array_equal(layout.shapes, self.shapes)
-            and tuple(counts.tolist()) == self.samples
+            and np.array_equal(counts, self.samples)
             and bool((np.diff(layout.sample_image) >= 0).all())
         )
 
 
-def shards_of(index: Index, split: str) -> list[IndexedShard]:
-    """Return the shards of one split; DatasetError if a photograph lies in an unknown shard."""
-    images: dict[str, list[ImageEntry]] = {entry.name: [] for entry in index.shards}
-    for image in index.images:
-        if image.shard not in images:
-            raise DatasetError(
-                f"The index puts {image.id!r} into an unknown shard {image.shard!r}."
-            )
-        images[image.shard].append(image)
-    return [
-        IndexedShard(
-            entry=entry,
-            ids=tuple(image.id for image in images[entry.name]),
-            shapes=np.array(
-                [(image.height, image.width) for image in images[entry.name]], np.int64
-            ).reshape(-1, 2),
-            samples=tuple(image.samples for image in images[entry.name]),
-        )
-        for entry in index.shards
-        if entry.split == split
-    ]
+def list_shard(index: Index, number: int) -> IndexedShard:
+    """Return one shard, by its number in the index."""
+    columns = index.columns
+    rows = slice(*columns.first_image[[number, number + 1]].tolist())
+    return IndexedShard(
+        entry=index.shard(number),
+        raw_ids=columns.ids[rows],
+        shapes=columns.shapes[rows].astype(np.int64),
+        samples=columns.samples[rows].astype(np.int64),
+    )
 
 
-def _starts(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return where each item starts if items of these lengths follow each other."""
-    return np.cumsum(lengths) - lengths
+def numbers_of(index: Index, split: str) -> range:
+    """Return the numbers of a split's shards, which follow each other in the index."""
+    place = index.splits.index(split)
+    first, stop = np.searchsorted(index.columns.split, [place, place + 1]).tolist()
+    return range(first, stop)

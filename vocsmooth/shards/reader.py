@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 from vocsmooth.errors import DatasetError, UnknownNameError
 from vocsmooth.files import AnyPath, as_path
-from vocsmooth.shards.entries import Index
+from vocsmooth.shards.entries import Index, ShardEntry
 from vocsmooth.shards.index import read_index
 from vocsmooth.shards.schema import BASE_MAPS
 from vocsmooth.shards.split import Split
@@ -45,7 +46,10 @@ def open_dataset(root: AnyPath) -> Dataset:
     {'input': (12, 16, 3), 'label': (12, 16, 3)}
     """
     root = as_path(root, "root")
-    return Dataset(Path(root), read_index(Path(root)))
+    dataset = Dataset(root, read_index(root))
+    for entry in dataset.index.shards:
+        _check_length(root, entry)
+    return dataset
 
 
 class Dataset:
@@ -68,10 +72,13 @@ class Dataset:
     """Names of the maps of negatives."""
     splits: tuple[str, ...]
     """Names of the splits; one may be empty."""
+    root: Path
+    """Its folder."""
+    index: Index
+    """What `vocsmooth.shards.index.read_index` says about it."""
 
     def __init__(self, root: Path, index: Index) -> None:
-        for entry in index.shards:
-            _check_length(root / entry.name, entry.bytes)
+        self.root, self.index = root, index
         self.recipe = index.recipe
         self.splits = index.splits
         self.negatives = tuple(
@@ -80,26 +87,40 @@ class Dataset:
             for name in names
             if name not in BASE_MAPS[group]
         )
-        self._root = root
-        self._index = index
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Whoever unpickles it reads the index for itself: megabytes, where there are many shards.
+        return _reopen, (self.root, self.index.identity)
 
     def split(self, name: str) -> Split:
         """Return the samples of one split; UnknownNameError lists the splits if it is none."""
         if name not in self.splits:
             raise UnknownNameError(
-                f"{self._root} has no split {name!r}; splits present: {', '.join(self.splits)}."
+                f"{self.root} has no split {name!r}; splits present: {', '.join(self.splits)}."
             )
-        return Split(self._root, self._index, name)
+        return Split(self, name)
 
 
-def _check_length(path: Path, expected: int) -> None:
+def _reopen(root: Path, identity: str) -> Dataset:
+    """Open a dataset in another process, which must find the same one; its shards are not counted.
+
+    Each shard's length is checked when the process maps it.
+    """
+    index = read_index(root)
+    if index.identity != identity:
+        raise DatasetError(f"{root} holds another dataset than when it was opened; open it again.")
+    return Dataset(root, index)
+
+
+def _check_length(root: Path, entry: ShardEntry) -> None:
     """Raise DatasetError unless the file exists and has the length that the index gives."""
+    path = f"{root}/{entry.name}"  # a Path for each of a million would take seconds
     try:
-        length = path.stat().st_size
+        length = os.stat(path).st_size  # noqa: PTH116
     except OSError as error:
         raise DatasetError(f"The shard {path} cannot be read: {error.strerror}.") from None
-    if length != expected:
+    if length != entry.bytes:
         raise DatasetError(
-            f"{path} has {length} bytes, but the index says {expected}. "
-            f"Run `vocsmooth verify` on {path.parent}."
+            f"{path} has {length} bytes, but the index says {entry.bytes}. "
+            f"Run `vocsmooth verify` on {root}."
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -13,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vocsmooth.errors import DatasetError
+from vocsmooth.shards.assembling import Record
 from vocsmooth.shards.entries import ImageEntry, Index, ShardEntry
-from vocsmooth.shards.listing import IndexedShard, shards_of
+from vocsmooth.shards.index import read_record, sidecar_path
+from vocsmooth.shards.listing import IndexedShard, list_shard
 from vocsmooth.shards.schema import Layout, Maps, read_layout
 from vocsmooth.shards.writer import recipe_text
 from vocsmooth.workers.processes import WorkerDied, available_cores, run_tasks, sigterm_interrupts
@@ -35,8 +36,8 @@ class ShardScan:
     """The recipe as JSON, as the shard must hold it."""
     maps: Maps
     """The maps that it must hold."""
-    images: tuple[ImageEntry, ...]
-    """Its photographs, in order."""
+    sidecar_sha256: str
+    """SHA-256 of the sidecar, hexadecimal; empty if not known (index version 1)."""
 
     @property
     def entry(self) -> ShardEntry:
@@ -48,13 +49,34 @@ class ShardScan:
         """The shard's file."""
         return self.root / self.entry.name
 
+    def read_record(self) -> Record:
+        """Read the sidecar; DatasetError if it is not the one that the index describes."""
+        record = read_record(sidecar_path(self.path))
+        if self.sidecar_sha256 not in ("", record.sha256):
+            raise DatasetError(
+                f"{sidecar_path(self.path)} is not the file that the index describes. "
+                f"Run `vocsmooth verify` on {self.root}."
+            )
+        return record
+
+    def read_images(self) -> tuple[ImageEntry, ...]:
+        """Return the photographs with their provenance, from the sidecar; see `read_record`."""
+        images = self.read_record().sidecar.images
+        found = [(image.id, image.height, image.width, image.samples) for image in images]
+        if found != self.indexed.rows():
+            raise DatasetError(
+                f"{sidecar_path(self.path)} lists other photographs than the index. "
+                f"Run `vocsmooth verify` on {self.root}."
+            )
+        return images
+
     def read(self) -> Iterator[tuple[ImageEntry, dict[str, NDArray[Any]]]]:
         """Read the file and yield every photograph with its maps.
 
         Yields
         ------
         ImageEntry
-            What the index says about the photograph.
+            What the sidecar says about the photograph.
         dict
             By name, the maps of the photograph, (H, W) or (H, W, 3), and those of its K inputs,
             (K, H, W) or (K, H, W, 3); read-only.
@@ -62,11 +84,11 @@ class ShardScan:
         Raises
         ------
         DatasetError
-            The file is missing, damaged, or not the one that the index describes.
+            The shard or its sidecar is missing, damaged, or not the one that the index describes.
         """
         layout, data = self._load()
         first = 0
-        for number, image in enumerate(self.images):
+        for number, image in enumerate(self.read_images()):
             stop = first + image.samples
             spans = {
                 "images": slice(*layout.image_start[[number, number + 1]]),
@@ -109,21 +131,17 @@ class ShardScan:
 
 def list_shards(root: Path, index: Index) -> list[ShardScan]:
     """Return the shards of a dataset, split by split in the order of the index."""
-    images: dict[str, list[ImageEntry]] = defaultdict(list)
-    for image in index.images:
-        images[image.shard].append(image)
     recipe = recipe_text(index.recipe)
     return [
         ShardScan(
             root=root,
-            indexed=shard,
+            indexed=list_shard(index, number),
             digest=index.digest,
             recipe=recipe,
             maps=index.maps,
-            images=tuple(images[shard.entry.name]),
+            sidecar_sha256=index.sidecar_sha256(number),
         )
-        for split in index.splits
-        for shard in shards_of(index, split)
+        for number in range(len(index.columns.split))
     ]
 
 

@@ -25,15 +25,16 @@ from numpy.typing import NDArray
 
 from vocsmooth.errors import DatasetError
 from vocsmooth.files import refuse_special
+from vocsmooth.shards.guarded import Located, expect, find_dataset, locate, read_text, refusing
 
 FORMAT = "voc-smooth"
 """Value of the key or attribute `format` of everything in a dataset folder."""
 
 VERSION = 1
-"""Version of the layout described above and of the JSON files beside the shards."""
+"""Version of the layout described above, of the plan and of the sidecars."""
 
-ALIGNMENT = 4096
-"""Datasets of at least this many bytes start at multiples of it: one page."""
+INDEX_VERSION = 2
+"""Version of the index: index.json and the table in index.hdf5."""
 
 ID_DTYPE = np.dtype("S64")
 """Ids are UTF-8, padded with zero bytes."""
@@ -52,17 +53,6 @@ TABLES: dict[str, dict[str, np.dtype[Any]]] = {
     "samples": {"image": np.dtype("<i4"), "start": np.dtype("<i8")},
 }
 """Types of the tables that say which pixels belong to which photograph and sample."""
-
-_MAX_ATTRIBUTE_BYTES = 1 << 24
-
-
-@dataclass(frozen=True, kw_only=True)
-class Located:
-    """Where the bytes of one HDF5 dataset lie; the range is known to be within the file."""
-
-    offset: int
-    dtype: np.dtype[Any]
-    shape: tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,20 +101,11 @@ def read_layout(path: Path, maps: Maps) -> Layout:
         is missing, linked, virtual, external, chunked, filtered, mistyped, misaligned or reaches
         beyond the end of the file, or the tables contradict each other.
     """
-    try:
+    with refusing(f"The shard {path}"):
         refuse_special(path)
         size = path.stat().st_size
         with h5py.File(path, "r", locking=False) as file:
             return _read(file, size, maps, str(path))
-    except FileNotFoundError:
-        raise DatasetError(f"The shard {path} is missing.") from None
-    except DatasetError:
-        raise
-    # What h5py raises on a damaged file depends on where the damage lies.
-    except (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:
-        raise DatasetError(f"{path} cannot be read as HDF5: {error}.") from None
-    except (MemoryError, OverflowError) as error:
-        raise DatasetError(f"{path} declares impossible sizes: {error}.") from None
 
 
 def _read(file: h5py.File, size: int, maps: Maps, where: str) -> Layout:
@@ -136,15 +117,15 @@ def _read(file: h5py.File, size: int, maps: Maps, where: str) -> Layout:
     located: dict[str, Located] = {}
     for group, columns in TABLES.items():
         for name, dtype in columns.items():
-            dataset = _dataset(file, group, name, where)
-            _expect(_locate(dataset, size, where).dtype == dtype, dataset, f"type {dtype}", where)
+            dataset = find_dataset(file, group, name, where)
+            expect(locate(dataset, size, where).dtype == dtype, dataset, f"type {dtype}", where)
             tables[f"{group}/{name}"] = dataset[()]
         for name, channels in maps[group].items():
-            dataset = _dataset(file, group, name, where)
-            found = _locate(dataset, size, where)
-            _expect(found.dtype == map_dtype(name), dataset, f"type {map_dtype(name)}", where)
+            dataset = find_dataset(file, group, name, where)
+            found = locate(dataset, size, where)
+            expect(found.dtype == map_dtype(name), dataset, f"type {map_dtype(name)}", where)
             tail = (channels,) if channels > 1 else ()
-            _expect(found.shape[1:] == tail, dataset, f"shape (pixels, *{tail})", where)
+            expect(found.shape[1:] == tail, dataset, f"shape (pixels, *{tail})", where)
             located[name] = found
     layout = _assemble(tables, located, size, file, where)
     _check_tables(layout, maps, where)
@@ -164,8 +145,8 @@ def _assemble(
             raise DatasetError(f"{where}: {name} has shape {array.shape}.")
     return Layout(
         bytes=size,
-        digest=_read_text(file, "digest", where),
-        recipe=_read_text(file, "recipe", where),
+        digest=read_text(file, "digest", where),
+        recipe=read_text(file, "recipe", where),
         ids=tuple(identifier.decode() for identifier in tables["images/id"].tolist()),
         shapes=tables["images/shape"].astype(np.int64),
         image_start=tables["images/start"].astype(np.int64),
@@ -177,76 +158,11 @@ def _assemble(
 
 def _check_version(file: h5py.File, where: str) -> None:
     """Refuse files of another kind or version."""
-    kind, version = _read_text(file, "format", where), _read_text(file, "version", where)
+    kind, version = read_text(file, "format", where), read_text(file, "version", where)
     if (kind, version) != (FORMAT, str(VERSION)):
         raise DatasetError(
             f"{where}: format {kind!r} version {version!r}; this package reads "
             f"{FORMAT!r} version {str(VERSION)!r}."
-        )
-
-
-def _read_text(file: h5py.File, name: str, where: str) -> str:
-    """Read an attribute of the file, which must be a short string of fixed length.
-
-    Variable-length strings lie in a heap without checksums; damage there makes HDF5 crash or hang.
-    """
-    kind = h5py.h5a.open(file.id, name.encode()).get_type()
-    if not isinstance(kind, h5py.h5t.TypeStringID) or kind.is_variable_str():
-        raise DatasetError(f"{where}: attribute {name} is not a string of fixed length.")
-    if kind.get_size() > _MAX_ATTRIBUTE_BYTES:
-        raise DatasetError(f"{where}: attribute {name} declares {kind.get_size()} bytes.")
-    value = file.attrs[name]
-    if not isinstance(value, bytes):
-        raise DatasetError(f"{where}: attribute {name} is not a single string.")
-    return value.decode()
-
-
-def _dataset(file: h5py.File, group: str, name: str, where: str) -> h5py.Dataset:
-    """Open an HDF5 dataset of the schema; only hard links pass, since others may lead anywhere."""
-    node: Any = file
-    for key in (group, name):
-        if not isinstance(node, h5py.Group) or key not in node.keys():  # noqa: SIM118
-            raise DatasetError(f"{where}: {group}/{name} is missing.")
-        if not isinstance(node.get(key, getlink=True), h5py.HardLink):
-            raise DatasetError(f"{where}: {group}/{name} is a soft or external link.")
-        node = node[key]
-    if not isinstance(node, h5py.Dataset):
-        raise DatasetError(f"{where}: {group}/{name} is not a dataset.")
-    return node
-
-
-def _locate(dataset: h5py.Dataset, size: int, where: str) -> Located:
-    """Return where the bytes of an HDF5 dataset lie in a file of `size` bytes.
-
-    Raises
-    ------
-    DatasetError
-        They cannot be read from there: the dataset is virtual, external, chunked or filtered, or
-        its bytes are misaligned or not all in the file.
-    """
-    plist = dataset.id.get_create_plist()
-    _expect(not dataset.is_virtual, dataset, "no virtual dataset", where)
-    _expect(plist.get_external_count() == 0, dataset, "no external storage", where)
-    _expect(plist.get_layout() == h5py.h5d.CONTIGUOUS, dataset, "contiguous storage", where)
-    _expect(plist.get_nfilters() == 0, dataset, "no filters", where)
-    _expect(dataset.dtype.kind in "uiS", dataset, "integers or fixed-length strings", where)
-    found = Located(offset=0, dtype=dataset.dtype, shape=tuple(map(int, dataset.shape or ())))
-    length = int(dataset.size or 0) * found.dtype.itemsize
-    if length == 0:
-        return found
-    offset = dataset.id.get_offset()
-    _expect(offset is not None, dataset, "stored values", where)
-    _expect(0 <= offset <= size - length, dataset, f"{length} bytes within the file", where)
-    _expect(length < ALIGNMENT or offset % ALIGNMENT == 0, dataset, "alignment to pages", where)
-    return Located(offset=int(offset), dtype=found.dtype, shape=found.shape)
-
-
-def _expect(holds: bool, dataset: h5py.Dataset, expected: str, where: str) -> None:
-    """Raise DatasetError with what was expected of an HDF5 dataset, unless it holds."""
-    if not holds:
-        raise DatasetError(
-            f"{where}: {dataset.name} (type {dataset.dtype}, shape {dataset.shape}) breaks the "
-            f"schema: expected {expected}."
         )
 
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any, SupportsIndex
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vocsmooth.shards.entries import Index
-from vocsmooth.shards.listing import shards_of
+from vocsmooth.shards.listing import list_shard, numbers_of
 from vocsmooth.shards.mapped import CheckedShard, DiskWatch, MappedShard
+from vocsmooth.shards.photographs import Photographs, Places, SampleIds
 from vocsmooth.shards.schema import Maps, map_dtype
+
+if TYPE_CHECKING:
+    from vocsmooth.shards.reader import Dataset
 
 _LINE = 64
 """Bytes of a cache line, to which the arrays of a batch are aligned."""
@@ -38,44 +41,40 @@ class Split:
     >>> from vocsmooth.shards import open_dataset
     >>> split = open_dataset("voc-smooth").split("train")
     >>> batch = split.crop([0, 1], [4, 0], [0, 8], 8, ["input", "edge"])
-    >>> split.ids
-    ('a', 'a', 'a', 'a')
+    >>> list(split.ids)
+    ['a', 'a', 'a', 'a']
     >>> split.samples_of("a")
     range(0, 4)
     >>> {name: crops.shape for name, crops in batch.items()}
     {'input': (2, 8, 8, 3), 'edge': (2, 8, 8)}
     """
 
-    ids: tuple[str, ...]
+    ids: SampleIds
     """Photograph id of each sample; the samples of a photograph follow each other."""
-    shapes: NDArray[np.int64]
-    """(N, 2) height and width of each sample."""
     shard_sizes: NDArray[np.int64]
     """(S,) samples of each shard, for `SampleOrder`; samples are numbered shard by shard."""
 
-    def __init__(self, root: Path, index: Index, name: str) -> None:
-        self._root, self._name = root, name
-        self._digest = index.digest
+    def __init__(self, dataset: Dataset, name: str) -> None:
+        index = dataset.index
+        self._dataset, self._name = dataset, name
         self._maps: Maps = index.maps
         self._group = {name: group for group, names in index.maps.items() for name in names}
-        self._shards = shards_of(index, name)
+        self._shards = numbers_of(index, name)
         self._open: dict[int, MappedShard] = {}
         self._checked: dict[int, CheckedShard] = {}
         self._disk = DiskWatch()
-        counts = [sum(shard.samples) for shard in self._shards]
-        self.shard_sizes = np.array(counts, np.int64)
-        self._shard_of = np.repeat(np.arange(len(self._shards)), counts)
-        self.ids = tuple(i for shard in self._shards for i in shard.per_sample(shard.ids).tolist())
-        self.shapes = _concatenate(
-            [shard.per_sample(shard.shapes) for shard in self._shards], (0, 2)
-        )
-        self._starts = {
-            "images": _concatenate([shard.image_starts() for shard in self._shards], (0,)),
-            "samples": _concatenate([shard.sample_starts() for shard in self._shards], (0,)),
-        }
+        self._photographs = Photographs(index, self._shards)
+        self.ids = SampleIds(self._photographs)
+        shards = slice(self._shards.start, self._shards.stop)
+        self.shard_sizes = index.columns.shard_samples[shards]
+
+    @cached_property
+    def shapes(self) -> NDArray[np.int64]:
+        """(N, 2) height and width of each sample."""
+        return np.repeat(self._photographs.shapes, self._photographs.samples, axis=0)
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return self._photographs.count
 
     def __getitem__(self, index: SupportsIndex) -> dict[str, NDArray[Any]]:
         """Return all maps of one sample, see `read`; negative indices count from the end.
@@ -102,27 +101,26 @@ class Split:
         return (self[number] for number in range(len(self)))
 
     def __repr__(self) -> str:
-        return f"<Split {self._name!r} of {self._root}: {len(self)} samples>"
+        return f"<Split {self._name!r} of {self._dataset.root}: {len(self)} samples>"
 
-    def __getstate__(self) -> dict[str, Any]:
-        # A pickled mapping would carry its data along.
-        return {**self.__dict__, "_open": {}, "_checked": {}}
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A pickled mapping would carry its data along, and a pickled table its megabytes.
+        return Split, (self._dataset, self._name)
 
     def will_need(self, shard: int, maps: Sequence[str]) -> None:
         """Tell the system to read maps of a whole shard from the disk, without waiting for them."""
         self._check_maps(maps)
-        mapped = self._mapped(shard)
+        mapped = self._mapped(self._shards[shard])
         for name in maps:
             mapped.will_need(name, 0, len(mapped.arrays[name]))
 
     def samples_of(self, photograph: str) -> range:
         """Return the samples of the photograph with this id; ValueError if the split lacks it."""
-        if photograph not in self.ids:
-            raise ValueError(
-                f"no photograph {photograph!r} among the {len(set(self.ids))} of this split"
-            )
-        first = self.ids.index(photograph)
-        return range(first, first + self.ids.count(photograph))
+        found = self._photographs.samples_of(photograph)
+        if found is None:
+            count = len(self._photographs.ids)
+            raise ValueError(f"no photograph {photograph!r} among the {count} of this split")
+        return found
 
     def read(self, index: int, maps: Sequence[str]) -> dict[str, NDArray[Any]]:
         """Return the full maps of one sample, each (H, W) or (H, W, 3).
@@ -144,11 +142,12 @@ class Split:
         """
         self._check_indices(np.asarray([index]))
         self._check_maps(maps)
-        shard = self._mapped(int(self._shard_of[index]))
-        height, width = self.shapes[index].tolist()
+        place = self._photographs.locate(np.array([index]))
+        shard = self._mapped(int(place.shards[0]))
+        height, width = place.shapes[0].tolist()
         result = {}
         for name in maps:
-            first = int(self._starts[self._group[name]][index])
+            first = int(place.starts[self._group[name]][0])
             pixels = shard.arrays[name][first : first + height * width]
             result[name] = pixels.reshape(height, width, *self._tail(name)).copy()
         return result
@@ -187,8 +186,9 @@ class Split:
         chosen, top, left = (np.asarray(a, np.int64) for a in (indices, tops, lefts))
         self._check_indices(chosen)
         self._check_maps(maps)
-        self._check_windows(chosen, top, left, size)
-        bands = self._bands(chosen, top)
+        place = self._photographs.locate(chosen)
+        self._check_windows(chosen, place.shapes, top, left, size)
+        bands = self._bands(place, top)
         batch = self._allocate(maps, len(chosen), size)
         with self._disk.watched() as cold:
             if cold:
@@ -205,21 +205,16 @@ class Split:
         return batch
 
     def _bands(
-        self, indices: NDArray[np.int64], tops: NDArray[np.int64]
+        self, place: Places, tops: NDArray[np.int64]
     ) -> dict[str, list[tuple[MappedShard, int, int]]]:
         """Return, by group, the band of rows of each window: shard, first pixel, width."""
-        widths = self.shapes[indices, 1]
-        shards = [self._mapped(number) for number in self._shard_of[indices].tolist()]
+        widths = place.shapes[:, 1]
+        shards = [self._mapped(number) for number in place.shards.tolist()]
         return {
             group: list(
-                zip(
-                    shards,
-                    (starts[indices] + tops * widths).tolist(),
-                    widths.tolist(),
-                    strict=True,
-                )
+                zip(shards, (starts + tops * widths).tolist(), widths.tolist(), strict=True)
             )
-            for group, starts in self._starts.items()
+            for group, starts in place.starts.items()
         }
 
     def _allocate(self, maps: Sequence[str], count: int, size: int) -> dict[str, NDArray[Any]]:
@@ -246,12 +241,12 @@ class Split:
         """Return a mapped shard whose file has its full length at this moment."""
         shard = self._open.get(number)
         if shard is None:
-            indexed = self._shards[number]
-            path = self._root / indexed.entry.name
+            indexed = list_shard(self._dataset.index, number)
+            path = self._dataset.root / indexed.entry.name
             if len(self._open) >= _MAX_OPEN:
                 self._open.pop(next(iter(self._open)))
             known = self._checked.get(number)
-            shard = MappedShard(path, indexed, self._digest, self._maps, known)
+            shard = MappedShard(path, indexed, self._dataset.index.digest, self._maps, known)
             self._open[number], self._checked[number] = shard, shard.checked
         shard.check()
         return shard
@@ -274,6 +269,7 @@ class Split:
     def _check_windows(
         self,
         indices: NDArray[np.int64],
+        shapes: NDArray[np.int64],
         tops: NDArray[np.int64],
         lefts: NDArray[np.int64],
         size: int,
@@ -282,7 +278,6 @@ class Split:
         if size < 1:
             raise ValueError(f"size must be at least 1, got {size}")
         corner = np.stack([tops, lefts], axis=-1)
-        shapes = self.shapes[indices]
         outside = ((corner < 0) | (corner + size > shapes)).any(axis=-1)
         if outside.any():
             row = int(outside.argmax())
@@ -292,8 +287,3 @@ class Split:
                 f"within {self.ids[indices[row]]!r} of {height} x {width} pixels; "
                 "take smaller windows or leave out smaller images"
             )
-
-
-def _concatenate(arrays: list[NDArray[Any]], empty: tuple[int, ...]) -> NDArray[Any]:
-    """Join arrays along the first axis; no arrays give an empty int64 array of shape `empty`."""
-    return np.concatenate(arrays) if arrays else np.empty(empty, np.int64)

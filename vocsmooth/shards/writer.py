@@ -12,7 +12,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from vocsmooth.shards.schema import ALIGNMENT, FORMAT, ID_DTYPE, VERSION, Maps, map_dtype
+from vocsmooth.shards.guarded import ALIGNMENT
+from vocsmooth.shards.schema import FORMAT, ID_DTYPE, VERSION, Maps, map_dtype
 
 Pixels = NDArray[np.uint8]
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterator
 
 from vocsmooth.settings import recipe_toml
-from vocsmooth.shards.entries import Index, failed_checks
+from vocsmooth.shards.entries import Index
 from vocsmooth.shards.index import PLAN_NAME
 from vocsmooth.shards.schema import VERSION
 from vocsmooth.views.text import (
@@ -95,7 +94,7 @@ def title(index: Index) -> str:
 
 def list_papers(index: Index) -> list[str]:
     """Return the papers that the dataset rests on."""
-    operators = {image.provenance["label"]["operator"] for image in index.images}
+    operators = {label.operator for label in index.labels}
     operators |= {negative["operator"] for negative in index.recipe.get("negatives", ())}
     return [
         paper
@@ -134,8 +133,10 @@ def _size_category(samples: int) -> str:
 def _describe_files(index: Index) -> Iterator[str]:
     """Say what lies in the folder and which maps there are."""
     yield (
-        f"`index.json` lists every shard with its SHA-256 and every photograph with its sources, "
-        f"operator, score and textures. The shards are HDF5 (format {VERSION}), readable with "
+        "`index.json` sums up the dataset, and `index.hdf5` lists every shard with its SHA-256 and "
+        "every photograph. The JSON file beside each shard says of every photograph what it was "
+        f"made from: sources, operator, score, textures. The shards are HDF5 (format {VERSION}), "
+        "readable with "
         "`vocsmooth.shards.open_dataset` or h5py. `vocsmooth verify` proves that the folder is "
         "whole. Splits are by photograph: none is in two of them."
     )
@@ -160,36 +161,31 @@ def _describe_counts(index: Index) -> Iterator[str]:
             yield f"| --- |{' ---: |' * (len(COLUMNS) - 1)}"
     yield ""
     yield (
-        f"Left out: {describe_left_out(index)}; `index.json` says why. "
+        f"Left out: {describe_left_out(index)}; the JSON files beside the shards say why. "
         f"Sizes: {describe_sizes(index)}."
     )
 
 
 def _describe_labels(index: Index) -> Iterator[str]:
     """Draw the table of what made the labels, and own up to failed checks."""
-    labels = [image.provenance["label"] for image in index.images]
     yield from ("| operator | chosen by | labels |", "| --- | --- | ---: |")
-    winners = Counter((name_operator(label), label["method"]) for label in labels)
-    for (name, method), count in winners.most_common():
-        yield f"| `{name}` | {method} | {count} |"
-    failed = sum(bool(failed_checks(image.provenance)) for image in index.images)
-    if failed:
+    for label in index.labels:
+        yield f"| `{name_operator(vars(label))}` | {label.method} | {label.count} |"
+    if failed := index.failed_checks:
         yield from ("", f"Photographs with a negative that is not worse than the label: {failed}.")
 
 
 def _describe_sources(index: Index) -> Iterator[str]:
     """Name the textures that were used, and what holds for all sources."""
-    used = Counter(
-        texture["texture"] for image in index.images for texture in image.provenance["textures"]
-    )
+    used = index.textures
     textures = ", ".join(f"{name} ({count})" for name, count in sorted(used.items())[:_MOST_NAMED])
     if len(used) > _MOST_NAMED:
         textures += f" and {len(used) - _MOST_NAMED} more"
     yield (
-        "- Photographs and masks: a tree in the layout of PASCAL VOC; `index.json` gives name and "
-        "SHA-256 of every file. The images of PASCAL VOC come from Flickr, and their use must "
-        "respect Flickr's terms of use. For the photographs of `vocsmooth sample` see "
-        "`SOURCES.txt` in their tree."
+        "- Photographs and masks: a tree in the layout of PASCAL VOC; the JSON files beside "
+        "the shards give name and SHA-256 of every file. The images of PASCAL VOC come from "
+        "Flickr, and their use must respect Flickr's terms of use. For the photographs of "
+        "`vocsmooth sample` see `SOURCES.txt` in their tree."
     )
     yield (
         f"- Textures, with the number of inputs: {textures or 'none'}. `{PLAN_NAME}` gives the "

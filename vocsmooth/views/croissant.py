@@ -12,9 +12,8 @@ import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from vocsmooth.settings import to_dict
 from vocsmooth.shards.entries import Index
-from vocsmooth.shards.index import INDEX_NAME, to_bytes
+from vocsmooth.shards.index import INDEX_NAME, TABLE_NAME, index_files, to_bytes
 from vocsmooth.shards.schema import VERSION
 from vocsmooth.views.card import CARD_NAME, SUMMARY, describe, list_papers, title
 from vocsmooth.views.text import describe_left_out, describe_versions
@@ -92,9 +91,11 @@ def describe_croissant(index: Index) -> str:
     str
         JSON-LD.
     """
-    listed = to_bytes(to_dict(index))
+    listed = index_files(index)[INDEX_NAME]
+    table = index.table
     files = [
         _file(INDEX_NAME, len(listed), hashlib.sha256(listed).hexdigest(), "application/json"),
+        _file(TABLE_NAME, table.bytes, table.sha256, "application/x-hdf5"),
         *(_file(s.name, s.bytes, s.sha256, "application/x-hdf5") for s in index.shards),
     ]
     content: dict[str, Any] = {

@@ -95,15 +95,18 @@ def write_report(
         raise InputError(f"--out {out}: the folder {out.parent} does not exist.")
     index = read_index(root)
     side = side or choose_side(index)
-    shown: dict[str, list[dict[str, Any]]] = {}
+    shown: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {}
     shards = list_shards(root, index)
     function = partial(_show_shard, side=side)
-    for shard, photographs in run_on_shards(function, shards, jobs=jobs, progress=progress):
-        shown[shard.path.name] = photographs
-    page = make_page(index, [one for shard in shards for one in shown[shard.path.name]]).encode()
+    for shard, result in run_on_shards(function, shards, jobs=jobs, progress=progress):
+        shown[shard.path.name] = result
+    in_order = [shown[shard.path.name] for shard in shards]
+    photographs = [one for of_shard, _ in in_order for one in of_shard]
+    left_out = [one for _, of_shard in in_order for one in of_shard]
+    page = make_page(index, photographs, left_out).encode()
     write_atomically(out, page)
     return ReportSummary(
-        photographs=len(index.images),
+        photographs=index.totals.images,
         side=side,
         bytes=len(page),
         seconds=time.monotonic() - started,
@@ -113,13 +116,16 @@ def write_report(
 def choose_side(index: Index) -> int:
     """Return the longer side of thumbnails that keeps the page small, in pixels."""
     maps = sum(len(names) for names in index.maps.values())
-    areas = (min(i.height, i.width) / max(i.height, i.width) for i in index.images)
-    side = math.sqrt(_PAGE_BYTES / (_BYTES_PER_PIXEL * maps * max(sum(areas), 1)))
+    shapes = index.columns.shapes
+    areas = float((shapes.min(axis=1) / shapes.max(axis=1)).sum()) if len(shapes) else 0.0
+    side = math.sqrt(_PAGE_BYTES / (_BYTES_PER_PIXEL * maps * max(areas, 1)))
     low, high = _SIDES
     return int(min(max(side, low), high))
 
 
-def make_page(index: Index, photographs: list[dict[str, Any]]) -> str:
+def make_page(
+    index: Index, photographs: list[dict[str, Any]], left_out: list[dict[str, Any]]
+) -> str:
     """Put the data, the style and the script into the page."""
     data = {
         "name": index.recipe.get("name") or "",
@@ -127,16 +133,7 @@ def make_page(index: Index, photographs: list[dict[str, Any]]) -> str:
         "minScore": index.recipe["labels"]["min_score"],
         "maps": [name for group in ("samples", "images") for name in index.maps[group]],
         "photographs": photographs,
-        "leftOut": [
-            {
-                "id": entry.id,
-                "split": entry.split,
-                "kind": entry.kind,
-                "score": entry.provenance.get("label", {}).get("score"),
-                "reason": entry.reason,
-            }
-            for entry in index.left_out
-        ],
+        "leftOut": left_out,
     }
     folder = resources.files("vocsmooth.views")
     page, style, script = (
@@ -148,9 +145,21 @@ def make_page(index: Index, photographs: list[dict[str, Any]]) -> str:
     return page.replace("@STYLE@", style).replace("@SCRIPT@", script).replace("@DATA@", text)
 
 
-def _show_shard(shard: ShardScan, side: int) -> list[dict[str, Any]]:
-    """Return what the page needs to show the photographs of a shard."""
-    return [_show(image, maps, shard.maps["samples"], side) for image, maps in shard.read()]
+def _show_shard(shard: ShardScan, side: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return what the page needs to show the photographs of a shard, and those left out of it."""
+    left_out = [
+        {
+            "id": entry.id,
+            "split": entry.split,
+            "kind": entry.kind,
+            "score": entry.provenance.get("label", {}).get("score"),
+            "reason": entry.reason,
+        }
+        for entry in shard.read_record().sidecar.left_out
+    ]
+    return [
+        _show(image, maps, shard.maps["samples"], side) for image, maps in shard.read()
+    ], left_out
 
 
 def _show(

@@ -107,8 +107,8 @@ def export_png(
     chosen = _choose("map", maps, [name for name in names if name != _NOT_EXPORTED])
     shards = [shard for shard in list_shards(root, index) if shard.entry.split in chosen_splits]
     for shard in shards:
-        for image in shard.images:
-            _check_id(image.id)
+        for image_id in shard.indexed.ids:
+            _check_id(image_id)
     note = {"format": f"{index.format}-{form}", "digest": index.digest}
     claim_folder(out, out / EXPORT_NAME, (json.dumps(note) + "\n").encode())
     for split in chosen_splits:
@@ -120,10 +120,10 @@ def export_png(
     counts = [count for _, count in run_on_shards(function, shards, jobs=jobs, progress=progress)]
     for split in chosen_splits:
         list_name, lines_of = FORMS[form]
-        images = [image for image in index.images if image.split == split]
+        images = (i for shard in shards if shard.entry.split == split for i in shard.read_images())
         lines = (line for image in images for line in lines_of(image, chosen))
         write_atomically(out / split / list_name, "".join(f"{line}\n" for line in lines).encode())
-    samples = sum(image.samples for shard in shards for image in shard.images)
+    samples = sum(shard.entry.samples for shard in shards)
     written = sum(counts)
     return ExportSummary(
         samples=samples,
@@ -150,25 +150,30 @@ def _check_id(image_id: str) -> None:
 def _export_shard(shard: ShardScan, out: Path, maps: tuple[str, ...]) -> int:
     """Write what is missing of a shard's files; return how many those were."""
     folder = out / shard.entry.split
-    expected = {path for image in shard.images for m in maps for path in _paths(folder, m, image)}
+    expected = {
+        path
+        for image_id, _, _, samples in shard.indexed.rows()
+        for name in maps
+        for path in _paths(folder, name, image_id, samples)
+    }
     missing = {path for path in expected if not path.exists()}
     if missing:
         for image, arrays in shard.read():
             for name in maps:
-                paths = _paths(folder, name, image)
+                paths = _paths(folder, name, image.id, image.samples)
                 if not missing.isdisjoint(paths):
                     _write_map(paths, arrays[name], name, shared=name in shard.maps["images"])
     return len(missing)
 
 
-def _paths(folder: Path, name: str, image: ImageEntry) -> list[Path]:
+def _paths(folder: Path, name: str, image_id: str, samples: int) -> list[Path]:
     """Return the files of a map, one for each input of a photograph."""
-    return [folder / name / file for file in _file_names(image)]
+    return [folder / name / file for file in _file_names(image_id, samples)]
 
 
-def _file_names(image: ImageEntry) -> Iterator[str]:
+def _file_names(image_id: str, samples: int) -> Iterator[str]:
     """Name the samples of a photograph."""
-    return (f"{image.id}_{number}.png" for number in range(image.samples))
+    return (f"{image_id}_{number}.png" for number in range(samples))
 
 
 def _write_map(paths: Sequence[Path], pixels: NDArray[Any], name: str, *, shared: bool) -> None:
@@ -204,12 +209,14 @@ def _encode(pixels: NDArray[Any], name: str) -> bytes:
 
 def _meta_info(image: ImageEntry, _: Sequence[str]) -> Iterator[str]:
     """List the samples of a photograph as BasicSR's `meta_info_file` does."""
-    return (f"{name} ({image.height},{image.width},3)" for name in _file_names(image))
+    return (
+        f"{name} ({image.height},{image.width},3)" for name in _file_names(image.id, image.samples)
+    )
 
 
 def _metadata(image: ImageEntry, maps: Sequence[str]) -> Iterator[str]:
     """List the samples of a photograph as Hugging Face's ImageFolder does."""
-    for number, file in enumerate(_file_names(image)):
+    for number, file in enumerate(_file_names(image.id, image.samples)):
         record = {
             "id": image.id,
             "number": number,

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from vocsmooth.settings import counted, describe_operator, recipe_toml
-from vocsmooth.shards.entries import Index, failed_checks
+from vocsmooth.shards.entries import Index, Sidecar, failed_checks
 from vocsmooth.shards.schema import VERSION
 
 _BINS = 20
 
 _BAR = 40
+
+_MOST_LINES = 1000
+
+_MOST_LISTED = 50_000
+"""Photographs in the JSON of a report on labels, which has some 300 bytes for each."""
 
 COLUMNS = ("split", "photographs", "samples", "shards", "MB")
 """Heads of the columns of `count_splits`."""
@@ -35,7 +42,7 @@ def describe_dataset(index: Index) -> str:
     return "\n".join(
         [
             f"dataset {index.recipe.get('name') or 'without a name'}, "
-            f"format {VERSION}, digest {index.digest}",
+            f"format {VERSION}, index {index.version}, digest {index.digest}",
             *_align([COLUMNS, *count_splits(index)]),
             f"left out: {describe_left_out(index)}",
             f"photographs: {describe_sizes(index)}",
@@ -71,12 +78,11 @@ def describe_left_out(index: Index) -> str:
 
 def describe_sizes(index: Index) -> str:
     """Return the smallest and the largest photograph's size."""
-    sizes = sorted(
-        (image.height * image.width, image.width, image.height) for image in index.images
-    )
-    if not sizes:
+    heights, widths = index.columns.shapes.T.astype(np.int64)
+    if not heights.size:
         return "none"
-    (_, *small), (_, *large) = sizes[0], sizes[-1]
+    order = np.lexsort((heights, widths, heights * widths))
+    small, large = ((widths[row], heights[row]) for row in (order[0], order[-1]))
     return f"{small[0]} x {small[1]} to {large[0]} x {large[1]} pixels (width x height)"
 
 
@@ -96,13 +102,15 @@ def _align(rows: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
-def describe_labels(index: Index) -> str:
+def describe_labels(index: Index, sidecars: Iterable[Sidecar]) -> str:
     """Return a report on the labels of a dataset.
 
     Parameters
     ----------
     index : Index
         From `vocsmooth.shards.index.read_index`.
+    sidecars : iterable of Sidecar
+        Those of its shards; each is looked at once.
 
     Returns
     -------
@@ -110,40 +118,70 @@ def describe_labels(index: Index) -> str:
         Lines of text: operators that won, the distribution of the scores with the recipe's
         threshold, photographs left out with their best score, negatives that failed their check.
     """
-    chosen = [image.provenance["label"] for image in index.images]
-    rejected = {e.id: e.provenance["label"] for e in index.left_out if e.kind == "rejected"}
-    scored = [label for label in (*chosen, *rejected.values()) if label["score"] is not None]
+    scores: list[float] = []
+    rejected: list[tuple[float, str, str]] = []
+    errors: list[str] = []
+    failures: dict[str, list[str]] = defaultdict(list)
+    for sidecar in sidecars:
+        labels = [image.provenance["label"] for image in sidecar.images]
+        scores += [label["score"] for label in labels if label["score"] is not None]
+        for image in sidecar.images:
+            for name in failed_checks(image.provenance):
+                failures[name].append(image.id)
+        for entry in sidecar.left_out:
+            label = entry.provenance.get("label")
+            if entry.kind == "error":
+                errors.append(f"{entry.id}: {entry.reason}")
+            elif label is not None:
+                scores.append(label["score"])
+                rejected.append((label["score"], entry.id, name_operator(label)))
     return "\n".join(
         [
-            *_describe_winners(chosen),
-            *_describe_scores([label["score"] for label in scored], _min_score(index)),
-            *_describe_left_out(index, rejected),
-            *_describe_failures(index),
+            *_describe_winners(index),
+            *_describe_scores(scores, _min_score(index)),
+            *_describe_left_out(rejected, errors),
+            *_describe_failures(failures),
         ]
     )
 
 
-def count_labels(index: Index) -> dict[str, Any]:
+def count_labels(index: Index, sidecars: Iterable[Sidecar]) -> dict[str, Any]:
     """Return what `describe_labels` says, as JSON can hold it.
+
+    Of many photographs only some are listed, evenly spread; "listed_every" says each how many.
 
     Parameters
     ----------
-    index : Index
-        From `vocsmooth.shards.index.read_index`.
+    index, sidecars
+        As for `describe_labels`.
     """
-    left_out = [{"id": e.id, "kind": e.kind, "reason": e.reason} for e in index.left_out]
+    every = -(-(index.totals.images + len(index.columns.left_out_ids)) // _MOST_LISTED) or 1
+    labels: list[dict[str, Any]] = []
+    left_out: list[dict[str, str]] = []
+    images = entries = 0
+    for sidecar in sidecars:
+        for image in sidecar.images[-images % every :: every]:
+            label = image.provenance["label"]
+            labels.append(
+                {
+                    "id": image.id,
+                    "operator": name_operator(label),
+                    "method": label["method"],
+                    "score": label["score"],
+                    "negatives_no_worse": list(failed_checks(image.provenance)),
+                }
+            )
+        left_out += [
+            {"id": entry.id, "kind": entry.kind, "reason": entry.reason}
+            for entry in sidecar.left_out[-entries % every :: every]
+        ]
+        images += len(sidecar.images)
+        entries += len(sidecar.left_out)
     return {
         "threshold": _min_score(index),
-        "labels": [
-            {
-                "id": image.id,
-                "operator": name_operator(image.provenance["label"]),
-                "method": image.provenance["label"]["method"],
-                "score": image.provenance["label"]["score"],
-                "negatives_no_worse": list(failed_checks(image.provenance)),
-            }
-            for image in index.images
-        ],
+        "photographs": images,
+        "listed_every": every,
+        "labels": labels,
         "left_out": left_out,
     }
 
@@ -158,12 +196,12 @@ def name_operator(label: Mapping[str, Any]) -> str:
     return describe_operator(label["operator"], label["params"])
 
 
-def _describe_winners(chosen: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+def _describe_winners(index: Index) -> Iterable[str]:
     """Count how often each operator made the label."""
-    yield counted(len(chosen), "label")
-    winners = Counter((label["method"], name_operator(label)) for label in chosen)
-    for (method, name), count in winners.most_common():
-        yield f"{count:8d}  {name}" + ("" if method == "screened" else f", {method}")
+    yield counted(sum(label.count for label in index.labels), "label")
+    for label in index.labels:
+        chosen = "" if label.method == "screened" else f", {label.method}"
+        yield f"{label.count:8d}  {name_operator(vars(label))}{chosen}"
 
 
 def _describe_scores(scores: Sequence[float], min_score: float) -> Iterable[str]:
@@ -179,25 +217,24 @@ def _describe_scores(scores: Sequence[float], min_score: float) -> Iterable[str]
         yield f"  {low:.2f} to {high:.2f} {bins[number]:6d}  {bar}".rstrip()
 
 
-def _describe_left_out(index: Index, rejected: Mapping[str, Mapping[str, Any]]) -> Iterable[str]:
+def _describe_left_out(
+    rejected: Sequence[tuple[float, str, str]], errors: Sequence[str]
+) -> Iterable[str]:
     """List rejected photographs, the best first, and those with errors."""
-    if rejected:
-        yield f"{counted(len(rejected), 'photograph')} rejected"
-    for image_id, label in sorted(rejected.items(), key=lambda item: -item[1]["score"]):
-        yield f"  {label['score']:.3f}  {image_id}, best {name_operator(label)}"
-    errors = [entry for entry in index.left_out if entry.kind == "error"]
-    if errors:
-        yield f"{counted(len(errors), 'photograph')} with errors"
-    for entry in errors:
-        yield f"  {entry.id}: {entry.reason}"
+    best = sorted(rejected, key=lambda entry: -entry[0])
+    for title, lines in (
+        ("rejected", [f"{score:.3f}  {name}, best {operator}" for score, name, operator in best]),
+        ("with errors", errors),
+    ):
+        if lines:
+            yield f"{counted(len(lines), 'photograph')} {title}"
+        yield from (f"  {line}" for line in lines[:_MOST_LINES])
+        if len(lines) > _MOST_LINES:
+            yield f"  and {len(lines) - _MOST_LINES} more, see --json"
 
 
-def _describe_failures(index: Index) -> Iterable[str]:
+def _describe_failures(failures: Mapping[str, Sequence[str]]) -> Iterable[str]:
     """Count the negatives that are not worse than their label."""
-    failures = [
-        (name, image.id) for image in index.images for name in failed_checks(image.provenance)
-    ]
-    for name, count in sorted(Counter(name for name, _ in failures).items()):
-        ids = [image_id for failed, image_id in failures if failed == name]
-        shown = ", ".join(ids[:5]) + (" ..." if count > 5 else "")
-        yield f"negative {name!r} is not worse than the label in {count}: {shown}"
+    for name, ids in sorted(failures.items()):
+        shown = ", ".join(ids[:5]) + (" ..." if len(ids) > 5 else "")
+        yield f"negative {name!r} is not worse than the label in {len(ids)}: {shown}"

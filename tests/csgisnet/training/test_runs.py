@@ -86,7 +86,7 @@ def test_resuming_with_another_source_is_refused(name: str, lab: Lab, config: Co
     if name == "data":  # of the same recipe: only the bytes of its shards differ
         shutil.copytree(lab.data, other)
         index = json.loads((other / "index.json").read_text())
-        index["shards"][0]["sha256"] = 64 * "0"
+        index["table"]["sha256"] = 64 * "0"
         (other / "index.json").write_text(json.dumps(index))
     else:
         save_segmenter(other, Segmenter(config.segmenter.network))

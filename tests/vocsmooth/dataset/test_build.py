@@ -17,21 +17,23 @@ from vocsmooth.maps.recipe import Recipe
 from vocsmooth.settings import from_dict, to_dict
 from vocsmooth.shards.index import read_index, to_bytes
 from vocsmooth.shards.reader import open_dataset
+from vocsmooth.shards.scan import list_shards
 from vocsmooth.views.card import describe
 from vocsmooth.workers import processes
 
 
 def test_makes_shards_sidecars_plan_and_index(pristine_dataset: Path) -> None:
     shards = ["train-00000", "train-00001", "train-00002", "val-00000"]
-    expected = {"README.md", "croissant.json", "plan.json", "index.json"}
+    expected = {"README.md", "croissant.json", "plan.json", "index.json", "index.hdf5"}
     expected |= {f"{shard}.{ending}" for shard in shards for ending in ("h5", "json")}
     assert set(content_of(pristine_dataset)) == expected
     index = read_index(pristine_dataset)
     assert content_of(pristine_dataset)["README.md"].decode() == describe(index)
     assert index.totals.images == 7
     assert index.totals.samples == 14
-    assert [image.id for image in index.images] == ["a_1", "b_2", "c_3", "d_4", "é_5", "v_1", "w_2"]
-    assert all(len(image.provenance["image"]["sha256"]) == 64 for image in index.images)
+    images = [i for s in list_shards(pristine_dataset, index) for i in s.read_images()]
+    assert [image.id for image in images] == ["a_1", "b_2", "c_3", "d_4", "é_5", "v_1", "w_2"]
+    assert all(len(image.provenance["image"]["sha256"]) == 64 for image in images)
     assert index.maps["samples"] == {"input": 3, "texture": 1, "under": 3}
 
 
@@ -210,7 +212,9 @@ def test_rejected_photographs_are_listed_and_not_tried_again(
     screened = from_dict(Recipe, content, "recipe")
     first = build_dataset(pristine_tree, tmp_path / "out", screened, jobs=1)
     assert (first.images, first.rejected, first.errors) == (0, 7, 0)
-    assert first.left_out[0].provenance["label"]["candidates"]
+    assert first.left_out[0].reason
+    sidecar = json.loads((tmp_path / "out/train-00000.json").read_bytes())
+    assert sidecar["left_out"][0]["provenance"]["label"]["candidates"]
     second = build_dataset(pristine_tree, tmp_path / "out", screened, jobs=1)
     assert second.complete_before
     assert dataclasses.replace(second, seconds=0, complete_before=False) == dataclasses.replace(

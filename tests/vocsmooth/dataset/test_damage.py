@@ -33,7 +33,7 @@ def test_flips_truncations_and_lost_pages_are_reported(dataset: Path) -> None:
     shards = {shard.entry.name: shard for shard in list_shards(dataset, index)}
     rng = random.Random(11)
     damages = ["flip"] * FLIPS + ["truncation"] * TRUNCATIONS + ["lost page"] * ZEROED_PAGES
-    files = sorted(path for path in dataset.iterdir() if path.suffix in (".h5", ".json"))
+    files = sorted(path for path in dataset.iterdir() if path.suffix in (".h5", ".json", ".hdf5"))
     weights = [1 if path.suffix == ".h5" else 0.02 for path in files]
     for damage in damages:
         (path,) = rng.choices(files, weights)

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from helpers import Change, content_of, edit, flip_a_bit
+from helpers import Change, assemble_anew, content_of, edit, flip_a_bit
 
 from vocsmooth.dataset.archive import pack_dataset
 from vocsmooth.dataset.build import build_dataset
@@ -46,6 +46,7 @@ def test_whole_datasets_stay_as_they_are(pristine_tree: Path, dataset: Path) -> 
     [
         ["plan.json", "README.md", "croissant.json", "val-00000.json"],
         ["index.json", "train-00000.json", "train-00001.h5"],
+        ["index.hdf5", "val-00000.json"],
         ["plan.json", "train-00000.json", "train-00000.h5"],
     ],
 )
@@ -69,7 +70,8 @@ def test_lost_files_are_written_anew(
     [
         ("train-00000.json", lambda c: c["images"][0]["provenance"]["label"].update(operator="x")),
         ("train-00000.json", lambda c: c["versions"].update(numpy="1.0")),
-        ("index.json", lambda c: c["shards"].pop()),
+        ("index.json", lambda c: c["totals"].update(images=1)),
+        ("index.json", lambda c: c["textures"].popitem()),
         ("index.json", lambda c: c["recipe"].update(seed=7)),
         ("plan.json", lambda c: c["shards"][0]["ids"].pop()),
     ],
@@ -107,8 +109,9 @@ def test_reasons_keep_the_words_of_the_version_that_built(
     )
     out = tmp_path / "out"
     build_dataset(pristine_tree, out, dataclasses.replace(recipe, labels=screening), jobs=1)
-    for path in (out / "index.json", out / "train-00000.json"):
-        edit(path, lambda content: content["left_out"][0].update(reason="It has too few edges."))
+    reason = "It has too few edges."
+    edit(out / "train-00000.json", lambda c: c["left_out"][0].update(reason=reason))
+    assemble_anew(out)
     before = content_of(out)
     (out / "train-00000.h5").unlink()
     assert repair(out, pristine_tree).verification.problems == ()
@@ -155,8 +158,8 @@ class TestRefuses:
             repair(broken, pristine_tree)
 
     def test_records_that_no_shard_fits(self, pristine_tree: Path, broken: Path) -> None:
-        edit(broken / "index.json", lambda c: c["shards"][-1].update(sha256="0" * 64))
         edit(broken / "val-00000.json", lambda c: c["shard"].update(sha256="0" * 64))
+        assemble_anew(broken)
         with pytest.raises(
             DatasetError, match="was rebuilt, but is not the shard that the dataset's records"
         ):

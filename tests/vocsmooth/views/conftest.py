@@ -5,11 +5,13 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from helpers import assemble_anew
 
-from vocsmooth.shards.entries import LeftOutEntry
-from vocsmooth.shards.index import read_index, write_object
+from vocsmooth.shards.entries import LeftOutEntry, Sidecar
+from vocsmooth.shards.index import read_sidecar, write_object
 from vocsmooth.views.page import write_report
 
 SCORES = {"a_1": 0.9, "b_2": 0.5, "c_3": 0.7}
@@ -19,9 +21,17 @@ SCORES = {"a_1": 0.9, "b_2": 0.5, "c_3": 0.7}
 def screened(pristine_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The dataset with scores, another operator, a failed check and a photograph left out."""
     root = shutil.copytree(pristine_dataset, tmp_path_factory.mktemp("screened") / "dataset")
-    index = read_index(root)
+    for path in sorted(root.glob("*-*.json")):
+        sidecar = read_sidecar(path)
+        write_object(path, replace(sidecar, **altered(sidecar)))
+    assemble_anew(root)
+    return root
+
+
+def altered(sidecar: Sidecar) -> dict[str, Any]:
+    """Return what is other in a sidecar."""
     images = []
-    for image in index.images:
+    for image in sidecar.images:
         label = image.provenance["label"] | {"score": SCORES.get(image.id)}
         checks = image.provenance["negatives"]
         if image.id == "v_1":
@@ -32,8 +42,8 @@ def screened(pristine_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -
     left_out = LeftOutEntry(
         id="bad_9", split="val", kind="rejected", reason="too weak", provenance={}
     )
-    write_object(root / "index.json", replace(index, images=tuple(images), left_out=(left_out,)))
-    return root
+    rejected = (left_out,) if sidecar.shard.split == "val" else ()
+    return {"images": tuple(images), "left_out": rejected}
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from vocsmooth.settings import recipe_toml
-from vocsmooth.shards.entries import Index
-from vocsmooth.shards.index import read_index
+from vocsmooth.shards.assembling import assemble_index
+from vocsmooth.shards.index import read_index, read_plan
 from vocsmooth.views.card import describe
 
 
@@ -45,10 +45,7 @@ def test_each_texture_is_counted_once_an_input(pristine_dataset: Path) -> None:
 def test_failed_checks_of_negatives_are_owned_up_to(pristine_dataset: Path) -> None:
     index = read_index(pristine_dataset)
     assert "not worse than the label" not in describe(index)
-    first, *others = index.images
-    checks = {"over": {"worse": False}}
-    failed = replace(first, provenance={**first.provenance, "negatives": checks})
-    card = describe(replace(index, images=(failed, *others)))
+    card = describe(replace(index, failed_checks=1))
     assert "Photographs with a negative that is not worse than the label: 1." in card
 
 
@@ -85,7 +82,7 @@ def test_size_categories_are_those_of_hugging_face(
 
 
 def test_a_dataset_of_nothing_has_a_card_too(pristine_dataset: Path) -> None:
-    index = read_index(pristine_dataset)
-    empty: Index = replace(index, images=(), shards=())
+    plan = read_plan(pristine_dataset / "plan.json")
+    empty = assemble_index(plan, [])
     assert "| all | 0 | 0 | 0 | 0.0 |" in describe(empty)
     assert "Sizes: none." in describe(empty)

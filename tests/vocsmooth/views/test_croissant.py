@@ -17,7 +17,7 @@ def test_every_file_is_listed_with_what_it_really_is(pristine_dataset: Path) -> 
     content = json.loads((pristine_dataset / CROISSANT_NAME).read_bytes())
     listed = {file["contentUrl"]: file for file in content["distribution"]}
     shards = {path.name for path in pristine_dataset.glob("*.h5")}
-    assert set(listed) == shards | {"index.json"}
+    assert set(listed) == shards | {"index.json", "index.hdf5"}
     for name, file in listed.items():
         data = (pristine_dataset / name).read_bytes()
         assert file["sha256"] == hashlib.sha256(data).hexdigest()

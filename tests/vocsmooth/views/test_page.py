@@ -33,7 +33,9 @@ def decode(uri: str) -> NDArray[np.uint8]:
 def test_every_photograph_is_there_with_all_maps(page: str, screened: Path) -> None:
     data = data_of(page)
     index = read_index(screened)
-    assert [one["id"] for one in data["photographs"]] == [image.id for image in index.images]
+    assert [one["id"] for one in data["photographs"]] == [
+        name.decode() for name in index.columns.ids
+    ]
     assert data["maps"] == ["input", "texture", "under", "label", "edge", "mask", "over"]
     first = data["photographs"][0]
     assert first["operator"] == "guided()"
@@ -88,14 +90,16 @@ def test_thumbnails_get_smaller_where_there_are_many(
     pristine_dataset: Path, count: int, least: int, most: int
 ) -> None:
     index = read_index(pristine_dataset)
-    many: Index = replace(index, images=(index.images[0],) * count)
+    shapes = np.repeat(index.columns.shapes[:1], count, axis=0)
+    many: Index = replace(index, columns=replace(index.columns, shapes=shapes))
     assert least <= choose_side(many) <= most
 
 
 def test_a_page_loads_nothing_and_lets_no_id_out_of_its_data(screened: Path, page: str) -> None:
     index = read_index(screened)
-    first = replace(index.left_out[0], id=HOSTILE)
-    hostile = make_page(replace(index, left_out=(first,)), data_of(page)["photographs"])
+    data = data_of(page)
+    left_out = [{**data["leftOut"][0], "id": HOSTILE}]
+    hostile = make_page(index, data["photographs"], left_out)
     assert hostile.count("</script>") == page.count("</script>") == 2
     assert data_of(hostile)["leftOut"][0]["id"] == HOSTILE
     assert "default-src 'none'" in page

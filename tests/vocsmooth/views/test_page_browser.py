@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +107,7 @@ def look(page: str, folder: Path) -> tuple[dict[str, Any], str]:
 def test_the_page_works_in_a_browser(page: str, screened: Path, tmp_path: Path) -> None:
     photographs = data_of(page)["photographs"]
     photographs[3]["classes"] = ["cat"]
-    found, messages = look(make_page(read_index(screened), photographs), tmp_path)
+    found, messages = look(make_page(read_index(screened), photographs, []), tmp_path)
     assert found["errors"] == []
     assert "CONSOLE" not in messages
     everything = ["a_1", "b_2", "c_3", "d_4", "é_5", "v_1", "w_2"]
@@ -134,7 +133,7 @@ def test_the_page_works_in_a_browser(page: str, screened: Path, tmp_path: Path) 
 def test_cards_are_added_as_one_scrolls(page: str, screened: Path, tmp_path: Path) -> None:
     index = read_index(screened)
     photographs = data_of(page)["photographs"] * 60
-    found, _ = look(make_page(index, photographs), tmp_path)
+    found, _ = look(make_page(index, photographs, []), tmp_path)
     assert found["errors"] == []
     assert len(found["all"]) < len(photographs)
     assert len(found["reset"]) < found["scrolled"] <= len(photographs)
@@ -145,8 +144,8 @@ def test_an_id_that_looks_like_a_program_is_shown_as_it_is(
 ) -> None:
     index = read_index(screened)
     first, *others = data_of(page)["photographs"]
-    left_out = replace(index.left_out[0], id=HOSTILE)
-    hostile = make_page(replace(index, left_out=(left_out,)), [{**first, "id": HOSTILE}, *others])
+    left_out = [{**data_of(page)["leftOut"][0], "id": HOSTILE}]
+    hostile = make_page(index, [{**first, "id": HOSTILE}, *others], left_out)
     found, _ = look(hostile, tmp_path)
     assert found["errors"] == []
     assert found["all"][0] == HOSTILE

@@ -1,11 +1,11 @@
 """Datasets as PNG files: every pixel, every name, and nothing outside the folder."""
 
-import json
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import edit_table
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -171,9 +171,7 @@ def test_an_export_of_another_dataset_is_left_alone(dataset: Path, tmp_path: Pat
 
 
 def test_an_id_cannot_lead_out_of_the_folder(dataset: Path, tmp_path: Path) -> None:
-    index = json.loads((dataset / "index.json").read_bytes())
-    index["images"][0]["id"] = "../../escaped"
-    (dataset / "index.json").write_text(json.dumps(index))
+    edit_table(dataset, ids=lambda ids: ids.__setitem__(0, b"../"))
     with pytest.raises(DatasetError, match="cannot be the name of a file"):
         export_png(dataset, tmp_path / "png")
     assert not (tmp_path / "png").exists()

@@ -7,8 +7,9 @@ import pytest
 
 from vocsmooth.maps.recipe import Recipe, load_recipe
 from vocsmooth.settings import load_toml, recipe_toml, to_dict
-from vocsmooth.shards.entries import ImageEntry, Index, LeftOutEntry, Totals
-from vocsmooth.shards.index import read_index
+from vocsmooth.shards.assembling import assemble_index
+from vocsmooth.shards.entries import ImageEntry, LeftOutEntry, Plan, ShardEntry, Sidecar
+from vocsmooth.shards.index import read_index, record_of
 from vocsmooth.views.text import count_splits, describe_dataset, describe_labels
 
 TRICKY = {
@@ -90,22 +91,34 @@ def left_out(image_id: str, kind: str, content: dict[str, Any] | None = None) ->
     )
 
 
-def make_index(images: list[ImageEntry], *missing: LeftOutEntry) -> Index:
-    return Index(
+def report_on(images: list[ImageEntry], *missing: LeftOutEntry) -> list[str]:
+    """Return the lines of the report on one shard."""
+    plan = Plan(
+        package="",
         digest="",
         recipe={"labels": {"min_score": 0.65}},
-        versions={},
+        textures={},
         maps={},
         splits=("train",),
-        totals=Totals(images=len(images), samples=0, rejected=0, errors=0, bytes=0),
         shards=(),
-        images=tuple(images),
-        left_out=missing,
     )
+    shard = ShardEntry(
+        name="train-00000.h5",
+        split="train",
+        bytes=1,
+        sha256=64 * "0",
+        images=len(images),
+        samples=len(images),
+    )
+    sidecar = Sidecar(
+        digest="", versions={}, shard=shard, images=tuple(images), left_out=tuple(missing)
+    )
+    index = assemble_index(plan, [record_of(sidecar)])
+    return describe_labels(index, [sidecar]).splitlines()
 
 
 def test_the_report_on_labels() -> None:
-    index = make_index(
+    lines = report_on(
         [
             image("a", label(0.71)),
             image("b", label(0.74), worse=False),
@@ -119,7 +132,7 @@ def test_the_report_on_labels() -> None:
     )
     bar = "#" * 40
     half = "#" * 20
-    assert describe_labels(index).splitlines() == [
+    assert lines == [
         "5 labels",
         "       3  rtv(lam=0.01)",
         "       1  l0(lam=0.01)",
@@ -145,8 +158,8 @@ def test_the_report_on_labels() -> None:
 
 
 def test_nothing_screened() -> None:
-    index = make_index([image("a", label(None, "guided", "fixed"))])
-    assert describe_labels(index).splitlines() == [
+    lines = report_on([image("a", label(None, "guided", "fixed"))])
+    assert lines == [
         "1 label",
         "       1  guided(lam=0.01), fixed",
         "no scores: no label was screened",

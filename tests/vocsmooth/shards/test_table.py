@@ -1,0 +1,65 @@
+"""Tables that are damaged or were made to do harm are refused with one error."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from helpers import edit_table, flip_a_bit
+
+from vocsmooth.errors import DatasetError
+from vocsmooth.shards.index import read_index
+from vocsmooth.shards.table import decode_table
+
+
+@pytest.mark.parametrize(
+    ("column", "change", "message"),
+    [
+        ("images", lambda c: c * -1, "count outside"),
+        ("images", lambda c: c + 1, "does not add up"),
+        ("images", lambda c: c[1:], "differ in length"),
+        ("samples", lambda c: c * -1, "impossible sizes"),
+        ("shapes", lambda c: c * 0, "impossible sizes"),
+        ("shapes", lambda c: c * 0 + (2**31 - 1), "impossible sizes"),
+        ("shapes", lambda c: c.astype(float) + np.nan, "integers or fixed-length"),
+        ("shapes", lambda c: c[:, 0], "expected shape"),
+        ("bytes", lambda c: c * 0 + 2**62, "impossible size"),
+        ("bytes", lambda c: c.astype("i4"), "type <i8"),
+        ("split", lambda c: c[::-1], "not in the order of the splits"),
+        ("split", lambda c: c + 7, "more splits than"),
+        ("sha256", lambda c: c[:, :31], "expected shape"),
+        ("ids", lambda c: np.array([b"\xff"] * len(c)), "cannot be read"),
+        ("ids", lambda c: c.astype("S65"), "type S"),
+    ],
+)
+def test_columns_that_cannot_be(
+    dataset: Path, column: str, change: Callable[[Any], Any], message: str
+) -> None:
+    edit_table(dataset, **{column: change})
+    with pytest.raises(DatasetError, match=message):
+        read_index(dataset)
+
+
+@pytest.mark.parametrize("damage", ["flip", "truncation", "missing"])
+def test_damage_is_named(dataset: Path, damage: str) -> None:
+    path = dataset / "index.hdf5"
+    if damage == "flip":
+        flip_a_bit(path)
+    elif damage == "truncation":
+        path.write_bytes(path.read_bytes()[:100])
+    else:
+        path.unlink()
+    with pytest.raises(DatasetError, match=r"index\.hdf5"):
+        read_index(dataset)
+
+
+@pytest.mark.parametrize("storage", [{"chunks": (1,)}, {"external": [("/etc/passwd", 0, 4)]}])
+def test_values_elsewhere_are_refused(dataset: Path, storage: dict[str, Any]) -> None:
+    path = dataset / "index.hdf5"
+    with h5py.File(path, "r+") as file:
+        del file["images/samples"]
+        file.create_dataset("images/samples", shape=(1,), dtype="<i4", **storage)
+    with pytest.raises(DatasetError, match="breaks the schema"):
+        decode_table(path.read_bytes(), str(path))

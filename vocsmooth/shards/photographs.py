@@ -1,0 +1,119 @@
+"""Where the samples of a split lie: arithmetic on the index's columns, no object for each of them.
+
+The samples of a photograph follow each other, as the photographs of a shard do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vocsmooth.shards.entries import Index
+from vocsmooth.shards.table import starts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """Where some samples lie."""
+
+    shards: NDArray[np.int64]
+    """(B,) number of the shard of each, in the index."""
+    shapes: NDArray[np.int64]
+    """(B, 2) height and width of each."""
+    starts: dict[str, NDArray[np.int64]]
+    """(B,) by group, the first pixel of each in the maps of its shard."""
+
+
+class Photographs:
+    """The photographs of the shards with these numbers, and their samples.
+
+    Parameters
+    ----------
+    index : Index
+        Of the dataset.
+    shards : range
+        Numbers of shards in the index.
+    """
+
+    def __init__(self, index: Index, shards: range) -> None:
+        columns = index.columns
+        firsts = columns.first_image[shards.start : shards.stop + 1]
+        rows = slice(int(firsts[0]), int(firsts[-1]))
+        self.ids = columns.ids[rows]
+        self.shapes = columns.shapes[rows].astype(np.int64)
+        self.samples = columns.samples[rows]
+        self.first_sample = starts(self.samples)
+        self.count = int(self.first_sample[-1])
+        self._first_shard = shards.start
+        self._first_image = firsts - firsts[0]
+        self._pixels = self.shapes.prod(axis=1)
+        self._image_starts = starts(self._pixels)
+        self._sample_starts = starts(self._pixels * self.samples)
+
+    def locate(self, samples: NDArray[np.int64]) -> Places:
+        """Return where samples lie; their numbers are known to be in the split."""
+        photographs = self.owners(samples)
+        shards = np.searchsorted(self._first_image, photographs, "right") - 1
+        firsts = self._first_image[shards]
+        place_in_photograph = samples - self.first_sample[photographs]
+        return Places(
+            shards=shards + self._first_shard,
+            shapes=self.shapes[photographs],
+            starts={
+                "images": self._image_starts[photographs] - self._image_starts[firsts],
+                "samples": self._sample_starts[photographs]
+                - self._sample_starts[firsts]
+                + place_in_photograph * self._pixels[photographs],
+            },
+        )
+
+    def owners(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the number of each sample's photograph."""
+        return np.searchsorted(self.first_sample, samples, "right") - 1
+
+    def samples_of(self, photograph: str) -> range | None:
+        """Return the samples of the photograph with this id, or None if there is none."""
+        found = np.flatnonzero(self.ids == photograph.encode())
+        if not found.size:
+            return None
+        return range(*self.first_sample[[found[0], found[0] + 1]].tolist())
+
+
+class SampleIds(Sequence[str]):
+    """The photograph's id of each sample, decoded when it is asked for."""
+
+    def __init__(self, photographs: Photographs) -> None:
+        self._photographs = photographs
+
+    def __len__(self) -> int:
+        return self._photographs.count
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            return [self[number] for number in range(*index.indices(len(self)))]
+        owner = self._photographs.owners(np.array(range(len(self))[index]))
+        return bytes(self._photographs.ids[owner]).decode()
+
+    def __iter__(self) -> Iterator[str]:
+        counts: list[int] = self._photographs.samples.tolist()
+        for name, count in zip(self._photographs.ids, counts, strict=True):
+            yield from (name.decode(),) * count
+
+    def __eq__(self, other: Any) -> bool:
+        return isinstance(other, Sequence) and tuple(self) == tuple(other)
+
+    def __hash__(self) -> int:
+        return hash(tuple(self))
+
+    def __repr__(self) -> str:
+        return f"<ids of {len(self)} samples>"
