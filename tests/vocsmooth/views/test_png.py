@@ -1,5 +1,6 @@
 """Datasets as PNG files: every pixel, every name, and nothing outside the folder."""
 
+import json
 import shutil
 from pathlib import Path
 
