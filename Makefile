@@ -25,6 +25,8 @@ test: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy --platform win32 --no-warn-unreachable --cache-dir .mypy_cache/win32 \
+		vocsmooth csgisnet cli
 	$(BIN)/python -m pytest
 
 # The documentation site, in docs/site.

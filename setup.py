@@ -1,6 +1,7 @@
 """The C kernels, and the README for the package index; all else is in pyproject.toml."""
 
 import re
+import shutil
 import sysconfig
 from pathlib import Path
 
@@ -14,8 +15,27 @@ FOLDER = Path("vocsmooth/operators/csrc")
 LIMITED_API = not sysconfig.get_config_var("Py_GIL_DISABLED")
 
 
+# No -ffast-math and no -march=native: the same bits on every machine. Loops that choose between
+# numbers are vectorised without AVX-512 only if no one looks at the flags that floating-point
+# operations raise.
+FLAGS = ["-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden"]
+
+
 class BuildKernels(build_ext):
-    """Leaves no kernels of other names behind, which Python would load before the new ones."""
+    """Leaves no kernels of other names behind, which Python would load before the new ones.
+
+    Microsoft's compiler lacks the vectors that the kernels are written in. On Windows clang-cl
+    compiles them, which takes the same options; without it they are left out, as anywhere without
+    a compiler.
+    """
+
+    def build_extension(self, ext: Extension) -> None:
+        """Compile one extension; what fails here is a warning."""
+        if self.compiler.compiler_type == "msvc":
+            self.compiler.initialize()
+            self.compiler.cc = shutil.which("clang-cl") or self.compiler.cc
+            ext.extra_compile_args = [f"/clang:{flag}" for flag in FLAGS]
+        super().build_extension(ext)
 
     def run(self) -> None:
         """Compile; without a compiler setuptools warns, and NumPy does the kernels' work."""
@@ -45,7 +65,9 @@ def long_description() -> str:
     left out, and links become their words.
     """
     text = Path("README.md").read_text(encoding="utf-8")
-    named = re.search(r'^Repository = "(.+)"$', Path("pyproject.toml").read_text(), re.MULTILINE)
+    named = re.search(
+        r'^Repository = "(.+)"$', Path("pyproject.toml").read_text("utf-8"), re.MULTILINE
+    )
     picture, link = (rf"{mark}\[([^]]*)\]\((?!\w+:)([^)\s]+)\)" for mark in ("!", "(?<!!)"))
     if not named:
         return re.sub(link, r"\1", re.sub(picture, "", text))
@@ -61,16 +83,7 @@ setup(
             "vocsmooth.operators._kernels",
             sources=sorted(map(str, FOLDER.glob("*.c"))),
             depends=sorted(map(str, FOLDER.glob("*.h"))),
-            # No -ffast-math and no -march=native: the same bits on every machine. Loops that choose
-            # between numbers are vectorised without AVX-512 only if no one looks at the flags that
-            # floating-point operations raise.
-            extra_compile_args=[
-                "-O3",
-                "-ffp-contract=off",
-                "-fno-math-errno",
-                "-fno-trapping-math",
-                "-fvisibility=hidden",
-            ],
+            extra_compile_args=FLAGS,
             define_macros=[("Py_LIMITED_API", "0x030A0000")] if LIMITED_API else [],
             py_limited_api=LIMITED_API,
             optional=True,

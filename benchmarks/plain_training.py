@@ -18,7 +18,8 @@ from torch.nn import functional
 from csgisnet.checkpoints.segmenters import load_segmenter
 from csgisnet.networks.features import SegmenterFeatures
 from csgisnet.networks.smoothing import Smoothing
-from csgisnet.objective.losses import Batch, LossConfig, Teachers, edge_loss, l1_loss, semantic_loss
+from csgisnet.objective.config import LossConfig
+from csgisnet.objective.losses import Batch, Teachers, edge_loss, l1_loss, semantic_loss
 from csgisnet.training.config import Config
 from csgisnet.training.step import new_network
 from vocsmooth.shards import Dataset, SampleOrder
@@ -77,6 +78,7 @@ def plain_batches(config: Config, dataset: Dataset, device: torch.device) -> Ite
             edge=maps_of["edge"][:, None].float(),
             mask=maps_of["mask"].long(),
             negatives=torch.stack([images[n] for n in data.negatives], dim=1),
+            level=torch.zeros(len(samples), device=device),
         )
 
 

@@ -133,7 +133,7 @@ class SmallCache:
     def _drop(self, number: int, start: int, length: int) -> None:
         """Take pages out of the mapping and then out of the system's cache."""
         shard = self._split._open[number]
-        shard._pages.advise(mmap.MADV_DONTNEED, start, length)
+        shard._pages.advise("MADV_DONTNEED", start, length)
         if number not in self._files:
             self._files[number] = os.open(shard._path, os.O_RDONLY)
         os.posix_fadvise(self._files[number], start, length, os.POSIX_FADV_DONTNEED)

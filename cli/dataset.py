@@ -5,19 +5,18 @@ from __future__ import annotations
 import functools
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 import vocsmooth
-from vocsmooth.settings import counted
+from vocsmooth.settings import counted, to_dict
 
-from . import convert, messages, options, preview, show
+from . import applications, completion, convert, messages, options, preview, scenes, show
 from .group import CONTEXT, Commands
 from .messages import printable
-from .operator_options import OperatorCommand, operator_options
+from .operator_options import OPERATOR, OperatorCommand, chosen_operator
 from .progress import Bar, progress_bar
 
 if TYPE_CHECKING:
@@ -33,8 +32,9 @@ def main() -> None:
 
 @main.command()
 @click.argument("folder", type=options.FOLDER)
+@options.JSON
 @messages.amount_options
-def sample(folder: Path) -> None:
+def sample(folder: Path, as_json: bool) -> None:
     """Write a small VOC2012 tree to FOLDER, made from photographs that come with scikit-image.
 
     \b
@@ -43,35 +43,8 @@ def sample(folder: Path) -> None:
     from vocsmooth.sources.bundled import write_sample_tree
 
     ids = write_sample_tree(folder)
-    messages.result(f"{counted(len(ids), 'photograph')} with masks in {folder}")
-
-
-@main.command()
-@click.argument("folder", type=options.FOLDER)
-@click.option(
-    "--train", type=click.IntRange(min=0), default=1000, help="Number of scenes to train on."
-)
-@click.option(
-    "--val", type=click.IntRange(min=0), default=50, help="Number of scenes to validate on."
-)
-@options.SIZE
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=0, help="Another seed draws other scenes."
-)
-@messages.amount_options
-def generate(folder: Path, train: int, val: int, size: tuple[int, int], seed: int) -> None:
-    """Draw scenes to FOLDER as a VOC2012 tree: images without texture, which are exact labels.
-
-    \b
-    Example: vocsmooth generate scenes --train 2000; vocsmooth build --manifest release ...
-    """
-    from vocsmooth.sources.scenes import write_scene_tree
-
-    if not train + val:
-        raise click.UsageError("--train 0 and --val 0 leave no scene to draw.")
-    ids = write_scene_tree(folder, {"train": train, "val": val}, size=size, seed=seed)
-    scenes = "1 scene with its mask" if len(ids) == 1 else f"{len(ids)} scenes with masks"
-    messages.result(f"{scenes} in {folder}")
+    line = f"{counted(len(ids), 'photograph')} with masks in {folder}"
+    messages.summary(line, {"photographs": ids}, as_json)
 
 
 @main.command()
@@ -80,20 +53,30 @@ def generate(folder: Path, train: int, val: int, size: tuple[int, int], seed: in
 )
 @options.out_option(options.FOLDER, "Folder for the dataset.")
 @options.MANIFEST
+@options.set_option("textures.count=8")
 @click.option(
     "--textures", type=options.FOLDER, help="Folder of textures to use instead of the bundled ones."
 )
-@click.option("--split", "splits", multiple=True, default=("train", "val"), help="May be repeated.")
+@click.option(
+    "--split",
+    "splits",
+    multiple=True,
+    default=("train", "val"),
+    shell_complete=completion.splits,
+    help="May be repeated.",
+)
 @click.option("--ids", type=options.FILE, help="File that lists the photographs to use.")
 @click.option("--strict", is_flag=True, help="Stop at the first photograph that cannot be used.")
 @options.PART
 @click.option("--scheduler", help="Dask scheduler: tcp://HOST:PORT, or its JSON file.")
 @options.JOBS
+@options.JSON
 @messages.amount_options
 def build(
     voc_root: Path,
     out: Path,
     manifest: str,
+    changes: tuple[str, ...],
     textures: Path | None,
     splits: tuple[str, ...],
     ids: Path | None,
@@ -101,6 +84,7 @@ def build(
     part: tuple[int, int],
     scheduler: str | None,
     jobs: int | None,
+    as_json: bool,
 ) -> None:
     """Build a dataset from a VOC tree, or continue an interrupted build.
 
@@ -125,7 +109,7 @@ def build(
         summary = build_dataset(
             voc_root,
             out,
-            load_recipe(manifest),
+            load_recipe(manifest, changes),
             textures_dir=textures,
             splits=splits,
             ids_file=ids,
@@ -135,7 +119,7 @@ def build(
             strict=strict,
             progress=functools.partial(_show_progress, bar, out),
         )
-    _print_summary(out, summary)
+    _print_summary(out, summary, as_json)
     sys.exit(1 if summary.errors else 0)
 
 
@@ -152,15 +136,17 @@ def _show_progress(bar: Bar, out: Path, progress: Progress) -> None:
         say(f"{entry.kind}: {entry.reason}")
 
 
-def _print_summary(out: Path, summary: BuildSummary) -> None:
+def _print_summary(out: Path, summary: BuildSummary, as_json: bool) -> None:
     """Print what `build` made, and what is missing from it."""
     if summary.complete_before:
         messages.note(f"{out} was already complete.")
-    messages.result(
+    messages.summary(
         f"{out}: {counted(summary.images, 'photograph')}, {counted(summary.samples, 'sample')}, "
         f"{summary.rejected} rejected, {summary.errors} unusable, "
         f"{summary.failed_checks} with a negative no worse than the label, "
-        f"{summary.bytes / 1e6:.1f} MB, {summary.seconds:.1f} s"
+        f"{summary.bytes / 1e6:.1f} MB, {summary.seconds:.1f} s",
+        to_dict(summary),
+        as_json,
     )
     if summary.missing:
         missing = counted(summary.missing, "shard")
@@ -227,8 +213,6 @@ def verify(
 
 def _print_report(folder: Path, report: Verification, as_json: bool) -> None:
     """Print what `verify` found."""
-    from vocsmooth.settings import to_dict
-
     if as_json:
         click.echo(json.dumps(to_dict(report), indent=1))
         return
@@ -250,7 +234,7 @@ def _print_report(folder: Path, report: Verification, as_json: bool) -> None:
 
 @main.command(cls=OperatorCommand)
 @options.INPUTS
-@click.option("--operator", required=True, help="l0, rtv, guided, rolling, ils or sd.")
+@OPERATOR
 @options.file_options
 @options.JOBS
 def smooth(
@@ -261,25 +245,15 @@ def smooth(
     \b
     Example: vocsmooth smooth photos --operator rtv --lam 0.015 --out smoothed
     """
-    import numpy as np
-
-    from vocsmooth.images.folders import on_floats
-    from vocsmooth.operators.table import smooth as smooth_array
-    from vocsmooth.workers.processes import available_cores
-
-    names = [option.name for option in operator_options() if option.name]
-    parameters = {name: value for name in names if (value := given.pop(name)) is not None}
-    function: Callable[..., Any] = functools.partial(smooth_array, operator=operator, **parameters)
-    try:
-        function(np.zeros((1, 1), np.float32))  # refuse bad parameters before any file is read
-    except (TypeError, ValueError) as error:
-        raise click.UsageError(str(error)) from error
-    jobs = jobs or available_cores()
-    options.smooth_files(inputs, out, on_floats(function), jobs=jobs, workers="processes", **given)
+    applications.run(inputs, out, jobs, chosen_operator(operator, given), **given)
 
 
 for _command in (
+    applications.enhance,
+    applications.abstract,
+    applications.compose,
     preview.preview,
+    scenes.generate,
     show.info,
     show.labels,
     show.report,

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import platform
-import sys
 from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
@@ -46,7 +44,7 @@ def environment() -> dict[str, Any]:
         "kernels": _or_reason(_kernels),
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "cores": len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count(),
+        "cores": _or_reason(_cores),
         "instructions": _instructions(),
         "accelerators": _or_reason(_accelerators),
         "precision": _or_reason(_precision),
@@ -94,6 +92,12 @@ def _version(module: str, distribution: str) -> str:
 def _is_installed(distribution: str) -> bool:
     """Return whether a distribution is recorded as installed."""
     return any(True for _ in metadata.distributions(name=distribution))
+
+
+def _cores() -> int:
+    from vocsmooth.workers.processes import available_cores
+
+    return available_cores()
 
 
 def _kernels() -> str:

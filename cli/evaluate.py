@@ -1,10 +1,8 @@
-"""`csgisnet evaluate`: a network and the operators, measured on the same images."""
+"""`csgisnet evaluate`: networks, results of others and operators, measured on the same images."""
 
 from __future__ import annotations
 
-import functools
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +10,11 @@ import click
 
 from vocsmooth.settings import counted
 
-from . import messages, options
+from . import messages, options, smoothers
 from .progress import progress_bar
 
 if TYPE_CHECKING:
-    from csgisnet.evaluation.measure import Record, SmoothFunction
+    from csgisnet.evaluation.measure import Contestant, Record
     from csgisnet.evaluation.samples import Samples
 
 
@@ -30,10 +28,20 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--checkpoint",
-    type=click.Path(path_type=Path),
-    help=f"{options.CHECKPOINT_WORDS}  [default: compare the operators only]",
+    "checkpoints",
+    metavar="[NAME=]PATH",
+    multiple=True,
+    help=f"{options.CHECKPOINT_WORDS} May be repeated, NAME being what the report calls it.  "
+    "[default: no network]",
 )
 @options.CHANNEL_ORDER
+@click.option(
+    "--results",
+    metavar="[NAME=]FOLDER",
+    multiple=True,
+    help="Pictures that another method has made of the images, paired by name; may be repeated. "
+    "Those of a dataset are named as by `vocsmooth export`.",
+)
 @click.option(
     "--operator",
     "operators",
@@ -56,8 +64,9 @@ def evaluate(
     labels: Path | None,
     split: str,
     samples: int,
-    checkpoint: Path | None,
+    checkpoints: tuple[str, ...],
     channel_order: Any,
+    results: tuple[str, ...],
     operators: tuple[str, ...],
     tune_split: str | None,
     tune_images: Path | None,
@@ -67,134 +76,93 @@ def evaluate(
     out: Path,
     as_json: bool,
 ) -> None:
-    """Compare a network with the classical operators in tables, a plot and a page of crops.
+    """Compare networks, results of others and the operators in tables, a plot and a page of crops.
 
     \b
     Example: csgisnet evaluate --data voc-smooth --checkpoint runs/a --tune-split train --out report
+    Example: csgisnet evaluate --data voc-smooth --results theirs=folder --checkpoint full -o report
     """
+    from csgisnet.evaluation.measure import INPUT, summarise
     from csgisnet.evaluation.measure import evaluate as run
-    from csgisnet.evaluation.report import conditions
+    from csgisnet.evaluation.report import conditions, write_report
+    from csgisnet.evaluation.tune import remarks_on_tuning
+    from vocsmooth.files import sha256_file
+    from vocsmooth.operators.kernels import describe
+    from vocsmooth.shards.index import INDEX_NAME
 
     if tune_split == split:
         raise click.UsageError(
             "--tune-split must differ from --split: operators tuned on the very images would look "
             "too good."
         )
-    if channel_order and checkpoint is None:
+    if channel_order and not checkpoints:
         raise click.UsageError("--channel-order goes with --checkpoint.")
-    chosen = _operators(operators)
+    chosen = smoothers.parse_operators(operators)
+    networks = smoothers.find_networks(smoothers.split_names(checkpoints, smoothers.NETWORK))
+    folders = smoothers.split_names(results)
+    smoothers.refuse_same_names(networks, folders, chosen)
     measured = _samples(data, split, images, labels, samples, "--data, or --images and --labels")
     held_out = _held_out(data, tune_split, tune_images, tune_labels, tune_samples)
-    if checkpoint is None:
+    if not (networks or folders):
         messages.note("Without --checkpoint, this compares the operators only.")
-    smoothers = _network(checkpoint, device, channel_order)
-    tuned = _tune(chosen, held_out) if held_out else {}
-    smoothers |= _with_tuned(chosen, tuned)
-    out.mkdir(parents=True, exist_ok=True)  # a folder that cannot be made fails before the work
-    with progress_bar("images", len(measured.names)) as bar:
-        records = run(smoothers, measured, bar.update)
+    loaded = smoothers.load_networks(networks, device, channel_order)
     about = {
         "source": str(data or images),
+        "index_sha256": sha256_file(data / INDEX_NAME) if data else None,
         "split": split if data else None,
-        "checkpoint": str(checkpoint) if checkpoint else None,
+        "labels": str(labels) if labels else None,
+        "checkpoints": smoothers.describe_networks(networks),
         "channel_order": channel_order,
-        "tuned": tuned,
+        "results": folders,
         "tuned_on": list(held_out.names) if held_out else [],
         **conditions(device),
+        "kernels": describe(),
     }
-    _report(out, records, measured, smoothers, about, as_json)
+    outputs = smoothers.read_results(folders, measured)
+    tuned = smoothers.tune_operators(chosen.values(), held_out) if held_out else {}
+    bound = smoothers.bind_operators(chosen, tuned)
+    smoothers.refuse_same_names(loaded, outputs, bound)  # those of tuned operators are new
+    compared: dict[str, Contestant] = {**loaded, **outputs, **bound}
+    out.mkdir(parents=True, exist_ok=True)  # a folder that cannot be made fails before the work
+    with progress_bar("images", len(measured.names)) as bar:
+        records = run(compared, measured, bar.update)
+    remarks = remarks_on_tuning(summarise(records), smoothers.untuned_titles(chosen, tuned))
+    write_report(
+        out,
+        records,
+        measured,
+        compared,
+        subject=next(iter(compared), INPUT),
+        title=_title([*networks, *folders], len(compared)),
+        about={**about, "tuned": tuned},
+        remarks=remarks,
+    )
+    _show(out, records, remarks, as_json)
 
 
-def _report(
-    out: Path,
-    records: Sequence[Record],
-    measured: Samples,
-    smoothers: Mapping[str, SmoothFunction],
-    about: Mapping[str, Any],
-    as_json: bool,
-) -> None:
-    """Write the report on the first smoother, and print the table of all."""
-    from csgisnet.evaluation.measure import INPUT, summarise
-    from csgisnet.evaluation.report import write_report
+def _title(others: Sequence[str], count: int) -> str:
+    """Return what the report is about: one network or method, or a comparison of several.
+
+    Without any no operator is the subject, though one has to come first on the page.
+    """
+    if len(others) == 1:
+        return others[0]
+    return counted(count, "smoother" if others else "operator")
+
+
+def _show(out: Path, records: Sequence[Record], remarks: Sequence[str], as_json: bool) -> None:
+    """Print the table of all smoothers, or the report's JSON."""
+    from csgisnet.evaluation.measure import summarise
     from csgisnet.evaluation.tables import format_markdown
 
-    subject = next(iter(smoothers), INPUT)
-    # Without a network no operator is the subject of the page, though one has to come first in it.
-    title = None if about["checkpoint"] else counted(len(smoothers), "operator")
-    write_report(out, records, measured, smoothers, subject=subject, about=about, title=title)
+    for remark in remarks:
+        messages.note(remark)
     if as_json:
         click.echo((out / "summary.json").read_text(encoding="utf-8"), nl=False)
         return
     for line in format_markdown(summarise(records)).split("\n\n", maxsplit=1)[0].splitlines():
         messages.result(line)
     messages.result(f"{out / 'report.html'}")
-
-
-def _operators(given: Sequence[str]) -> dict[str, tuple[str, dict[str, Any]]]:
-    """Return operator and parameters by title: those given, or else all with their defaults."""
-    import numpy as np
-
-    from vocsmooth.operators.table import OPERATORS, smooth
-
-    if "none" in given:
-        return {}
-    chosen = {}
-    for text in given or OPERATORS:
-        name, _, rest = text.partition(":")
-        params = dict(_parameter(part) for part in rest.split(",") if part)
-        try:
-            smooth(np.zeros((1, 1), np.float32), name, **params)  # before any image is read
-        except (TypeError, ValueError) as error:
-            raise click.UsageError(f"--operator {text}: {error}") from error
-        chosen[text] = (name, params)
-    return chosen
-
-
-def _parameter(text: str) -> tuple[str, Any]:
-    """Split "lam=0.02"; a number becomes a number, anything else stays text."""
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise click.UsageError(f"--operator: {text!r} is not of the form NAME=VALUE.")
-    try:
-        return name, json.loads(value)
-    except json.JSONDecodeError:
-        return name, value
-
-
-def _operator(name: str, params: dict[str, Any]) -> SmoothFunction:
-    """Return an operator with its parameters bound."""
-    from vocsmooth.operators.table import OPERATORS
-
-    bound: Callable[..., Any] = functools.partial(OPERATORS[name], **params)
-    return bound
-
-
-def _with_tuned(
-    chosen: Mapping[str, tuple[str, dict[str, Any]]], tuned: Mapping[str, dict[str, Any]]
-) -> dict[str, SmoothFunction]:
-    """Return the operators as given, each followed by its tuned version."""
-    from vocsmooth.settings import describe_operator
-
-    smoothers = {}
-    for title, (name, params) in chosen.items():
-        smoothers[title] = _operator(name, params)
-        if name in tuned:
-            best = tuned[name]
-            smoothers[f"{describe_operator(name, best)}, tuned"] = _operator(name, best)
-    return smoothers
-
-
-def _network(checkpoint: Path | None, device: str, channel_order: Any) -> dict[str, SmoothFunction]:
-    """Return the network under its name, if one was given.
-
-    In float32, so that a page has the same numbers whatever the processor.
-    """
-    from csgisnet.prediction.smoother import load
-
-    if checkpoint is None:
-        return {}
-    network = load(checkpoint, device=device, precision="float32", channel_order=channel_order)
-    return {"csgisnet": network.smooth}
 
 
 def _samples(
@@ -227,18 +195,3 @@ def _held_out(
         return None
     choice = "--tune-split with --data, or --tune-images and --tune-labels"
     return _samples(data if split else None, split or "", images, labels, count, choice)
-
-
-def _tune(
-    chosen: Mapping[str, tuple[str, dict[str, Any]]], samples: Samples
-) -> dict[str, dict[str, float]]:
-    """Return tuned parameters for each operator among those chosen."""
-    from csgisnet.evaluation.tune import tune
-    from vocsmooth.operators.table import OPERATORS
-    from vocsmooth.operators.tuning import combinations
-
-    tuned = {}
-    for name in dict.fromkeys(name for name, _ in chosen.values()):
-        with progress_bar(f"tuning {name}", len(samples.names)) as bar:
-            tuned[name] = tune(OPERATORS[name], combinations(name), samples, bar.update)
-    return tuned

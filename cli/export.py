@@ -10,7 +10,7 @@ import click
 from . import messages, options
 
 ENDINGS = {".onnx": "onnx", ".pt": "torchscript", ".safetensors": "safetensors"}
-"""Format that an ending asks for; a file with any other ending may have any format."""
+"""Format that an ending asks for; with any other ending, --format must say it."""
 
 
 @click.command()
@@ -26,6 +26,7 @@ ENDINGS = {".onnx": "onnx", ".pt": "torchscript", ".safetensors": "safetensors"}
 @options.out_option(options.OUTPUT_FILE, "File to write: .onnx, .pt (TorchScript) or .safetensors.")
 @click.option("--description", default="", help="safetensors only: what `csgisnet models` shows.")
 @click.option("--half", is_flag=True, help="safetensors only: weights as bfloat16, half the size.")
+@options.JSON
 @messages.amount_options
 def export(
     checkpoint: Path | None,
@@ -34,6 +35,7 @@ def export(
     out: Path,
     description: str,
     half: bool,
+    as_json: bool,
 ) -> None:
     """Export a network to ONNX or TorchScript, for images of any size, or as a model to share.
 
@@ -55,14 +57,27 @@ def export(
     ending = ENDINGS.get(out.suffix.lower())
     if form and ending and form != ending:
         raise click.UsageError(f"--format {form} does not suit {out}, which ends like {ending}.")
+    if out.suffix and not (form or ending):
+        raise click.UsageError(
+            f"{out} ends like none of {', '.join(ENDINGS)}; give another name, or --format."
+        )
     form = form or ending or "onnx"
     if form == "safetensors":
         publish_network(
             weights, out, description=description, half=half, channel_order=channel_order
         )
-        messages.result(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
+        _report(out, None, as_json)
         return
     if description or half:
         raise click.UsageError("--description and --half go with --format safetensors only.")
     difference = export_network(load_network(weights, channel_order), out, form)
-    messages.result(f"{out}: {out.stat().st_size / 1e6:.1f} MB, difference {difference:.1g}")
+    _report(out, difference, as_json)
+
+
+def _report(out: Path, difference: float | None, as_json: bool) -> None:
+    """Print what was written, and how far its results are from the network's."""
+    size = out.stat().st_size
+    line = f"{out}: {size / 1e6:.1f} MB"
+    if difference is not None:
+        line += f", difference {difference:.1g}"
+    messages.summary(line, {"path": out, "bytes": size, "difference": difference}, as_json)

@@ -10,6 +10,7 @@ import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
@@ -25,13 +26,14 @@ EXIT_INTERRUPTED = 130
 
 _SAME = "The same command continues where it stopped."
 
+_SKIPPING = "The same command with --skip-existing continues where it stopped."
+
 _AFTER_INTERRUPT = {
     "build": _SAME,
     "export": _SAME,
     "repack": _SAME,
     "verify": "The same command skips the shards that were found intact.",
-    "smooth": "The same command with --skip-existing continues where it stopped.",
-    "predict": "The same command with --skip-existing continues where it stopped.",
+    **dict.fromkeys(("smooth", "enhance", "abstract", "compose", "predict"), _SKIPPING),
 }
 """What to do after Ctrl-C, by command; the others start again."""
 
@@ -114,7 +116,12 @@ def _line(
 
 
 def _reader_is_gone() -> bool:
-    """Return whether our own output broke off, and not a pipe to a worker."""
+    """Return whether our own output broke off, and not a pipe to a worker.
+
+    Windows has no poll, and no such pipes either.
+    """
+    if sys.platform == "win32":
+        return True
     poll = select.poll()
     for stream in (sys.__stdout__, sys.__stderr__):
         if stream is not None:
@@ -141,4 +148,10 @@ def _hush_decoders() -> None:
 def _sentence(error: OSError) -> str:
     """Say which file failed and why."""
     reason = error.strerror or str(error)
-    return f"{error.filename}: {reason}." if error.filename else f"{reason}."
+    if error.filename:
+        return f"{error.filename}: {reason}."
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return "The working folder no longer exists; go to another."
+    return f"{reason}."

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import sys
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -47,6 +48,14 @@ def result(line: str) -> None:
     """Print on stdout what a command has done, unless only errors are wanted."""
     if amount() != "errors":
         click.echo(printable(line))
+
+
+def summary(line: str, content: Mapping[str, Any], as_json: bool) -> None:
+    """Print what a command has done: as a line, or as JSON, which --quiet leaves alone."""
+    if as_json:
+        click.echo(json.dumps(content, indent=1, default=str))
+    else:
+        result(line)
 
 
 def note(line: str) -> None:

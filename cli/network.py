@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ import click
 import csgisnet
 from vocsmooth.settings import counted
 
-from . import evaluate, export, messages, models, options
+from . import completion, evaluate, export, messages, models, options, sheet
 from .group import CONTEXT, Commands
 
 if TYPE_CHECKING:
@@ -32,9 +33,18 @@ def main() -> None:
 @options.DATA
 @options.out_option(options.OUTPUT_FILE, "File to write the weights to; it must not exist.")
 @options.CONFIG
+@options.set_option("segmenter.steps=500")
 @options.DEVICE
+@options.JSON
 @messages.amount_options
-def train_segmenter(data: Path, out: Path, config: str | None, device: str) -> None:
+def train_segmenter(
+    data: Path,
+    out: Path,
+    config: str | None,
+    changes: tuple[str, ...],
+    device: str,
+    as_json: bool,
+) -> None:
     """Train the segmenter that guides the network, on the masks of a dataset.
 
     \b
@@ -45,13 +55,15 @@ def train_segmenter(data: Path, out: Path, config: str | None, device: str) -> N
     from csgisnet.training.train_segmenter import train_segmenter as run
 
     keep_freed_memory()
-    chosen = load_config(config) if config else None
+    chosen = load_config(config or "compact", changes) if config or changes else None
     summary = run(data, out, chosen, device=device, report=messages.note)
     if summary.leads:
-        messages.result(
+        messages.summary(
             f"{summary.path}: {summary.steps} steps, {summary.seconds:.0f} s, "
             f"validation mIoU {summary.mean_iou:.3f} "
-            f"(best constant answer {summary.constant_iou:.3f})"
+            f"(best constant answer {summary.constant_iou:.3f})",
+            asdict(summary),
+            as_json,
         )
 
 
@@ -61,6 +73,7 @@ def train_segmenter(data: Path, out: Path, config: str | None, device: str) -> N
 )
 @options.out_option(options.FOLDER, "Folder of the run.")
 @options.CONFIG
+@options.set_option("optimizer.lr=1e-4")
 @options.DEVICE
 @click.option(
     "--resume", is_flag=True, help="Continue the run in --out; no other option is needed."
@@ -79,15 +92,18 @@ def train_segmenter(data: Path, out: Path, config: str | None, device: str) -> N
 @click.option(
     "--init",
     type=click.Path(path_type=Path),
+    shell_complete=completion.names_or_files(completion.networks),
     help="Start from these weights: a file, a run, or a name of `csgisnet models`.",
 )
 @options.CHANNEL_ORDER
 @click.option("--ablate", default="", help="Loss terms to leave out, such as contrast,semantic.")
+@options.JSON
 @messages.amount_options
 def train(
     data: Path | None,
     out: Path,
     config: str | None,
+    changes: tuple[str, ...],
     device: str,
     resume: bool,
     segmenter: Path | None,
@@ -96,6 +112,7 @@ def train(
     init: Path | None,
     channel_order: Any,
     ablate: str,
+    as_json: bool,
 ) -> None:
     """Train the smoothing network; with torchrun, on several GPUs.
 
@@ -118,10 +135,11 @@ def train(
     if output_stride and not (segmenter or features or resume):
         raise click.UsageError("--output-stride goes with --segmenter or --features.")
     keep_freed_memory()
-    chosen = load_config(config) if config else None
-    if ablate:
-        terms = tuple(term.strip() for term in ablate.split(","))
-        chosen = without_terms(chosen or load_config("compact"), terms)
+    chosen = None
+    if config or changes or ablate:
+        chosen = load_config(config or "compact", changes)
+    if chosen and ablate:
+        chosen = without_terms(chosen, tuple(term.strip() for term in ablate.split(",")))
     summary = run(
         data,
         out,
@@ -135,15 +153,16 @@ def train(
         initial=None if init is None else load_network(find_weights(init), channel_order),
     )
     if summary.leads:
-        _print_summary(out, summary)
+        _print_summary(out, summary, as_json)
     if not summary.finished:
         sys.exit(EXIT_STOPPED)
 
 
-def _print_summary(out: Path, summary: Summary) -> None:
+def _print_summary(out: Path, summary: Summary, as_json: bool) -> None:
     """Print how a run ended."""
-    messages.result(f"{out}: {summary.steps} steps, {summary.seconds:.0f} s")
-    if (scores := summary.scores) is not None:
+    line = f"{out}: {summary.steps} steps, {summary.seconds:.0f} s"
+    messages.summary(line, asdict(summary), as_json)
+    if not as_json and (scores := summary.scores) is not None:
         messages.result(
             f"{summary.best}: PSNR {scores.psnr_input:.2f} -> {scores.psnr_result:.2f} dB, "
             f"SSIM {scores.ssim_input:.3f} -> {scores.ssim_result:.3f} "
@@ -236,46 +255,7 @@ def predict(
     )
 
 
-@main.command()
-@options.DATA
-@options.CHECKPOINT
-@options.CHANNEL_ORDER
-@options.out_option(
-    options.OUTPUT_FILE, "Picture to write; its ending says the format, such as .png."
-)
-@click.option("--split", default="val", help="Split to take the samples from.")
-@click.option(
-    "--rows", type=click.IntRange(min=1), default=4, help="Number of photographs to show."
-)
-@options.DEVICE
-@messages.amount_options
-def sheet(
-    data: Path,
-    checkpoint: Path | None,
-    channel_order: Any,
-    out: Path,
-    split: str,
-    rows: int,
-    device: str,
-) -> None:
-    """Show a network's results on a dataset, beside all maps, in one picture.
-
-    \b
-    Example: csgisnet sheet --data voc-smooth --checkpoint runs/a --out before_after.png
-    """
-    from csgisnet.prediction.smoother import load
-    from vocsmooth.images.reading import Picture
-    from vocsmooth.images.writing import format_of, write_picture
-    from vocsmooth.shards.reader import open_dataset
-    from vocsmooth.views.sheet import draw_sheet
-
-    format_of(out)  # a format that cannot be written is refused before the work
-    smoother = load(checkpoint, device=device, channel_order=channel_order)
-    pixels, shown = draw_sheet(open_dataset(data), split, rows=rows, smooth=smoother.smooth)
-    write_picture(out, Picture(pixels=pixels))
-    messages.result(f"{out}: {', '.join(shown)}")
-
-
 main.add_command(evaluate.evaluate)
 main.add_command(export.export)
 main.add_command(models.models)
+main.add_command(sheet.sheet)

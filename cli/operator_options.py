@@ -4,8 +4,22 @@ from __future__ import annotations
 
 import functools
 import inspect
+from collections.abc import Callable
+from typing import Any
 
 import click
+
+from .completion import names
+
+OPERATOR_NAMES = ("rtv", "l0", "guided", "rolling", "ils", "sd", "pyramid")
+"""Those of `vocsmooth.operators.table`, which help and completion need not wait for."""
+
+OPERATOR = click.option(
+    "--operator",
+    required=True,
+    shell_complete=names(OPERATOR_NAMES),
+    help=f"{', '.join(OPERATOR_NAMES[:-1])} or {OPERATOR_NAMES[-1]}.",
+)
 
 MEANINGS = {
     "lam": "strength of smoothing",
@@ -50,6 +64,25 @@ def operator_options() -> tuple[click.Option, ...]:
         )
         for name in order
     )
+
+
+def chosen_operator(operator: str, given: dict[str, Any]) -> Callable[..., Any]:
+    """Return the operator with its parameters, which are taken out of a command's options.
+
+    What does not fit the operator is misuse, known before any file is read.
+    """
+    import numpy as np
+
+    from vocsmooth.operators.table import smooth
+
+    options = [option.name for option in operator_options() if option.name]
+    parameters = {name: value for name in options if (value := given.pop(name)) is not None}
+    function: Callable[..., Any] = functools.partial(smooth, operator=operator, **parameters)
+    try:
+        function(np.zeros((1, 1), np.float32))
+    except (TypeError, ValueError) as error:
+        raise click.UsageError(str(error)) from error
+    return function
 
 
 class OperatorCommand(click.Command):

@@ -1,4 +1,4 @@
-"""Options that several commands share, and `smooth_files`, which two of them run."""
+"""Options that several commands share, and `smooth_files`, which some of them run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import click
 
 from vocsmooth.settings import bundled_toml
 
-from . import messages
+from . import completion, messages
 from .progress import progress_bar
 
 if TYPE_CHECKING:
@@ -56,10 +56,13 @@ JOBS = click.option(
     "--jobs", type=click.IntRange(min=1), help="Processes to use.  [default: one per core]"
 )
 DATA = click.option("--data", type=FOLDER, required=True, help="Dataset of `vocsmooth build`.")
-CHECKPOINT_WORDS = "Weights: a file, a run's folder (its best), or a name of `csgisnet models`."
+CHECKPOINT_WORDS = (
+    "Weights: a file, a run's folder (its best), a name of `csgisnet models`, or hf:OWNER/NAME."
+)
 CHECKPOINT = click.option(
     "--checkpoint",
     type=click.Path(path_type=Path),
+    shell_complete=completion.names_or_files(completion.networks),
     help=f"{CHECKPOINT_WORDS}  [default: compact]",
 )
 CHANNEL_ORDER = click.option(
@@ -70,17 +73,34 @@ CHANNEL_ORDER = click.option(
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 DEVICE = click.option(
-    "--device", default="auto", help="auto, cpu, cuda (or cuda:1), or mps.", show_default=True
+    "--device",
+    default="auto",
+    shell_complete=completion.names(("auto", "cpu", "cuda", "mps")),
+    help="auto, cpu, cuda (or cuda:1), or mps.",
+    show_default=True,
 )
 CONFIG = click.option(
     "--config",
+    shell_complete=completion.names_or_files(completion.configurations),
     help=f"A TOML file, or {', '.join(bundled_toml('csgisnet.configs'))}.  [default: compact]",
 )
 MANIFEST = click.option(
     "--manifest",
     default="voc-smooth",
+    shell_complete=completion.names_or_files(completion.recipes),
     help=f"Recipe: a TOML file, or {', '.join(bundled_toml('vocsmooth.manifests'))}.",
 )
+
+
+def set_option(example: str) -> Callable[[Command], Command]:
+    """Return the option --set."""
+    return click.option(
+        "--set",
+        "changes",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help=f"Change one key, such as {example}; may be repeated.",
+    )
 
 
 def _parse_part(
@@ -120,27 +140,6 @@ class FiniteRange(click.FloatRange):
         return super().convert(Finite().convert(value, param, ctx), param, ctx)
 
 
-def _parse_size(_context: click.Context, _option: click.Parameter, value: str) -> tuple[int, int]:
-    """Return height and width of WIDTHxHEIGHT."""
-    found = re.fullmatch(r"(\d{1,9})x(\d{1,9})", value)
-    if not found or min(map(int, found.groups())) < _SMALLEST_SCENE:
-        raise click.BadParameter(
-            f"{value!r} is not WIDTHxHEIGHT with {_SMALLEST_SCENE} pixels or more each, such as "
-            "288x256."
-        )
-    return int(found[2]), int(found[1])
-
-
-_SMALLEST_SCENE = 32
-
-SIZE = click.option(
-    "--size",
-    metavar="WIDTHxHEIGHT",
-    callback=_parse_size,
-    default="288x256",
-    help="Width and height of a scene, in pixels.",
-)
-
 _FILE_OPTIONS = (
     out_option(
         click.Path(path_type=Path),
@@ -159,6 +158,13 @@ _FILE_OPTIONS = (
         type=FiniteRange(min=0, min_open=True),
         default=200.0,
         help="Refuse larger images, as likely decompression bombs.",
+    ),
+    click.option(
+        "--persistence",
+        type=FiniteRange(min=0, max=1, max_open=True),
+        default=0.5,
+        help="Of videos, against flicker: the share of the last frame's result that is mixed in "
+        "where nothing moved.",
     ),
     JSON,
     messages.amount_options,
@@ -184,8 +190,10 @@ def smooth_files(
     ending: str | None,
     quality: int,
     max_megapixels: float,
+    persistence: float,
     as_json: bool,
     save_edges: bool = False,
+    masks: Path | None = None,
     about: Mapping[str, str] | None = None,
 ) -> None:
     """Smooth every image, print a summary, and exit with 1 if any failed.
@@ -196,17 +204,21 @@ def smooth_files(
     from vocsmooth.images.destinations import plan
     from vocsmooth.images.finding import expand_inputs
     from vocsmooth.images.folders import Outcome, run
+    from vocsmooth.images.videos import is_video
+
+    from .videos import refuse_videos, show_outcome, smooth_videos, together
 
     paths = expand_inputs(inputs, _listed_names())
-    tasks = plan(paths, out, suffix=suffix, ending=ending, edges=save_edges)
+    tasks = plan(paths, out, suffix=suffix, ending=ending, edges=save_edges, masks=masks)
+    videos = [task for task in tasks if is_video(task.source)]
+    tasks = [task for task in tasks if not is_video(task.source)]
+    if save_edges or masks:
+        refuse_videos(videos, "--save-edges" if save_edges else "--masks")
     with progress_bar("images", len(tasks)) as bar:
 
         def show(outcome: Outcome) -> None:
             bar.advance()
-            if outcome.state == "failed":
-                bar.print(f"failed: {outcome.reason}")
-            else:
-                bar.detail(f"{outcome.state}: {outcome.task.destination}")
+            show_outcome(bar, outcome)
 
         summary = run(
             tasks,
@@ -218,6 +230,16 @@ def smooth_files(
             max_pixels=int(max_megapixels * 1e6),
             progress=show,
         )
+    if videos:
+        seen = smooth_videos(
+            videos,
+            function,
+            persistence=persistence,
+            jobs=jobs,
+            skip_existing=skip_existing,
+            max_pixels=int(max_megapixels * 1e6),
+        )
+        summary = together(summary, seen)
     if as_json:
         click.echo(json.dumps({**_content(summary), **(about or {})}, indent=1))
     else:

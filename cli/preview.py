@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from . import messages, options
+from . import completion, messages, options
 
 
 @click.command()
@@ -17,6 +17,7 @@ from . import messages, options
     "--checkpoint",
     "checkpoints",
     multiple=True,
+    shell_complete=completion.names_or_files(completion.networks),
     help=f"{options.CHECKPOINT_WORDS} May be repeated.  [default: the bundled ones]",
 )
 @click.option(

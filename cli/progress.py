@@ -80,7 +80,7 @@ def progress_bar(description: str, total: int | None = None) -> Iterator[Bar]:
         MofNCompleteColumn(),
         TimeRemainingColumn(elapsed_when_finished=True),
     )
-    hidden = not console.is_terminal or amount() == "errors"
+    hidden = not console.is_terminal or amount() == "errors" or total == 0
     with Progress(*columns, console=console, disable=hidden) as progress:
         yield Bar(progress, description, total)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from vocsmooth.settings import counted
+from vocsmooth.settings import counted, to_dict
 
 from . import messages, options
 from .environment import as_text, environment, problems
@@ -33,7 +33,6 @@ def info(folder: Path | None, as_json: bool) -> None:
         if reasons := problems(found):
             raise click.ClickException(" ".join(reasons))
         return
-    from vocsmooth.settings import to_dict
     from vocsmooth.shards.index import read_index
     from vocsmooth.views.text import describe_dataset
 
@@ -76,8 +75,9 @@ def report_labels(folder: Path, as_json: bool) -> None:
     help="Longer side of a picture, in pixels.  [default: 320, or less if there are many]",
 )
 @options.JOBS
+@options.JSON
 @messages.amount_options
-def report(folder: Path, out: Path, side: int | None, jobs: int | None) -> None:
+def report(folder: Path, out: Path, side: int | None, jobs: int | None, as_json: bool) -> None:
     """Write one HTML page that shows every photograph of a dataset with all its maps.
 
     Pictures are shrunk to --side pixels, by default so that the page stays below about 60 MB.
@@ -91,7 +91,9 @@ def report(folder: Path, out: Path, side: int | None, jobs: int | None) -> None:
         raise click.UsageError(f"{out} does not end like a page; give a name ending in .html.")
     with progress_bar("shards") as bar:
         summary = write_report(folder, out, side=side, jobs=jobs, progress=bar.update)
-    messages.result(
+    messages.summary(
         f"{out}: {counted(summary.photographs, 'photograph')} at {summary.side} pixels, "
-        f"{summary.bytes / 1e6:.1f} MB, {summary.seconds:.1f} s"
+        f"{summary.bytes / 1e6:.1f} MB, {summary.seconds:.1f} s",
+        to_dict(summary),
+        as_json,
     )

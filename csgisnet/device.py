@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
@@ -181,6 +182,6 @@ def return_freed_memory() -> None:
 
 def _call_malloc(name: str, *arguments: int) -> None:
     """Call a function of glibc if this process has it."""
-    function = getattr(ctypes.CDLL(None), name, None)
+    function = None if sys.platform == "win32" else getattr(ctypes.CDLL(None), name, None)
     if function is not None:
         function(*arguments)

@@ -1,4 +1,4 @@
-"""A hook of mkdocs: pages show the pictures that the benchmarks write, without a second copy."""
+"""A hook of mkdocs: pages show pictures that lie elsewhere, without a second copy."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from typing import Any
 
 from mkdocs.structure.files import File, Files
 
-RESULTS = Path(__file__).resolve().parents[1] / "benchmarks/results"
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Add every picture of the benchmarks as pictures/NAME."""
-    for path in sorted(RESULTS.glob("*.jpg")):
+    """Add every picture of the benchmarks and the integrations as pictures/NAME."""
+    for path in sorted(
+        [*ROOT.glob("benchmarks/results/*.jpg"), *ROOT.glob("integrations/*/*.jpg")]
+    ):
         files.append(File.generated(config, f"pictures/{path.name}", abs_src_path=str(path)))
     return files

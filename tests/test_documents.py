@@ -14,7 +14,8 @@ import pytest
 
 from csgisnet.training.config import load_config
 from vocsmooth.dataset.build import build_dataset
-from vocsmooth.maps.recipe import Labels, Operator, Recipe, Textures, load_recipe
+from vocsmooth.maps.recipe import Labels, Operator, Recipe, load_recipe
+from vocsmooth.maps.texture_settings import Textures
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -27,10 +28,17 @@ DOCUMENTS = [
         ".github/CONTRIBUTING.md",
         "docs/architecture.md",
         "csgisnet/models/README.md",
+        "integrations/comfyui/README.md",
     )
 ]
 
-YAML = sorted([*ROOT.glob(".github/**/*.yml"), ROOT / ".pre-commit-config.yaml"])
+YAML = sorted(
+    [
+        *ROOT.glob(".github/**/*.yml"),
+        ROOT / ".pre-commit-config.yaml",
+        ROOT / "conda/recipe.yaml",
+    ]
+)
 
 LINK = re.compile(r"\[([^]]*)\]\(([^)\s]+)\)")
 
@@ -84,7 +92,8 @@ def snippets_of(path: Path) -> list[str]:
 
 
 def test_the_readme_has_its_snippets() -> None:
-    assert len(snippets_of(ROOT / "README.md")) == 3
+    assert len(snippets_of(ROOT / "README.md")) == 1
+    assert len(snippets_of(ROOT / "docs/pages/format.md")) == 1
 
 
 @pytest.fixture(scope="module")
@@ -154,8 +163,8 @@ def test_results_name_no_paths_of_one_machine(path: Path) -> None:
 
 
 def test_the_glossary_is_complete() -> None:
-    text = (ROOT / "README.md").read_text()
-    rows = text.partition("### Glossary")[2].partition("###")[0]
+    text = (ROOT / "docs/pages/format.md").read_text()
+    rows = text.partition("## Glossary")[2].partition("##")[0]
     words = re.findall(r"^\| (\w+) \|", rows, re.MULTILINE)[1:]
     assert words[:7] == ["photograph", "mask", "label", "texture", "input", "negative", "edge"]
     assert words[7:] == ["map", "sample", "shard", "part", "plan", "sidecar", "index"]

@@ -25,12 +25,13 @@ import vocsmooth
 from csgisnet.checkpoints.segmenters import save_segmenter
 from csgisnet.networks.segmenter import Segmenter, SegmenterConfig
 from csgisnet.networks.smoothing import NetworkConfig
-from csgisnet.objective.losses import TERMS, LossConfig
+from csgisnet.objective.config import LossConfig
 from csgisnet.training.config import Config, RunConfig
 from csgisnet.training.data import DataConfig
 from csgisnet.training.train import train
 from vocsmooth.dataset.build import build_dataset
-from vocsmooth.maps.recipe import Grid, Labels, Negative, Recipe, Shards, Textures
+from vocsmooth.maps.recipe import Grid, Labels, Negative, Recipe, Shards
+from vocsmooth.maps.texture_settings import Textures
 
 RECORD = Path(__file__).with_name("golden") / "values.json"
 
@@ -60,7 +61,12 @@ CONFIG = Config(
     losses=LossConfig(edge=1.0, tv=0.1),
     data=DataConfig(patch=32, batch_size=2, negatives=("over", "under", "input")),
     run=RunConfig(
-        steps=12, precision="float32", log_every=1, validate_every=12, checkpoint_every=12
+        check_teacher=False,
+        steps=12,
+        precision="float32",
+        log_every=1,
+        validate_every=12,
+        checkpoint_every=12,
     ),
 )
 """Every term has a weight."""
@@ -122,7 +128,9 @@ def training_losses(folder: Path) -> list[dict[str, float]]:
         report=lambda _: None,
     )
     lines = [json.loads(line) for line in (folder / "run/metrics.jsonl").read_text().splitlines()]
-    return [{t: line[t] for t in (*TERMS, "loss")} for line in lines if "loss" in line]
+    return [
+        {t: line[t] for t in (*CONFIG.losses.terms, "loss")} for line in lines if "loss" in line
+    ]
 
 
 def prediction() -> list[list[list[int]]]:

@@ -11,6 +11,7 @@ import sysconfig
 import tarfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -126,6 +127,24 @@ def test_the_source_distribution_holds_every_tracked_file(
         names = {name.partition("/")[2] for name in archive.getnames()}
     left_out = {".gitignore"}
     assert before - names - left_out == set()
+
+
+CONDA_NAMES = {"opencv-contrib-python": "py-opencv", "torch": "pytorch"}
+
+
+def test_the_conda_recipe_needs_what_the_package_needs() -> None:
+    yaml: Any = pytest.importorskip("yaml")
+    recipe = yaml.safe_load((ROOT / "conda/recipe.yaml").read_text(encoding="utf-8"))
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^dependencies = \[(.*?)^\]", project, re.MULTILINE | re.DOTALL)
+    needed = [re.split("(?=>=)", text.partition(";")[0]) for text in re.findall(r'"(.+)"', block)]
+    assert len(needed) > 10
+    wanted = {" ".join((CONDA_NAMES.get(name, name), bound)) for name, bound in needed}
+    (python,) = re.findall(r'^requires-python = "(.+)"', project, re.MULTILINE)
+    assert set(recipe["requirements"]["run"]) == wanted | {f"python {python}"}
+    assert f'version = "{recipe["context"]["version"]}"' in project
+    for entry in recipe["build"]["python"]["entry_points"]:
+        assert '{} = "{}"'.format(*entry.split(" = ")) in project
 
 
 def test_every_file_of_the_packages_is_in_the_wheel(wheel_names: set[str]) -> None:

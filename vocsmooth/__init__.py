@@ -11,8 +11,8 @@ The wings, from the bottom to the top; each one's docstring says which others it
 - `maps`: turn one photograph into all its maps
 - `dataset`: plan, build, verify, repair and archive a dataset
 
-All stand on the ground: `errors`, `arrays`, `classes`, `seeds`, `files` and `settings`.
-The operators are loaded on first use: ``import vocsmooth`` alone costs milliseconds.
+All stand on the ground: `errors`, `arrays`, `classes`, `seeds`, `files`, `folders`, `settings` and
+`overrides`. The operators are loaded on first use: ``import vocsmooth`` alone costs milliseconds.
 """
 
 from __future__ import annotations

@@ -8,13 +8,13 @@ import json
 import os
 import platform
 import re
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeAlias
-
-from vocsmooth.errors import InputError
 
 AnyPath: TypeAlias = str | os.PathLike[str]
 """A path as public functions take it; they begin with `as_path`, all below them has a `Path`."""
@@ -84,19 +84,32 @@ def write_atomically(path: Path, data: bytes | memoryview) -> None:
         Whatever the system reports; the temporary file is removed and `path` is unchanged. Also if
         `path` is a device, pipe or socket, which a rename would replace by a file.
     """
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield the name of a file to write in the block, which is then renamed to `path`.
+
+    For what cannot be handed to `write_atomically` as bytes; the errors are the same. Whatever ends
+    the block early leaves `path` as it was, and nothing beside it.
+    """
     if _is_special(path):
         raise OSError(errno.EEXIST, "exists and is not a regular file", str(path))
     temporary = temporary_path(path, os.getpid())
     try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
+        yield temporary
+        with temporary.open("r+b") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
         if isinstance(error, OSError):
-            error.filename = str(path)  # the caller knows no other
+            with suppress(
+                AttributeError
+            ):  # some libraries' errors do not let themselves be changed
+                error.filename = str(path)  # the caller knows no other
         raise
     _sync_folder(path.parent)
 
@@ -129,14 +142,29 @@ def temporary_path(path: Path, process: int) -> Path:
     """Return the temporary name under which this thread writes what will become `path`.
 
     It holds host, process and thread, as several of each may write one file of a shared folder.
-    A long name is cut short, so that the temporary name is no longer than file systems allow.
     """
-    ending = f".{_HOST}.{process}-{threading.get_ident()}.tmp"
+    return hidden_path(path, f".{_HOST}.{process}-{threading.get_ident()}.tmp")
+
+
+def hidden_path(path: Path, ending: str) -> Path:
+    """Return the name of a hidden file beside `path`: a dot, the name of `path`, and `ending`.
+
+    A long name is cut short, so that the hidden one is no longer than file systems allow.
+    """
     beginning = os.fsencode(f".{path.name}")
     if len(beginning) + len(ending) <= _LONGEST_NAME:
         return path.with_name(f".{path.name}{ending}")
     cut = beginning[: _LONGEST_NAME - len(ending)].decode(errors="ignore")
     return path.with_name(f"{cut}{ending}")
+
+
+def is_utf8(path: Path) -> bool:
+    """Return whether a path can be given to libraries that take UTF-8 only."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def is_temporary(path: Path) -> bool:
@@ -147,7 +175,8 @@ def is_temporary(path: Path) -> bool:
 def remove_leftovers(folder: Path) -> None:
     """Remove temporary files whose process has ended.
 
-    Processes of other hosts cannot be seen from here: their files go when they are a day old.
+    Processes of other hosts cannot be seen from here, and on Windows none: their files go when they
+    are a day old.
     """
     for path in folder.iterdir():
         found = _TEMPORARY.fullmatch(path.name)
@@ -174,59 +203,9 @@ def sha256_file(path: Path) -> str:
     return digest.hexdigest()
 
 
-def refuse_other_files(
-    folder: Path, is_ours: Callable[[Path], bool], advice: str, *, pattern: str = "*"
-) -> None:
-    """Refuse a folder for results that holds anything else, so that no file is written over.
-
-    Parameters
-    ----------
-    folder : Path
-        May not exist yet.
-    is_ours : callable
-        Whether a path in it may be there. Temporary files of killed processes always may.
-    advice : str
-        What to do instead, for the message.
-    pattern : str
-        Which paths to look at: "*" for those directly in the folder, "**/*" for all.
-
-    Raises
-    ------
-    InputError
-        `folder` is a file, or holds a path that is not ours; the message names up to three.
-    """
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder} is a file; give a folder.")
-    others = sorted(
-        path.relative_to(folder).as_posix()
-        for path in folder.glob(pattern)
-        if not (is_temporary(path) or is_ours(path))
-    )
-    if others:
-        more = f" and {len(others) - 3} more" if len(others) > 3 else ""
-        raise InputError(f"{folder} holds other files ({', '.join(others[:3])}{more}); {advice}.")
-
-
-def claim_folder(out: Path, note: Path, content: bytes) -> None:
-    """Take a folder for results; the file `note` in it, written first, says what they belong to.
-
-    Raises
-    ------
-    InputError
-        `out` is not a folder, or holds other files and not this note.
-    """
-    refuse_other_files(
-        out,
-        lambda _: note.is_file() and note.read_bytes() == content,
-        "give a new or empty folder, or that of an earlier run with the same dataset",
-    )
-    note.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(note, content)
-
-
 def _is_left(path: Path, host: str, process: int) -> bool:
     """Return whether no process is writing this temporary file any more."""
-    if host == _HOST:
+    if host == _HOST and sys.platform != "win32":  # whose os.kill knows no signal that only asks
         return not _is_running(process)
     try:
         return time.time() - path.stat().st_mtime > _SECONDS_TO_WRITE

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from vocsmooth.errors import InputError
+from vocsmooth.files import read_file
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -38,8 +39,7 @@ def load_toml(cls: type[T], path: Path) -> T:
         The file is missing or is not TOML, or a key is unknown, of the wrong type or out of range.
     """
     try:
-        with path.open("rb") as file:
-            content = tomllib.load(file)
+        content = tomllib.loads(read_file(path).decode())
     except FileNotFoundError:
         raise InputError(f"No settings file {path}.") from None
     except RecursionError:
@@ -55,7 +55,7 @@ def bundled_toml(package: str) -> dict[str, Path]:
     Examples
     --------
     >>> sorted(bundled_toml("vocsmooth.manifests"))[:2]
-    ['demo', 'paper150']
+    ['classes', 'demo']
     """
     folder = Path(str(resources.files(package)))
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}

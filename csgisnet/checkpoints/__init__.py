@@ -3,8 +3,8 @@
 Read `format` first, our own weight files, then `foreign`, those of other projects; `recognise`
 names what is neither, and `fitting` puts tensors into modules. `networks` (with `released`, for the
 authors' own files) and `segmenters` build on these; `states` and `best` keep what a run needs to
-resume and what it has found; `pretrained` finds the file that a name means; `export` writes for
-other runtimes.
+resume and what it has found; `pretrained` finds the file that a name means, and `hub` those of the
+Hugging Face Hub; `export` writes for other runtimes.
 
 May import: the ground of both packages, `networks`.
 """

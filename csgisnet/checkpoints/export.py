@@ -113,13 +113,15 @@ class _AnySize(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         height, width = image.shape[-2:]
         factor = self.network.config.shuffle
+        filled = image
         if factor > 1:
             rest = factor - 1
             padded = functional.pad(image, (0, rest, 0, rest), mode="replicate")
             rows, columns = (height + rest) // factor, (width + rest) // factor
-            image = padded[..., : rows * factor, : columns * factor]
-        result: Tensor = self.network(image).result[..., :height, :width]
-        return result.clamp(0, 1)
+            filled = padded[..., : rows * factor, : columns * factor]
+        result: Tensor = self.network(filled).result[..., :height, :width]
+        # Adds nothing, but tells every shape inference that the result has the image's size.
+        return (result + 0 * image).clamp(0, 1)
 
 
 def _largest_difference(network: SmoothingNetwork, function: TensorFunction) -> float:

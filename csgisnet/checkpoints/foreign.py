@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import pickle
 import re
@@ -107,8 +108,11 @@ def _without_prefixes(tensors: dict[str, Any]) -> dict[str, Any]:
 def load_plain(source: Path | io.BytesIO, path: Path) -> Any:
     """Return the tensors and plain values that torch.save wrote to `source`; errors name `path`."""
     try:
-        with torch.serialization.safe_globals(_HARMLESS):
-            return torch.load(source, map_location="cpu", weights_only=True)
+        with contextlib.ExitStack() as stack:
+            # An open file: of a path, torch believes what its name ends in.
+            file = stack.enter_context(source.open("rb")) if isinstance(source, Path) else source
+            stack.enter_context(torch.serialization.safe_globals(_HARMLESS))
+            return torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise missing(path) from None
     except (OSError, *_DAMAGE) as error:

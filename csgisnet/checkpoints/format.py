@@ -5,10 +5,11 @@ A flipped bit is an error, though safetensors alone accepts one silently.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,7 +21,7 @@ from csgisnet.checkpoints.recognise import is_safetensors, missing
 from csgisnet.errors import CheckpointError
 from vocsmooth import settings
 from vocsmooth.errors import InputError
-from vocsmooth.files import write_atomically
+from vocsmooth.files import is_utf8, write_atomically
 
 T = TypeVar("T")
 
@@ -122,9 +123,12 @@ def read_safetensors(
         The file is missing or incomplete.
     """
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            names = file.keys() if with_tensors else ()
-            return file.metadata() or {}, {name: file.get_tensor(name) for name in names}
+        with (
+            _path_in_utf8(path) as name,
+            safetensors.safe_open(name, framework="pt") as file,
+        ):
+            keys = file.keys() if with_tensors else ()
+            return file.metadata() or {}, {key: file.get_tensor(key) for key in keys}
     except FileNotFoundError:
         raise missing(path) from None
     except (safetensors.SafetensorError, OSError) as error:
@@ -132,6 +136,16 @@ def read_safetensors(
             f"{path} is not a complete safetensors file ({error}). It is truncated, or has another "
             "format; copy it again, or use an earlier checkpoint."
         ) from None
+
+
+@contextlib.contextmanager
+def _path_in_utf8(path: Path) -> Iterator[str | Path]:
+    """Yield a path under which safetensors, which takes UTF-8 only, can open a file."""
+    if is_utf8(path):
+        yield path
+        return
+    with path.open("rb") as file:
+        yield f"/dev/fd/{file.fileno()}"  # only Linux has names that are not UTF-8
 
 
 def _parse_header(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:

@@ -16,9 +16,9 @@ import torch
 from csgisnet.checkpoints.fitting import load_into
 from csgisnet.checkpoints.foreign import read_foreign
 from csgisnet.checkpoints.format import Weights, is_ours, load_weights, save_weights
-from csgisnet.checkpoints.released import config_of, reverse_channels
+from csgisnet.checkpoints.released import config_of, could_be_released, reverse_channels
 from csgisnet.errors import ChannelOrderWarning, CheckpointError
-from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
+from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork, marks
 from vocsmooth import settings
 from vocsmooth.errors import UnknownNameError
 from vocsmooth.files import AnyPath, as_path, sha256_file
@@ -132,14 +132,13 @@ def load_network(path: AnyPath, channel_order: ChannelOrder | None = None) -> Sm
         raise UnknownNameError(f'channel_order must be "rgb" or "bgr", got {channel_order!r}.')
     if is_ours(path):
         weights = load_weights(path, "network")
-        if "bgr" in (channel_order, weights.metadata.get(_ORDER)):
-            raise CheckpointError(
-                f"{path} is a file of csgisnet, whose networks take RGB. Leave the channel order "
-                "out; if it was converted in the wrong order, convert the original file again."
-            )
-        return _build(weights.config_as(NetworkConfig, path), weights.tensors, path)
+        _expect_rgb(path, channel_order, weights.metadata.get(_ORDER))
+        return build_network(weights.config_as(NetworkConfig, path), weights.tensors, path)
     tensors = read_foreign(path, "net").tensors
-    network = _build(config_of(tensors, path), tensors, path)
+    network = build_network(config_of(tensors, path), tensors, path)
+    if not could_be_released(network.config):
+        _expect_rgb(path, channel_order)
+        return network
     if channel_order is None:
         warnings.warn(
             f"{path} holds a network as the paper's authors and Easy2Hard save theirs, without its "
@@ -153,9 +152,26 @@ def load_network(path: AnyPath, channel_order: ChannelOrder | None = None) -> Sm
     return network
 
 
-def _build(config: NetworkConfig, tensors: Mapping[str, Any], path: Path) -> SmoothingNetwork:
-    """Return a network with these weights, in eval mode."""
+def _expect_rgb(path: Path, *orders: str | None) -> None:
+    """Raise CheckpointError if one of these is "bgr", which no network of ours takes."""
+    if "bgr" in orders:
+        raise CheckpointError(
+            f"{path} is a file of csgisnet, whose networks take RGB. Leave the channel order "
+            "out; if it was converted in the wrong order, convert the original file again."
+        )
+
+
+def build_network(
+    config: NetworkConfig, tensors: Mapping[str, Any], path: Path
+) -> SmoothingNetwork:
+    """Return a network with these weights, in eval mode on the CPU.
+
+    Raises
+    ------
+    CheckpointError
+        The weights do not fit the configuration, or are not finite; the message names `path`.
+    """
     with torch.device("meta"):
         network = SmoothingNetwork(config)
-    load_into(network, tensors, path)
+    load_into(network, {**marks(config), **tensors}, path)  # older files of ours lack the marks
     return network.eval()

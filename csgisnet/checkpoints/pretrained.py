@@ -13,6 +13,9 @@ from vocsmooth.settings import nearest
 BUNDLED = Path(__file__).parents[1] / "models"
 """Folder of the networks that come with the package, each as NAME.safetensors."""
 
+_HUB = "hf:"
+"""Begins the name of a repository, as a file or folder may have that name too."""
+
 DEFAULT = "compact"
 """Name of the bundled network to use where none is named."""
 
@@ -24,20 +27,27 @@ def find_weights(path_or_name: AnyPath | None = None) -> Path:
     ----------
     path_or_name : str or path-like, optional
         A file, or the folder of a run, whose best weights are meant; if no such path exists, the
-        name of a bundled network, such as "compact". By default `DEFAULT`.
+        name of a bundled network, such as "compact", or "hf:OWNER/NAME" for a repository of the
+        Hugging Face Hub. By default `DEFAULT`.
 
     Raises
     ------
     UnknownNameError
         Neither a path nor a bundled network has this name.
     CheckpointError
-        The folder of a run has no weights yet.
+        The folder of a run has no weights yet, or a repository cannot be reached.
+    ConfigError
+        A repository is named, and huggingface_hub is not installed.
     """
     if path_or_name is None:
         return _bundled(DEFAULT)
     path = as_path(path_or_name, "path_or_name")
     if path.is_dir():
         return _best_of(path)
+    if path.as_posix().startswith(_HUB) and not path.exists():
+        from csgisnet.checkpoints.hub import download
+
+        return download(path.as_posix().removeprefix(_HUB))
     if path.exists() or path.suffix or len(path.parts) != 1:
         return path
     return _bundled(path.name)

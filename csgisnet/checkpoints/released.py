@@ -1,11 +1,13 @@
-"""Networks that the paper's authors released: a bare state dict, which records no configuration.
+"""Bare state dicts: the paper's authors' released networks, and ours without their header.
 
-Nor does it record the order of channels. The authors trained on RGB, though their test script feeds
-BGR; their predecessor Easy2Hard trained networks of the same names on BGR.
+Their names and shapes tell the configuration, but not the order of channels. The authors trained on
+RGB, though their test script feeds BGR; their predecessor Easy2Hard trained networks of the same
+names on BGR. Ours all take RGB.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,7 +22,15 @@ from csgisnet.networks.smoothing import NetworkConfig
 
 
 def config_of(tensors: Mapping[str, Any], path: Path) -> NetworkConfig:
-    """Read the width and the numbers of blocks off the names and shapes of a state dict.
+    """Read a network's whole configuration off the names and shapes of its state dict.
+
+    Parameters
+    ----------
+    tensors : mapping
+        A state dict of a `SmoothingNetwork`. Ours from before networks had `marks` are taken for
+        networks without `skip`.
+    path : Path
+        The file that the state dict comes from, for the error.
 
     Raises
     ------
@@ -48,15 +58,28 @@ def config_of(tensors: Mapping[str, Any], path: Path) -> NetworkConfig:
             f"'{without[0]}.3.conv_3x3_1.weight'). Of the authors' and Easy2Hard's networks, only "
             "HDC_edge_refine can be loaded."
         )
+    edge = tensors.get("interpreter1.6.bias")  # one channel for each pixel of a cell
+    cells = edge.numel() if isinstance(edge, Tensor) else 1
+    guide, level = tensors.get("finish.guide.weight"), tensors.get("level")
     try:
         return NetworkConfig(
             width=first.shape[0],
             blocks=blocks["descriptor.res16"],
             coarse_blocks=blocks["interpreter2"],
             refine_blocks=blocks["refine"],
+            shuffle=math.isqrt(cells),
+            skip="skip" in tensors,
+            finish=len(guide) // cells if isinstance(guide, Tensor) else 0,
+            level=isinstance(level, Tensor),
+            default_level=float(level) if isinstance(level, Tensor) else 0.0,
         )
     except ValueError as error:
         raise CheckpointError(f"{path} holds no smoothing network of ours: {error}") from None
+
+
+def could_be_released(config: NetworkConfig) -> bool:
+    """Tell whether the authors, or Easy2Hard, have networks of this variant."""
+    return config.shuffle == 1 and not (config.skip or config.level or config.finish)
 
 
 def reverse_channels(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -15,7 +15,7 @@ from torch import Tensor
 from csgisnet.checkpoints.foreign import load_plain
 from csgisnet.checkpoints.recognise import missing
 from csgisnet.errors import CheckpointError
-from vocsmooth.files import write_atomically
+from vocsmooth.files import read_file, write_atomically
 
 _STATE_HEADER = re.compile(rb"csgisnet-state (\d) ([0-9a-f]{64})\n")
 
@@ -58,7 +58,7 @@ def load_state(path: Path) -> dict[str, Any]:
         The file is missing, damaged, or not a training state.
     """
     try:
-        data = path.read_bytes()
+        data = read_file(path)
     except FileNotFoundError:
         raise missing(path) from None
     except OSError as error:

@@ -1,7 +1,9 @@
 """Evaluation: smoothers of any kind, measured on the same images and reported side by side.
 
-Read `metrics` first, then `samples` (the images to measure on), `measure` (every smoother on each
-of them) and `tune`; `tables`, `plots` and `gallery` show the outcome, and `report` writes it all.
+Read `metrics` first, then `samples` (the images to measure on), `outputs` (what other methods have
+made of them), `measure` (every smoother on each of them), `tune`, `intervals` (of paired
+differences) and `boundaries` (what people drew on a photograph); `tables`, `plots` (with
+`placement`, for the names on it) and `gallery` show the outcome, and `report` writes it all.
 
 May import: the ground of both packages, `vocsmooth.shards`.
 """

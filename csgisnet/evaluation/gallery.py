@@ -16,7 +16,14 @@ from PIL import Image as PillowImage
 from PIL import ImageDraw
 from scipy import ndimage
 
-from csgisnet.evaluation.measure import INPUT, MEASURES, Record, SmootherSummary, SmoothFunction
+from csgisnet.evaluation.measure import (
+    INPUT,
+    MEASURES,
+    Contestant,
+    Record,
+    SmootherSummary,
+    apply,
+)
 from csgisnet.evaluation.plots import draw_speed_plot
 from csgisnet.evaluation.samples import Image, Sample, Samples
 from csgisnet.evaluation.tables import HEADINGS, by_psnr, row_of
@@ -73,11 +80,12 @@ def make_page(
     summaries: Sequence[SmootherSummary],
     records: Sequence[Record],
     samples: Samples,
-    smoothers: Mapping[str, SmoothFunction],
+    smoothers: Mapping[str, Contestant],
     *,
     subject: str,
     title: str,
     about: Mapping[str, Any],
+    remarks: Sequence[str] = (),
 ) -> str:
     """Return the page.
 
@@ -93,10 +101,13 @@ def make_page(
         Heading of the page.
     about : mapping
         Conditions of the evaluation; those that are empty are left out.
+    remarks : sequence of str
+        What a reader of the table should know.
     """
     psnr = {(record.image, record.smoother): record.psnr for record in records}
     names = [subject, *(name for name in smoothers if name != subject)]
-    pieces = [_table(summaries), _conditions(about), draw_speed_plot(summaries, subject)]
+    pieces = [_table(summaries), *(f"<p>{escape(remark)}</p>" for remark in remarks)]
+    pieces += [_conditions(about), draw_speed_plot(summaries, subject)]
     heading = ""
     for case in choose_cases(records, samples.names, subject):
         if case.reason != heading:
@@ -104,7 +115,11 @@ def make_page(
             pieces.append(f"<h2>{escape(heading)}</h2>")
         image = samples.names[case.number]
         sample = samples.read(case.number)
-        results = {name: smoothers[name](sample.image) for name in names if name in smoothers}
+        results = {
+            name: apply(smoothers[name], case.number, sample.image)
+            for name in names
+            if name in smoothers
+        }
         captions = {name: f"{name}, {psnr[image, name]:.2f} dB" for name in (INPUT, *results)}
         pieces.append(f"<h3>{escape(image)}</h3>\n{_case(sample, results, captions)}")
     body = "\n".join(pieces)
@@ -126,9 +141,11 @@ def _conditions(about: Mapping[str, Any]) -> str:
 
 
 def _words(value: Any) -> str:
-    """Write a condition for people."""
+    """Write a condition for people, such as "l0: lam=0.02; rtv: lam=0.01, sigma=3"."""
     if isinstance(value, Mapping):
-        return "; ".join(f"{name}: {_words(each)}" for name, each in value.items())
+        if any(isinstance(each, Mapping) for each in value.values()):
+            return "; ".join(f"{name}: {_words(each)}" for name, each in value.items())
+        return ", ".join(f"{name}={each}" for name, each in value.items() if each is not None)
     if isinstance(value, list | tuple):
         return ", ".join(map(_words, value))
     return str(value)

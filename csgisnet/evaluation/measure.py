@@ -15,10 +15,14 @@ from csgisnet.evaluation.metrics import (
     ssim,
     texture_residual,
 )
+from csgisnet.evaluation.outputs import Outputs
 from csgisnet.evaluation.samples import Image, Sample, Samples
 
 SmoothFunction: TypeAlias = Callable[[Image], Image]
 """Maps an image (H, W, 3) in [0, 1] to its smoothed self."""
+
+Contestant: TypeAlias = SmoothFunction | Outputs
+"""What can be measured: a function, or what another method has made of the same images."""
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with the number of images done, and of all images."""
@@ -37,7 +41,8 @@ MEASURES = {
     "texture_residual": "Gradient magnitude left more than 2 pixels away from the label's edges, "
     "relative to that of the input. 1 is untouched; lower is better.",
     "seconds_per_megapixel": "Time of smoothing alone, whole images one after another, after one "
-    "call to warm up: seconds of all images over their megapixels.",
+    "call to warm up: seconds of all images over their megapixels. Of results that were given as "
+    "pictures it is not known.",
 }
 """Definition of each measure. Edges are where half |Sobel x| plus half |Sobel y| of the label's
 luminance exceeds a threshold (50 of 255, or the dataset recipe's)."""
@@ -76,14 +81,15 @@ class SmootherSummary:
 
 
 def evaluate(
-    smoothers: Mapping[str, SmoothFunction], samples: Samples, progress: Progress | None = None
+    smoothers: Mapping[str, Contestant], samples: Samples, progress: Progress | None = None
 ) -> list[Record]:
     """Measure every smoother, and the untouched input, on every sample.
 
     Parameters
     ----------
     smoothers : mapping
-        Functions by name; they may compile or allocate on their first call, which is not timed.
+        Functions or outputs by name; functions may compile or allocate on their first call, which
+        is not timed. The times of outputs are NaN.
     samples : Samples
         At least one.
     progress : callable, optional
@@ -103,19 +109,26 @@ def evaluate(
         raise ValueError(f"the name {INPUT!r} is reserved for the untouched input.")
     first = samples.read(0)
     for smoother in smoothers.values():
-        smoother(first.image)
+        apply(smoother, 0, first.image)
     records = []
     for number, name in enumerate(samples.names):
         sample = samples.read(number)
         records.append(_measure(name, INPUT, sample.image, sample, 0.0))
         for title, smoother in smoothers.items():
             start = time.perf_counter()
-            result = smoother(sample.image)
+            result = apply(smoother, number, sample.image)
             seconds = time.perf_counter() - start
+            if isinstance(smoother, Outputs):
+                seconds = math.nan
             records.append(_measure(name, title, result, sample, seconds))
         if progress:
             progress(number + 1, len(samples.names))
     return records
+
+
+def apply(smoother: Contestant, number: int, image: Image) -> Image:
+    """Return the result for the sample of that number, whose image is given."""
+    return smoother.read(number) if isinstance(smoother, Outputs) else smoother(image)
 
 
 def finite_psnr(result: Image, label: Image) -> float:

@@ -3,31 +3,47 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Iterator, Sequence
 from html import escape
 from typing import NamedTuple
 
 from csgisnet.evaluation.measure import INPUT, SmootherSummary
+from csgisnet.evaluation.placement import Box, Label, place_labels
 
 _WIDTH, _HEIGHT = 760, 460
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 740, 20, 410
 
-_LINE = 14  # pixels from one label to the next
+_RADIUS = 5  # of a dot
 
-_LETTER = 6.6  # pixels, about
+_GAP = 3  # pixels between a mark and its name
 
-_GAP = 9  # pixels between a dot and its name
+_LINE = 14  # height of a name
 
-_HALO = ' paint-order="stroke" stroke="white" stroke-width="3"'
+_LETTER = 6.6  # width of a letter of a monospaced font of 11 pixels
+
+_LONGEST = 44  # letters shown of a name
+
+_FONT = "DejaVu Sans Mono, Menlo, Consolas, monospace"  # in these, l0 is not 10
+
+_HALO = f' paint-order="stroke" stroke="white" stroke-width="3" font-family="{_FONT}"'
 
 
-class _Point(NamedTuple):
-    """A smoother on the canvas."""
+class _Mark(NamedTuple):
+    """A smoother on the canvas: a dot, or a dashed line if it has no time of its own."""
 
-    x: float
+    x: float | None
     y: float
     name: str
+
+    @property
+    def box(self) -> Box:
+        """What no name may cover."""
+        if self.x is None:
+            return Box(_LEFT, self.y - 1, _RIGHT, self.y + 1)
+        reach = _RADIUS + _GAP
+        return Box(self.x - reach, self.y - reach, self.x + reach, self.y + reach)
 
 
 class _Axis(NamedTuple):
@@ -50,33 +66,40 @@ def draw_speed_plot(summaries: Sequence[SmootherSummary], highlight: str | None 
     Parameters
     ----------
     summaries : sequence of SmootherSummary
-        The untouched input becomes a dashed line; smoothers without a time or PSNR are left out.
+        The untouched input and smoothers without a time become dashed lines; smoothers without a
+        PSNR are left out.
     highlight : str, optional
         The smoother to draw in another colour.
     """
-    levels = [s.means["psnr"] for s in summaries if math.isfinite(s.means["psnr"])]
-    timed = [
-        (math.log10(s.means["seconds_per_megapixel"]), s.means["psnr"], s.smoother)
-        for s in summaries
-        if s.smoother != INPUT
-        and s.means["seconds_per_megapixel"] > 0
-        and math.isfinite(s.means["psnr"])
-    ]
-    times = [time for time, _, _ in timed] or [0.0]
+    shown = [summary for summary in summaries if math.isfinite(summary.means["psnr"])]
+    levels = [summary.means["psnr"] for summary in shown]
+    times = [math.log10(seconds) for seconds in map(_seconds, shown) if seconds] or [0.0]
     across = _Axis(math.floor(min(times)), math.floor(max(times)) + 1, _LEFT, _RIGHT)
     step = _nice_step(max(levels) - min(levels)) if levels else 1.0
     low = math.floor(min(levels, default=0) / step) * step
     high = math.floor(max(levels, default=0) / step + 1) * step
     upward = _Axis(low, high, _BOTTOM, _TOP)
-    points = [_Point(across.place(t), upward.place(level), name) for t, level, name in timed]
-    shapes = [*_grid(across, upward, step), *_input_line(summaries, upward)]
-    shapes += _marks(points, highlight)
+    marks = [
+        _Mark(
+            across.place(math.log10(seconds)) if (seconds := _seconds(summary)) else None,
+            upward.place(summary.means["psnr"]),
+            summary.smoother,
+        )
+        for summary in shown
+    ]
+    shapes = [*_grid(across, upward, step), *_shapes(marks, highlight), *_names(marks)]
     body = "\n".join(shapes)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" '
         f'width="{_WIDTH}" height="{_HEIGHT}" font-family="sans-serif" font-size="12">\n'
         f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="white"/>\n{body}\n</svg>\n'
     )
+
+
+def _seconds(summary: SmootherSummary) -> float | None:
+    """Return a smoother's seconds per megapixel; None for the input and where they are unknown."""
+    seconds = summary.means["seconds_per_megapixel"]
+    return seconds if summary.smoother != INPUT and seconds > 0 else None
 
 
 def _grid(across: _Axis, upward: _Axis, step: float) -> Iterator[str]:
@@ -96,40 +119,63 @@ def _grid(across: _Axis, upward: _Axis, step: float) -> Iterator[str]:
     yield _text(18, middle, "mean PSNR, dB", "middle", turn)
 
 
-def _input_line(summaries: Sequence[SmootherSummary], upward: _Axis) -> Iterator[str]:
-    """Yield a dashed line at the PSNR of the untouched input."""
-    for summary in summaries:
-        if summary.smoother == INPUT and math.isfinite(summary.means["psnr"]):
-            y = upward.place(summary.means["psnr"])
-            yield _line(_LEFT, y, _RIGHT, y, "#888", ' stroke-dasharray="5 4"')
-            yield _text(_RIGHT, y - 5, "input", "end")
+def _shapes(marks: Sequence[_Mark], highlight: str | None) -> Iterator[str]:
+    """Yield the lines and the dots; each tells its smoother's whole name to a resting pointer."""
+    for mark in sorted(marks, key=lambda mark: mark.x is not None):  # dots on top of lines
+        chosen = mark.name == highlight
+        title = f"<title>{escape(mark.name)}</title>"
+        if mark.x is None:
+            colour = "#c62828" if chosen else "#888"
+            ends = f'x1="{_LEFT}" y1="{mark.y:.1f}" x2="{_RIGHT}" y2="{mark.y:.1f}"'
+            yield f'<line {ends} stroke="{colour}" stroke-dasharray="5 4">{title}</line>'
+        else:
+            colour = "#c62828" if chosen else "#1565c0"
+            place = f'cx="{mark.x:.1f}" cy="{mark.y:.1f}" r="{_RADIUS}"'
+            yield f'<circle {place} fill="{colour}">{title}</circle>'
 
 
-def _marks(points: Sequence[_Point], highlight: str | None) -> Iterator[str]:
-    """Yield the dots, and then, on top of them, the names, moved so that none overlap."""
-    for point in points:
-        colour = "#c62828" if point.name == highlight else "#1565c0"
-        yield f'<circle cx="{point.x:.1f}" cy="{point.y:.1f}" r="5" fill="{colour}"/>'
-    taken: list[_Point] = []
-    for point in sorted(points, key=lambda p: p.y):
-        width = _LETTER * len(point.name)
-        fits = point.x + _GAP + width < _WIDTH
-        label = point._replace(x=point.x + _GAP if fits else point.x - _GAP - width, y=point.y + 4)
-        others = [_Point(p.x, p.y + 4, "") for p in points if p != point]
-        while any(_overlap(label, other) for other in [*taken, *others]):
-            label = label._replace(y=label.y + 1)
-        taken.append(label)
-        edge, anchor = (label.x, "start") if fits else (point.x - _GAP, "end")
-        if label.y > point.y + _LINE:  # so far away that it looks like another dot's
-            yield _line(point.x, point.y, edge, label.y - 4, "#999")
-        yield _text(edge, label.y, point.name, anchor, _HALO)
+def _names(marks: Sequence[_Mark]) -> Iterator[str]:
+    """Yield the names, none on another one, a dot or a dashed line, with a line to a far dot.
+
+    A name for which there is no room is left out; the table beside the plot has it.
+    """
+    texts = [_shortened(mark.name) for mark in marks]
+    labels = [
+        Label(mark.box, _LETTER * _cells(text), _LINE)
+        for mark, text in zip(marks, texts, strict=True)
+    ]
+    frame = Box(_LEFT, _TOP, _RIGHT, _BOTTOM)
+    places = place_labels(labels, [mark.box for mark in marks], frame)
+    found = [(mark, text, box) for mark, text, box in zip(marks, texts, places, strict=True) if box]
+    for mark, _, box in found:
+        x = mark.x
+        if x is None:
+            continue
+        end_x = min(max(x, box.left), box.right)
+        end_y = min(max(mark.y, box.top + 2), box.bottom - 2)
+        if math.hypot(end_x - x, end_y - mark.y) > _RADIUS + 2 * _GAP:
+            yield _line(x, mark.y, end_x, end_y, "#999")
+    for _, text, box in found:
+        # Whatever font the viewer has, the name takes the room that was found for it.
+        room = f' font-size="11" textLength="{box.right - box.left:.1f}"{_HALO}'
+        yield _text(box.left, box.bottom - 3, text, "start", room)
 
 
-def _overlap(label: _Point, other: _Point) -> bool:
-    """Tell whether two names, each starting at its point, overlap; a dot has an empty name."""
-    first, second = sorted((label, other))
-    beside = first.x + _LETTER * len(first.name) < second.x
-    return not beside and abs(label.y - other.y) < _LINE
+def _shortened(name: str) -> str:
+    """Return a name without its middle if it is too long for the plot."""
+    if _cells(name) <= _LONGEST:
+        return name
+    half = _LONGEST // 2
+    while _cells(short := f"{name[:half]}…{name[-half:]}") > _LONGEST:
+        half -= 1
+    return short
+
+
+def _cells(text: str) -> int:
+    """Return how many letters wide a text is: Chinese characters, say, are two, accents none."""
+    wide = sum(unicodedata.east_asian_width(character) in "WF" for character in text)
+    none = sum(unicodedata.combining(character) > 0 for character in text)
+    return len(text) + wide - none
 
 
 def _nice_step(span: float) -> float:
@@ -140,10 +186,10 @@ def _nice_step(span: float) -> float:
     return next(m * power for m in (1, 2, 5, 10, 20) if m * power * 10 >= span)
 
 
-def _line(x1: float, y1: float, x2: float, y2: float, colour: str, extra: str = "") -> str:
+def _line(x1: float, y1: float, x2: float, y2: float, colour: str) -> str:
     """Return a line."""
     ends = f'x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"'
-    return f'<line {ends} stroke="{colour}"{extra}/>'
+    return f'<line {ends} stroke="{colour}"/>'
 
 
 def _text(x: float, y: float, text: str, anchor: str, extra: str = "") -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -33,6 +34,10 @@ class Samples(NamedTuple):
     names: tuple[str, ...]
     read: Callable[[int], Sample]
     """Returns the sample of that number."""
+    files: tuple[str, ...] = ()
+    """What the file of each sample is called, without its ending, in a folder of results."""
+    others: frozenset[str] = frozenset()
+    """What the files of those samples are called that were left out."""
 
 
 def spread_evenly(total: int, count: int) -> list[int]:
@@ -69,7 +74,29 @@ def samples_of(split: Split, count: int = 0) -> Samples:
         maps = split.read(chosen[number], ("input", "label", "edge"))
         return Sample(to_float(maps["input"]), to_float(maps["label"]), maps["edge"])
 
-    return Samples(tuple(f"{split.ids[index]} #{index}" for index in chosen), read)
+    names = tuple(f"{split.ids[index]} #{index}" for index in chosen)
+    return _named(names, read, _exported_names(split), chosen)
+
+
+def _exported_names(split: Split) -> list[str]:
+    """Name the samples as `vocsmooth export` does: by photograph, and number of its input."""
+    counts: Counter[str] = Counter()
+    names = []
+    for photograph in split.ids:
+        names.append(f"{photograph}_{counts[photograph]}")
+        counts[photograph] += 1
+    return names
+
+
+def _named(
+    names: tuple[str, ...],
+    read: Callable[[int], Sample],
+    files: Sequence[str],
+    chosen: Sequence[int],
+) -> Samples:
+    """Return samples with the names of their files, and of those that were not chosen."""
+    taken = tuple(files[number] for number in chosen)
+    return Samples(names, read, taken, frozenset(files) - frozenset(taken))
 
 
 def samples_of_pairs(
@@ -96,10 +123,10 @@ def samples_of_pairs(
     Samples
         Reading one raises InputError if its two files differ in size.
     """
-    chosen = [pairs[number] for number in spread_evenly(len(pairs), count)]
+    chosen = spread_evenly(len(pairs), count)
 
     def read(number: int) -> Sample:
-        _, image, label = chosen[number]
+        _, image, label = pairs[chosen[number]]
         pixels, target = read_rgb(image), read_rgb(label)
         if pixels.shape != target.shape:
             raise InputError(
@@ -108,4 +135,5 @@ def samples_of_pairs(
             )
         return Sample(to_float(pixels), to_float(target), find_edges(target))
 
-    return Samples(tuple(name for name, _, _ in chosen), read)
+    files = [name for name, _, _ in pairs]
+    return _named(tuple(files[number] for number in chosen), read, files, chosen)

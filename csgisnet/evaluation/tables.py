@@ -59,13 +59,14 @@ def summary_content(
     }
 
 
-def format_markdown(summaries: Sequence[SmootherSummary]) -> str:
-    """Return the table, best PSNR first, followed by what each column means."""
+def format_markdown(summaries: Sequence[SmootherSummary], remarks: Sequence[str] = ()) -> str:
+    """Return the table, best PSNR first, followed by remarks and what each column means."""
     rows = [["smoother", *HEADINGS.values()], ["---", *["---:"] * len(HEADINGS)]]
     rows += [row_of(summary) for summary in by_psnr(summaries)]
     lines = [f"| {' | '.join(row)} |" for row in rows]
     notes = [f"- {HEADINGS[measure]}: {text}" for measure, text in MEASURES.items()]
-    return "\n".join([*lines, "", *notes, ""])
+    paragraphs = [part for remark in remarks for part in (remark, "")]
+    return "\n".join([*lines, "", *paragraphs, *notes, ""])
 
 
 def by_psnr(summaries: Sequence[SmootherSummary]) -> list[SmootherSummary]:

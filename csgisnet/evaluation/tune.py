@@ -1,4 +1,4 @@
-"""Parameters chosen by trying all of a grid: the ones with the highest mean PSNR."""
+"""Parameters chosen by trying all of a grid, and whether they were a good choice elsewhere."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from csgisnet.evaluation.measure import Progress, finite_psnr
+from csgisnet.evaluation.measure import Progress, SmootherSummary, finite_psnr
 from csgisnet.evaluation.samples import Image, Samples
 
 Params = TypeVar("Params", bound=Mapping[str, object])
@@ -40,3 +40,27 @@ def tune(
         if progress:
             progress(number + 1, len(samples.names))
     return grid[totals.index(max(totals))]
+
+
+def remarks_on_tuning(
+    summaries: Sequence[SmootherSummary], untuned: Mapping[str, Sequence[str]]
+) -> list[str]:
+    """Return a sentence for each tuned operator that is worse than it was before tuning.
+
+    Parameters
+    ----------
+    summaries : sequence of SmootherSummary
+        Of other images than those that it was tuned on.
+    untuned : mapping of str to sequence of str
+        For the name of each tuned operator, the names under which it was measured before.
+    """
+    levels = {summary.smoother: summary.means["psnr"] for summary in summaries}
+    remarks = []
+    for name, others in untuned.items():
+        best = max(others, key=levels.__getitem__)
+        if levels[name] < levels[best]:
+            remarks.append(
+                f"Tuning did not help: {name} has {levels[name]:.2f} dB here, less than {best} "
+                f"with {levels[best]:.2f} dB. The images it was tuned on differ from these."
+            )
+    return remarks

@@ -1,7 +1,8 @@
 """Networks: modules that map tensors to tensors, and never touch a file.
 
-Read `smoothing` first, the network that the project is about; `folding` makes it faster once it is
-trained; `segmenter` and `features` are the teachers' networks, which only training needs.
+Read `smoothing` first, the network that the project is about; `growing` adds parts to one that is
+trained, and `folding` makes it faster; `segmenter` and `features` are the teachers' networks, which
+only training needs.
 
 May import: no other wing, not even the ground.
 """

@@ -45,6 +45,9 @@ _IMAGENET_STD = (0.229, 0.224, 0.225)
 
 OutputStride: TypeAlias = Literal[8, 16]
 
+BOUNDARIES = 2
+"""Number of classes of a segmenter that tells boundaries from the inside of regions."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SegmenterConfig:
@@ -57,7 +60,7 @@ class SegmenterConfig:
     output_stride: OutputStride = 16
     """Pixels per cell of the deepest feature map; no weight depends on it."""
     num_classes: int = 21
-    """Classes, the background among them."""
+    """Classes, the background among them; 2 tells boundaries from the inside of regions."""
 
     def __post_init__(self) -> None:
         if not 0 < self.width <= 4:
@@ -104,6 +107,12 @@ def normalise(image: Tensor) -> Tensor:
     """Shift and scale RGB images (B, 3, H, W) in [0, 1] as networks trained on ImageNet expect."""
     channels = zip(image.unbind(dim=1), _IMAGENET_MEAN, _IMAGENET_STD, strict=True)
     return torch.stack([(channel - mean) / std for channel, mean, std in channels], dim=1)
+
+
+def denormalise(image: Tensor) -> Tensor:
+    """Undo `normalise`: networks that normalise see `image` itself if they are given this."""
+    channels = zip(image.unbind(dim=1), _IMAGENET_MEAN, _IMAGENET_STD, strict=True)
+    return torch.stack([channel * std + mean for channel, mean, std in channels], dim=1)
 
 
 class _Backbone(nn.Module):

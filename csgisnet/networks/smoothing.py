@@ -39,11 +39,21 @@ class NetworkConfig:
     """Pixel-unshuffle factor: all layers work at 1 / `shuffle` of the resolution."""
     skip: bool = False
     """Predict the coarse image as a correction to the input that starts out close to zero."""
+    finish: int = 0
+    """Channels of a head that corrects the result at full resolution; 0 for none."""
+    level: bool = False
+    """Take a level from 0 to 1 beside the image: how much faint structure goes with the texture."""
+    default_level: float = 0.0
+    """Level where none is given."""
 
     def __post_init__(self) -> None:
         for name in ("width", "blocks", "coarse_blocks", "refine_blocks", "shuffle"):
             if not 1 <= getattr(self, name) <= _LARGEST:
                 raise ValueError(f"{name} must be 1 to {_LARGEST}, got {getattr(self, name)}.")
+        if not 0 <= self.finish <= _LARGEST:
+            raise ValueError(f"finish must be 0 to {_LARGEST}, got {self.finish}.")
+        if not 0 <= self.default_level <= 1:
+            raise ValueError(f"default_level must be 0 to 1, got {self.default_level}.")
 
 
 FULL = NetworkConfig()
@@ -55,7 +65,7 @@ class Smoothing(NamedTuple):
     """What the network predicts for a batch of images; images are not clamped to [0, 1]."""
 
     result: Tensor
-    """Smoothed image (B, 3, H, W), `coarse` + `residual`."""
+    """Smoothed image (B, 3, H, W): `coarse` + `residual`, corrected by the finish if any."""
     coarse: Tensor
     """First estimate of the smoothed image (B, 3, H, W)."""
     residual: Tensor
@@ -78,7 +88,7 @@ class SmoothingNetwork(nn.Module):
         self.config = config
         width, cells = config.width, config.shuffle**2
         edge, image = cells, 3 * cells
-        self.descriptor = _Descriptor(image, width, config.blocks)
+        self.descriptor = _Descriptor(image + config.level, width, config.blocks)
         self.interpreter1 = nn.Sequential(
             *_conv_bn_relu(width, width), *_conv_bn_relu(width, width), _conv(width, edge)
         )
@@ -96,21 +106,61 @@ class SmoothingNetwork(nn.Module):
         if config.skip:
             _shrink(self.interpreter2[-1])
             _shrink(self.refine[-1])
+        self.finish = Finish(width, config.finish, config.shuffle) if config.finish else None
+        for name, mark in marks(config).items():
+            self.register_buffer(name, mark)
+        self.register_load_state_dict_pre_hook(_add_marks)  # type: ignore[no-untyped-call]
 
-    def forward(self, image: Tensor) -> Smoothing:
-        """Smooth a batch `image` of shape (B, 3, H, W)."""
+    def forward(self, image: Tensor, level: Tensor | None = None) -> Smoothing:
+        """Smooth a batch.
+
+        Parameters
+        ----------
+        image : Tensor
+            (B, 3, H, W) in [0, 1].
+        level : Tensor, optional
+            (B,) in [0, 1], for a network that takes a level; by default the configuration's. At 0
+            it keeps what an exact label keeps, at 1 what people draw as boundaries.
+        """
         height, width = image.shape[-2:]
         factor = self.config.shuffle
         x = _unshuffle(image, factor)
-        features = self.descriptor(x)
+        features = self.descriptor(self._with_level(x, level))
         edge = self.interpreter1(features)
         features = torch.cat([features, edge], dim=1)
         coarse = self.interpreter2(features)
         if self.config.skip:
             coarse = coarse + x
-        residual = self.refine(torch.cat([features, coarse.to(features.dtype)], dim=1))
+        *refine, to_image = self.refine
+        features = torch.cat([features, coarse.to(features.dtype)], dim=1)
+        for layer in refine:
+            features = layer(features)
+        residual = to_image(features)
         maps = (coarse + residual, coarse, residual, edge)
-        return Smoothing(*(_shuffle(m, factor)[..., :height, :width] for m in maps))
+        result, *others = (_shuffle(m, factor)[..., :height, :width] for m in maps)
+        if self.finish is not None:
+            result = result + self.finish(image, result, features)
+        return Smoothing(result, *others)
+
+    def _with_level(self, x: Tensor, level: Tensor | None) -> Tensor:
+        """Append the level as a plane, if the network takes one."""
+        if not self.config.level:
+            if level is not None:
+                raise ValueError("This network takes no level.")
+            return x
+        plane = torch.ones_like(x[:, :1])
+        if level is None:
+            return torch.cat([x, self.config.default_level * plane], dim=1)
+        return torch.cat([x, level.to(x.dtype)[:, None, None, None] * plane], dim=1)
+
+
+def marks(config: NetworkConfig) -> dict[str, Tensor]:
+    """Return a one-element buffer for each option that no shape of a weight would tell.
+
+    With them a bare state dict tells the whole configuration, see `csgisnet.checkpoints.released`.
+    """
+    skip = {"skip": torch.ones(1, dtype=torch.int64)} if config.skip else {}
+    return skip | ({"level": torch.tensor([config.default_level])} if config.level else {})
 
 
 def receptive_radius(config: NetworkConfig) -> int:
@@ -125,7 +175,8 @@ def receptive_radius(config: NetworkConfig) -> int:
     coarse = 3 + block * config.coarse_blocks
     refine = 2 + block * config.refine_blocks
     cells = descriptor + edge + coarse + refine
-    return config.shuffle * cells + config.shuffle - 1
+    finish = 3 if config.finish else 0  # of the result, which reaches farther than the input
+    return config.shuffle * cells + config.shuffle - 1 + finish
 
 
 class Block(nn.Module):
@@ -160,6 +211,37 @@ class ImageConv(nn.Conv2d):
             return super().forward(x.to(self.weight.dtype))
 
 
+class Finish(nn.Module):
+    """Corrects the result at full resolution, where the input has details that the rest has not.
+
+    Parameters
+    ----------
+    width : int
+        Channels of the features at reduced resolution.
+    channels : int
+        Channels at full resolution.
+    factor : int
+        Ratio of the two resolutions.
+    """
+
+    def __init__(self, width: int, channels: int, factor: int) -> None:
+        super().__init__()
+        self.factor = factor
+        self.details = nn.Sequential(*_conv_bn_relu(6, channels))
+        self.guide: nn.Module = nn.Conv2d(width, channels * factor**2, 1)
+        self.layers = nn.Sequential(*_conv_bn_relu(2 * channels, channels), ImageConv(channels, 3))
+        _shrink(self.layers[-1])
+
+    def forward(self, image: Tensor, result: Tensor, features: Tensor) -> Tensor:
+        """Return what to add to `result`, (B, 3, H, W)."""
+        details = self.details(torch.cat([image, result.to(image.dtype)], dim=1))
+        guide = _shuffle(self.guide(features), self.factor)[
+            ..., : image.shape[-2], : image.shape[-1]
+        ]
+        correction: Tensor = self.layers(torch.cat([details, guide.to(details.dtype)], dim=1))
+        return correction
+
+
 class _Descriptor(nn.Module):
     """A convolution and a chain of blocks: the features that all heads read."""
 
@@ -181,6 +263,14 @@ def _conv(channels: int, width: int, dilation: int = 1) -> nn.Conv2d:
 def _conv_bn_relu(channels: int, width: int) -> tuple[nn.Module, ...]:
     """Return the three layers that begin every head."""
     return _conv(channels, width), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
+
+
+def _add_marks(
+    network: SmoothingNetwork, state: dict[str, Tensor], prefix: str, *_: object
+) -> None:
+    """Let a network load weights from before there were marks; its configuration is known."""
+    for name, mark in marks(network.config).items():
+        state.setdefault(prefix + name, mark)
 
 
 def _shrink(conv: nn.Module) -> None:

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -22,54 +22,14 @@ from torch.nn import functional
 from csgisnet.device import place
 from csgisnet.networks.features import LAYERS, SegmenterFeatures
 from csgisnet.networks.segmenter import Segmenter
-from csgisnet.networks.smoothing import Smoothing
-from csgisnet.objective.contrast import contrast_ratio, contrast_triplet
+from csgisnet.networks.smoothing import Smoothing, SmoothingNetwork
+from csgisnet.objective.authors import edge_of_authors
+from csgisnet.objective.config import LossConfig
+from csgisnet.objective.forms import contrast_loss
+from csgisnet.objective.regions import region_loss
 from csgisnet.objective.structure import structure_loss
+from csgisnet.objective.targets import targets_of
 from vocsmooth.classes import VOID
-
-TERMS = ("l1", "structure", "edge", "contrast", "semantic", "tv")
-"""Names of the terms: the weights in `LossConfig`, and what `total_loss` logs."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class LossConfig:
-    """Weights and forms of the terms; a term of weight 0 is left out."""
-
-    l1: float = 1.0
-    """Mean absolute error of result and coarse image."""
-    structure: float = 0.1
-    """SSIM loss over four scales, of result and coarse image."""
-    coarse: float = 1.0
-    """Weight of the coarse image in these two terms, relative to the result's."""
-    structure_pool: Literal["max", "average"] = "max"
-    """How the scales are computed; the paper's code pools by maximum."""
-    edge: float = 131.072
-    """Balanced cross-entropy of the edges; equals the authors' 0.001 x sum over 8 x 128 x 128."""
-    contrast: float = 0.1
-    """Closeness to the label as against closeness to the negatives."""
-    contrast_form: Literal["ratio", "triplet"] = "ratio"
-    """Ratio of distances of deep features, or hinges on images and Gram matrices."""
-    contrast_layers: tuple[float, ...] = (1 / 16, 1 / 8, 1 / 4, 1.0)
-    """Weight of each feature layer in the ratio, from shallow to deep."""
-    contrast_eps: float = 0.01
-    """Feature distance below which a negative counts as the label itself, in the ratio."""
-    image_margin: float = 0.3
-    """Largest margin of the triplet on images."""
-    gram_margin: float = 0.04
-    """Largest margin of the triplet on Gram matrices."""
-    semantic: float = 0.01
-    """Cross-entropy of a frozen segmenter fed the result."""
-    tv: float = 0.0
-    """Total variation of the result away from edges."""
-
-    def __post_init__(self) -> None:
-        weights = [getattr(self, term) for term in TERMS]
-        if min(weights) < 0 or max(weights) == 0:
-            raise ValueError(f"the weights {', '.join(TERMS)} must be >= 0, and one of them > 0.")
-        if not self.coarse >= 0:
-            raise ValueError(f"coarse must be at least 0, got {self.coarse}.")
-        if not self.contrast_eps > 0:
-            raise ValueError(f"contrast_eps must be greater than 0, got {self.contrast_eps}.")
 
 
 class Batch(NamedTuple):
@@ -85,6 +45,14 @@ class Batch(NamedTuple):
     """Class indices (B, H, W) int64, `VOID` where unknown."""
     negatives: Tensor
     """Images (B, N, 3, H, W) in [0, 1] that the result must not look like."""
+    level: Tensor
+    """Level (B,) in [0, 1] that the label is that of, for networks that take one."""
+
+    def arguments(self, network: nn.Module, image: Tensor | None = None) -> tuple[Tensor, ...]:
+        """Return what `network` takes: the input or another image, and the level if it has one."""
+        image = self.input if image is None else image
+        takes_level = isinstance(network, SmoothingNetwork) and network.config.level
+        return (image, self.level) if takes_level else (image,)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -95,24 +63,38 @@ class Teachers:
     """Class logits (B, K, H, W) of images in [0, 1]."""
     features: nn.Module | None = None
     """Tuple of feature maps, from shallow to deep, of images in [0, 1]."""
+    average: nn.Module | None = None
+    """Moving average of the network in training, which smooths the inverted texture."""
+    copies: tuple[nn.Module, ...] = ()
+    """Slow copies of the network in training, whose results are negatives."""
 
     def __post_init__(self) -> None:
-        for teacher in (self.segmenter, self.features):
-            if teacher is not None:
-                teacher.eval().requires_grad_(False)
+        for teacher in self._all():
+            teacher.eval().requires_grad_(False)
 
     def to(self, device: torch.device | str) -> Teachers:
-        """Move both networks to `device`."""
-        for teacher in (self.segmenter, self.features):
-            if teacher is not None:
-                place(teacher, torch.device(device))
+        """Move all networks to `device`."""
+        for teacher in self._all():
+            place(teacher, torch.device(device))
         return self
+
+    def _all(self) -> list[nn.Module]:
+        """Return the networks that there are."""
+        given = (self.segmenter, self.features, self.average, *self.copies)
+        return [teacher for teacher in given if teacher is not None]
 
 
 def total_loss(
-    smoothing: Smoothing, batch: Batch, teachers: Teachers, config: LossConfig
+    smoothing: Smoothing,
+    batch: Batch,
+    teachers: Teachers,
+    config: LossConfig,
+    weights: Mapping[str, float] | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Return the weighted sum of the terms, and each term detached, without its own weight.
+
+    `weights` has a weight for each term in use, where shares have been calibrated; by default they
+    are ``config.weights``.
 
     All is computed in float32, teachers included, whatever the precision of the network: in
     bfloat16 the gradient that a teacher sends back has another direction.
@@ -122,24 +104,37 @@ def total_loss(
     ValueError
         A term whose weight is not 0 needs a teacher that `teachers` lacks.
     """
+    weights = config.weights if weights is None else weights
+    values = term_values(smoothing, batch, teachers, config)
+    total = torch.stack([weights[name] * value for name, value in values.items()])
+    return total.sum(), {name: value.detach() for name, value in values.items()}
+
+
+def term_values(
+    smoothing: Smoothing, batch: Batch, teachers: Teachers, config: LossConfig
+) -> dict[str, Tensor]:
+    """Return the terms in use, without their weights; see `total_loss`."""
     with torch.autocast(smoothing.result.device.type, enabled=False):
         result, coarse, edge = (
             m.float() for m in (smoothing.result, smoothing.coarse, smoothing.edge)
         )
         seen = _Seen(result, teachers)
         images = torch.stack([result, coarse] if config.coarse > 0 else [result])
-        structure = functools.partial(structure_loss, pool=config.structure_pool)
+        structure = functools.partial(
+            structure_loss, pool=config.structure_pool, border=config.structure_border
+        )
+        on_edges = edge_of_authors if config.edge_form == "authors" else edge_loss
         terms: dict[str, Callable[[], Tensor]] = {
             "l1": lambda: _of_both(l1_loss(images, batch.label), config.coarse),
             "structure": lambda: _of_both(structure(images, batch.label), config.coarse),
-            "edge": lambda: edge_loss(edge, batch.edge),
-            "contrast": lambda: _contrast(seen, batch, config),
-            "semantic": lambda: semantic_loss(seen.logits(), batch.mask),
+            "edge": lambda: on_edges(edge, batch.edge),
+            "contrast": lambda: _contrast(seen, batch, teachers, config),
+            "semantic": lambda: _semantic(seen.logits(), batch.mask),
+            "inversion": lambda: inversion_loss(result, batch, teachers.average),
+            "region": lambda: region_loss(result, batch.label, batch.mask),
             "tv": lambda: distinctive_tv(result, batch.edge),
         }
-        values = {name: term() for name, term in terms.items() if getattr(config, name) > 0}
-        total = torch.stack([getattr(config, name) * value for name, value in values.items()])
-    return total.sum(), {name: value.detach() for name, value in values.items()}
+        return {name: terms[name]() for name in config.terms}
 
 
 def l1_loss(image: Tensor, label: Tensor) -> Tensor:
@@ -166,6 +161,24 @@ def semantic_loss(logits: Tensor, mask: Tensor) -> Tensor:
     loss = functional.cross_entropy(logits, mask, ignore_index=VOID, reduction="none")
     known = (mask != VOID).sum(dim=(1, 2)).clamp(min=1)
     return (loss.sum(dim=(1, 2)) / known).mean()
+
+
+def inversion_loss(result: Tensor, batch: Batch, average: nn.Module | None) -> Tensor:
+    """Mean absolute difference between the results for S + T and for S - T, S being the label.
+
+    The two inputs have one structure and opposite textures, so results that differ still hold
+    texture: the observation behind texture inversion (SIGGRAPH Asia 2025), with the exact texture
+    of the data. The second result is that of the network's moving average, as a target without
+    gradient, which costs a forward pass and no backward pass.
+    """
+    if average is None:
+        raise ValueError(
+            "The inversion term needs the network's moving average, and the teachers have none."
+        )
+    with torch.no_grad():
+        inverted = (2 * batch.label - batch.input).clamp(0, 1)
+        other: Smoothing = average(*batch.arguments(average, inverted))
+    return (result - other.result.float()).abs().mean()
 
 
 def distinctive_tv(image: Tensor, edge: Tensor) -> Tensor:
@@ -224,11 +237,22 @@ class _Seen:
         return logits
 
 
-def _contrast(seen: _Seen, batch: Batch, config: LossConfig) -> Tensor:
+def _semantic(logits: Tensor, mask: Tensor) -> Tensor:
+    """Return the semantic term of a segmenter of classes, or of boundaries."""
+    return semantic_loss(logits, targets_of(mask, logits.shape[1]))
+
+
+def _contrast(seen: _Seen, batch: Batch, teachers: Teachers, config: LossConfig) -> Tensor:
     """Return the contrast term in the form that `config` names."""
-    images = (seen.result, batch.label, batch.negatives, seen.features)
-    if config.contrast_form == "triplet":
-        return contrast_triplet(
-            *images, image_margin=config.image_margin, gram_margin=config.gram_margin
-        )
-    return contrast_ratio(*images, layers=config.contrast_layers, eps=config.contrast_eps)
+    negatives = batch.negatives
+    if config.contrast_copies:
+        if len(teachers.copies) != len(config.contrast_copies):
+            raise ValueError(
+                f"contrast_copies asks for {len(config.contrast_copies)} slow copies of the "
+                f"network, and the teachers have {len(teachers.copies)}."
+            )
+        with torch.no_grad():
+            smoothings = [copy(*batch.arguments(copy)) for copy in teachers.copies]
+            results = [smoothing.result.float() for smoothing in smoothings]
+        negatives = torch.stack(results, dim=1)
+    return contrast_loss(seen.result, batch.label, negatives, seen.features, config)

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+Border: TypeAlias = Literal["inside", "zeros"]
 
 SCALES = 4
 
@@ -28,7 +30,12 @@ _POOLS: dict[str, Callable[..., Tensor]] = {
 }
 
 
-def structure_loss(image: Tensor, label: Tensor, pool: Literal["max", "average"] = "max") -> Tensor:
+def structure_loss(
+    image: Tensor,
+    label: Tensor,
+    pool: Literal["max", "average"] = "max",
+    border: Border = "inside",
+) -> Tensor:
     """Return ``SCALES`` minus the sum of the mean SSIM at ``SCALES`` scales, each half the last.
 
     Parameters
@@ -39,6 +46,8 @@ def structure_loss(image: Tensor, label: Tensor, pool: Literal["max", "average"]
         Images (B, C, H, W) in [0, 1].
     pool : {"max", "average"}
         How 2 x 2 pixels become one.
+    border : {"inside", "zeros"}
+        See `ssim`.
 
     Returns
     -------
@@ -46,24 +55,25 @@ def structure_loss(image: Tensor, label: Tensor, pool: Literal["max", "average"]
         A scalar, or one value for each batch, (N,).
     """
     halve = _POOLS[pool]
-    means = [ssim(image, label).mean(dim=(-4, -3, -2, -1))]
+    means = [ssim(image, label, border).mean(dim=(-4, -3, -2, -1))]
     for _ in range(SCALES - 1):
         smaller = halve(image.flatten(0, -4), 2, ceil_mode=True)
         image = smaller.reshape(*image.shape[:-2], *smaller.shape[-2:])
         label = halve(label, 2, ceil_mode=True)
-        means.append(ssim(image, label).mean(dim=(-4, -3, -2, -1)))
+        means.append(ssim(image, label, border).mean(dim=(-4, -3, -2, -1)))
     return SCALES - torch.stack(means).sum(dim=0)
 
 
-def ssim(image: Tensor, label: Tensor) -> Tensor:
+def ssim(image: Tensor, label: Tensor, border: Border = "inside") -> Tensor:
     """Return SSIM maps ([N,] B, C, H', W') of images in [0, 1]: Gaussian window of 11, sigma 1.5.
 
-    Only windows inside the image count. Sides shorter than 11 use the largest odd window that
-    fits. Images and labels have the shapes that `structure_loss` takes.
+    Only windows inside the image count, or with "zeros" a window around every pixel, with zeros
+    outside. Sides shorter than 11 use the largest odd window that fits. Images and labels have the
+    shapes that `structure_loss` takes.
     """
     # torch.compile neither sees through the cache nor needs it.
     means = _window_means if torch.compiler.is_compiling() else _kept_window_means
-    rows, columns = (means(side, image.dtype, image.device) for side in image.shape[-2:])
+    rows, columns = (means(side, image.dtype, image.device, border) for side in image.shape[-2:])
     # With s = x + y and d = x - y, twice the sum and product of squares that SSIM compares are
     # s^2 + d^2 and s^2 - d^2 over 2: four moments do instead of five.
     pair = torch.stack([image + label, image - label])
@@ -77,22 +87,28 @@ def ssim(image: Tensor, label: Tensor) -> Tensor:
     return similarity
 
 
-def _window_means(side: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return the matrix (H', H) whose rows are Gaussian windows inside a line of `side` pixels.
+def _window_means(
+    side: int, dtype: torch.dtype, device: torch.device, border: Border = "inside"
+) -> Tensor:
+    """Return the matrix (H', H) whose rows are Gaussian windows on a line of `side` pixels.
 
     As a product with a band matrix the filter is as fast as a convolution on patches, forward and
     backward.
     """
     window = min(_WINDOW, side - 1 + side % 2)
-    starts = torch.arange(side - window + 1, device=device)
-    offset = torch.arange(side, device=device) - starts.unsqueeze(1)
+    outside = window // 2 if border == "zeros" else 0
+    starts = torch.arange(side - window + 1 + 2 * outside, device=device) - outside
+    places = torch.arange(-outside, side + outside, device=device)
+    offset = places - starts.unsqueeze(1)
     inside = (offset >= 0) & (offset < window)
     weight = torch.exp(-((offset - window // 2) ** 2) / (2 * _SIGMA**2)).to(dtype) * inside
-    return weight / weight.sum(dim=1, keepdim=True)
+    return (weight / weight.sum(dim=1, keepdim=True))[:, outside : outside + side]
 
 
 @functools.lru_cache(maxsize=32)
-def _kept_window_means(side: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+def _kept_window_means(
+    side: int, dtype: torch.dtype, device: torch.device, border: Border = "inside"
+) -> Tensor:
     """Return `_window_means`, computed once for all steps."""
     with torch.inference_mode(False):  # so that training may use what a prediction asked for first
-        return _window_means(side, dtype, device)
+        return _window_means(side, dtype, device, border)

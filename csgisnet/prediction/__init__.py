@@ -1,7 +1,8 @@
 """Prediction: images of any size, smoothed by a trained network in bounded memory.
 
 Read `smoother` first; it cuts large images by `tiling` and groups the requests of several threads
-by `batching`. `precision` chooses how a network multiplies, and `fused` is the network for that.
+by `batching`; `inputs` takes tensors and other kinds of images. `precision` chooses how a network
+multiplies, and `fused` is the network for that. `spandrel` hands the network to other programs.
 
 May import: the ground of both packages, `networks`, `checkpoints`.
 """

@@ -32,15 +32,19 @@ the same time per pixel, and the halos of small tiles cost up to twice as much).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Literal
+from collections.abc import Iterable, Sequence
+from typing import Literal, TypeAlias
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from csgisnet.device import place
+from csgisnet.device import Precision, is_out_of_memory, place, use_precision
 from csgisnet.networks.folding import fold_batch_norm
 from csgisnet.networks.smoothing import Block, ImageConv, NetworkConfig, SmoothingNetwork
+
+Image: TypeAlias = NDArray[np.float32]
 
 
 def executable(
@@ -63,6 +67,10 @@ def executable(
         copy.interpreter1 = _fuse(copy.interpreter1)
         copy.interpreter2 = _fuse(copy.interpreter2)
         copy.refine = _fuse(copy.refine)
+        if copy.finish is not None:
+            copy.finish.details = _fuse(copy.finish.details)
+            copy.finish.guide = _FusedConv(copy.finish.guide, relu=False)
+            copy.finish.layers = _fuse(copy.finish.layers)
     return place(copy, device)
 
 
@@ -71,8 +79,47 @@ def bytes_per_pixel(config: NetworkConfig, precision: str) -> float:
 
     Measured: 280 for the bundled network (165 in bfloat16), 1,320 for the full one (680).
     """
-    maps = 6 * config.width / config.shuffle**2
+    maps = 6 * config.width / config.shuffle**2 + 4 * config.finish
     return (2 if precision == "bfloat16" else 4) * maps + 160
+
+
+def apply_network(
+    network: SmoothingNetwork,
+    precision: Precision,
+    device: torch.device,
+    images: Sequence[Image],
+) -> list[tuple[Image, Image]]:
+    """Return the result (H, W, 3), not clamped, and edges (H, W) of images (H, W, 3) of one shape.
+
+    Parameters
+    ----------
+    network, precision, device
+        What `executable` returned, and what for.
+    images : sequence of (H, W, 3) float32 in [0, 1]
+        One batch.
+
+    Raises
+    ------
+    MemoryError
+        The device has too little memory for the batch.
+    """
+    try:
+        # (B, H, W, 3) seen as (B, 3, H, W) lies in memory as channels_last wants it.
+        x = torch.from_numpy(np.stack(images)).to(device).permute(0, 3, 1, 2)
+        with torch.inference_mode(), use_precision(precision, device):
+            smoothing = network(x)
+        results = smoothing.result.permute(0, 2, 3, 1).float().cpu().numpy()
+        edges = smoothing.edge[:, 0].float().sigmoid().cpu().numpy()
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        height, width = images[0].shape[:2]
+        reason = f"{device}: not enough memory for {width} x {height} pixels ({error})."
+    else:
+        return list(zip(results, edges, strict=True))
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    raise MemoryError(reason)  # not in the handler: its traceback would keep the memory in use
 
 
 def _fuse(layers: Iterable[nn.Module]) -> nn.Sequential:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from csgisnet.device import Choice, Precision, choose_precision, use_precision
+from csgisnet.device import Choice, Precision, choose_precision
 from csgisnet.networks.smoothing import SmoothingNetwork
-from csgisnet.prediction.fused import executable
-
-Image: TypeAlias = NDArray[np.float32]
+from csgisnet.prediction.fused import Image, apply_network, executable
 
 LARGEST_MEAN = 0.25
 """Grey levels of 255 by which results may differ on average for "auto" to take bfloat16."""
@@ -68,11 +65,8 @@ def prepare(
 
 def _smoothed_probe(network: SmoothingNetwork, precision: Precision, device: torch.device) -> Image:
     """Return the result of an executable network on a small picture."""
-    x = torch.from_numpy(_probe()).to(device).permute(2, 0, 1)[None]
-    with torch.inference_mode(), use_precision(precision, device):
-        result = network(x).result.clamp(0, 1)
-    smoothed: Image = result[0].permute(1, 2, 0).float().cpu().numpy()
-    return smoothed
+    result, _ = apply_network(network, precision, device, [_probe()])[0]
+    return result.clip(0, 1)
 
 
 def _probe() -> Image:

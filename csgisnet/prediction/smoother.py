@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from csgisnet.checkpoints.networks import ChannelOrder, load_network
@@ -15,21 +13,18 @@ from csgisnet.checkpoints.pretrained import find_weights
 from csgisnet.device import (
     Precision,
     default_memory,
-    is_out_of_memory,
     pick_device,
     return_freed_memory,
-    use_precision,
 )
 from csgisnet.errors import CheckpointError
 from csgisnet.networks.smoothing import SmoothingNetwork, receptive_radius
 from csgisnet.prediction.batching import Batcher
-from csgisnet.prediction.fused import bytes_per_pixel
+from csgisnet.prediction.fused import Image, apply_network, bytes_per_pixel
+from csgisnet.prediction.inputs import AnyImage, check_smoothable, smooth_any
 from csgisnet.prediction.precision import prepare
 from csgisnet.prediction.tiling import SMALLEST_TILE, apply_tiled
-from vocsmooth.arrays import Pixels, check_array, check_image, check_number, to_float, to_uint
+from vocsmooth.arrays import Pixels, check_image, check_number, to_float, to_uint
 from vocsmooth.files import AnyPath
-
-Image: TypeAlias = NDArray[np.float32]
 
 _GPU_BATCH = 8
 
@@ -88,14 +83,53 @@ class Smoother:
         batch: int | None = None,
     ) -> None:
         self.device = pick_device(device)
-        self._network, (self.precision, self.reason) = prepare(network, precision, self.device)
+        fast, (self.precision, self.reason) = prepare(network, precision, self.device)
         self.batch = batch or (1 if self.device.type == "cpu" else _GPU_BATCH)
         memory = default_memory(self.device) if memory is None else memory
         self.pixels = int(memory / bytes_per_pixel(network.config, self.precision))
         """Most pixels in a tile, its halo included; halved when the device runs out of memory."""
         self._halo = receptive_radius(network.config)
         self._multiple = network.config.shuffle
-        self._forward = Batcher(self._compute, largest=self.batch, pixels=self.pixels)
+        forward = functools.partial(apply_network, fast, self.precision, self.device)
+        self._forward = Batcher(forward, largest=self.batch, pixels=self.pixels)
+
+    def __call__(self, image: AnyImage, strength: float = 1.0) -> AnyImage:
+        """Smooth an image or a batch of any kind, and return the same kind.
+
+        Parameters
+        ----------
+        image : Tensor, ndarray or PIL.Image.Image
+            Tensors (C, H, W) or (N, C, H, W) with 1 or 3 channels, arrays (H, W), (H, W, 3) or
+            (N, H, W, 3): floats in [0, 1], uint8 or uint16. Pictures of Pillow: 8-bit grey or RGB,
+            whose alpha is kept, or 16-bit grey.
+        strength : float
+            See `smooth`.
+
+        Returns
+        -------
+        Tensor, ndarray or PIL.Image.Image
+            Of the same shape and type, and on the same device. No gradient flows back.
+
+        Raises
+        ------
+        TypeError, ValueError, CheckpointError, MemoryError
+            As `smooth`; the message says which kinds there are.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from csgisnet.networks.smoothing import COMPACT
+        >>> smoother = Smoother(SmoothingNetwork(COMPACT), device="cpu")
+        >>> smoother(torch.zeros(2, 3, 30, 40)).shape, smoother(np.zeros((6, 8, 3))).dtype
+        (torch.Size([2, 3, 30, 40]), dtype('float64'))
+        """
+
+        def smooth(pixels: NDArray[Any]) -> NDArray[Any]:
+            if pixels.dtype == np.float32:
+                return self.smooth(pixels, strength)
+            return self.smooth_pixels(pixels, strength)[0]
+
+        return smooth_any(image, smooth, threads=self.batch)
 
     def smooth(self, image: Image, strength: float = 1.0) -> Image:
         """Smooth one image.
@@ -129,7 +163,7 @@ class Smoother:
         >>> smoother.smooth(np.full((4, 6, 3), 0.5, np.float32)).shape
         (4, 6, 3)
         """
-        _check(image, np.float32)
+        check_smoothable(image, np.float32)
         check_image(image)
         smoothed: Image = self._tiled(image, strength, with_edges=False)[0]
         return smoothed
@@ -168,7 +202,7 @@ class Smoother:
         >>> smoothed.dtype.name, edges.dtype.name, edges.shape
         ('uint16', 'uint8', (4, 6))
         """
-        _check(pixels, np.uint8, np.uint16)
+        check_smoothable(pixels, np.uint8, np.uint16)
         smoothed, *edges = self._tiled(pixels, strength, with_edges)
         return smoothed, edges[0] if edges else None
 
@@ -215,26 +249,6 @@ class Smoother:
         np.clip(result, 0, 1, out=result)
         smoothed = result if tile.dtype == np.float32 else to_uint(result, tile.dtype)
         return (smoothed, to_uint(edges, np.uint8)) if with_edges else (smoothed,)
-
-    def _compute(self, images: Sequence[Image]) -> list[tuple[Image, Image]]:
-        """Return result (H, W, 3) and edges (H, W) of images (H, W, 3) of one shape."""
-        try:
-            # (B, H, W, 3) seen as (B, 3, H, W) lies in memory as channels_last wants it.
-            x = torch.from_numpy(np.stack(images)).to(self.device).permute(0, 3, 1, 2)
-            with torch.inference_mode(), use_precision(self.precision, self.device):
-                smoothing = self._network(x)
-            results = smoothing.result.permute(0, 2, 3, 1).float().cpu().numpy()
-            edges = smoothing.edge[:, 0].float().sigmoid().cpu().numpy()
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-            height, width = images[0].shape[:2]
-            reason = f"{self.device}: not enough memory for {width} x {height} pixels ({error})."
-        else:
-            return list(zip(results, edges, strict=True))
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
-        raise MemoryError(reason)  # not in the handler: its traceback would keep the memory in use
 
 
 def load(
@@ -284,14 +298,3 @@ def load(
     """
     network = load_network(find_weights(path_or_name), channel_order)
     return Smoother(network, device=device, precision=precision, memory=memory, batch=batch)
-
-
-def _check(image: NDArray[Any], *types: type) -> None:
-    """Raise unless the array is an image of one of these types."""
-    check_array(image, "image")
-    if image.dtype not in types:
-        wanted = " or ".join(np.dtype(kind).name for kind in types)
-        scale = " in [0, 1]" if np.float32 in types else ""
-        raise TypeError(f"image must be a {wanted} array{scale}, got {image.dtype}.")
-    if image.size == 0 or (image.ndim != 2 and (image.ndim != 3 or image.shape[2] != 3)):
-        raise ValueError(f"image must be (H, W) or (H, W, 3), got shape {image.shape}.")

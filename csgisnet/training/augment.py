@@ -3,26 +3,26 @@
 A view is a pure function of (seed, epoch, index): the number of workers or processes does not
 change it. Without rotation and scale nothing is resampled, so what holds between the maps of a
 sample (the input is the label plus the texture) holds bit for bit between their views.
+
+Because the input is the label plus the texture, three more changes are exact and free: permuting
+the channels and inverting the colours of all images of a sample (`permute`, `invert`), and adding
+the texture with another sign or strength (`flip_texture`, `texture_gain`).
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
-
-_NEAREST = frozenset({"edge", "mask"})
 
 _LUMINANCE = (0.299, 0.587, 0.114)
 
-_NUM_RANDOM = 12
+_NUM_RANDOM = 19
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,6 +41,14 @@ class AugmentConfig:
     """Largest relative change of the contrast, around mid-grey."""
     saturation: float = 0.0
     """Largest relative change of the saturation."""
+    permute: bool = True
+    """Permute red, green and blue, alike in all images of a sample."""
+    invert: bool = True
+    """Take half of the samples as negatives of photographs: 1 - x for each value x."""
+    flip_texture: bool = True
+    """Subtract the texture from half of the labels instead of adding it."""
+    texture_gain: tuple[float, float] = (1.0, 1.0)
+    """Smallest and largest factor on the texture, evenly in its logarithm."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.max_angle <= 45:
@@ -48,6 +56,11 @@ class AugmentConfig:
         if not 0 < self.scale[0] <= self.scale[1]:
             raise ValueError(
                 f"scale must be two numbers above 0 in rising order, got {self.scale}."
+            )
+        if not 0 < self.texture_gain[0] <= self.texture_gain[1]:
+            raise ValueError(
+                "texture_gain must be two numbers above 0 in rising order, "
+                f"got {self.texture_gain}."
             )
         for name in ("brightness", "contrast", "saturation"):
             if not 0 <= getattr(self, name) < 1:
@@ -61,7 +74,17 @@ class AugmentConfig:
     @property
     def recolours(self) -> bool:
         """Whether views change colours."""
+        return self.permute or self.invert or self.recolours_in_part
+
+    @property
+    def recolours_in_part(self) -> bool:
+        """Whether views change brightness, contrast or saturation, which clips some values."""
         return max(self.brightness, self.contrast, self.saturation) > 0
+
+    @property
+    def changes_textures(self) -> bool:
+        """Whether views change the sign or the strength of the texture."""
+        return self.flip_texture or self.texture_gain != (1.0, 1.0)
 
     def window(self, patch: int) -> int:
         """Return the side of the square window that holds any view of `patch` pixels."""
@@ -84,6 +107,10 @@ class Views:
     """Maps patch pixels to offsets from the window's corner: (B, 2, 3), rows (x, y)."""
     colour: NDArray[np.float64]
     """Maps RGB to RGB, (B, 3, 4); the last column is added."""
+    gains: NDArray[np.float64]
+    """Factor on each texture, (B,)."""
+    levels: NDArray[np.float64]
+    """Level to smooth each sample at, (B,) in [0, 1]."""
 
 
 def draw_views(
@@ -114,7 +141,9 @@ def draw_views(
         lefts=corners[:, 1],
         turns=(u[:, 2:5] < 0.5) & config.turns,
         affine=_affine(config, patch, np.minimum(shapes, window), u[:, 5:9]),
-        colour=_colour(config, u[:, 9:12]),
+        colour=_exchange(config, u[:, 12:16], _colour(config, u[:, 9:12])),
+        gains=_gains(config, u[:, 16:18]),
+        levels=(2 * u[:, 18] - 0.5).clip(0, 1),  # a quarter at either end, where users go
     )
 
 
@@ -135,49 +164,29 @@ class Changes(NamedTuple):
     """Float32 (B, 2, 3), see `Views`."""
     colour: Tensor
     """Float32 (B, 3, 4), see `Views`."""
+    gains: Tensor
+    """Float32 (B,), see `Views`."""
+    levels: Tensor
+    """Float32 (B,), see `Views`."""
 
 
 def pack_changes(views: Views) -> Tensor:
-    """Return what views do to pixels as one tensor (B, 21) float32: a device needs one copy."""
-    parts = (views.turns, views.affine, views.colour)
+    """Return what views do to pixels as one tensor (B, 23) float32: a device needs one copy."""
+    parts = (views.turns, views.affine, views.colour, views.gains, views.levels)
     rows = np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)
     return torch.from_numpy(rows.astype(np.float32))
 
 
 def unpack_changes(packed: Tensor) -> Changes:
     """Return the parts of what `pack_changes` returned."""
-    turns, affine, colour = torch.split(packed, [3, 6, 12], dim=1)
-    return Changes(turns > 0.5, affine.reshape(-1, 2, 3), colour.reshape(-1, 3, 4))
-
-
-def cut_views(
-    maps: Mapping[str, Tensor], changes: Changes, config: AugmentConfig, patch: int
-) -> dict[str, Tensor]:
-    """Cut windows into patches, the same way for all maps of a sample.
-
-    Parameters
-    ----------
-    maps : mapping of str to Tensor
-        Windows (B, S, S, ...) by name. "edge" and "mask" take the nearest pixel, the others
-        interpolate.
-    changes : Changes
-        What one view of each sample does, on the device of the maps.
-    config : AugmentConfig
-        The settings that the views were drawn with.
-    patch : int
-        Side of a patch.
-
-    Returns
-    -------
-    dict of str to Tensor
-        Patches (B, patch, patch, ...) of the same dtypes, except float32 where pixels were
-        interpolated.
-    """
-    if config.resamples:
-        maps = _resample(maps, changes.affine, patch)
-    if not config.turns:
-        return dict(maps)
-    return {name: _turn(pixels, changes.turns) for name, pixels in maps.items()}
+    turns, affine, colour, gains, levels = torch.split(packed, [3, 6, 12, 1, 1], dim=1)
+    return Changes(
+        turns > 0.5,
+        affine.reshape(-1, 2, 3),
+        colour.reshape(-1, 3, 4),
+        gains.flatten(),
+        levels.flatten(),
+    )
 
 
 def recolour(images: Tensor, changes: Changes) -> Tensor:
@@ -185,6 +194,22 @@ def recolour(images: Tensor, changes: Changes) -> Tensor:
     colour = changes.colour
     changed = torch.einsum("bij,bmjhw->bmihw", colour[..., :3], images)
     return (changed + colour[:, None, :, 3, None, None]).clamp_(0, 1)
+
+
+def change_textures(images: Tensor, label: Tensor, changes: Changes) -> Tensor:
+    """Take the textures of images times their gains: ``label + gain * (image - label)``.
+
+    Parameters
+    ----------
+    images : Tensor
+        (B, M, 3, H, W) in [0, 1]: the input, and what was made of it.
+    label : Tensor
+        (B, 3, H, W) in [0, 1].
+    changes : Changes
+        What one view of each sample does.
+    """
+    gains = changes.gains[:, None, None, None, None]
+    return (label[:, None] + gains * (images - label[:, None])).clamp_(0, 1)
 
 
 def _uniform(keys: NDArray[np.uint64]) -> NDArray[np.float64]:
@@ -227,46 +252,18 @@ def _colour(config: AugmentConfig, u: NDArray[np.float64]) -> NDArray[np.float64
     return np.concatenate([mix, offset], axis=2)
 
 
-def _resample(maps: Mapping[str, Tensor], affine: Tensor, patch: int) -> dict[str, Tensor]:
-    """Interpolate images, and take the nearest pixel of edges and masks."""
-    names = {"nearest": [n for n in maps if n in _NEAREST]}
-    names["bilinear"] = [n for n in maps if n not in _NEAREST]
-    grid = _grid(affine, patch, window=next(iter(maps.values())).shape[1])
-    resampled: dict[str, Tensor] = {}
-    for mode, chosen in names.items():
-        if chosen:
-            planes = [_planes(maps[name]) for name in chosen]
-            stack = functional.grid_sample(
-                torch.cat(planes, dim=1), grid, mode, padding_mode="border", align_corners=False
-            )
-            split = torch.split(stack, [p.shape[1] for p in planes], dim=1)
-            resampled |= {n: _like(p, maps[n]) for n, p in zip(chosen, split, strict=True)}
-    return resampled
+def _exchange(
+    config: AugmentConfig, u: NDArray[np.float64], colour: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Permute the channels of colour maps (B, 3, 4), and invert half of them."""
+    if config.permute:
+        colour = np.take_along_axis(colour, np.argsort(u[:, :3], axis=1)[..., None], axis=1)
+    inverted = (u[:, 3] < 0.5)[:, None, None] & config.invert
+    return np.where(inverted, np.array([0, 0, 0, 1]) - colour, colour)
 
 
-def _planes(pixels: Tensor) -> Tensor:
-    """Return maps (B, S, S[, C]) as float32 (B, C, S, S)."""
-    pixels = pixels[..., None] if pixels.ndim == 3 else pixels
-    return pixels.permute(0, 3, 1, 2).float()
-
-
-def _like(planes: Tensor, pixels: Tensor) -> Tensor:
-    """Undo `_planes`; images stay float32, and maps of one channel get their dtype back."""
-    return planes.permute(0, 2, 3, 1) if pixels.ndim == 4 else planes[:, 0].to(pixels.dtype)
-
-
-def _grid(affine: Tensor, patch: int, window: int) -> Tensor:
-    """Return where patch pixels lie in the window, (B, patch, patch, 2) in [-1, 1]."""
-    axis = torch.arange(patch, device=affine.device) - (patch - 1) / 2
-    y, x = torch.meshgrid(axis, axis, indexing="ij")
-    points = torch.stack([x, y, torch.ones_like(x)], dim=-1)
-    position = torch.einsum("bij,hwj->bhwi", affine, points)
-    return (2 * position + 1) / window - 1
-
-
-def _turn(pixels: Tensor, flags: Tensor) -> Tensor:
-    """Mirror rows, mirror columns and transpose where flagged: all eight symmetries of a square."""
-    flags = flags.reshape(*flags.shape, *(1,) * (pixels.ndim - 1))
-    pixels = torch.where(flags[:, 0], pixels.flip(1), pixels)
-    pixels = torch.where(flags[:, 1], pixels.flip(2), pixels)
-    return torch.where(flags[:, 2], pixels.transpose(1, 2), pixels)
+def _gains(config: AugmentConfig, u: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the factors on textures (B,)."""
+    low, high = np.log(config.texture_gain)
+    signs = np.where((u[:, 0] < 0.5) & config.flip_texture, -1.0, 1.0)
+    return np.asarray(signs * np.exp(low + (high - low) * u[:, 1]))

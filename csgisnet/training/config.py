@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from collections.abc import Iterable
 
 import torch
 
 from csgisnet.device import Precision
 from csgisnet.networks.segmenter import SegmenterConfig
 from csgisnet.networks.smoothing import NetworkConfig
-from csgisnet.objective.losses import TERMS, LossConfig
+from csgisnet.objective.config import TERMS, LossConfig
 from csgisnet.training.augment import AugmentConfig
 from csgisnet.training.data import DataConfig
+from csgisnet.training.loggers import LoggerName
 from csgisnet.training.optimise import OptimizerConfig, ScheduleConfig
 from vocsmooth import settings
 from vocsmooth.errors import InputError, UnknownNameError
 from vocsmooth.files import AnyPath, as_path
+from vocsmooth.overrides import override
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,8 +34,17 @@ class RunConfig:
     float32."""
     compile: bool = False
     """Compile the network (torch.compile): minutes at the start, faster steps afterwards."""
+    freeze_statistics: bool = False
+    """Normalise with the statistics that the network begins with, not with those of each batch.
+    A network with a level needs it: its batches mix levels, and an image to smooth has one."""
     log_every: int = 100
     """Steps between two lines of the log."""
+    shares_every: int = 0
+    """Steps between two measurements of each term's gradient; 0 for none. One costs about as much
+    as a backward pass for each term."""
+    check_teacher: bool = True
+    """Refuse a segmenter for the semantic term that knows no more about the masks of the split
+    "val" than a constant answer; otherwise it is only warned of."""
     validate_every: int = 5_000
     """Steps between two validations."""
     validate_samples: int = 0
@@ -44,6 +55,8 @@ class RunConfig:
     """Training states kept."""
     keep_best: int = 3
     """Best networks kept."""
+    loggers: tuple[LoggerName, ...] = ("tensorboard",)
+    """Programs that show the run besides metrics.jsonl; none if empty."""
 
     def __post_init__(self) -> None:
         for name in (
@@ -57,8 +70,9 @@ class RunConfig:
         ):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
-        if self.validate_samples < 0:
-            raise ValueError(f"validate_samples must be at least 0, got {self.validate_samples}.")
+        for name in ("validate_samples", "shares_every"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}.")
 
     def precision_on(self, device: torch.device) -> Precision:
         """Return the precision of a run on `device`: on processors "auto" is float32.
@@ -113,21 +127,24 @@ class Config:
             raise ValueError(f"seed must be 0 to 2^32 - 1, got {self.seed}.")
 
 
-def load_config(source: AnyPath) -> Config:
+def load_config(source: AnyPath, changes: Iterable[str] = ()) -> Config:
     """Read a TOML file, or one of the configurations that come with the package.
 
     Parameters
     ----------
     source : str or path-like
-        "full" (the paper's network), "compact" (for CPUs), "demo" (minutes on two CPU cores), or
-        the path of a TOML file. Keys that a file leaves out keep their defaults.
+        "full" (the paper's network), "paper" (the same with the authors' losses), "compact" (for
+        CPUs), "demo" and "classes" (minutes on two CPU cores), or the path of a TOML file.
+        Keys that a file leaves out keep their defaults.
+    changes : iterable of str
+        Keys to change in it, such as "optimizer.lr=1e-4", see `vocsmooth.overrides.override`.
 
     Raises
     ------
     UnknownNameError
         There is no such configuration.
     InputError
-        A key of the file is unknown, of the wrong type or out of range.
+        A key of the file or of a change is unknown, of the wrong type or out of range.
     """
     given = as_path(source, "config")
     bundled = settings.bundled_toml("csgisnet.configs")
@@ -137,7 +154,7 @@ def load_config(source: AnyPath) -> Config:
             f"No configuration {str(given)!r}: give the path of a TOML file, or one of "
             f"{', '.join(bundled)}."
         )
-    return settings.load_toml(Config, path)
+    return override(settings.load_toml(Config, path), changes)
 
 
 def as_config(config: Config | AnyPath) -> Config:
@@ -166,9 +183,8 @@ def without_terms(config: Config, terms: tuple[str, ...]) -> Config:
     for term in terms:
         if term not in TERMS:
             raise UnknownNameError(f"Unknown loss term {term!r}.{settings.nearest(term, TERMS)}")
-    weights: dict[str, Any] = dict.fromkeys(terms, 0.0)
     try:
-        losses = dataclasses.replace(config.losses, **weights)
+        losses = config.losses.without(*terms)
     except ValueError as error:
         raise InputError(f"Without {', '.join(terms)} nothing is left to learn: {error}") from None
     return dataclasses.replace(config, losses=losses)

@@ -22,13 +22,14 @@ from csgisnet.objective.losses import Batch
 from csgisnet.training.augment import (
     AugmentConfig,
     Views,
-    cut_views,
+    change_textures,
     draw_views,
     pack_changes,
     recolour,
     sample_keys,
     unpack_changes,
 )
+from csgisnet.training.cut import cut_views
 from vocsmooth.classes import VOID
 from vocsmooth.errors import DatasetError
 from vocsmooth.settings import nearest
@@ -46,6 +47,9 @@ class DataConfig:
     """Patches a batch, over all processes of a distributed run."""
     negatives: tuple[str, ...] = ("over", "under", "input")
     """Negatives of each patch; "input" is the patch itself, unsmoothed."""
+    level_passes: int = 0
+    """For a network with a level: how often the network that training began with smooths a label
+    to make that of level 1, see `csgisnet.training.levels`. With 0 all levels have one label."""
     shuffle_buffer: int = 0
     """Shards that samples are drawn from at a time, for cold or remote disks, see
     `vocsmooth.shards.SampleOrder`; 0 draws from all."""
@@ -54,8 +58,9 @@ class DataConfig:
         for name in ("patch", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
-        if self.shuffle_buffer < 0:
-            raise ValueError(f"shuffle_buffer must be at least 0, got {self.shuffle_buffer}.")
+        for name in ("level_passes", "shuffle_buffer"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}.")
         if not self.negatives:
             raise ValueError("negatives must name at least one.")
 
@@ -117,7 +122,10 @@ class BatchSource:
         self._order = SampleOrder(self._split.shard_sizes, seed=seed, buffer=data.shuffle_buffer)
         self._seed, self._device = seed, device
         self._rank, self._world = rank, world
-        self._names = tuple(dict.fromkeys(("input", "label", "edge", "mask", *data.negatives)))
+        self._images = tuple(dict.fromkeys(("input", "label", *data.negatives)))
+        self._names = (*self._images, "edge", "mask")
+        of_input = {n["name"] for n in dataset.recipe["negatives"] if n["of"] == "input"}
+        self._textured = [n for n in self._images if n in {"input", *of_input}]
         buffer = data.shuffle_buffer
         self._fetcher = ShardFetcher(self._split, self._names, buffer) if buffer else None
 
@@ -150,17 +158,23 @@ class BatchSource:
         maps = {n: m.to(self._device, non_blocking=True) for n, m in windows.maps.items()}
         changes = unpack_changes(windows.changes.to(self._device, non_blocking=True))
         maps = cut_views(maps, changes, self._augment, self._data.patch)
-        images = torch.stack([maps[n] for n in ("input", "label", *self._data.negatives)], dim=1)
         # (B, M, H, W, 3) viewed as (B, M, 3, H, W) is channels_last in memory.
-        images = (images.float() / 255).permute(0, 1, 4, 2, 3)
+        stack = torch.stack([maps[name] for name in self._images], dim=1)
+        stack = (stack.float() / 255).permute(0, 1, 4, 2, 3)
         if self._augment.recolours:
-            images = recolour(images, changes)
+            stack = recolour(stack, changes)
+        images = dict(zip(self._images, stack.unbind(1), strict=True))
+        if self._augment.changes_textures:
+            textured = torch.stack([images[name] for name in self._textured], dim=1)
+            changed = change_textures(textured, images["label"], changes)
+            images |= zip(self._textured, changed.unbind(1), strict=True)
         return Batch(
-            input=images[:, 0],
-            label=images[:, 1],
+            input=images["input"],
+            label=images["label"],
             edge=maps["edge"][:, None].float(),
             mask=maps["mask"].long(),
-            negatives=images[:, 2:],
+            negatives=torch.stack([images[name] for name in self._data.negatives], dim=1),
+            level=changes.levels,
         )
 
 

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import platform
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from vocsmooth.errors import InputError
+from vocsmooth.files import hidden_path
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
+_LOCKED_BYTE = 1 << 20
+"""On Windows one byte is locked, which nobody else can read then: one behind the text."""
 
 
 def lock_path(path: Path) -> Path:
     """Return the lock file of `path`, beside it."""
-    return path.with_name(f".{path.name}.lock")
+    return hidden_path(path, ".lock")
 
 
 @contextlib.contextmanager
@@ -42,8 +51,7 @@ def only_process(path: Path, work: str) -> Iterator[None]:
         os.write(descriptor, f"Process {os.getpid()} on {platform.node()}".encode())
         yield
     finally:
-        file.unlink(missing_ok=True)
-        os.close(descriptor)
+        _release(file, descriptor)
 
 
 def _acquire(file: Path, work: str) -> int:
@@ -51,7 +59,7 @@ def _acquire(file: Path, work: str) -> int:
     while True:
         descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(descriptor)
         except BlockingIOError:
             holder = os.read(descriptor, 200).decode(errors="replace") or "Another process"
             os.close(descriptor)
@@ -62,6 +70,34 @@ def _acquire(file: Path, work: str) -> int:
             os.truncate(descriptor, 0)
             return descriptor
         os.close(descriptor)  # its last holder has just removed it
+
+
+def _lock(descriptor: int) -> None:
+    """Lock the file for this process, or raise BlockingIOError if another one has."""
+    if sys.platform == "win32":
+        os.lseek(descriptor, _LOCKED_BYTE, os.SEEK_SET)
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except PermissionError:
+            raise BlockingIOError from None
+        finally:
+            os.lseek(descriptor, 0, os.SEEK_SET)
+    else:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _release(file: Path, descriptor: int) -> None:
+    """Remove the file and unlock it, in this order: who comes next finds no file, or a new one.
+
+    Windows removes no file that is open; there, who opens it in between keeps it.
+    """
+    if sys.platform == "win32":
+        os.close(descriptor)
+        with contextlib.suppress(OSError):
+            file.unlink(missing_ok=True)
+    else:
+        file.unlink(missing_ok=True)
+        os.close(descriptor)
 
 
 def _is_same(file: Path, descriptor: int) -> bool:

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from csgisnet.checkpoints.networks import load_network, save_network
 from csgisnet.errors import ConfigError
+from csgisnet.networks.growing import grow
 from csgisnet.networks.smoothing import SmoothingNetwork
+from csgisnet.objective.losses import Teachers
+from csgisnet.objective.teachers import load_teachers
 from csgisnet.training.config import Config, load_config
 from csgisnet.training.lock import lock_path, only_process
+from csgisnet.training.loggers import check_loggers
 from csgisnet.training.sources import Sources, no_record, sources_of
 from vocsmooth import settings
 from vocsmooth.errors import InputError
-from vocsmooth.files import (
-    AnyPath,
-    as_path,
-    refuse_other_files,
-    remove_leftovers,
-    write_json,
-)
+from vocsmooth.files import AnyPath, as_path, is_utf8, read_file, remove_leftovers, write_json
+from vocsmooth.folders import refuse_other_files
 from vocsmooth.shards import Dataset, open_dataset
 
 RUN_FILE = "run.json"
@@ -42,15 +41,35 @@ class Setup:
     """The dataset in `sources`, opened."""
     initial: SmoothingNetwork | None = None
     """The network it began with; None for random weights."""
+    own: tuple[str, ...] = ()
+    """What the caller brings along and no file can hold: "loss"."""
+
+    def __post_init__(self) -> None:
+        check_loggers(self.config.run.loggers)
 
     @property
     def digest(self) -> str:
         """Digest of the dataset's recipe."""
         return settings.digest(self.dataset.recipe)
 
+    def load_teachers(self) -> Teachers:
+        """Load the teachers of the loss terms; a loss of the caller's own has none."""
+        if "loss" in self.own:
+            return Teachers()
+        return load_teachers(
+            self.config.losses,
+            self.sources.segmenter,
+            self.sources.features,
+            self.sources.output_stride,
+        )
+
 
 def new_run(
-    folder: Path, given: Sources, config: Config | None, initial: SmoothingNetwork | None
+    folder: Path,
+    given: Sources,
+    config: Config | None,
+    initial: SmoothingNetwork | None,
+    own: tuple[str, ...] = (),
 ) -> Setup:
     """Check that a new run may begin in `folder`, and return what it trains with.
 
@@ -63,7 +82,10 @@ def new_run(
     config : Config or None
         Settings; None takes "compact".
     initial : SmoothingNetwork or None
-        Network to begin with, whose size replaces the one in `config`; None for random weights.
+        Network to begin with, whose size replaces the one in `config`; None for random weights. A
+        level or a finish that only `config` has is added to it.
+    own : tuple of str
+        See `Setup`.
 
     Raises
     ------
@@ -76,8 +98,11 @@ def new_run(
     """
     dataset = _open(given)
     _refuse_other_files(folder)
-    config = _with_size_of(initial, config or load_config("compact"))
-    return Setup(config=config, sources=given, dataset=dataset, initial=initial)
+    config = config or load_config("compact")
+    if initial is not None:
+        initial = grow(initial, config.network, config.seed)
+    config = _with_size_of(initial, config)
+    return Setup(config=config, sources=given, dataset=dataset, initial=initial, own=own)
 
 
 def resumed_run(
@@ -85,6 +110,7 @@ def resumed_run(
     given: Sources,
     config: Config | None = None,
     initial: SmoothingNetwork | None = None,
+    own: tuple[str, ...] = (),
 ) -> Setup:
     """Return what the run in `folder` began with, having checked that what is given now agrees.
 
@@ -98,13 +124,15 @@ def resumed_run(
         Must equal the run's own settings; None accepts them.
     initial : SmoothingNetwork or None
         Must be None: the run continues from its own weights.
+    own : tuple of str
+        See `Setup`; must be what the run began with.
 
     Raises
     ------
     InputError
         `folder` does not hold a run, its record is damaged, or an initial network is given.
     ConfigError
-        The settings, the dataset or a teacher are not those that the run began with.
+        The settings, the dataset, a teacher or `own` are not those that the run began with.
     CheckpointError
         The network that the run began with is damaged.
     DatasetError
@@ -113,6 +141,12 @@ def resumed_run(
     folder = as_path(folder, "folder")
     path = folder / RUN_FILE
     record = _read_record(path)
+    began_own = record.get("own", [])  # older runs could have none
+    if began_own != list(own):
+        raise ConfigError(
+            f"The run in {folder} began with {_listed(began_own)} of the caller's own, given "
+            f"{_listed(own)}. No file can hold them: give the same again to train()."
+        )
     sources = sources_of(record, path, given)
     dataset = _open(sources)
     if initial is not None:
@@ -125,7 +159,7 @@ def resumed_run(
     if config is not None:
         config = _with_size_of(began_with, config)
     own_config = _config_of(record, path, config, settings.digest(dataset.recipe))
-    return Setup(config=own_config, sources=sources, dataset=dataset, initial=began_with)
+    return Setup(config=own_config, sources=sources, dataset=dataset, initial=began_with, own=own)
 
 
 @contextlib.contextmanager
@@ -142,8 +176,11 @@ def claim_run(folder: Path, begin: Setup | None = None) -> Iterator[None]:
     Raises
     ------
     InputError
-        Another process trains there, or has begun a run there since `new_run` looked.
+        Another process trains there, or has begun a run there since `new_run` looked; or the
+        folder's name is not UTF-8, which TensorBoard cannot write to.
     """
+    if not is_utf8(folder):
+        raise InputError(f"{folder}: the name of a run's folder must be UTF-8. Give another.")
     folder.mkdir(parents=True, exist_ok=True)
     with only_process(folder / RUN_FILE, f"training in {folder}"):
         if begin is not None:
@@ -161,6 +198,7 @@ def _begin_run(folder: Path, setup: Setup) -> None:
     record = {
         "dataset": setup.digest,
         "config": settings.to_dict(setup.config),
+        "own": list(setup.own),
         **setup.sources.record(),
     }
     write_json(folder / RUN_FILE, record)
@@ -201,10 +239,15 @@ def _config_of(record: dict[str, Any], path: Path, given: Config | None, digest:
     return began
 
 
+def _listed(names: Iterable[str]) -> str:
+    """Return names for a message."""
+    return " and ".join(f"a {name}" for name in names) or "nothing"
+
+
 def _read_record(path: Path) -> dict[str, Any]:
     """Return what a run recorded when it began."""
     try:
-        content = settings.parse_json(path.read_bytes())
+        content = settings.parse_json(read_file(path))
     except FileNotFoundError:
         raise InputError(f"{path.parent} does not hold a run. Leave out --resume.") from None
     except ValueError as error:

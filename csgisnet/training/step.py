@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
-from typing import Any
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from csgisnet.device import place, use_precision
+from csgisnet.errors import ConfigError
 from csgisnet.networks.smoothing import Smoothing, SmoothingNetwork
 from csgisnet.objective.losses import Batch, Teachers, total_loss
 from csgisnet.training.config import Config
 from csgisnet.training.distributed import Processes, distribute, synchronise
+from csgisnet.training.levels import LevelLabels
 from csgisnet.training.optimise import (
     averaged_copy,
     make_optimizers,
@@ -22,6 +26,16 @@ from csgisnet.training.optimise import (
     take_step,
     update_average,
 )
+from csgisnet.training.shares import Share, calibrated, described, measure_shares
+
+Objective: TypeAlias = Callable[..., tuple[Tensor, dict[str, Tensor]]]
+"""Of smoothing, batch, teachers, settings and weights; see `total_loss`."""
+
+_COPY_DECAY = 0.1
+"""What is left of a slow copy at an update, SPN's setting."""
+
+_SETTLED = 10**9
+"""A step so late that `update_average` takes the decay as it is."""
 
 
 class Training:
@@ -37,6 +51,8 @@ class Training:
         Who shares each batch, and on which device.
     initial : SmoothingNetwork, optional
         Network to begin with, trained in place; by default one with random weights.
+    objective : callable
+        What to minimise, called as `csgisnet.objective.losses.total_loss` is.
     """
 
     def __init__(
@@ -45,27 +61,42 @@ class Training:
         teachers: Teachers,
         processes: Processes,
         initial: SmoothingNetwork | None = None,
+        objective: Objective = total_loss,
     ) -> None:
         self.step = 0
-        self._config, self._teachers, self._device = config, teachers, processes.device
+        self._config, self._processes, self._device = config, processes, processes.device
         network = place(initial or new_network(config), processes.device)
         self.average = averaged_copy(network)
         """The network to validate and save: a moving average of the trained one."""
+        copies = tuple(averaged_copy(network) for _ in config.losses.contrast_copies)
+        self._teachers = dataclasses.replace(teachers, average=self.average, copies=copies)
+        self.weights = config.losses.weights
+        """The terms' weights; those given as shares are 0 until they have been calibrated."""
+        self._shares: dict[str, float] = {}
         self._network = synchronise(network, processes).train()
+        if config.run.freeze_statistics:
+            for module in self._network.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
         self._optimizers = make_optimizers(self._network, config.optimizer)
-        self._losses = total_loss
+        self._losses = objective
+        self._levels = _level_labels(config, processes.device, initial)
         if config.run.compile:
             self._network.compile()
-            self._losses = torch.compile(total_loss)
+            self._losses = torch.compile(objective)
         self._forward = distribute(self._network, processes)
 
     def advance(self, batches: Iterator[Batch]) -> dict[str, Tensor]:
         """Take one optimizer step; return the loss, its terms and the gradient's norm.
 
-        Nothing here waits for the device.
+        Nothing here waits for the device, but for steps that measure the terms' gradients.
         """
         optimizer = self._config.optimizer
         count = self._config.run.accumulate
+        if self._measures:
+            first = next(batches)
+            self._measure(first)
+            batches = itertools.chain([first], batches)
         with _one_shape():
             terms = [self._backward(next(batches), last=i + 1 == count) for i in range(count)]
         norm = nn.utils.clip_grad_norm_(self._network.parameters(), optimizer.clip_norm)
@@ -73,8 +104,10 @@ class Training:
         take_step(self._optimizers)
         update_average(self.average, self._network, self.step, optimizer.ema_decay)
         self.step += 1
+        self._update_copies()
         means = {name: torch.stack([t[name] for t in terms]).mean() for name in terms[0]}
-        return {**means, "grad_norm": norm.detach()}
+        shares = {name: means["loss"].new_tensor(value) for name, value in self._shares.items()}
+        return {**means, "grad_norm": norm.detach(), **shares}
 
     @property
     def learning_rate(self) -> float:
@@ -89,6 +122,9 @@ class Training:
             "network": self._network.state_dict(),
             "average": self.average.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
+            "weights": dict(self.weights),
+            "shares": dict(self._shares),
+            "copies": [copy.state_dict() for copy in self._teachers.copies],
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -98,20 +134,66 @@ class Training:
         self.average.load_state_dict(state["average"])
         for optimizer, kept in zip(self._optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(kept)
+        # States of earlier versions lack these, and their configurations do not use them.
+        self.weights |= state.get("weights", {})
+        self._shares = dict(state.get("shares", {}))
+        for copy, kept in zip(self._teachers.copies, state.get("copies", ()), strict=True):
+            copy.load_state_dict(kept)
+
+    @property
+    def _measures(self) -> bool:
+        """Whether the terms' gradients are due: now and then, or to calibrate the shares."""
+        every = self._config.run.shares_every
+        return (every > 0 and self.step % every == 0) or self._calibrates
+
+    @property
+    def _calibrates(self) -> bool:
+        """Whether this is the step that turns shares into weights: the first after the warm-up.
+
+        In a run that ends in its warm-up it is the last one.
+        """
+        due = min(self._config.schedule.warmup, self._config.run.steps - 1)
+        return self.step == due and any(self._config.losses.shares.values())
+
+    def _measure(self, batch: Batch) -> None:
+        """Measure the terms' gradients on a batch, and calibrate the shares if it is time."""
+        losses, processes = self._config.losses, self._processes
+        with use_precision("float32", self._device):
+            found = measure_shares(self._network, batch, self._teachers, losses)
+        shares = {
+            name: Share(*processes.mean(torch.tensor(share, device=self._device)).tolist())
+            for name, share in found.items()
+        }
+        if self._calibrates:
+            self.weights = calibrated(losses, shares)
+        if self._config.run.shares_every:
+            self._shares = described(shares, self.weights)
+
+    def _update_copies(self) -> None:
+        """Move the slow copies towards the network, each after so many steps of its own."""
+        for copy, every in zip(
+            self._teachers.copies, self._config.losses.contrast_copies, strict=True
+        ):
+            if self.step % every == 0:
+                update_average(copy, self._network, _SETTLED, _COPY_DECAY)
 
     def _backward(self, batch: Batch, *, last: bool) -> dict[str, Tensor]:
         """Add a batch's share of the gradient; processes exchange theirs after the last batch."""
         run = self._config.run
+        if self._levels is not None:
+            batch = self._levels(batch)
         with contextlib.ExitStack() as stack:
             if isinstance(self._forward, DistributedDataParallel) and not last:
                 stack.enter_context(self._forward.no_sync())
             with use_precision(run.precision_on(self._device), self._device):
-                smoothing = self._forward(batch.input)
+                smoothing = self._forward(*batch.arguments(self._network))
             # The losses are differentiated apart from the network: whatever its precision, theirs
             # and the teachers' is float32, and torch knows only one precision at a time.
             judged = Smoothing(*(m.detach().requires_grad_() for m in smoothing))
             with use_precision("float32", self._device):
-                loss, terms = self._losses(judged, batch, self._teachers, self._config.losses)
+                loss, terms = self._losses(
+                    judged, batch, self._teachers, self._config.losses, self.weights
+                )
                 (loss / run.accumulate).backward()  # type: ignore[no-untyped-call]
             reached = [(m, j.grad) for m, j in zip(smoothing, judged, strict=True)]
             maps, gradients = zip(*((m, g) for m, g in reached if g is not None), strict=True)
@@ -121,6 +203,21 @@ class Training:
             ):
                 torch.autograd.backward(maps, gradients)
         return {"loss": loss.detach(), **terms}
+
+
+def _level_labels(
+    config: Config, device: torch.device, initial: SmoothingNetwork | None
+) -> LevelLabels | None:
+    """Return what makes the labels of levels, for a network that takes one."""
+    passes = config.data.level_passes
+    if not passes:
+        return None
+    if initial is None or not config.network.level:
+        raise ConfigError(
+            "data.level_passes needs a network with a level (network.level = true) and one to "
+            "begin with (--init), which makes the labels of the levels."
+        )
+    return LevelLabels(initial, passes, device, config.run.precision_on(device))
 
 
 @contextlib.contextmanager

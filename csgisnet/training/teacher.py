@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
+from csgisnet.errors import ConfigError
 from csgisnet.evaluation.samples import spread_evenly
+from csgisnet.objective.targets import target_names, targets_of
 from csgisnet.training.distributed import Processes
 from vocsmooth.arrays import to_float
 from vocsmooth.classes import VOC_CLASSES, VOID
@@ -69,14 +71,17 @@ def score_segmenter(
     """
     firsts = first_samples(split)
     chosen = [firsts[number] for number in spread_evenly(len(firsts), count)]
-    pairs = torch.zeros(_VALUES, _VALUES, dtype=torch.int64)
+    pairs, num_classes = torch.zeros(_VALUES, _VALUES, dtype=torch.int64), 0
     for index in chosen[processes.rank :: processes.world]:
         maps = split.read(index, ("label", "mask"))
         image = torch.from_numpy(to_float(maps["label"])).permute(2, 0, 1)[None]
         with torch.inference_mode():
-            guess = segmenter(image.to(processes.device))[0].argmax(dim=0).cpu()
-        pairs += count_pairs(torch.from_numpy(maps["mask"]), guess)
-    return scores_of(processes.total(pairs.to(processes.device)).cpu(), len(chosen))
+            logits = segmenter(image.to(processes.device))[0]
+        num_classes = len(logits)
+        target = targets_of(torch.from_numpy(maps["mask"]), num_classes)
+        pairs += count_pairs(target, logits.argmax(dim=0).cpu())
+    total = processes.total(pairs.to(processes.device)).cpu()
+    return scores_of(total, len(chosen), target_names(num_classes))
 
 
 def count_pairs(mask: Tensor, guess: Tensor) -> Tensor:
@@ -86,7 +91,7 @@ def count_pairs(mask: Tensor, guess: Tensor) -> Tensor:
     return torch.bincount(pairs, minlength=_VALUES**2).reshape(_VALUES, _VALUES)
 
 
-def scores_of(pairs: Tensor, photographs: int) -> MaskScores:
+def scores_of(pairs: Tensor, photographs: int, names: Sequence[str] = VOC_CLASSES) -> MaskScores:
     """Return the scores that follow from `count_pairs`, summed over photographs."""
     in_masks, in_guesses, both = pairs.sum(dim=1), pairs.sum(dim=0), pairs.diagonal()
     present = in_masks > 0
@@ -96,16 +101,27 @@ def scores_of(pairs: Tensor, photographs: int) -> MaskScores:
         photographs=photographs,
         mean_iou=iou.double().mean().item(),
         constant_iou=constant.item(),
-        constant_class=VOC_CLASSES[int(in_masks.argmax())],
+        constant_class=names[int(in_masks.argmax())],
     )
 
 
-def warn_of_teacher(
-    segmenter: nn.Module, split: Split, processes: Processes, report: Callable[[str], None]
+def check_teacher(
+    segmenter: nn.Module,
+    split: Split,
+    processes: Processes,
+    report: Callable[[str], None],
+    *,
+    refuse: bool = True,
 ) -> None:
-    """Warn if the semantic term's teacher knows nothing about the masks of a split.
+    """Refuse a teacher of the semantic term that knows nothing about the masks of a split.
 
-    All processes must call together.
+    All processes must call together. Without `refuse` it is only warned of, as are masks that are
+    void everywhere, on which no teacher can be checked.
+
+    Raises
+    ------
+    ConfigError
+        The segmenter is no better than the best constant answer.
     """
     scores = score_segmenter(segmenter, split, processes, _JUDGED)
     where = counted(scores.photographs, "validation photograph")
@@ -117,12 +133,18 @@ def warn_of_teacher(
             "masks."
         )
     elif not scores.is_informed:
-        report(
-            f"warning: the segmenter of the semantic term has a {scores.describe()} on the masks "
+        reason = (
+            f"the segmenter of the semantic term has a {scores.describe()} on the masks "
             f"of {where}: it knows no more than that constant answer, so the term teaches "
             "nothing. Train a segmenter longer or on more masks (`csgisnet train-segmenter`, "
             "segmenter.steps), give another one, or leave the term out with --ablate semantic."
         )
+        if refuse:
+            raise ConfigError(
+                f"{reason[0].upper()}{reason[1:]} To train with it all the same, set "
+                "run.check_teacher to false."
+            )
+        report(f"warning: {reason}")
 
 
 def first_samples(split: Split) -> list[int]:

@@ -16,17 +16,17 @@ from csgisnet.errors import TrainingError
 from csgisnet.networks.segmenter import OutputStride
 from csgisnet.networks.smoothing import SmoothingNetwork
 from csgisnet.objective.losses import Batch, Teachers
-from csgisnet.objective.teachers import load_teachers
 from csgisnet.training.config import Config, RunConfig, as_config
 from csgisnet.training.data import BatchSource, filled
 from csgisnet.training.distributed import Processes, join_processes
+from csgisnet.training.hooks import Callback, Loss, objective_of
 from csgisnet.training.progress import RunLog, report_nothing, to_stderr
 from csgisnet.training.runs import Setup, claim_run, new_run, resumed_run
 from csgisnet.training.saving import better, explained, keep_network, keep_state, restore
 from csgisnet.training.signals import stop_signals
 from csgisnet.training.sources import Sources
 from csgisnet.training.step import Training
-from csgisnet.training.teacher import warn_of_teacher
+from csgisnet.training.teacher import check_teacher
 from csgisnet.training.validate import Scores, Validation
 from csgisnet.training.values import StepTable, StepValues
 from vocsmooth.files import AnyPath, as_path, as_path_or_none
@@ -45,7 +45,7 @@ class Summary:
     leads: bool
     """Whether this is the process that reports; false in all but one of several."""
     finished: bool
-    """False if a signal stopped it; it can be resumed."""
+    """False if a signal or the callback stopped it; it can be resumed."""
     steps: int
     """Optimizer steps taken, including those before a resume."""
     seconds: float
@@ -67,6 +67,8 @@ def train(
     features: AnyPath | None = None,
     output_stride: OutputStride | None = None,
     initial: SmoothingNetwork | None = None,
+    loss: Loss | None = None,
+    callback: Callback | None = None,
     report: Callable[[str], None] = to_stderr,
 ) -> Summary:
     """Train a network on the split "train" of a dataset and validate it on "val".
@@ -98,14 +100,23 @@ def train(
         Network to start from instead of random weights, as
         `csgisnet.checkpoints.networks.load_network` returns it; its size replaces the one in
         `config`. Not with `resume`: that run has its own.
+    loss : callable, optional
+        Called with what the network made of a batch (`csgisnet.networks.smoothing.Smoothing`) and
+        the batch (`csgisnet.objective.losses.Batch`); returns the value to minimise, in the place
+        of the terms of `config`, or that and a dict of terms to log. A run that began with one
+        needs it again with `resume`.
+    callback : callable, optional
+        Called in the leading process with the step and the values of each record of the log, by
+        names such as "train/loss" and "validation/psnr_result". If it returns True, the state is
+        saved and the run ends, as by a signal; what it raises ends the run at once.
     report : callable
         Called with each line of the log.
 
     Raises
     ------
     InputError, ConfigError, CheckpointError, DatasetError
-        An argument cannot be used, or another process trains in `run_dir`; nothing has been
-        trained.
+        An argument cannot be used, another process trains in `run_dir`, or the segmenter of the
+        semantic term knows no more than a constant answer; nothing has been trained.
     TrainingError
         A loss or gradient is not finite (the message says where its batch was saved), a file
         cannot be written, or the dataset is gone.
@@ -126,31 +137,33 @@ def train(
             output_stride=output_stride,
         )
         setup = (resumed_run if resume else new_run)(
-            run_dir, given, None if config is None else as_config(config), initial
+            run_dir,
+            given,
+            None if config is None else as_config(config),
+            initial,
+            own=() if loss is None else ("loss",),
         )
-        config, run, sources = setup.config, setup.config.run, setup.sources
-        teachers = load_teachers(
-            config.losses, sources.segmenter, sources.features, sources.output_stride
-        )
-        training = Training(config, teachers.to(processes.device), processes, setup.initial)
+        config, run = setup.config, setup.config.run
+        teachers = setup.load_teachers().to(processes.device)
+        training = Training(config, teachers, processes, setup.initial, objective_of(loss))
         source = _batch_source(setup, processes)
         validation = Validation(filled(setup.dataset, "val"), config, processes)
+
+        if not resume:
+            _check_teacher(setup, teachers, processes, report)
 
         # Claim the folder, and load the newest state from it.
         processes.wait()  # until every process has looked at the folder
         if processes.leads:
             stack.enter_context(claim_run(run_dir, begin=None if resume else setup))
         best = restore(run_dir, training, report) if resume else None
-        if not resume:
-            _warn_of_teacher(setup, teachers, processes, report)
 
         # Train until the last step, or until a signal.
         began = time.monotonic()
         log: RunLog | None = None
         if processes.leads:
-            log = stack.enter_context(closing(RunLog(run_dir, training.step, run.steps)))
-        values = StepValues(processes)
-        stop = False
+            log = stack.enter_context(closing(RunLog(run_dir, training.step, config, callback)))
+        values, stop = StepValues(processes), False
         batches = _remaining(source, training.step, run)
         with explained(training, run_dir), closing(batches):
             while training.step < run.steps and not stop:
@@ -174,10 +187,11 @@ def train(
                         report(log.validation(step, scores, panel))
                         keep_network(run_dir, training, scores, setup)
 
-                if due.save and processes.leads:
+                stop = stop or (due.log and processes.any(log is not None and log.told_to_stop))
+                if (due.save or stop) and processes.leads:
                     keep_state(run_dir, training, best, keep=run.keep_states)
 
-                if log is not None and (due.validate or due.save):
+                if log is not None and (due.validate or due.save or stop):
                     log.restart_clock(step)
 
         # Say how it ended.
@@ -194,12 +208,13 @@ def train(
         )
 
 
-def _warn_of_teacher(
+def _check_teacher(
     setup: Setup, teachers: Teachers, processes: Processes, report: Callable[[str], None]
 ) -> None:
-    """Warn if the semantic term is in use and its teacher has nothing to teach."""
-    if teachers.segmenter is not None and setup.config.losses.semantic > 0:
-        warn_of_teacher(teachers.segmenter, setup.dataset.split("val"), processes, report)
+    """Refuse a teacher of the semantic term, if it is in use, that has nothing to teach."""
+    if teachers.segmenter is not None and "semantic" in setup.config.losses.terms:
+        split, refuse = setup.dataset.split("val"), setup.config.run.check_teacher
+        check_teacher(teachers.segmenter, split, processes, report, refuse=refuse)
 
 
 def _batch_source(setup: Setup, processes: Processes) -> BatchSource:

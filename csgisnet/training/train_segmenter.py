@@ -15,8 +15,9 @@ from torch.nn import functional
 from csgisnet.checkpoints.segmenters import save_segmenter
 from csgisnet.device import pick_device, place, use_precision
 from csgisnet.errors import ConfigError, TrainingError
-from csgisnet.networks.segmenter import Segmenter
+from csgisnet.networks.segmenter import BOUNDARIES, Segmenter
 from csgisnet.objective.losses import Batch
+from csgisnet.objective.targets import targets_of
 from csgisnet.training.config import Config, as_config
 from csgisnet.training.data import BatchSource, DataConfig, filled
 from csgisnet.training.distributed import Processes, distribute, join_processes, synchronise
@@ -86,10 +87,12 @@ def train_segmenter(
     data_dir = as_path(data_dir, "data_dir")
     out_file = as_path(out_file, "out_file")
     config = as_config("compact" if config is None else config)
-    if config.segmenter.network.num_classes < len(VOC_CLASSES):
+    num_classes = config.segmenter.network.num_classes
+    if num_classes != BOUNDARIES and num_classes < len(VOC_CLASSES):
         raise ConfigError(
-            f"segmenter.network.num_classes is {config.segmenter.network.num_classes}; masks hold "
-            f"VOC's {len(VOC_CLASSES)} classes, background included. Set it to {len(VOC_CLASSES)}."
+            f"segmenter.network.num_classes is {num_classes}; masks hold VOC's {len(VOC_CLASSES)} "
+            f"classes, background included. Set it to {len(VOC_CLASSES)}, or to {BOUNDARIES} for "
+            "a segmenter that tells boundaries from the inside of regions."
         )
     _refuse_existing(out_file)
     dataset = open_dataset(data_dir)
@@ -177,7 +180,8 @@ def _fit(
             image = _mixed_images(batch)
             with use_precision(config.run.precision_on(processes.device), processes.device):
                 logits = forward(image)
-            loss = _cross_entropy(logits.float(), batch.mask, processes)
+            target = targets_of(batch.mask, logits.shape[1])
+            loss = _cross_entropy(logits.float(), target, processes)
             loss.backward()  # type: ignore[no-untyped-call]
             take_step(optimizers)
             losses.append(loss.detach())

@@ -16,7 +16,8 @@ from csgisnet.evaluation.measure import finite_psnr
 from csgisnet.evaluation.metrics import SMALLEST_SIDE, ssim
 from csgisnet.evaluation.samples import spread_evenly
 from csgisnet.networks.smoothing import SmoothingNetwork
-from csgisnet.prediction.smoother import Image, Smoother
+from csgisnet.prediction.fused import Image
+from csgisnet.prediction.smoother import Smoother
 from csgisnet.training.config import Config
 from csgisnet.training.distributed import Processes
 from vocsmooth.arrays import to_float, to_uint

@@ -39,6 +39,7 @@ patch = 24
 batch_size = 4
 negatives = ["over", "input"]
 [run]
+check_teacher = false
 steps = 4
 log_every = 2
 validate_every = 2

@@ -19,11 +19,22 @@ def test_export_says_what_it_wrote(vocsmooth: Command, built: Path, tmp_path: Pa
     assert len(list((tmp_path / "png/val/label").glob("*.png"))) == 4
 
 
-def test_scripts_may_name_the_only_format(vocsmooth: Command, tmp_path: Path) -> None:
+def test_an_image_folder_is_written_where_it_is_asked_for(
+    vocsmooth: Command, built: Path, tmp_path: Path
+) -> None:
+    words = ("--map", "input", "--split", "val", "--jobs", 1, "--format", "imagefolder")
+    result = vocsmooth("export", built, "--out", tmp_path / "hub", *words)
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "hub/val/metadata.jsonl").is_file()
+    result = vocsmooth("export", built, "--out", tmp_path / "hub", *words[:-2])
+    assert result.exit_code == 1  # another form of it is there
+    assert "holds other files" in result.stderr
+
+
+def test_a_format_that_there_is_not(vocsmooth: Command, tmp_path: Path) -> None:
     words = ("export", tmp_path / "no", "--out", tmp_path / "png", "--format")
     assert vocsmooth(*words, "png").exit_code == 1  # there is no such dataset
     assert vocsmooth(*words, "jpg").exit_code == 2
-    assert "--format" not in vocsmooth("export", "--help").stdout
 
 
 def test_an_archive_gives_the_dataset_back(vocsmooth: Command, built: Path, tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ from PIL import Image
 from csgisnet.checkpoints.networks import save_network
 from csgisnet.evaluation.report import FILES
 from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
-from vocsmooth.operators.table import smooth
+from vocsmooth.files import sha256_file
+from vocsmooth.operators.table import OPERATORS, smooth
 from vocsmooth.operators.tuning import combinations
 from vocsmooth.settings import describe_operator
 
@@ -40,7 +41,7 @@ def means(out: Path, measure: str = "psnr") -> dict[str, float]:
 
 
 def decibels(image: NDArray[Any], label: NDArray[Any]) -> float:
-    return float(-10 * np.log10(np.mean((image.astype(np.float64) - label) ** 2)))
+    return float(-10 * np.log10(max(1e-10, np.mean((image.astype(np.float64) - label) ** 2))))
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +88,13 @@ def test_a_dataset_with_network_operators_and_tuning(
     assert len(content["tuned_on"]) == 2
     assert content["split"] == "val"
     assert content["device"] == "cpu"
+    assert content["index_sha256"] == sha256_file(built / "index.json")
+    weights = {"file": str(checkpoint), "sha256": sha256_file(checkpoint)}
+    assert content["checkpoints"] == {"csgisnet": weights}
+    assert content.keys() >= {"numpy", "opencv", "torch", "vocsmooth", "kernels"}
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert weights["sha256"] in page
+    assert content["index_sha256"] in page
     assert "| csgisnet |" in result.stdout
     assert str(out / "report.html") in result.stdout
     assert len((out / "per_image.csv").read_text(encoding="utf-8").splitlines()) == 1 + 4 * 6
@@ -110,6 +118,27 @@ def test_two_folders_give_the_measures_of_their_pairs(
     assert found == pytest.approx({k: float(np.mean(v)) for k, v in expected.items()}, abs=1e-4)
     csv = (out / "per_image.csv").read_text(encoding="utf-8")
     assert [line.split(",")[0] for line in csv.splitlines()[1::2]] == ["a b", "c", "sub/é"]
+
+
+def test_operators_that_overshoot_are_measured_as_they_are_written(
+    run: Command, tmp_path: Path
+) -> None:
+    steps = np.kron(np.arange(24).reshape(4, 6) % 2 * 255, np.ones((9, 9)))
+    for folder in ("in", "labels"):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(np.repeat(steps[..., None], 3, 2).astype(np.uint8)).save(
+            tmp_path / folder / "a.png"
+        )
+    image = np.repeat(steps[..., None], 3, 2).astype(np.float32) / 255
+    results = {name: smooth(image, name) for name in OPERATORS}
+    assert max(result.max() for result in results.values()) > 1
+    expected = {name: decibels(np.clip(result, 0, 1), image) for name, result in results.items()}
+    words = ("--images", tmp_path / "in", "--labels", tmp_path / "labels")
+    tuning = ("--tune-images", tmp_path / "in", "--tune-labels", tmp_path / "labels")
+    result = run(*words, *tuning, "--out", tmp_path / "r")
+    assert result.exit_code == 0, result.output
+    found = means(tmp_path / "r")
+    assert {name: found[name] for name in OPERATORS} == pytest.approx(expected, abs=0.1)
 
 
 def test_tuning_takes_the_best_of_the_grid(

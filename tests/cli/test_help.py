@@ -1,4 +1,4 @@
-"""Every command that `--help` or the README shows exists, with the options and files it names."""
+"""Every command that `--help` or a document shows exists, with the options and files it names."""
 
 import itertools
 import re
@@ -8,10 +8,11 @@ from pathlib import Path
 
 import click
 import pytest
-from vocsmooth_cli import dataset, network
+from vocsmooth_cli import dataset, network, operator_options
 
 from csgisnet.training.config import load_config
 from vocsmooth.maps.recipe import load_recipe
+from vocsmooth.operators.table import OPERATORS
 
 PROGRAMS = {"vocsmooth": dataset.main, "csgisnet": network.main}
 README = Path(__file__).parents[2] / "README.md"
@@ -33,9 +34,11 @@ def shown() -> Iterator[str]:
             examples = re.findall(r"^\s*Example: (.+)", command.help or "", re.MULTILINE)
             assert examples, f"{command.name} --help shows no example"
             yield from (line.strip() for example in examples for line in example.split(";"))
-    for block in re.findall(r"^```sh\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL):
-        lines = block.replace("\\\n", " ").splitlines()
-        yield from (line for line in lines if line.split(" ")[0] in PROGRAMS)
+    for page in (README, *README.parent.glob("docs/pages/*.md")):
+        text = page.read_text(encoding="utf-8")
+        for block in re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+            lines = block.replace("\\\n", " ").splitlines()
+            yield from (line for line in lines if line.split(" ")[0] in PROGRAMS)
 
 
 def test_the_help_names_every_bundled_recipe_and_configuration() -> None:
@@ -49,6 +52,17 @@ def test_the_help_names_every_bundled_recipe_and_configuration() -> None:
         (found,) = (p for p in params if isinstance(p, click.Option) and option in p.opts)
         names = {path.stem for path in (root / folder).glob("*.toml")}
         assert names <= set(re.findall(r"[\w-]+", found.help or ""))
+
+
+@pytest.mark.parametrize("command", ["smooth", "enhance", "abstract", "compose"])
+def test_the_help_names_every_operator(command: str) -> None:
+    params = PROGRAMS["vocsmooth"].commands[command].params
+    (found,) = (p for p in params if isinstance(p, click.Option) and "--operator" in p.opts)
+    assert (
+        set(OPERATORS)
+        == set(operator_options.OPERATOR_NAMES)
+        <= set(re.findall(r"\w+", found.help or ""))
+    )
 
 
 @pytest.mark.parametrize("option", ["--checkpoint", "--out", "--config", "--json", "--quiet"])

@@ -12,12 +12,13 @@ from PIL import Image
 from csgisnet.checkpoints.segmenters import save_segmenter
 from csgisnet.networks.segmenter import Segmenter, SegmenterConfig
 from csgisnet.networks.smoothing import NetworkConfig
-from csgisnet.objective.losses import LossConfig
+from csgisnet.objective.config import LossConfig
 from csgisnet.training.config import Config, RunConfig, SegmenterRun
 from csgisnet.training.data import DataConfig
 from csgisnet.training.optimise import OptimizerConfig, ScheduleConfig
 from vocsmooth.dataset.build import build_dataset
-from vocsmooth.maps.recipe import Labels, Negative, Operator, Recipe, Shards, Textures
+from vocsmooth.maps.recipe import Labels, Negative, Operator, Recipe, Shards
+from vocsmooth.maps.texture_settings import Textures
 
 SHAPES = ((64, 80), (72, 60), (20, 90), (64, 64), (80, 64), (60, 72))
 """Height and width of the photographs; the third is smaller than the patches of 32."""
@@ -32,7 +33,14 @@ CONFIG = Config(
     data=DataConfig(patch=32, batch_size=4),
     optimizer=OptimizerConfig(ema_decay=0.5),
     schedule=ScheduleConfig(warmup=2),
-    run=RunConfig(steps=12, precision="float32", log_every=3, validate_every=6, checkpoint_every=2),
+    run=RunConfig(
+        steps=12,
+        precision="float32",
+        check_teacher=False,
+        log_every=3,
+        validate_every=6,
+        checkpoint_every=2,
+    ),
     segmenter=SegmenterRun(network=SEGMENTER, steps=6, batch_size=4, patch=32),
 )
 """Settings under which a run takes about a second."""

@@ -26,7 +26,8 @@ from csgisnet.checkpoints.segmenters import load_segmenter
 from csgisnet.device import Precision, use_precision
 from csgisnet.networks.features import SegmenterFeatures, VggFeatures
 from csgisnet.networks.smoothing import COMPACT, Smoothing, SmoothingNetwork
-from csgisnet.objective.losses import TERMS, Batch, LossConfig, Teachers, total_loss
+from csgisnet.objective.config import TERMS, LossConfig
+from csgisnet.objective.losses import Batch, Teachers, total_loss
 from csgisnet.training.config import Config, without_terms
 from csgisnet.training.data import BatchSource
 from csgisnet.training.distributed import Processes
@@ -75,7 +76,7 @@ def batch_on(device: torch.device, *, side: int = 64) -> Batch:
     images = (4, 3, side, side)
     mask = torch.randint(0, 21, (4, side, side), generator=generator)
     edge = (draw(4, 1, side, side) > 0.9).float()
-    batch = Batch(draw(*images), draw(*images), edge, mask, draw(4, 3, 3, side, side))
+    batch = Batch(draw(*images), draw(*images), edge, mask, draw(4, 3, 3, side, side), draw(4))
     return Batch(*(m.to(device) for m in batch))
 
 

@@ -17,13 +17,13 @@ from vocsmooth.errors import InputError
 from vocsmooth.files import (
     is_temporary,
     read_file,
-    refuse_other_files,
     remove_leftovers,
     sha256_file,
     temporary_path,
     write_atomically,
     write_json,
 )
+from vocsmooth.folders import list_tree, refuse_other_files
 
 
 def names(folder: Path) -> list[str]:
@@ -46,6 +46,18 @@ def test_the_longest_name_can_be_written(tmp_path: Path, letter: str) -> None:
     temporary = temporary_path(tmp_path / name, 1)
     assert is_temporary(temporary)
     assert len(os.fsencode(temporary.name)) <= 255
+
+
+def test_a_tree_is_listed_sorted_and_links_are_not_followed(tmp_path: Path) -> None:
+    for name in ("b/c/x", "a", "b/y"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "b/up").symlink_to("..")
+    (tmp_path / "loop").symlink_to("loop")
+    found = [path.relative_to(tmp_path).as_posix() for path in list_tree(tmp_path)]
+    assert found == ["a", "b", "b/c", "b/c/x", "b/up", "b/y", "loop"]
+    with pytest.raises(InputError, match=r"none: cannot be listed: No such file"):
+        list_tree(tmp_path / "none")
 
 
 def test_errors_name_the_file_that_was_to_be_written(tmp_path: Path) -> None:

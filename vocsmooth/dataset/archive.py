@@ -18,18 +18,18 @@ from vocsmooth.errors import DatasetError
 from vocsmooth.files import (
     AnyPath,
     as_path,
-    claim_folder,
     read_file,
     remove_leftovers,
     sha256_file,
     write_atomically,
 )
+from vocsmooth.folders import claim_folder
 from vocsmooth.shards.entries import ShardEntry
 from vocsmooth.shards.index import ARCHIVE_NAME, INDEX_NAME, PLAN_NAME, read_index, sidecar_path
 from vocsmooth.shards.packed import decode_archive, encode_archive
 from vocsmooth.shards.scan import ShardScan, list_shards, run_on_shards
 from vocsmooth.shards.schema import read_layout
-from vocsmooth.views.card import CARD_NAME
+from vocsmooth.views.croissant import DESCRIPTIONS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,8 +147,8 @@ def _repack(
     convert = partial(function, out=out)
     results = [result for _, result in run_on_shards(convert, shards, jobs=jobs, progress=progress)]
     sidecars = (sidecar_path(shard.path).name for shard in shards)
-    for name in (*sidecars, CARD_NAME, INDEX_NAME):
-        if name != CARD_NAME or (source / name).is_file():
+    for name in (*sidecars, *DESCRIPTIONS, INDEX_NAME):
+        if name not in DESCRIPTIONS or (source / name).is_file():
             write_atomically(target / name, read_file(source / name))
     return RepackSummary(
         shards=len(results),

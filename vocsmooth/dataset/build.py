@@ -42,7 +42,7 @@ from vocsmooth.shards.index import (
     write_object,
 )
 from vocsmooth.sources.voc import find_tree, list_photographs
-from vocsmooth.views.card import CARD_NAME, describe
+from vocsmooth.views.croissant import DESCRIPTIONS
 from vocsmooth.workers.processes import Runner, sigterm_interrupts
 
 _TALLY_NAME = "photographs"
@@ -252,7 +252,8 @@ def _build(
     if not missing:
         with explained_writing(out / INDEX_NAME):
             remove_leftovers(out)  # of workers that have died
-            write_atomically(out / CARD_NAME, describe(index).encode())
+            for name, describe in DESCRIPTIONS.items():
+                write_atomically(out / name, describe(index).encode())
             write_object(out / INDEX_NAME, index)
     return index, missing
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import faulthandler
 import hashlib
-import signal
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -149,10 +150,13 @@ def _problem(shard: ShardScan, field: str, message: str, image: str | None = Non
 
 @contextmanager
 def _time_limit(seconds: int) -> Iterator[None]:
-    """End this process if the block takes longer: nothing else stops a loop inside HDF5."""
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.alarm(seconds)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
+    """End this process if the block takes longer: nothing else stops a loop inside HDF5.
+
+    faulthandler has a thread that waits without Python's lock, on every system.
+    """
+    with Path(os.devnull).open("wb") as nowhere:
+        faulthandler.dump_traceback_later(seconds, exit=True, file=nowhere)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()

@@ -27,7 +27,6 @@ from vocsmooth.maps.photograph import make_maps
 from vocsmooth.maps.recipe import Recipe, maps_of
 from vocsmooth.maps.textures import TextureSource
 from vocsmooth.operators import kernels
-from vocsmooth.settings import to_dict
 from vocsmooth.shards.entries import ImageEntry, LeftOutEntry, PlannedShard, ShardEntry, Sidecar
 from vocsmooth.shards.index import read_sidecar, sidecar_path, write_object
 from vocsmooth.shards.writer import ImageMaps, encode_shard, recipe_text
@@ -137,7 +136,7 @@ def build_shard(task: ShardTask) -> Sidecar:
     made = make_images(task)
     images = [one for one in made if isinstance(one, ImageMaps)]
     left_out = [_without_root(one, task) for one in made if isinstance(one, LeftOutEntry)]
-    recipe = recipe_text(to_dict(task.recipe))
+    recipe = recipe_text(task.recipe.record())
     data = encode_shard(images, maps_of(task.recipe), recipe, task.digest)
     path = task.out / task.planned.name
     sidecar = Sidecar(

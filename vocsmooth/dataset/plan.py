@@ -11,7 +11,8 @@ from PIL import Image
 
 import vocsmooth
 from vocsmooth.errors import DatasetError, InputError
-from vocsmooth.files import refuse_other_files, refuse_special
+from vocsmooth.files import refuse_special
+from vocsmooth.folders import refuse_other_files
 from vocsmooth.maps.recipe import Recipe, maps_of
 from vocsmooth.maps.textures import TextureSource
 from vocsmooth.settings import digest, to_dict
@@ -54,7 +55,7 @@ def make_plan(
     plan = Plan(
         package=vocsmooth.__version__,
         digest="",
-        recipe=to_dict(recipe),
+        recipe=recipe.record(),
         textures=describe_textures(textures),
         maps=maps_of(recipe),
         splits=tuple(splits),

@@ -25,7 +25,7 @@ from vocsmooth.shards.index import (
     sidecar_path,
     to_bytes,
 )
-from vocsmooth.views.card import CARD_NAME, describe
+from vocsmooth.views.croissant import DESCRIPTIONS
 
 
 def read_sound_index(root: Path) -> Index | None:
@@ -67,14 +67,16 @@ def find_records(root: Path, plan: Plan, index: Index | None) -> dict[str, list[
 def write_records(root: Path, plan: Plan, sidecars: Mapping[str, Sidecar]) -> tuple[str, ...]:
     """Write the plan, the sidecars and, last, the index, each only if it is not right already.
 
-    The card is written only if it is missing. Returns the names of the files that were written.
+    The descriptions, which may have been edited, are written only if they are missing. Returns the
+    names of the files that were written.
     """
     index = assemble_index(plan, [sidecars[planned.name] for planned in plan.shards])
     wanted = {PLAN_NAME: to_bytes(to_dict(plan))}
     for name, sidecar in sidecars.items():
         wanted[sidecar_path(Path(name)).name] = to_bytes(to_dict(sidecar))
-    if not (root / CARD_NAME).is_file():
-        wanted[CARD_NAME] = describe(index).encode()
+    for name, describe in DESCRIPTIONS.items():
+        if not (root / name).is_file():
+            wanted[name] = describe(index).encode()
     wanted[INDEX_NAME] = to_bytes(to_dict(index))
     written = []
     for name, data in wanted.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,11 +21,14 @@ class Tally:
 
     def begin(self) -> None:
         """Make the file, with no photograph ticked."""
-        self._write(os.O_CREAT | os.O_TRUNC, 0, b"")
+        with suppress(OSError):
+            self.path.write_bytes(b"")
 
     def tick(self, first: int, count: int = 1) -> None:
         """Tick `count` photographs, from number `first` on."""
-        self._write(0, first, _MADE * count)
+        with suppress(OSError), self.path.open("r+b") as file:
+            file.seek(first)
+            file.write(_MADE * count)
 
     def count(self) -> int:
         """Return how many photographs are ticked; 0 if the file cannot be read."""
@@ -33,14 +36,3 @@ class Tally:
             return self.path.read_bytes().count(_MADE)
         except OSError:
             return 0
-
-    def _write(self, flags: int, first: int, data: bytes) -> None:
-        """Write `data` at byte `first`, if that is possible."""
-        try:
-            descriptor = os.open(self.path, os.O_WRONLY | flags, 0o644)
-            try:
-                os.pwrite(descriptor, data, first)
-            finally:
-                os.close(descriptor)
-        except OSError:
-            pass

@@ -35,7 +35,7 @@ from vocsmooth.shards.index import (
     to_bytes,
 )
 from vocsmooth.shards.scan import list_shards
-from vocsmooth.views.card import CARD_NAME
+from vocsmooth.views.croissant import DESCRIPTIONS
 from vocsmooth.workers.processes import WorkerDied, available_cores, run_tasks, sigterm_interrupts
 
 
@@ -168,7 +168,7 @@ def _check_ids(index: Index) -> Iterator[Problem]:
 def _check_files(root: Path, index: Index) -> Iterator[Problem]:
     """Check that the folder holds nothing but the dataset's own files."""
     shards = [Path(shard.name) for shard in index.shards]
-    known = {INDEX_NAME, PLAN_NAME, CARD_NAME, JOURNAL_NAME}
+    known = {INDEX_NAME, PLAN_NAME, JOURNAL_NAME, *DESCRIPTIONS}
     known |= {str(path) for shard in shards for path in (shard, sidecar_path(shard))}
     for path in sorted(root.iterdir()):
         if path.name not in known:

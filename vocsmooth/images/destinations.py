@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vocsmooth.errors import InputError, UnknownNameError
-from vocsmooth.files import AnyPath, as_path
+from vocsmooth.files import AnyPath, as_path, as_path_or_none
 from vocsmooth.images.finding import IMAGE_SUFFIXES, find_images
+from vocsmooth.images.videos import VIDEO_FORMATS, VIDEO_SUFFIXES, is_video
 from vocsmooth.images.writing import FORMATS, format_of
 from vocsmooth.settings import nearest
 
@@ -24,6 +25,8 @@ class Task:
     destination: Path
     edges: Path | None = None
     """Where its edges go, if they are asked for."""
+    mask: Path | None = None
+    """Its mask, if the function that is applied needs one."""
 
     @property
     def outputs(self) -> tuple[Path, ...]:
@@ -38,14 +41,16 @@ def plan(
     suffix: str = "",
     ending: str | None = None,
     edges: bool = False,
+    masks: AnyPath | None = None,
 ) -> list[Task]:
     """Pair every input image with its output, and refuse the whole run if two paths collide.
 
     Parameters
     ----------
     inputs : sequence of Path
-        Files, and folders, which are searched through all sub-folders (links to folders are not
-        followed, names that begin with a dot are skipped). Sub-folders are mirrored in `out`.
+        Files, and folders, which are searched for pictures through all sub-folders (links to
+        folders are not followed, names that begin with a dot are skipped). Sub-folders are mirrored
+        in `out`. Videos are files that are named themselves.
     out : str or path-like
         Folder for the results; may not exist yet. Where it lies inside an input folder, what it
         holds is not an input. If it ends like an image and is not a folder, it is the file for the
@@ -53,10 +58,13 @@ def plan(
     suffix : str
         Added to each file's name before its ending.
     ending : str, optional
-        "png", "jpg", ...: the format of all results. By default each keeps its own; formats that
-        can be read but not written become PNG.
+        "png", "jpg", ...: the format of all pictures. By default each keeps its own; formats that
+        can be read but not written become PNG, videos Matroska.
     edges : bool
         Plan a picture of the edges beside each result: its name, then "_edges.png".
+    masks : str or path-like, optional
+        Folder with a mask for each input, of the same name but ending in ".png", in the same
+        sub-folders; for a single input file also a file.
 
     Returns
     -------
@@ -67,16 +75,18 @@ def plan(
     ------
     InputError
         An input is missing, a folder holds no image, the suffix cannot be part of a name, two
-        inputs would write one output, an output would replace an input, or `out` is a file for
-        several inputs.
+        inputs would write one output, an output would replace an input, `out` is a file for
+        several inputs, or an input has no mask in `masks`.
     UnknownNameError
         No format that can be written has this ending.
     """
     out = as_path(out, "out")
+    masks = as_path_or_none(masks, "masks")
     if not inputs:
         raise InputError("No inputs: give image files or folders.")
-    if out.suffix.lower() in IMAGE_SUFFIXES and not out.is_dir():
-        tasks = [_into_file(inputs, out, suffix, ending, edges)]
+    if out.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES and not out.is_dir():
+        tasks = [_into_file(inputs, out, suffix, ending, edges, masks)]
+        _refuse_missing_masks(tasks)
         _refuse_collisions(tasks, out.parent)
         return tasks
     if out.exists() and not out.is_dir():
@@ -90,20 +100,26 @@ def plan(
             place, stem = out / relative.parent, relative.stem + suffix
             task = Task(
                 source=source,
-                destination=place / (stem + (new_ending or _own_ending(relative))),
+                destination=place / (stem + _ending_of(relative, new_ending)),
                 edges=place / f"{stem}_edges.png" if edges else None,
+                mask=_mask_of(relative, masks),
             )
             planned[task.source, task.destination] = task  # the same file given twice is one task
     tasks = list(planned.values())
+    _refuse_missing_masks(tasks)
     _refuse_collisions(tasks, out)
     return tasks
 
 
 def _into_file(
-    inputs: Sequence[Path], out: Path, suffix: str, ending: str | None, edges: bool
+    inputs: Sequence[Path],
+    out: Path,
+    suffix: str,
+    ending: str | None,
+    edges: bool,
+    masks: Path | None,
 ) -> Task:
     """Plan the one result that is to be the file `out`."""
-    format_of(out)
     if len(set(inputs)) > 1 or inputs[0].is_dir():
         raise InputError(
             f"{out} ends like an image, so it is a file for one result, but the inputs are "
@@ -111,14 +127,53 @@ def _into_file(
         )
     if suffix or ending:
         raise InputError(f"{out} names the file for the result; leave out suffix and format.")
-    ((source, _),) = find_images(inputs[0], out)
+    if is_video(inputs[0]):
+        _check_video_ending(out)
+    else:
+        format_of(out)
+    ((source, relative),) = find_images(inputs[0], out)
     edges_path = out.with_name(f"{out.stem}_edges.png") if edges else None
-    return Task(source=source, destination=out, edges=edges_path)
+    mask = _mask_of(relative, masks)
+    return Task(source=source, destination=out, edges=edges_path, mask=mask)
 
 
-def _own_ending(path: Path) -> str:
-    """Ending of the output for an input that keeps its format, if that can be written."""
-    return path.suffix if path.suffix.lower() in FORMATS else ".png"
+def _mask_of(relative: Path, masks: Path | None) -> Path | None:
+    """Return where the mask of an input must be: in the folder of masks, or that one file."""
+    if masks is None or masks.is_file():
+        return masks
+    return (masks / relative).with_suffix(".png")
+
+
+def _refuse_missing_masks(tasks: Sequence[Task]) -> None:
+    """Refuse inputs without a mask, and several inputs that would share one."""
+    wanted = [task for task in tasks if task.mask is not None]
+    missing = [str(task.mask) for task in wanted if task.mask and not task.mask.is_file()]
+    if missing:
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        raise InputError(f"No mask {', '.join(missing[:3])}{more}. Every image needs its mask.")
+    images = {task.mask: task.source for task in wanted}  # the last one of each mask
+    for task in wanted:
+        if images[task.mask] != task.source:
+            raise InputError(
+                f"{task.mask} would be the mask of {task.source} and of {images[task.mask]}; "
+                "give a folder with a mask for each."
+            )
+
+
+def _ending_of(path: Path, wanted: str | None) -> str:
+    """Ending of the result: the wanted one of a picture, else its own, if that can be written."""
+    if is_video(path):
+        return path.suffix if path.suffix.lower() in VIDEO_FORMATS else ".mkv"
+    return wanted or (path.suffix if path.suffix.lower() in FORMATS else ".png")
+
+
+def _check_video_ending(out: Path) -> None:
+    """Refuse a file for a video that cannot be written."""
+    if out.suffix.lower() not in VIDEO_FORMATS:
+        raise UnknownNameError(
+            f"{out}: cannot write videos ending in {out.suffix!r}."
+            f"{nearest(out.suffix.lower(), VIDEO_FORMATS)}"
+        )
 
 
 def _checked_ending(ending: str) -> str:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from vocsmooth.errors import InputError
 from vocsmooth.files import AnyPath, as_path
+from vocsmooth.folders import list_tree, refuse_unlisted
 from vocsmooth.images.writing import FORMATS
 
 _READ_ONLY = (
@@ -19,8 +20,8 @@ _READ_ONLY = (
 
 IMAGE_SUFFIXES = frozenset((*FORMATS, *_READ_ONLY))
 """Endings, in any case, by which files are found in folders; a file named itself may have any.
-HEIC is among them, although it cannot be read: a telephone's photographs must not be skipped
-silently."""
+HEIC is among them, although reading it needs an extra: a telephone's photographs must not be
+skipped silently."""
 
 _SHOWN = 5
 
@@ -94,7 +95,7 @@ def find_images(given: AnyPath, out: AnyPath) -> list[tuple[Path, Path]]:
             raise InputError(f"No file or folder {given}.")
         return [(given, Path(given.name))]
     found = []
-    for folder, subfolders, files in os.walk(given, onerror=_refuse_folder):
+    for folder, subfolders, files in os.walk(given, onerror=refuse_unlisted):
         here = Path(folder)
         subfolders[:] = [
             name
@@ -115,11 +116,6 @@ def _looks_like_an_image(name: str) -> bool:
     return not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES
 
 
-def _refuse_folder(error: OSError) -> None:
-    """Stop before starting when a folder cannot be listed: its images would be missed silently."""
-    raise InputError(f"{error.filename}: cannot be listed: {error.strerror}.")
-
-
 def pair_by_name(images: AnyPath, labels: AnyPath) -> list[Pair]:
     """Pair the images of two folders by their paths in them; endings may differ.
 
@@ -136,7 +132,7 @@ def pair_by_name(images: AnyPath, labels: AnyPath) -> list[Pair]:
     """
     images = as_path(images, "images")
     labels = as_path(labels, "labels")
-    found, wanted = _by_name(images), _by_name(labels)
+    found, wanted = find_by_name(images), find_by_name(labels)
     alone = [
         *(str(found[name]) for name in sorted(found.keys() - wanted.keys())),
         *(str(wanted[name]) for name in sorted(wanted.keys() - found.keys())),
@@ -150,12 +146,19 @@ def pair_by_name(images: AnyPath, labels: AnyPath) -> list[Pair]:
     return [Pair(name, found[name], wanted[name]) for name in sorted(found)]
 
 
-def _by_name(folder: Path) -> dict[str, Path]:
-    """Return the images in a folder and its sub-folders by their paths without endings."""
+def find_by_name(folder: AnyPath) -> dict[str, Path]:
+    """Return the images in a folder and its sub-folders by their paths in it, without endings.
+
+    Raises
+    ------
+    InputError
+        The folder is missing, cannot be listed or holds no image, or two files have the same name.
+    """
+    folder = as_path(folder, "folder")
     if not folder.is_dir():
         raise InputError(f"No folder {folder}.")
     found: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")):
+    for path in list_tree(folder):
         if path.suffix.lower() not in IMAGE_SUFFIXES or path.name.startswith("."):
             continue
         name = path.relative_to(folder).with_suffix("").as_posix()

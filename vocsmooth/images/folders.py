@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,12 +24,14 @@ from vocsmooth.images.reading import MAX_PIXELS, Picture, read_picture
 from vocsmooth.images.writing import write_picture
 from vocsmooth.workers.processes import WorkerDied, run_tasks
 
-FloatSmoother: TypeAlias = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-"""Takes ``(H, W)`` or ``(H, W, 3)`` float32 in [0, 1] and returns the same shape."""
+FloatSmoother: TypeAlias = Callable[..., NDArray[np.float32]]
+"""Takes ``(H, W)`` or ``(H, W, 3)`` float32 in [0, 1] and returns the same shape. Where tasks have
+a mask, its path comes second."""
 
-PixelSmoother: TypeAlias = Callable[[Pixels], tuple[Pixels, NDArray[np.uint8] | None]]
+PixelSmoother: TypeAlias = Callable[..., tuple[Pixels, NDArray[np.uint8] | None]]
 """Takes ``(H, W)`` or ``(H, W, 3)`` uint8 or uint16, and returns the same shape and type, and the
-edges (H, W), needed only for tasks that ask for them."""
+edges (H, W), needed only for tasks that ask for them. Where tasks have a mask, its path comes
+second."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,25 +103,25 @@ def run(
         A folder for the results cannot be made.
     """
     start = time.monotonic()
-    work = partial(
-        _attempt,
-        function=function,
-        skip_existing=skip_existing,
-        quality=quality,
-        max_pixels=max_pixels,
-    )
-    _make_folders(tasks)
+    smooth = partial(_smooth_file, function=function, quality=quality, max_pixels=max_pixels)
+    work = partial(attempt, smooth=smooth, skip_existing=skip_existing)
+    make_folders(tasks)
     outcomes: dict[Task, Outcome] = {}
     for outcome in _outcomes(work, tasks, jobs, workers):
         outcomes[outcome.task] = outcome
         if progress:
             progress(outcome)
-    states = [outcome.state for outcome in outcomes.values()]
+    return summarise([outcomes[task] for task in tasks], time.monotonic() - start)
+
+
+def summarise(outcomes: Sequence[Outcome], seconds: float) -> Summary:
+    """Count what became of files."""
+    states = [outcome.state for outcome in outcomes]
     return Summary(
         written=states.count("written"),
         skipped=states.count("skipped"),
-        failures=tuple(outcomes[task] for task in tasks if outcomes[task].state == "failed"),
-        seconds=time.monotonic() - start,
+        failures=tuple(outcome for outcome in outcomes if outcome.state == "failed"),
+        seconds=seconds,
     )
 
 
@@ -141,12 +143,12 @@ def _outcomes(
             yield _lost(task) if isinstance(outcome, WorkerDied) else outcome
 
 
-def _attempt(task: Task, *, skip_existing: bool, **options: Any) -> Outcome:
+def attempt(task: Task, *, smooth: Callable[[Task], None], skip_existing: bool) -> Outcome:
     """Smooth one file; what is wrong with it, or with writing it, becomes the outcome."""
     if skip_existing and all(path.is_file() for path in task.outputs):
         return Outcome(task=task, state="skipped")
     try:
-        _smooth_file(task, **options)
+        smooth(task)
     except VocsmoothError as error:
         reason = str(error)
         if not reason.startswith(str(task.source)):
@@ -160,7 +162,8 @@ def _attempt(task: Task, *, skip_existing: bool, **options: Any) -> Outcome:
 def _smooth_file(task: Task, *, function: PixelSmoother, quality: int, max_pixels: int) -> None:
     """Read, smooth, write."""
     picture = read_picture(task.source, max_pixels)
-    pixels, edges = function(picture.pixels)
+    masks = () if task.mask is None else (task.mask,)
+    pixels, edges = function(picture.pixels, *masks)
     smoothed = Picture(pixels=pixels, alpha=picture.alpha, icc=picture.icc)
     del picture, pixels  # of 100 megapixels 300 MB, which encoding could use
     if task.edges is not None and edges is not None:
@@ -182,9 +185,9 @@ def _write(path: Path, picture: Picture, quality: int) -> None:
         raise InputError(f"the result {path} cannot be written: {reason}.") from None
 
 
-def _smooth_as_float(pixels: Pixels, *, function: FloatSmoother) -> tuple[Pixels, None]:
+def _smooth_as_float(pixels: Pixels, *masks: Path, function: FloatSmoother) -> tuple[Pixels, None]:
     """Smooth pixels by way of floats."""
-    result = function(to_float(pixels))
+    result = function(to_float(pixels), *masks)
     if not np.isfinite(result).all():
         raise ConvergenceError("the result has NaN or infinite values.")
     return to_uint(result, pixels.dtype), None
@@ -196,7 +199,7 @@ def _lost(task: Task) -> Outcome:
     return Outcome(task=task, state="failed", reason=reason)
 
 
-def _make_folders(tasks: Iterable[Task]) -> None:
+def make_folders(tasks: Iterable[Task]) -> None:
     """Make the folders of all results."""
     try:
         for folder in {task.destination.parent for task in tasks}:

@@ -25,6 +25,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import cv2
 import numpy as np
@@ -41,7 +42,8 @@ MAX_PIXELS = 200_000_000
 """Default limit on width times height: a 200-megapixel picture is 2.4 GB as float32 RGB."""
 
 READABLE_FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "PPM", "AVIF", "JPEG2000")
-"""Formats that Pillow is allowed to try; AVIF is read at 8 bits a channel."""
+"""Formats that Pillow is allowed to try, and HEIC with an extra; that and AVIF are read at 8 bits a
+channel."""
 
 DECODER_ERRORS = (
     OSError,
@@ -87,7 +89,8 @@ def read_picture(path: AnyPath, max_pixels: int = MAX_PIXELS) -> Picture:
     Parameters
     ----------
     path : str or path-like
-        JPEG, PNG, TIFF, WebP, BMP, GIF, PPM, AVIF or JPEG 2000; the content decides, not the name.
+        JPEG, PNG, TIFF, WebP, BMP, GIF, PPM, AVIF or JPEG 2000, and HEIC where pillow-heif is
+        installed; the content decides, not the name.
     max_pixels : int
         Refuse files that declare more pixels than this before decoding anything.
 
@@ -135,7 +138,7 @@ def opened_image(path: Path, max_pixels: int) -> Iterator[Image.Image]:
     """Open a file with Pillow; whatever fails, now or while decoding, is an InputError."""
     _check_file(path)
     try:
-        with path.open("rb") as file, open_header(file, READABLE_FORMATS) as image:
+        with path.open("rb") as file, _header(path, file) as image:
             if image.width * image.height > max_pixels:
                 raise InputError(
                     f"{path}: {image.width} x {image.height} pixels exceed the limit of "
@@ -168,6 +171,26 @@ def _check_file(path: Path) -> None:
         raise InputError(f"{path}: cannot be read: {error}.") from None
 
 
+def _header(path: Path, file: BinaryIO) -> Image.Image:
+    """Read the header of an image; of a HEIC picture with the extra that decodes it."""
+    try:
+        return open_header(file, READABLE_FORMATS)
+    except UnidentifiedImageError:
+        file.seek(4)
+        if file.read(8) not in _HEIF_MAGICS:
+            raise
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        raise InputError(
+            f"{path}: is a HEIC picture; to read it, `pip install csgisnet[heic]` (pillow-heif), "
+            "or save it as JPEG, PNG or AVIF."
+        ) from None
+    register_heif_opener()
+    file.seek(0)
+    return open_header(file, ("HEIF",))
+
+
 def _unidentified(path: Path) -> str:
     """Say what may be wrong with a file that Pillow does not recognise."""
     with path.open("rb") as file:
@@ -177,8 +200,6 @@ def _unidentified(path: Path) -> str:
             "is a TIFF that is damaged, or of a kind that cannot be read (such as colour in "
             "floats or 32 bits); save it as RGB of 8 or 16 bits."
         )
-    if head[4:] in _HEIF_MAGICS:
-        return "is a HEIC picture, which cannot be read; save it as JPEG, PNG or AVIF."
     return "is not an image, or damaged in its first bytes."
 
 

@@ -1,8 +1,9 @@
 """One photograph becomes all its maps: label, inputs, textures, negatives, edges and mask.
 
-Read in this order: `recipe` holds every setting, `labels` chooses the label, `textures` lays
-photographed tiles and those of `procedural` over it, and `photograph` makes all maps of one
-photograph.
+Read in this order: `recipe` and `texture_settings` hold every setting, `labels` chooses the label,
+`textures` lays photographed tiles and those of `procedural` over it, `by_class` those of each
+class,
+and `photograph` makes all maps of one photograph.
 
 May import the ground, `workers`, `operators`, `images`, `shards` and `sources`.
 """

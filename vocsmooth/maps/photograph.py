@@ -13,6 +13,7 @@ from vocsmooth.classes import VOID
 from vocsmooth.errors import ConvergenceError, InputError
 from vocsmooth.files import sha256_file
 from vocsmooth.images.reading import read_rgb
+from vocsmooth.maps.by_class import draw_class_fields
 from vocsmooth.maps.labels import (
     Choice,
     Structure,
@@ -86,7 +87,11 @@ def _make_maps(
         return _reject(photo, choice, recipe.labels.min_score, provenance)
     label = to_uint(choice.image, np.uint8)
     shape = label.shape[:2]
-    drawn = draw_fields(textures, recipe.textures, shape, seed=recipe.seed, image_id=photo.id)
+    if recipe.classes:
+        kept, drawn = draw_class_fields(recipe, mask, photo.id)
+        label = _add(label, kept)
+    else:
+        drawn = draw_fields(textures, recipe.textures, shape, seed=recipe.seed, image_id=photo.id)
     fields, provenance["textures"] = map(list, zip(*drawn, strict=True))
     inputs = np.stack([_add(label, field) for field in fields])
     negatives = {n.name: _make_negative(n, pixels, label, inputs) for n in recipe.negatives}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -13,8 +14,10 @@ import numpy as np
 
 from vocsmooth.errors import InputError, UnknownNameError
 from vocsmooth.files import AnyPath, as_path
+from vocsmooth.maps.texture_settings import ClassTexture, Textures, check_range
 from vocsmooth.operators.table import check_params, smooth
-from vocsmooth.settings import bundled_toml, load_toml, nearest
+from vocsmooth.overrides import override
+from vocsmooth.settings import bundled_toml, load_toml, nearest, to_dict
 from vocsmooth.shards.schema import BASE_MAPS
 from vocsmooth.sources.voc import read_ids
 
@@ -22,20 +25,6 @@ Params = dict[str, Any]
 """Keyword arguments of an operator: numbers or names."""
 
 _MAP_NAMES = ("input", "label", "edge", "mask", "texture", "id", "shape", "start", "image")
-
-
-def _check_range(name: str, value: float, low: float, high: float) -> None:
-    """Refuse what is outside [low, high], NaN included."""
-    if not low <= value <= high:
-        raise ValueError(f"{name} must be in [{low}, {high}], got {value}")
-
-
-def _check_pair(name: str, pair: tuple[float, float], low: float, high: float) -> None:
-    """Refuse a range that runs backwards or leaves [low, high]."""
-    for value in pair:
-        _check_range(name, value, low, high)
-    if pair[0] > pair[1]:
-        raise ValueError(f"{name} must run from small to large, got {list(pair)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,49 +82,11 @@ class Labels:
     def __post_init__(self) -> None:
         if bool(self.candidates) + (self.fixed is not None) + self.exact != 1:
             raise ValueError("give exactly one of candidates, fixed and exact")
-        _check_range("min_score", self.min_score, 0, 1)
+        check_range("min_score", self.min_score, 0, 1)
 
     def expand(self) -> tuple[Operator, ...]:
         """Return every candidate of every grid, in order."""
         return tuple(itertools.chain.from_iterable(grid.expand() for grid in self.candidates))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Textures:
-    """Which texture fields are laid over a label, and how."""
-
-    mode: Literal["random", "authors"] = "random"
-    """random: `count` draws per label. authors: every texture once, strength 1, unchanged."""
-    count: int = 4
-    """Inputs per photograph in random mode."""
-    strength: tuple[float, float] = (0.5, 1.0)
-    """Range of the factor on the texture's grey values."""
-    contrast: float = 0.0
-    """Standard deviation in grey levels that photographic tiles are brought to, as the procedural
-    ones are; 0 leaves each photograph its own."""
-    flatten: float = 0.0
-    """Scale in pixels above which light and dark of photographic tiles is taken off; 0 keeps it."""
-    scale: tuple[float, float] = (0.5, 1.25)
-    """Range of the magnification."""
-    rotation: float = 180.0
-    """Largest turn to either side, in degrees."""
-    color: float = 0.0
-    """Largest deviation of a channel's strength from the common one; 0 keeps the texture grey."""
-    procedural: bool = False
-    """Draw from the procedural families beside a folder's photographs, each as often as one."""
-    seamless: bool = True
-    """Blend the borders of photographic tiles so that their copies join without a seam."""
-
-    def __post_init__(self) -> None:
-        _check_range("count", self.count, 1, 10_000)
-        _check_range("rotation", self.rotation, 0, 180)
-        _check_range("color", self.color, 0, 1)
-        _check_range("contrast", self.contrast, 0, 127)
-        _check_range("flatten", self.flatten, 0, 10_000)
-        _check_pair("strength", self.strength, 0, 10)
-        _check_pair("scale", self.scale, 0.05, 20)
-        if self.mode == "authors" and self.color:
-            raise ValueError(f"color must be 0 in the authors' mode, got {self.color}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,7 +121,7 @@ class Edges:
     """Gradient above which a pixel is an edge, in grey levels; see `vocsmooth.operators.edges`."""
 
     def __post_init__(self) -> None:
-        _check_range("threshold", self.threshold, 0, 1020)
+        check_range("threshold", self.threshold, 0, 1020)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,7 +132,7 @@ class Shards:
     """Photographs per shard; a worker has two copies of one in memory when it writes it."""
 
     def __post_init__(self) -> None:
-        _check_range("images", self.images, 1, 10_000)
+        check_range("images", self.images, 1, 10_000)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,8 +149,10 @@ class Recipe:
     """Ids to take, or the name of a list beside the recipe (read by `load_recipe`); empty: all."""
     val_fraction: float = 0.1
     """Share of val in a tree without ImageSets."""
-    textures: Textures = Textures()
+    textures: Textures = field(default_factory=Textures)
     """The texture fields."""
+    classes: tuple[ClassTexture, ...] = ()
+    """Textures by class, in the place of those drawn for the whole image; empty for the latter."""
     negatives: tuple[Negative, ...] = ()
     """Any number of them."""
     edges: Edges = Edges()
@@ -208,15 +161,30 @@ class Recipe:
     """The files."""
 
     def __post_init__(self) -> None:
-        _check_range("seed", self.seed, 0, 2**63 - 1)
-        _check_range("val_fraction", self.val_fraction, 0, 1)
+        check_range("seed", self.seed, 0, 2**63 - 1)
+        check_range("val_fraction", self.val_fraction, 0, 1)
         names = [negative.name for negative in self.negatives]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"two negatives are named {twice[0]!r}")
+        indices = [texture.index for texture in self.classes]
+        if len(set(indices)) < len(indices):
+            raise ValueError("two entries of classes have the same index")
+        if self.classes and self.textures.mode == "authors":
+            raise ValueError("classes need textures.mode = 'random'")
+
+    def record(self) -> dict[str, Any]:
+        """Return the recipe as plain dicts; `classes` only if there are any, as before there were.
+
+        So the digests of datasets stay what they are.
+        """
+        content = to_dict(self)
+        return content if self.classes else {k: v for k, v in content.items() if k != "classes"}
 
 
-def load_recipe(path_or_name: AnyPath) -> Recipe:
+def load_recipe(path_or_name: AnyPath, changes: Iterable[str] = ()) -> Recipe:
     """Read a recipe from a TOML file, or a bundled one ("voc-smooth", "demo", "paper150") by name.
+
+    `changes` are keys to change in it, see `vocsmooth.overrides.override`.
 
     Raises
     ------
@@ -229,7 +197,7 @@ def load_recipe(path_or_name: AnyPath) -> Recipe:
     path = as_path(path_or_name, "recipe")
     if path.suffix != ".toml" and not path.is_file():
         path = _bundled(str(path))
-    recipe = load_toml(Recipe, path)
+    recipe = override(load_toml(Recipe, path), changes)
     if isinstance(recipe.ids, str):
         recipe = dataclasses.replace(recipe, ids=read_ids(path.parent / recipe.ids))
     for operator in _list_operators(recipe):

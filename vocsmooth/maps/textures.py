@@ -15,9 +15,10 @@ from scipy import ndimage
 
 from vocsmooth.errors import InputError
 from vocsmooth.files import AnyPath, as_path_or_none, sha256_file
+from vocsmooth.folders import list_tree
 from vocsmooth.images.reading import read_rgb
 from vocsmooth.maps.procedural import FAMILIES, draw_tile
-from vocsmooth.maps.recipe import Textures
+from vocsmooth.maps.texture_settings import Textures
 from vocsmooth.operators.edges import luminance
 from vocsmooth.seeds import generator
 from vocsmooth.settings import to_dict
@@ -87,7 +88,7 @@ def open_textures(folder: AnyPath | None = None, *, procedural: bool = False) ->
         )
     if not folder.is_dir():
         raise InputError(f"The texture folder {folder} is not a folder.")
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in _SUFFIXES)
+    paths = [path for path in list_tree(folder) if path.suffix.lower() in _SUFFIXES]
     if not paths:
         raise InputError(f"The texture folder {folder} holds no images ({', '.join(_SUFFIXES)}).")
     for path in paths:
@@ -132,7 +133,7 @@ def draw_fields(
         else:
             rng = generator(seed, image_id, number)
             name = str(rng.choice(source.names))
-            placement = _draw_placement(settings, rng)
+            placement = draw_placement(settings, rng)
             tile = source.tile(name, rng)
             if name not in source.families:
                 tile = _prepare(tile, settings)
@@ -198,7 +199,7 @@ def _prepare(tile: NDArray[np.float32], settings: Textures) -> NDArray[np.float3
     return tile
 
 
-def _draw_placement(settings: Textures, rng: np.random.Generator) -> Placement:
+def draw_placement(settings: Textures, rng: np.random.Generator) -> Placement:
     """Draw strength, scale (evenly in its logarithm), turn and phase."""
     low, high = np.log(settings.scale)
     strength = rng.uniform(*settings.strength)

@@ -13,6 +13,7 @@ import ctypes
 import functools
 import importlib.util
 import logging
+import sys
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar
 
@@ -22,8 +23,14 @@ T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
+_COMPILER = (
+    "clang-cl (part of Visual Studio's Build Tools; their own compiler cannot do it) on the PATH"
+    if sys.platform == "win32"
+    else "a C compiler, such as gcc"
+)
+
 _CURE = (
-    "install a C compiler, such as gcc, and then this package again: pip install --force-reinstall "
+    f"install {_COMPILER}, and then this package again: pip install --force-reinstall "
     "--no-deps --no-cache-dir csgisnet, or . in a checkout"
 )
 

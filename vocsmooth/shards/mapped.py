@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import mmap
 import os
-import resource
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +19,9 @@ from vocsmooth.errors import DatasetError
 from vocsmooth.shards.listing import IndexedShard
 from vocsmooth.shards.pages import Pages
 from vocsmooth.shards.schema import Maps, map_dtype, read_layout
+
+if sys.platform != "win32":
+    import resource
 
 _ANNOUNCED_BATCHES = 64
 
@@ -80,7 +83,7 @@ class MappedShard:
             self.check()
             self._pages = Pages(file.fileno(), self._bytes)
         # Otherwise each page fault reads megabytes around it.
-        self._pages.advise(mmap.MADV_RANDOM, 0, self._bytes)
+        self._pages.advise("MADV_RANDOM", 0, self._bytes)
         content = np.asarray(self._pages)
         self.arrays: dict[str, NDArray[Any]] = {}
         self.offsets: dict[str, int] = {}
@@ -116,7 +119,7 @@ class MappedShard:
         pixel = array.itemsize * math.prod(array.shape[1:])
         start = self.offsets[name] + first * pixel
         page = start - start % mmap.PAGESIZE
-        self._pages.advise(mmap.MADV_WILLNEED, page, start + count * pixel - page)
+        self._pages.advise("MADV_WILLNEED", page, start + count * pixel - page)
 
 
 class DiskWatch:
@@ -137,10 +140,18 @@ class DiskWatch:
             self._announce -= 1
             yield True
             return
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_majflt
+        before = _waits_for_the_disk()
         yield False
-        if resource.getrusage(resource.RUSAGE_SELF).ru_majflt > before:
+        if _waits_for_the_disk() > before:
             self._announce = _ANNOUNCED_BATCHES
+
+
+def _waits_for_the_disk() -> int:
+    """Return how often a page that this process touched was not in memory; 0 on Windows."""
+    if sys.platform == "win32":
+        return 0
+    else:  # noqa: RET505 (type checkers leave out what Windows lacks)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_majflt
 
 
 def _identity(descriptor: int) -> tuple[int, ...]:

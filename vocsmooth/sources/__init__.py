@@ -3,7 +3,8 @@
 Read in this order: `voc` finds a tree and lists its photographs, `masks` reads their masks, `tree`
 writes a tree. Two kinds are written: `bundled` takes the photographs of scikit-image (their places
 and licences are in `photographs`, their masks come from `outlines`), and `scenes` draws pictures
-(composed in `drawing` from the objects in `shapes`).
+of the kinds in `families`: `drawing` composes them from the objects in `shapes`, `materials` for
+textures by class; `ragged`, `pages` and `posterise` make what drawn objects lack.
 
 May import the ground, `operators` and `images`.
 """

@@ -23,7 +23,8 @@ from vocsmooth.sources.shapes import FREQUENCY, KINDS, Cover, Rng
 Paint = NDArray[np.float32]
 """(H, W, 3) in [0, 1]."""
 
-_RIM = 5  # window of the void rim between classes, as in VOC's masks
+RIM = 5
+"""Window of the void rim between classes, in pixels, as in VOC's masks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +75,7 @@ def draw_scene(
     if rng.random() < 0.4:
         image = np.asarray(cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.2)), np.float32)
     pixels = np.asarray(to_uint(image, np.uint8), np.uint8)
-    return Scene(image=pixels, mask=draw_rims(mask, _RIM))
+    return Scene(image=pixels, mask=draw_rims(mask, RIM))
 
 
 def draw_rims(mask: NDArray[np.uint8], window: int) -> NDArray[np.uint8]:

@@ -127,7 +127,7 @@ def _draw_word(rng: Rng, size: tuple[int, int]) -> Cover:
     """A few letters in a sans-serif face, upright or turned."""
     letters = "".join(rng.choice(list("ABCDEFGHKLMNOPRSTUVXYZabdeghnrst23456789"), 5))
     text = letters[: int(rng.integers(1, 6))]
-    font = ImageFont.load_default(_FINE * rng.uniform(12, min(size) / 3))
+    font = ImageFont.load_default(_FINE * rng.uniform(12, max(12, min(size) / 3)))
     canvas = Image.new("F", (size[1] * _FINE, size[0] * _FINE))
     corner = tuple(rng.uniform(-0.1, 0.8, 2) * canvas.size)
     ImageDraw.Draw(canvas).text(corner, text, fill=1.0, font=font)

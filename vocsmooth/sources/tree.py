@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vocsmooth.classes import VOC_PALETTE
-from vocsmooth.files import refuse_other_files, write_atomically
+from vocsmooth.files import write_atomically
+from vocsmooth.folders import refuse_other_files
 
 _FOLDERS = ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation")
 

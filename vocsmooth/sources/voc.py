@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vocsmooth.errors import InputError, UnknownNameError
-from vocsmooth.files import AnyPath, as_path, as_path_or_none
+from vocsmooth.files import AnyPath, as_path, as_path_or_none, read_file
 
 MAX_ID_BYTES = 64
 """Longest photograph id, in UTF-8; the shards store ids in fields of this size."""
@@ -101,7 +101,7 @@ def read_ids(path: AnyPath) -> tuple[str, ...]:
     """
     path = as_path(path, "path")
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_file(path).decode("utf-8-sig").splitlines()
     except FileNotFoundError:
         raise InputError(f"No id list {path}.") from None
     except (OSError, UnicodeDecodeError) as error:

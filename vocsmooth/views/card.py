@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 
@@ -20,6 +21,13 @@ from vocsmooth.views.text import (
 
 CARD_NAME = "README.md"
 """The card's file in the folder of the dataset."""
+
+SUMMARY = (
+    "Pairs for learning to smooth images: photographs without their texture (labels) and the "
+    "same with other textures laid over them (inputs), with semantic masks, edges and "
+    "negatives, the results that a network should stay away from."
+)
+"""What such a dataset is."""
 
 _MAPS = {
     "label": "the photograph without its texture",
@@ -63,6 +71,7 @@ def describe(index: Index) -> str:
     -------
     str
         Markdown: what the files hold, counts, recipe, sources and licences, how to cite, versions.
+        Before it stands the front matter, in YAML, that Hugging Face reads.
     """
     sections = {
         "Files": _describe_files(index),
@@ -70,19 +79,56 @@ def describe(index: Index) -> str:
         "Labels": _describe_labels(index),
         "Recipe": ["```toml", recipe_toml(index.recipe), "```"],
         "Sources and licences": _describe_sources(index),
-        "How to cite": _describe_citations(index),
+        "How to cite": [f"- {paper}." for paper in list_papers(index)],
         "Versions": [f"Made by {describe_versions(index)}.", "", f"Digest `{index.digest}`."],
     }
-    lines = [
-        f"# VOC-smooth: {index.recipe.get('name') or 'a dataset'}",
-        "",
-        "Pairs for learning to smooth images: photographs without their texture (labels) and the "
-        "same with other textures laid over them (inputs), with semantic masks, edges and "
-        "negatives, the results that a network should stay away from.",
-    ]
-    for title, content in sections.items():
-        lines += ["", f"## {title}", "", *content]
+    lines = [*_front_matter(index), "", f"# {title(index)}", "", SUMMARY]
+    for head, content in sections.items():
+        lines += ["", f"## {head}", "", *content]
     return "\n".join(lines) + "\n"
+
+
+def title(index: Index) -> str:
+    """Return what a dataset is called."""
+    return f"VOC-smooth: {index.recipe.get('name') or 'a dataset'}"
+
+
+def list_papers(index: Index) -> list[str]:
+    """Return the papers that the dataset rests on."""
+    operators = {image.provenance["label"]["operator"] for image in index.images}
+    operators |= {negative["operator"] for negative in index.recipe.get("negatives", ())}
+    return [
+        paper
+        for name, paper in _PAPERS.items()
+        if name in ("CSGIS-Net", "PASCAL VOC") or name in operators
+    ]
+
+
+def _front_matter(index: Index) -> Iterator[str]:
+    """Give the keys of a dataset card of Hugging Face; every value is JSON, which YAML contains."""
+    keys = {
+        "license": "other",
+        "license_name": "terms-of-the-sources",
+        "license_link": f"{CARD_NAME}#sources-and-licences",
+        "pretty_name": title(index),
+        "size_categories": [_size_category(index.totals.samples)],
+        "task_categories": ["image-to-image"],
+        "tags": ["image-smoothing", "texture-removal", "edge-preserving-filter", "croissant"],
+    }
+    yield "---"
+    yield from (f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in keys.items())
+    yield "---"
+
+
+def _size_category(samples: int) -> str:
+    """Return the legal value of `size_categories` that a number of samples falls into."""
+    names = ("1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T")
+    reached = sum(samples >= 10 ** (3 + number) for number in range(len(names)))
+    if reached == 0:
+        return f"n<{names[0]}"
+    if reached == len(names):
+        return f"n>{names[-1]}"
+    return f"{names[reached - 1]}<n<{names[reached]}"
 
 
 def _describe_files(index: Index) -> Iterator[str]:
@@ -151,12 +197,3 @@ def _describe_sources(index: Index) -> Iterator[str]:
         "CC0, procedural textures are free of rights; for others the terms of their owners hold."
     )
     yield "- The maps derive from these sources. VOC-smooth, the program, is under the MIT licence."
-
-
-def _describe_citations(index: Index) -> Iterator[str]:
-    """List the papers that the dataset rests on."""
-    operators = {image.provenance["label"]["operator"] for image in index.images}
-    operators |= {negative["operator"] for negative in index.recipe.get("negatives", ())}
-    for name, paper in _PAPERS.items():
-        if name in ("CSGIS-Net", "PASCAL VOC") or name in operators:
-            yield f"- {paper}."

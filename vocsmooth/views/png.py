@@ -4,6 +4,13 @@ In every folder ``SPLIT/MAP`` the same name stands for the same sample, as the p
 datasets of BasicSR and its relatives want it: ``train/input/2007_000032_1.png`` is the second input
 of the photograph 2007_000032, ``train/label/2007_000032_1.png`` what a network should make of it.
 What a photograph has once is stored once: its other names are hard links.
+
+A list in each ``SPLIT`` names the samples, as the readers of the chosen form expect it:
+
+- ``png``: ``meta_info.txt`` of BasicSR, a line "NAME (HEIGHT,WIDTH,3)" for each sample.
+- ``imagefolder``: ``metadata.jsonl`` of Hugging Face, from which ``load_dataset("imagefolder",
+  data_dir=...)`` makes an image column of each map, and columns of the photograph's id, the number
+  of its input, the operator of its label and the texture.
 """
 
 from __future__ import annotations
@@ -11,7 +18,7 @@ from __future__ import annotations
 import io
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,17 +30,15 @@ from PIL import Image
 
 from vocsmooth.classes import VOC_PALETTE
 from vocsmooth.errors import DatasetError, UnknownNameError
-from vocsmooth.files import AnyPath, as_path, claim_folder, remove_leftovers, write_atomically
+from vocsmooth.files import AnyPath, as_path, remove_leftovers, write_atomically
+from vocsmooth.folders import claim_folder
 from vocsmooth.settings import nearest
-from vocsmooth.shards.entries import ImageEntry, Index
+from vocsmooth.shards.entries import ImageEntry
 from vocsmooth.shards.index import read_index
 from vocsmooth.shards.scan import ShardScan, list_shards, run_on_shards
 
 EXPORT_NAME = "export.json"
 """Written first; says which dataset the folders come from."""
-
-META_NAME = "meta_info.txt"
-"""Written last in each split: a line "NAME (HEIGHT,WIDTH,3)" for each sample."""
 
 _NOT_EXPORTED = "texture"  # int16, which PNG lacks; it is input - label wherever nothing clips
 
@@ -58,6 +63,7 @@ def export_png(
     root: AnyPath,
     out: AnyPath,
     *,
+    form: str = "png",
     splits: Sequence[str] = (),
     maps: Sequence[str] = (),
     jobs: int | None = None,
@@ -73,7 +79,9 @@ def export_png(
     root : str or path-like
         Folder of the dataset.
     out : str or path-like
-        New or empty folder, or one with an export of the same dataset.
+        New or empty folder, or one with an export of the same dataset in the same form.
+    form : {"png", "imagefolder"}
+        Which list each split gets.
     splits, maps : sequence of str
         What to export; none given means all, but never the int16 texture fields.
     jobs : int, optional
@@ -86,11 +94,13 @@ def export_png(
     DatasetError
         `root` is not a complete dataset, or a shard is damaged.
     InputError
-        There is no such split or map, or `out` holds something else.
+        There is no such form, split or map, or `out` holds something else.
     """
     root = as_path(root, "root")
     out = as_path(out, "out")
     started = time.monotonic()
+    if form not in FORMS:
+        raise UnknownNameError(f"No form {form!r} of an export.{nearest(form, FORMS)}")
     index = read_index(root)
     chosen_splits = _choose("split", splits, index.splits)
     names = [name for group in ("samples", "images") for name in index.maps[group]]
@@ -99,7 +109,7 @@ def export_png(
     for shard in shards:
         for image in shard.images:
             _check_id(image.id)
-    note = {"format": f"{index.format}-png", "digest": index.digest}
+    note = {"format": f"{index.format}-{form}", "digest": index.digest}
     claim_folder(out, out / EXPORT_NAME, (json.dumps(note) + "\n").encode())
     for split in chosen_splits:
         for name in chosen:
@@ -109,7 +119,10 @@ def export_png(
     function = partial(_export_shard, out=out, maps=tuple(chosen))
     counts = [count for _, count in run_on_shards(function, shards, jobs=jobs, progress=progress)]
     for split in chosen_splits:
-        write_atomically(out / split / META_NAME, _meta_info(index, split).encode())
+        list_name, lines_of = FORMS[form]
+        images = [image for image in index.images if image.split == split]
+        lines = (line for image in images for line in lines_of(image, chosen))
+        write_atomically(out / split / list_name, "".join(f"{line}\n" for line in lines).encode())
     samples = sum(image.samples for shard in shards for image in shard.images)
     written = sum(counts)
     return ExportSummary(
@@ -189,11 +202,27 @@ def _encode(pixels: NDArray[Any], name: str) -> bytes:
     return buffer.getvalue()
 
 
-def _meta_info(index: Index, split: str) -> str:
-    """List the samples of a split as BasicSR's `meta_info_file` does."""
-    return "".join(
-        f"{name} ({image.height},{image.width},3)\n"
-        for image in index.images
-        if image.split == split
-        for name in _file_names(image)
-    )
+def _meta_info(image: ImageEntry, _: Sequence[str]) -> Iterator[str]:
+    """List the samples of a photograph as BasicSR's `meta_info_file` does."""
+    return (f"{name} ({image.height},{image.width},3)" for name in _file_names(image))
+
+
+def _metadata(image: ImageEntry, maps: Sequence[str]) -> Iterator[str]:
+    """List the samples of a photograph as Hugging Face's ImageFolder does."""
+    for number, file in enumerate(_file_names(image)):
+        record = {
+            "id": image.id,
+            "number": number,
+            **{f"{name}_file_name": f"{name}/{file}" for name in maps},
+            "operator": image.provenance["label"]["operator"],
+            "texture": image.provenance["textures"][number]["texture"],
+        }
+        yield json.dumps(record, ensure_ascii=False)
+
+
+FORMS: Mapping[str, tuple[str, Callable[[ImageEntry, Sequence[str]], Iterator[str]]]] = {
+    "png": ("meta_info.txt", _meta_info),
+    "imagefolder": ("metadata.jsonl", _metadata),
+}
+"""The list that is written last in each split, by the form of the export: the file's name, and what
+gives a line for each sample of a photograph."""

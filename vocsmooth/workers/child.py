@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe
 from typing import TypeVar
 
+from vocsmooth.errors import ClusterError
 from vocsmooth.workers.processes import ONE_THREAD, WorkerDied, prepare_worker
 
 Task = TypeVar("Task")
@@ -74,6 +75,11 @@ def close_child() -> None:
 
 def _find_child() -> _Child:
     """Return this thread's child process; start it if there is none."""
+    if sys.platform == "win32":
+        raise ClusterError(
+            "This worker of the cluster runs on Windows, where workers are not supported. Use "
+            "workers on Linux or macOS, or build there with --jobs, or with --part I/N."
+        )
     child: _Child | None = getattr(_own, "child", None)
     if child is None:
         ours, theirs = Pipe()

@@ -24,7 +24,7 @@ from distributed.comm.addressing import get_address_host_port
 from distributed.comm.core import CommClosedError
 
 from vocsmooth.errors import ClusterError, InputError
-from vocsmooth.files import sha256_file
+from vocsmooth.files import read_file, sha256_file
 from vocsmooth.settings import parse_json
 from vocsmooth.workers.child import run_in_child
 from vocsmooth.workers.processes import Runner, WorkerDied
@@ -153,7 +153,7 @@ def _connect(scheduler: str) -> Client:
 def _read_address(path: Path) -> str:
     """Return the address that a scheduler's file gives."""
     try:
-        return str(parse_json(path.read_bytes())["address"])
+        return str(parse_json(read_file(path))["address"])
     except FileNotFoundError:
         raise InputError(f"No scheduler file {path}; has `dask scheduler` started?") from None
     except (OSError, ValueError, LookupError, TypeError) as error:

@@ -105,7 +105,10 @@ def run_tasks(
 
 def available_cores() -> int:
     """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    else:  # noqa: RET505 (type checkers leave out what the other systems lack)
+        return os.cpu_count() or 1
 
 
 @contextmanager
@@ -178,7 +181,8 @@ def _interrupts_held() -> Iterator[None]:
     """Hold back Ctrl-C and SIGTERM while loky starts workers, which they would break off midway.
 
     The workers inherit the blocked Ctrl-C and leave it to the parent. In the parent that is not
-    enough: another thread may take the signal, and Python then raises in the main one.
+    enough: another thread may take the signal, and Python then raises in the main one. On Windows
+    nothing is inherited, and a worker that is starting may print that Ctrl-C has ended it.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -186,18 +190,30 @@ def _interrupts_held() -> Iterator[None]:
     caught: list[tuple[int, FrameType | None]] = []
     signals = [s for s in (signal.SIGINT, signal.SIGTERM) if callable(signal.getsignal(s))]
     handlers = {s: signal.signal(s, lambda *call: caught.append(call)) for s in signals}
-    resource_tracker.ensure_running()  # if loky starts it, the signal gets through again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        yield
+        with _interrupts_blocked():
+            yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         for number, handler in handlers.items():
             signal.signal(number, handler)
     for caught_number, frame in caught:
         handler = signal.getsignal(caught_number)
         if callable(handler):
             handler(caught_number, frame)
+
+
+@contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Block Ctrl-C for this thread and the processes that it starts; Windows cannot."""
+    if sys.platform == "win32":
+        yield
+        return
+    resource_tracker.ensure_running()  # if loky starts it, the signal gets through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def prepare_worker(parent: int) -> None:

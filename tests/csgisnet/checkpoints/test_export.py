@@ -89,24 +89,28 @@ def test_a_missing_package_is_named_with_its_cure(
 def test_onnx_axes_have_names_and_strict_shape_inference_finds_every_size(
     side: tuple[int, int], onnx_file: Path
 ) -> None:
-    """Strict inference at a given size is how node editors such as chaiNNer load a model."""
+    """Fixing the input's size alone is how node editors such as chaiNNer load a model.
+
+    They take the model's scale from the output's size that follows; data are not propagated.
+    """
     onnx = pytest.importorskip("onnx")
     model = onnx.load(onnx_file)
-    for value in (*model.graph.input, *model.graph.output):
-        axes = value.type.tensor_type.shape.dim
+    (value,), (output,) = model.graph.input, model.graph.output
+    for axes in (value.type.tensor_type.shape.dim, output.type.tensor_type.shape.dim):
         assert [axis.dim_param or axis.dim_value for axis in axes] == [
             "batch",
             3,
             "height",
             "width",
         ]
-    for value in (*model.graph.input, *model.graph.output):
-        for axis, size in zip((0, 2, 3), (1, *side), strict=True):
-            value.type.tensor_type.shape.dim[axis].dim_value = size
-    inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+    for axis, size in zip((0, 2, 3), (1, *side), strict=True):
+        value.type.tensor_type.shape.dim[axis].dim_value = size
+    onnx.checker.check_model(model)
+    inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True)
     onnx.checker.check_model(inferred, full_check=True)
     (output,) = inferred.graph.output
-    assert [axis.dim_value for axis in output.type.tensor_type.shape.dim] == [1, 3, *side]
+    expected = [size if size > 1 else 0 for size in side]  # one pixel could also be repeated
+    assert [axis.dim_value for axis in output.type.tensor_type.shape.dim][1:] == [3, *expected]
 
 
 def test_onnx_metadata_says_what_goes_in_and_comes_out(onnx_file: Path) -> None:

@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from csgisnet.checkpoints.format import load_weights
+from csgisnet.checkpoints.format import Weights, load_weights, save_weights
 from csgisnet.checkpoints.networks import load_network, publish_network, save_network
 from csgisnet.checkpoints.segmenters import save_segmenter
 from csgisnet.errors import CheckpointError
 from csgisnet.networks.segmenter import Segmenter, SegmenterConfig
-from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
+from csgisnet.networks.smoothing import COMPACT, NetworkConfig, SmoothingNetwork
+from vocsmooth import settings
 
 SMALL = NetworkConfig(width=4, blocks=2, coarse_blocks=1, refine_blocks=3)
 
@@ -36,6 +37,23 @@ def test_network_comes_back_bit_for_bit(config: NetworkConfig, tmp_path: Path) -
         "channel_order": "rgb",
         "step": 5,
     }
+
+
+@pytest.mark.parametrize("config", [SMALL, COMPACT])
+def test_files_and_states_from_before_networks_had_marks_still_load(
+    config: NetworkConfig, tmp_path: Path
+) -> None:
+    network, image = make_network(config), torch.rand(1, 3, 9, 10)
+    old = {name: value for name, value in network.state_dict().items() if name != "skip"}
+    assert (len(old) < len(network.state_dict())) == config.skip
+    path = tmp_path / "old.safetensors"
+    save_weights(
+        path, Weights(kind="network", config=settings.to_dict(config), metadata={}, tensors=old)
+    )
+    assert torch.equal(load_network(path)(image).result, network(image).result)
+    restored = SmoothingNetwork(config).eval()
+    torch.nn.Sequential(restored).load_state_dict({f"0.{name}": t for name, t in old.items()})
+    assert torch.equal(restored(image).result, network(image).result)
 
 
 def test_a_published_network_keeps_its_record_and_is_half_as_large(tmp_path: Path) -> None:

@@ -10,8 +10,10 @@ import pytest
 
 import csgisnet
 from csgisnet.checkpoints import pretrained
+from csgisnet.checkpoints.format import load_weights
 from csgisnet.checkpoints.networks import save_network
 from csgisnet.checkpoints.pretrained import bundled_models, find_weights
+from csgisnet.checkpoints.released import config_of
 from csgisnet.errors import CheckpointError
 from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
 from vocsmooth.errors import UnknownNameError
@@ -70,6 +72,13 @@ def test_load_takes_names(bundle: Path) -> None:
 def test_what_the_package_bundles_can_be_loaded() -> None:
     for name in bundled_models():
         assert csgisnet.load(name, device="cpu").smooth(np.zeros((8, 8), np.float32)).shape
+
+
+def test_what_the_package_bundles_tells_its_configuration_by_names_and_shapes_alone() -> None:
+    """Programs such as those built on spandrel never read the header."""
+    for path in bundled_models().values():
+        weights = load_weights(path, "network")
+        assert config_of(weights.tensors, path) == weights.config_as(NetworkConfig, path)
 
 
 def test_a_path_goes_before_a_name(bundle: Path) -> None:

@@ -1,5 +1,6 @@
 """The authors' checkpoints: their size is read off the weights, BGR becomes RGB."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from csgisnet.checkpoints.export import export_network
 from csgisnet.checkpoints.format import load_weights
 from csgisnet.checkpoints.networks import load_network, publish_network, save_network
+from csgisnet.checkpoints.released import config_of
 from csgisnet.errors import ChannelOrderWarning, CheckpointError
 from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
 from vocsmooth.errors import UnknownNameError
@@ -44,6 +46,30 @@ def test_network_trained_on_bgr_is_turned_round(tmp_path: Path) -> None:
     torch.testing.assert_close(turned.edge, expected.edge)
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        dataclasses.replace(SMALL, width=width, shuffle=shuffle, skip=skip)
+        for width, shuffle, skip in [(4, 1, False), (6, 1, True), (4, 2, False), (8, 3, True)]
+    ],
+)
+def test_the_whole_configuration_is_read_off_names_and_shapes(config: NetworkConfig) -> None:
+    assert config_of(SmoothingNetwork(config).state_dict(), Path("n")) == config
+
+
+def test_our_own_network_without_its_header_loads_as_what_it_is(tmp_path: Path) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = SmoothingNetwork(dataclasses.replace(SMALL, shuffle=2, skip=True)).eval()
+    image, path = torch.rand(1, 3, 9, 10), tmp_path / "bare.safetensors"
+    path.write_bytes(safetensors.torch.save(network.state_dict()))
+    loaded = load_network(path)  # without a warning: no network of others is like this
+    assert loaded.config == network.config
+    assert torch.equal(loaded(image).result, network(image).result)
+    with pytest.raises(CheckpointError, match="whose networks take RGB"):
+        load_network(path, "bgr")
+
+
 def test_released_network_with_a_part_missing_is_refused(tmp_path: Path) -> None:
     state = make_network().state_dict()
     for name in [name for name in state if name.startswith("refine.")]:
@@ -66,7 +92,15 @@ def test_other_variants_of_the_network_are_named(stages: tuple[str, ...], tmp_pa
         load_network(tmp_path / "rdb.pth")
 
 
-@pytest.mark.parametrize("change", [{"refine.1.weight": None}, {"cbam1.weight": torch.zeros(1)}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"refine.1.weight": None},
+        {"interpreter1.6.bias": None},
+        {"interpreter1.6.weight": None},
+        {"cbam1.weight": torch.zeros(1)},
+    ],
+)
 def test_the_first_tensor_too_many_or_too_few_is_named(
     change: dict[str, torch.Tensor | None], tmp_path: Path
 ) -> None:

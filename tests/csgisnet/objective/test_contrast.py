@@ -6,7 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from csgisnet.objective.contrast import contrast_ratio, contrast_triplet
+from csgisnet.objective.contrast import (
+    contrast_positive,
+    contrast_push,
+    contrast_ratio,
+    contrast_triplet,
+)
 
 Images: TypeAlias = tuple[Tensor, Tensor, Tensor]
 
@@ -35,8 +40,9 @@ FORMS = pytest.mark.parametrize(
     [
         partial(contrast_ratio, features=smooth, layers=(0.25, 1.0), eps=0.01),
         partial(contrast_triplet, features=smooth),
+        partial(contrast_push, features=smooth, layers=(0.25, 1.0)),
     ],
-    ids=["ratio", "triplet"],
+    ids=["ratio", "triplet", "push"],
 )
 
 
@@ -161,3 +167,38 @@ def test_half_precision_features_are_compared_in_float32() -> None:
     torch.testing.assert_close(value, expected, rtol=0.05, atol=0.01)  # and of equal dtype
     value, expected = contrast_triplet(*batch, half), contrast_triplet(*batch, smooth)
     torch.testing.assert_close(value, expected, rtol=0.05, atol=0.01)
+
+
+def test_push_of_flat_images_ends_where_the_label_is_as_far() -> None:
+    near = contrast_push(flat(0.5), flat(0.6), flat(0.3)[:, None], identity, layers=(2.0,))
+    assert near.item() == pytest.approx(2 * (0.3 - 0.2), abs=1e-5)
+    for value in (0.6, 0.7, 5.0):
+        far = contrast_push(flat(value), flat(0.6), flat(0.3)[:, None], identity, layers=(2.0,))
+        assert far.item() == 0
+
+
+def test_positive_weighs_distances_to_the_label_alone() -> None:
+    value = contrast_positive(flat(0.5), flat(0.6), smooth, layers=(1.0, 0.0))
+    assert value.item() == pytest.approx(0.36 - 0.25)
+
+
+@FORMS
+def test_the_label_pulls_nowhere(loss: Callable[..., Tensor]) -> None:
+    _, label, negatives = draw(2, 2)
+    result = label.clone().requires_grad_()
+    torch.autograd.backward(loss(result, label, negatives))
+    assert result.grad is not None
+    assert result.grad.abs().max() == 0
+
+
+@FORMS
+def test_a_closed_gate_leaves_no_push(loss: Callable[..., Tensor]) -> None:
+    """Nothing for hinges; for the ratio, as if the result were as far as the label."""
+    result, label, negatives = draw(2, 2)
+    result.requires_grad_()
+    value = loss(result, label, negatives, gate=torch.zeros(2, 2))
+    open_value = loss(result, label, negatives, gate=torch.ones(2, 2))
+    torch.testing.assert_close(open_value, loss(result, label, negatives))
+    others = loss(result, label, negatives.flip(1), gate=torch.zeros(2, 2))
+    torch.testing.assert_close(value, others)
+    assert value.item() < open_value.item()

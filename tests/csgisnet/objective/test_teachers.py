@@ -10,7 +10,7 @@ import torch
 from csgisnet.checkpoints.segmenters import save_segmenter
 from csgisnet.errors import CheckpointError
 from csgisnet.networks.segmenter import Segmenter, SegmenterConfig
-from csgisnet.objective.losses import LossConfig
+from csgisnet.objective.config import LossConfig
 from csgisnet.objective.teachers import load_teachers
 
 

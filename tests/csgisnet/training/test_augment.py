@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -11,13 +13,14 @@ from csgisnet.training.augment import (
     AugmentConfig,
     Changes,
     Views,
-    cut_views,
+    change_textures,
     draw_views,
     pack_changes,
     recolour,
     sample_keys,
     unpack_changes,
 )
+from csgisnet.training.cut import cut_views
 
 EXACT = AugmentConfig()
 RESAMPLED = AugmentConfig(max_angle=20.0, scale=(0.8, 1.25))
@@ -121,12 +124,14 @@ def test_windows_reach_every_border() -> None:
 def test_what_views_do_survives_packing() -> None:
     views = views_of(RESAMPLED, 20)
     packed = pack_changes(views)
-    assert packed.shape == (20, 21)
+    assert packed.shape == (20, 23)
     assert packed.dtype == torch.float32
     changes = unpack_changes(packed)
     np.testing.assert_array_equal(changes.turns, views.turns)
     np.testing.assert_array_equal(changes.affine, views.affine.astype(np.float32))
     np.testing.assert_array_equal(changes.colour, views.colour.astype(np.float32))
+    np.testing.assert_array_equal(changes.gains, views.gains.astype(np.float32))
+    np.testing.assert_array_equal(changes.levels, views.levels.astype(np.float32))
 
 
 def test_recolour_changes_all_images_of_a_sample_alike() -> None:
@@ -141,8 +146,53 @@ def test_recolour_changes_all_images_of_a_sample_alike() -> None:
     assert not torch.allclose(changed[:, 0], label[:, 0])
 
 
+def test_channels_are_permuted_and_inverted_exactly() -> None:
+    views = views_of(EXACT, 60)
+    images = torch.randint(256, (60, 2, 3, 4, 4)).float() / 255
+    changed = recolour(images, changes_of(views))
+    orders = set()
+    for before, after in zip(images, changed, strict=True):
+        exact = [
+            (order, inverted)
+            for order in itertools.permutations(range(3))
+            for inverted in (False, True)
+            if torch.equal(after, 1 - before[:, order] if inverted else before[:, order])
+        ]
+        assert len(exact) == 1
+        orders.add(exact[0])
+    assert len(orders) == 12
+
+
+def test_a_texture_changes_its_sign_exactly_and_its_label_not() -> None:
+    views = views_of(AugmentConfig(permute=False, invert=False), 40)
+    label = torch.randint(60, 196, (40, 1, 3, 4, 4)).float()
+    texture = torch.randint(-60, 61, (40, 1, 3, 4, 4)).float()
+    images = torch.cat([label + texture, label], dim=1)
+    changed = 255 * change_textures(images / 255, label[:, 0] / 255, changes_of(views))
+    signs = torch.from_numpy(views.gains)[:, None, None, None].float()
+    assert set(views.gains) == {-1.0, 1.0}
+    torch.testing.assert_close(
+        changed[:, 0], label[:, 0] + signs * texture[:, 0], atol=1e-4, rtol=0
+    )
+    torch.testing.assert_close(changed[:, 1], label[:, 0], atol=1e-4, rtol=0)
+
+
+def test_gains_are_even_in_their_logarithm() -> None:
+    gains = views_of(AugmentConfig(flip_texture=False, texture_gain=(0.1, 1.0)), 400).gains
+    assert 0.1 <= gains.min() < 0.12
+    assert 0.9 < gains.max() <= 1.0
+    assert abs(np.log(gains).mean() - np.log(np.sqrt(0.1))) < 0.1
+
+
+def test_a_quarter_of_the_levels_is_at_either_end() -> None:
+    levels = views_of(EXACT, 400).levels
+    assert 70 < (levels == 0).sum() < 130
+    assert 70 < (levels == 1).sum() < 130
+    assert ((levels >= 0) & (levels <= 1)).all()
+
+
 def test_saturation_leaves_grey_as_it_is() -> None:
-    views = views_of(AugmentConfig(saturation=0.5), 20)
+    views = views_of(AugmentConfig(saturation=0.5, invert=False), 20)
     grey = torch.rand(20, 1, 1, 4, 4).expand(-1, -1, 3, -1, -1)
     torch.testing.assert_close(recolour(grey, changes_of(views)), grey)
 

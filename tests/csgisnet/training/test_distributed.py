@@ -1,4 +1,4 @@
-"""Two processes learn what one learns from the same batches."""
+"""Two processes learn what one learns from the same batches; half a group is one error."""
 
 from __future__ import annotations
 
@@ -8,25 +8,73 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
+from csgisnet.checkpoints.segmenters import load_segmenter
+from csgisnet.errors import ConfigError
 from csgisnet.training.config import Config, without_terms
+from csgisnet.training.distributed import join_processes
 from csgisnet.training.train import train
 from vocsmooth import settings
 
-SCRIPT = """
-import sys
-from pathlib import Path
+TRAIN = """
+import json, sys
 import torch
-from csgisnet.training.config import Config, without_terms
+from csgisnet.training.config import Config
 from csgisnet.training.train import train
 from vocsmooth import settings
 torch.set_num_threads(1)
 data, run, config = sys.argv[1:]
-config = settings.from_dict(Config, __import__("json").loads(config), "config")
-train(Path(data), Path(run), config, device="cpu")
+summary = train(data, run, settings.from_dict(Config, json.loads(config), "config"), device="cpu")
+print(json.dumps({"leads": summary.leads}))
 """
+
+# Also tells which pictures each step was given.
+TRAIN_SEGMENTER = """
+import json, sys
+import torch
+from csgisnet.training import train_segmenter as module
+from csgisnet.training.config import Config
+from vocsmooth import settings
+torch.set_num_threads(1)
+mix, seen = module._mixed_images, []
+def mix_and_note(batch):
+    seen.append([float(picture.sum()) for picture in batch.input])
+    return mix(batch)
+module._mixed_images = mix_and_note
+data, out, config = sys.argv[1:]
+config = settings.from_dict(Config, json.loads(config), "config")
+summary = module.train_segmenter(data, out, config, device="cpu")
+print(json.dumps({"leads": summary.leads, "mean_iou": summary.mean_iou, "seen": seen}))
+"""
+
+GROUP = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+
+
+def run_processes(
+    count: int, script: str, data: Path, out: Path, config: Config
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Run a script in processes as torchrun starts them; return what each printed, and its log."""
+    content = json.dumps(settings.to_dict(config))
+    command = [sys.executable, "-W", "error", "-c", script, str(data), str(out), content]
+    group = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    children = [
+        subprocess.Popen(
+            command,
+            env={**os.environ, **group, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(count)
+    ]
+    texts = [child.communicate(timeout=120) for child in children]
+    logs = [log for _, log in texts]
+    assert [child.returncode for child in children] == [0] * count, logs
+    return [json.loads(text) for text, _ in texts], logs
 
 
 def records(run: Path, kind: str, name: str) -> list[float]:
@@ -46,22 +94,10 @@ def test_two_processes_have_the_loss_curve_of_one(
     config = without_terms(config, ("contrast", "semantic"))
     train(data_dir, tmp_path / "one", config, device="cpu")
     two = tmp_path / "two"
-    command = [sys.executable, "-W", "error", "-c", SCRIPT, str(data_dir), str(two)]
-    command.append(json.dumps(settings.to_dict(config)))
-    group = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
-    children = [
-        subprocess.Popen(
-            command,
-            env={**os.environ, **group, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    errors = [child.communicate(timeout=120)[1] for child in children]
-    assert [child.returncode for child in children] == [0, 0], errors
-    assert "step" in errors[0]
-    assert errors[1] == ""  # only the first process reports
+    found, logs = run_processes(2, TRAIN, data_dir, two, config)
+    assert found == [{"leads": True}, {"leads": False}]
+    assert "step" in logs[0]
+    assert logs[1] == ""  # only the first process reports
     for name in ("loss", "l1", "structure"):
         one = records(tmp_path / "one", "train", name)
         assert records(two, "train", name) == pytest.approx(one, rel=5e-3)
@@ -70,3 +106,65 @@ def test_two_processes_have_the_loss_curve_of_one(
     for name in ("psnr_input", "psnr_result", "ssim_result"):
         one = records(tmp_path / "one", "validation", name)
         assert records(two, "validation", name) == pytest.approx(one, abs=1e-3)
+
+
+def test_two_processes_share_the_batches_of_a_segmenter_and_one_writes_it(
+    data_dir: Path, config: Config, tmp_path: Path
+) -> None:
+    one, two = tmp_path / "one/segmenter.safetensors", tmp_path / "two/segmenter.safetensors"
+    (alone,), _ = run_processes(1, TRAIN_SEGMENTER, data_dir, one, config)
+    found, logs = run_processes(2, TRAIN_SEGMENTER, data_dir, two, config)
+    assert [each["leads"] for each in (alone, *found)] == [True, True, False]
+    assert "segmenter step 6/6" in logs[0]
+    assert logs[1] == ""
+    assert [path.name for path in two.parent.iterdir()] == [two.name]
+    load_segmenter(two)
+    assert found[0]["mean_iou"] == found[1]["mean_iou"]
+    steps = zip(alone["seen"], *(each["seen"] for each in found), strict=True)
+    for whole, first, second in steps:
+        assert len(first) == len(second) == len(whole) / 2
+        assert sorted(first + second) == sorted(whole)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"WORLD_SIZE": "2"}, "WORLD_SIZE is 2, but these are not set: RANK, MASTER_ADDR, MASTER_"),
+        ({"WORLD_SIZE": "2", "RANK": ""}, "not set: RANK"),
+        ({"WORLD_SIZE": "2", "RANK": "1", "MASTER_ADDR": "localhost"}, "not set: MASTER_PORT"),
+        ({"RANK": "1"}, "RANK is 1 and WORLD_SIZE is not set"),
+        ({"WORLD_SIZE": "2", "RANK": "2"}, "RANK must be 0 to WORLD_SIZE - 1"),
+        ({"WORLD_SIZE": "2", "RANK": "-1"}, "RANK must be 0 to WORLD_SIZE - 1"),
+        ({"WORLD_SIZE": "0"}, "WORLD_SIZE is 0"),
+        ({"WORLD_SIZE": "two"}, "WORLD_SIZE is 'two', expected an integer"),
+        ({"WORLD_SIZE": "2", "RANK": "0.5"}, "RANK is '0.5', expected an integer"),
+        (
+            {"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": "localhost", "MASTER_PORT": "x"},
+            "did not meet at localhost:x",
+        ),
+    ],
+)
+def test_half_a_group_is_one_error(
+    given: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in GROUP:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    with (
+        pytest.raises(ConfigError, match=r"start them with torchrun") as caught,
+        join_processes(torch.device("cpu"), lambda _: None),
+    ):
+        pass
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("given", [{}, {"WORLD_SIZE": "1"}, {"WORLD_SIZE": "", "RANK": ""}])
+def test_a_process_alone_leads(given: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in GROUP:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    with join_processes(torch.device("cpu"), lambda _: None) as processes:
+        assert (processes.leads, processes.world) == (True, 1)

@@ -21,6 +21,7 @@ from csgisnet.errors import TrainingError
 from csgisnet.networks.smoothing import SmoothingNetwork
 from csgisnet.objective.losses import Batch
 from csgisnet.training.config import Config
+from csgisnet.training.progress import RunLog
 from csgisnet.training.step import Training
 from csgisnet.training.train import train
 from vocsmooth import settings
@@ -140,8 +141,17 @@ def test_a_signal_around_the_first_step_loses_nothing(
             assert lab.content("run")[name] == value, name
 
 
-def test_a_full_disk_ends_the_run_and_leaves_what_was_saved(lab: Lab, config: Config) -> None:
-    """A file may grow no longer than a state that lacks its last byte, from step 3 on."""
+# TensorBoard writes in a thread of its own, which dies of the full disk.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize(
+    ("share", "reason"),
+    [(0.5, r"state-0.*4\.pt: "), (0, r"/run: File too large")],
+    ids=["a state does not fit", "a line does not fit, and the system names no file"],
+)
+def test_a_full_disk_ends_the_run_and_leaves_what_was_saved(
+    lab: Lab, config: Config, share: float, reason: str
+) -> None:
+    """From step 3 on, a file may grow no longer than a share of a state."""
     config = lab.quick(config)
     lab.train(config, "whole")
     size = (lab.folder / "whole" / "state-000000012.pt").stat().st_size
@@ -149,10 +159,10 @@ def test_a_full_disk_ends_the_run_and_leaves_what_was_saved(lab: Lab, config: Co
 
     def fill_the_disk(line: str) -> None:
         if line.startswith("step  3/"):
-            resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, limits[1]))
+            resource.setrlimit(resource.RLIMIT_FSIZE, (int(size * share), limits[1]))
 
     try:
-        with pytest.raises(TrainingError, match=r"at step 4: .*state-0.*4\.pt: .*--resume"):
+        with pytest.raises(TrainingError, match=rf"at step 4: .*{reason}.*--resume"):
             train(
                 lab.data,
                 lab.folder / "run",
@@ -233,3 +243,21 @@ def test_a_run_killed_before_its_first_state_still_begins_with_its_weights(
     assert lab.content("killed") == lab.content("whole")
     with pytest.raises(InputError, match="continues from its own weights"):
         lab.train(None, "killed", resume=True, initial=given)
+
+
+@pytest.mark.parametrize(
+    "line", [b"text", b"[]", b'{"a": 1}', b'{"step": "1"}', b"\xff", b"[" * 100_000]
+)
+def test_a_line_of_the_log_that_is_no_record_is_named(tmp_path: Path, line: bytes) -> None:
+    log = tmp_path / "metrics.jsonl"
+    log.write_bytes(b'{"step": 1, "loss": NaN}\n' + line + b"\n")
+    with pytest.raises(TrainingError, match=r"metrics\.jsonl, line 2 is not a record of a run"):
+        RunLog(tmp_path, step=1, config=Config())
+    assert log.read_bytes().count(b"\n") == 2
+
+
+def test_the_log_is_cut_after_the_last_whole_record_of_the_step(tmp_path: Path) -> None:
+    first = b'{"step": 1, "loss": NaN}\n'
+    (tmp_path / "metrics.jsonl").write_bytes(first + b'{"step": 2}\n{"st')
+    RunLog(tmp_path, step=1, config=Config()).close()
+    assert (tmp_path / "metrics.jsonl").read_bytes() == first

@@ -16,7 +16,8 @@ from csgisnet.device import place
 from csgisnet.networks.features import SegmenterFeatures
 from csgisnet.networks.segmenter import Segmenter
 from csgisnet.networks.smoothing import SmoothingNetwork
-from csgisnet.objective.losses import Batch, LossConfig, Teachers, total_loss
+from csgisnet.objective.config import LossConfig
+from csgisnet.objective.losses import Batch, Teachers, total_loss
 from csgisnet.training.config import Config
 from csgisnet.training.distributed import Processes
 from csgisnet.training.step import Training, new_network
@@ -42,6 +43,7 @@ def random_batch() -> Batch:
         edge=draw(2, 1, 32, 32).round(),
         mask=torch.zeros(2, 32, 32, dtype=torch.int64),
         negatives=draw(2, 1, 3, 32, 32),
+        level=torch.zeros(2),
     )
 
 

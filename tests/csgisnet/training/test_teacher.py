@@ -9,13 +9,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from csgisnet.errors import ConfigError
 from csgisnet.training.distributed import Processes
 from csgisnet.training.teacher import (
     MaskScores,
+    check_teacher,
     count_pairs,
     score_segmenter,
     scores_of,
-    warn_of_teacher,
 )
 from vocsmooth.shards.reader import open_dataset
 
@@ -109,15 +110,33 @@ def test_several_processes_judge_each_photograph_once(data_dir: Path) -> None:
     assert shares[2].sum() == 0
 
 
-def test_only_a_teacher_that_knows_nothing_is_warned_of(data_dir: Path) -> None:
+def test_only_a_teacher_that_knows_nothing_is_refused(data_dir: Path) -> None:
     split = open_dataset(data_dir).split("val")
     lines: list[str] = []
-    warn_of_teacher(Oracle(5), split, ALONE, lines.append)
+    check_teacher(Oracle(5), split, ALONE, lines.append)
     assert lines == []
-    warn_of_teacher(Oracle(0), split, ALONE, lines.append)
+    with pytest.raises(ConfigError, match="check_teacher to false") as refused:
+        check_teacher(Oracle(0), split, ALONE, lines.append)
+    assert lines == []
+    check_teacher(Oracle(0), split, ALONE, lines.append, refuse=False)
     (line,) = lines
+    assert line.removeprefix("warning: the").split(" To train")[0] in str(refused.value)
     scores = score_segmenter(Oracle(0), split, ALONE)
     assert f"mean IoU {scores.mean_iou:.4f}" in line
     assert f"'background' would have {scores.constant_iou:.4f}" in line
     assert "2 validation photographs" in line
     assert "--ablate semantic" in line
+
+
+def test_a_segmenter_of_boundaries_is_scored_on_boundaries(data_dir: Path) -> None:
+    """Called inside everywhere, it is the constant answer; a perfect one has 1."""
+    split = open_dataset(data_dir).split("val")
+
+    class Everywhere(nn.Module):
+        def forward(self, image: Tensor) -> Tensor:
+            return torch.stack([torch.ones_like(image[:, 0]), torch.zeros_like(image[:, 0])], dim=1)
+
+    found = score_segmenter(Everywhere(), split, ALONE)
+    assert found.constant_class == "inside"
+    assert found.mean_iou == pytest.approx(found.constant_iou)
+    assert 0.3 < found.constant_iou < 0.5

@@ -54,6 +54,15 @@ def test_a_run_leaves_states_networks_and_records(lab: Lab, config: Config) -> N
     assert not any(line.startswith("warning") for line in lab.lines)
 
 
+def test_a_teacher_that_knows_nothing_is_refused_before_anything_is_written(
+    lab: Lab, config: Config
+) -> None:
+    with pytest.raises(ConfigError, match=r"knows no more than that .*check_teacher to false"):
+        lab.train(lab.changed(config, check_teacher=True))
+    assert not (lab.folder / "run").exists()
+    lab.train(lab.quick(lab.changed(config, check_teacher=True, steps=1)))
+
+
 def test_training_lowers_the_loss_and_the_average_follows(lab: Lab, config: Config) -> None:
     """Compared with a network that does not move, on the same batches: some are easier."""
     longer = lab.changed(

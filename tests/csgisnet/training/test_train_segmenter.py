@@ -13,6 +13,7 @@ from PIL import Image
 
 from csgisnet.checkpoints.format import load_weights
 from csgisnet.checkpoints.segmenters import load_segmenter
+from csgisnet.objective.teachers import load_teachers
 from csgisnet.training.config import Config
 from csgisnet.training.distributed import Processes
 from csgisnet.training.teacher import score_segmenter
@@ -48,6 +49,25 @@ def test_the_same_seed_gives_the_same_weights(
     for file in files:
         train_segmenter(data_dir, file, config, device="cpu", report=lambda _: None)
     assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_two_classes_learn_boundaries_and_teach_them(
+    data_dir: Path, config: Config, tmp_path: Path
+) -> None:
+    network = dataclasses.replace(config.segmenter.network, num_classes=2)
+    segmenter = dataclasses.replace(config.segmenter, network=network)
+    lines: list[str] = []
+    summary = train_segmenter(
+        data_dir,
+        tmp_path / "boundaries.safetensors",
+        dataclasses.replace(config, segmenter=segmenter),
+        device="cpu",
+        report=lines.append,
+    )
+    assert any("calling every pixel 'inside' would have" in line for line in lines)
+    assert 0 < summary.constant_iou < 0.5  # one of two classes is never right
+    teachers = load_teachers(config.losses, summary.path, None)
+    assert teachers.segmenter is not None
 
 
 def test_an_existing_file_is_kept(data_dir: Path, config: Config, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from vocsmooth.workers import processes
 
 def test_makes_shards_sidecars_plan_and_index(pristine_dataset: Path) -> None:
     shards = ["train-00000", "train-00001", "train-00002", "val-00000"]
-    expected = {"README.md", "plan.json", "index.json"}
+    expected = {"README.md", "croissant.json", "plan.json", "index.json"}
     expected |= {f"{shard}.{ending}" for shard in shards for ending in ("h5", "json")}
     assert set(content_of(pristine_dataset)) == expected
     index = read_index(pristine_dataset)

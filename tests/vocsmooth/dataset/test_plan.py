@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from vocsmooth.dataset.plan import make_plan, needed_bytes
-from vocsmooth.maps.recipe import Recipe, Textures, load_recipe
+from vocsmooth.maps.recipe import Recipe, load_recipe
+from vocsmooth.maps.texture_settings import Textures
 from vocsmooth.maps.textures import open_textures
 from vocsmooth.sources.voc import Photograph, find_tree, list_photographs
 

@@ -44,7 +44,7 @@ def test_whole_datasets_stay_as_they_are(pristine_tree: Path, dataset: Path) -> 
 @pytest.mark.parametrize(
     "lost",
     [
-        ["plan.json", "README.md", "val-00000.json"],
+        ["plan.json", "README.md", "croissant.json", "val-00000.json"],
         ["index.json", "train-00000.json", "train-00001.h5"],
         ["plan.json", "train-00000.json", "train-00000.h5"],
     ],

@@ -247,13 +247,11 @@ def test_the_limit_replaces_pillows_own_and_leaves_it_as_it_was(
 def test_what_is_no_image_is_named(tmp_path: Path) -> None:
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "text.jpg").write_text("not an image")
-    (tmp_path / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
     (tmp_path / "folder.jpg").mkdir()
     (tmp_path / "link.jpg").symlink_to("nowhere")
     for name, reason in {
         "empty.jpg": "the file is empty",
         "text.jpg": "is not an image, or damaged in its first bytes",
-        "phone.heic": "is a HEIC picture, which cannot be read; save it as JPEG",
         "folder.jpg": "is a folder; an image file was expected",
         "link.jpg": "no such file",
         "missing.jpg": "no such file",
@@ -267,7 +265,7 @@ def test_what_is_no_image_is_named(tmp_path: Path) -> None:
 
 def test_several_frames_and_floats_are_refused(tmp_path: Path) -> None:
     frames = [Image.fromarray(noise(4, 4) // (i + 1)) for i in range(2)]
-    for name in ("a.gif", "a.tif", "a.webp"):
+    for name in ("a.gif", "a.tif", "a.webp", "a.png"):
         frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
         with pytest.raises(InputError, match="several pages or frames"):
             read_picture(tmp_path / name)

@@ -14,7 +14,8 @@ from vocsmooth.arrays import to_float, to_uint
 from vocsmooth.errors import InputError
 from vocsmooth.images.reading import read_rgb
 from vocsmooth.maps.photograph import make_maps
-from vocsmooth.maps.recipe import Grid, Labels, Negative, Operator, Recipe, Textures
+from vocsmooth.maps.recipe import Grid, Labels, Negative, Operator, Recipe
+from vocsmooth.maps.texture_settings import Textures
 from vocsmooth.maps.textures import TextureSource, open_textures
 from vocsmooth.operators.edges import find_edges
 from vocsmooth.operators.table import smooth

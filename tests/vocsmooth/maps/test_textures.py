@@ -11,7 +11,7 @@ from PIL import Image
 
 from vocsmooth.errors import InputError
 from vocsmooth.maps.procedural import FAMILIES
-from vocsmooth.maps.recipe import Textures
+from vocsmooth.maps.texture_settings import Textures
 from vocsmooth.maps.textures import (
     BUNDLED,
     Placement,

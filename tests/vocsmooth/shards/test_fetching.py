@@ -47,7 +47,7 @@ def test_what_is_fetched_comes_into_memory_without_being_read(
     pages = next(iter(split._open.values()))._pages
     (path,) = {shard._path for shard in split._open.values()}
     address, length = pages.__array_interface__["data"][0], path.stat().st_size
-    pages.advise(mmap.MADV_DONTNEED, 0, length)
+    pages.advise("MADV_DONTNEED", 0, length)
     with path.open("rb+") as file:
         os.fsync(file.fileno())
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vocsmooth.errors import DatasetError, InputError
-from vocsmooth.files import claim_folder
+from vocsmooth.folders import claim_folder
 from vocsmooth.shards.index import read_index
 from vocsmooth.shards.reader import open_dataset
 from vocsmooth.shards.scan import ShardScan, list_shards, run_on_shards

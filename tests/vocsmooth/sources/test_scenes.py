@@ -8,7 +8,8 @@ import pytest
 from vocsmooth.errors import InputError
 from vocsmooth.images.reading import read_rgb
 from vocsmooth.maps.photograph import make_maps
-from vocsmooth.maps.recipe import Labels, Recipe, Textures
+from vocsmooth.maps.recipe import Labels, Recipe
+from vocsmooth.maps.texture_settings import Textures
 from vocsmooth.maps.textures import open_textures
 from vocsmooth.shards.writer import ImageMaps
 from vocsmooth.sources.masks import read_mask

@@ -3,6 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from vocsmooth.settings import recipe_toml
 from vocsmooth.shards.entries import Index
 from vocsmooth.shards.index import read_index
@@ -48,6 +50,38 @@ def test_failed_checks_of_negatives_are_owned_up_to(pristine_dataset: Path) -> N
     failed = replace(first, provenance={**first.provenance, "negatives": checks})
     card = describe(replace(index, images=(failed, *others)))
     assert "Photographs with a negative that is not worse than the label: 1." in card
+
+
+def test_hugging_face_finds_its_keys_in_the_front_matter(pristine_dataset: Path) -> None:
+    yaml = pytest.importorskip("yaml")
+    card = describe(read_index(pristine_dataset))
+    _, front, text = card.split("---\n", 2)
+    keys = yaml.safe_load(front)
+    assert keys["license"] == "other"
+    assert keys["license_link"] == "README.md#sources-and-licences"
+    assert "\n## Sources and licences\n" in text
+    assert keys["task_categories"] == ["image-to-image"]
+    assert keys["size_categories"] == ["n<1K"]
+    assert keys["pretty_name"] == "VOC-smooth: a dataset"
+
+
+@pytest.mark.parametrize(
+    ("samples", "category"),
+    [
+        (0, "n<1K"),
+        (999, "n<1K"),
+        (1000, "1K<n<10K"),
+        (1_000_000, "1M<n<10M"),
+        (10**12 - 1, "100B<n<1T"),
+        (10**12, "n>1T"),
+    ],
+)
+def test_size_categories_are_those_of_hugging_face(
+    pristine_dataset: Path, samples: int, category: str
+) -> None:
+    index = read_index(pristine_dataset)
+    counted = replace(index, totals=replace(index.totals, samples=samples))
+    assert f'size_categories: ["{category}"]' in describe(counted)
 
 
 def test_a_dataset_of_nothing_has_a_card_too(pristine_dataset: Path) -> None:

@@ -15,6 +15,8 @@ from vocsmooth.files import temporary_path
 from vocsmooth.shards.reader import open_dataset
 from vocsmooth.views.png import export_png
 
+MAPS = ("input", "label")
+
 
 def read(path: Path) -> NDArray[np.uint8]:
     with Image.open(path) as image:
@@ -76,6 +78,51 @@ def test_splits_and_maps_can_be_chosen(pristine_dataset: Path, tmp_path: Path) -
         f"{m}/{i}_{k}.png" for m in ("input", "label") for i in ("v_1", "w_2") for k in "01"
     }
     assert files(tmp_path) == {"export.json", *(f"val/{f}" for f in {*expected, "meta_info.txt"})}
+
+
+def test_an_image_folder_lists_every_map_of_every_sample(
+    pristine_dataset: Path, tmp_path: Path
+) -> None:
+    export_png(pristine_dataset, tmp_path, form="imagefolder", maps=["input", "label"], jobs=1)
+    lines = (tmp_path / "train/metadata.jsonl").read_text(encoding="utf-8").splitlines()
+    records = [json.loads(line) for line in lines]
+    assert len(records) == 10
+    first = records[0]
+    assert (first["id"], first["number"], first["operator"]) == ("a_1", 0, "guided")
+    assert first["input_file_name"] == "input/a_1_0.png"
+    assert all((tmp_path / "train" / r[f"{m}_file_name"]).is_file() for r in records for m in MAPS)
+    assert {path.name for path in tmp_path.rglob("*") if path.suffix != ".png"} == {
+        *("train", "val", "input", "label", "metadata.jsonl", "export.json")
+    }
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_load_dataset_reads_an_image_folder(
+    pristine_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    datasets = pytest.importorskip("datasets")
+    export_png(pristine_dataset, tmp_path / "hub", form="imagefolder", jobs=1)
+    loaded = datasets.load_dataset(
+        "imagefolder", data_dir=str(tmp_path / "hub"), cache_dir=str(tmp_path / "cache")
+    )
+    assert {name: len(split) for name, split in loaded.items()} == {"train": 10, "validation": 4}
+    names = ("input", "label", "under", "over", "edge", "mask")
+    assert set(loaded["train"].column_names) == {"id", "number", "operator", "texture", *names}
+    for split, theirs in (("train", loaded["train"]), ("val", loaded["validation"])):
+        ours = open_dataset(pristine_dataset).split(split)
+        assert theirs["id"][:] == list(ours.ids)
+        for number, record in enumerate(theirs):
+            expected = ours.read(number, names)
+            for name in names:
+                scale = np.uint8(255 if name == "edge" else 1)
+                np.testing.assert_array_equal(np.asarray(record[name]), expected[name] * scale)
+
+
+def test_a_form_that_there_is_not(pristine_dataset: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"No form 'imagefolders'.*'imagefolder'"):
+        export_png(pristine_dataset, tmp_path / "out", form="imagefolders")
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_interrupted_export_goes_on(

@@ -24,7 +24,7 @@ typedef struct {
 } Fft;
 
 /* What a DFT of a length costs, for each of its elements, in a unit of its own. */
-double fft_cost(int length);
+EXPORT double fft_cost(int length);
 
 /* Doubles of memory that fft_plan wants for a length, on the boundary of a Column. */
 size_t fft_doubles(int length);

@@ -1,5 +1,5 @@
-/* What all kernels share. They are written for GCC and Clang; with another compiler, or none, the
- * package installs without them and kernels.py leaves the work to NumPy. */
+/* What all kernels share. They are written for GCC and Clang (on Windows clang-cl); with another
+ * compiler, or none, the package installs without them and kernels.py leaves the work to NumPy. */
 #ifndef VOCSMOOTH_KERNELS_H
 #define VOCSMOOTH_KERNELS_H
 
@@ -7,11 +7,15 @@
 #include <stddef.h>
 #include <string.h>
 
-#ifndef __GNUC__
+#if !defined(__GNUC__) && !defined(__clang__)
 #error "these kernels need GCC or Clang"
 #endif
 
+#ifdef _WIN32
+#define EXPORT __declspec(dllexport)
+#else
 #define EXPORT __attribute__((visibility("default")))
+#endif
 
 /* Python fills the structs that functions take, and has to lay them out as the compiler does. So
  * each has a table of its fields beside it, which interface.py compares with its own when the

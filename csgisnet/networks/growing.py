@@ -1,0 +1,51 @@
+"""Give a trained network parts that it lacks, so that training goes on from what it does."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+
+from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
+
+
+def grow(network: SmoothingNetwork, config: NetworkConfig, seed: int = 0) -> SmoothingNetwork:
+    """Return a network with these weights, and the level and finish that `config` adds.
+
+    Parameters
+    ----------
+    network : SmoothingNetwork
+        Trained weights; it is not modified.
+    config : NetworkConfig
+        Only its `level` and `finish` are looked at, and only where the network lacks them.
+    seed : int
+        Decides the weights of a new finish.
+
+    Returns
+    -------
+    SmoothingNetwork
+        Its results are those of `network` at every level, but for a correction close to zero.
+
+    Examples
+    --------
+    >>> small = NetworkConfig(width=4, blocks=1, shuffle=2)
+    >>> grown = grow(SmoothingNetwork(small), dataclasses.replace(small, level=True))
+    >>> grown.config.level
+    True
+    """
+    old = network.config
+    wanted = dataclasses.replace(
+        old, level=old.level or config.level, finish=old.finish or config.finish
+    )
+    if wanted == old:
+        return network
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        grown = SmoothingNetwork(wanted)
+    weights = network.state_dict()
+    if wanted.level and not old.level:
+        name = "descriptor.conv_in.weight"
+        plane = torch.zeros_like(weights[name][:, :1])
+        weights[name] = torch.cat([weights[name], plane], dim=1)
+    grown.load_state_dict({**grown.state_dict(), **weights})
+    return grown

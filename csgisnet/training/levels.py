@@ -1,0 +1,64 @@
+"""Labels of a network with a level: from the exact label to what people draw as boundaries."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from csgisnet.device import Precision, use_precision
+from csgisnet.networks.smoothing import SmoothingNetwork
+from csgisnet.objective.losses import Batch
+from csgisnet.prediction.fused import executable
+
+
+class LevelLabels:
+    """Mixes each label with a simpler version of itself, by the level of its sample.
+
+    What remains when a network is applied at half the resolution again and again, and once more at
+    the whole, comes close to what people draw: on photographs of BSDS500 the gradient of such a
+    result agrees better with them than that of one pass, and than that of any operator's result.
+
+    Parameters
+    ----------
+    smoother : SmoothingNetwork
+        The network that training began with.
+    passes : int
+        How many times it is applied at half the resolution.
+    device : torch.device
+        Where batches are.
+    precision : Precision
+        Of its forward pass.
+    """
+
+    def __init__(
+        self,
+        smoother: SmoothingNetwork,
+        passes: int,
+        device: torch.device,
+        precision: Precision,
+    ) -> None:
+        self._smoother = executable(
+            smoother, "bfloat16" if precision == "bfloat16" else "float32", device
+        )
+        self._passes, self._device, self._precision = passes, device, precision
+
+    def __call__(self, batch: Batch) -> Batch:
+        """Return the batch with the labels of its levels."""
+        levels = batch.level[:, None, None, None]
+        return batch._replace(label=torch.lerp(batch.label, self.simplify(batch.label), levels))
+
+    @torch.no_grad()
+    def simplify(self, label: Tensor) -> Tensor:
+        """Return the labels of level 1, for labels (B, 3, H, W) in [0, 1] of level 0."""
+        with use_precision(self._precision, self._device):
+            simple = functional.interpolate(label, scale_factor=0.5, mode="area")
+            for _ in range(self._passes):
+                simple = self._smooth(simple)
+            simple = functional.interpolate(simple, size=label.shape[-2:], mode="bicubic")
+            return self._smooth(simple.clamp(0, 1))  # its contours become sharp again
+
+    def _smooth(self, images: Tensor) -> Tensor:
+        """Return smoothed images (B, 3, H, W) in [0, 1]."""
+        result: Tensor = self._smoother(images).result
+        return result.float().clamp(0, 1)

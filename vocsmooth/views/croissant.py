@@ -1,0 +1,212 @@
+"""A dataset's description for machines: Croissant 1.1 with the fields for responsible AI (RAI).
+
+References
+----------
+MLCommons, Croissant Format Specification 1.1, http://mlcommons.org/croissant/1.1; Croissant RAI
+Specification 1.0, http://mlcommons.org/croissant/RAI/1.0.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from vocsmooth.settings import to_dict
+from vocsmooth.shards.entries import Index
+from vocsmooth.shards.index import INDEX_NAME, to_bytes
+from vocsmooth.shards.schema import VERSION
+from vocsmooth.views.card import CARD_NAME, SUMMARY, describe, list_papers, title
+from vocsmooth.views.text import describe_left_out, describe_versions
+
+CROISSANT_NAME = "croissant.json"
+"""The file in the folder of the dataset."""
+
+_TERMS = f"{CARD_NAME}#sources-and-licences"
+
+_FLICKR_TERMS = "https://www.flickr.com/help/terms"
+
+_CONTEXT = {
+    "@language": "en",
+    "@vocab": "https://schema.org/",
+    "arrayShape": "cr:arrayShape",
+    "citeAs": "cr:citeAs",
+    "column": "cr:column",
+    "conformsTo": "dct:conformsTo",
+    "containedIn": "cr:containedIn",
+    "cr": "http://mlcommons.org/croissant/",
+    "data": {"@id": "cr:data", "@type": "@json"},
+    "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
+    "dct": "http://purl.org/dc/terms/",
+    "description": {"@container": "@language"},
+    "equivalentProperty": "cr:equivalentProperty",
+    "examples": {"@id": "cr:examples", "@type": "@json"},
+    "extract": "cr:extract",
+    "field": "cr:field",
+    "fileObject": "cr:fileObject",
+    "fileProperty": "cr:fileProperty",
+    "fileSet": "cr:fileSet",
+    "format": "cr:format",
+    "includes": "cr:includes",
+    "isArray": "cr:isArray",
+    "isLiveDataset": "cr:isLiveDataset",
+    "jsonPath": "cr:jsonPath",
+    "key": "cr:key",
+    "md5": "cr:md5",
+    "name": {"@container": "@language"},
+    "parentField": "cr:parentField",
+    "path": "cr:path",
+    "prov": "http://www.w3.org/ns/prov#",
+    "rai": "http://mlcommons.org/croissant/RAI/",
+    "recordSet": "cr:recordSet",
+    "references": "cr:references",
+    "regex": "cr:regex",
+    "repeated": "cr:repeated",
+    "replace": "cr:replace",
+    "samplingRate": "cr:samplingRate",
+    "sc": "https://schema.org/",
+    "separator": "cr:separator",
+    "source": "cr:source",
+    "subField": "cr:subField",
+    "transform": "cr:transform",
+}
+"""The specification prescribes all of it, whether a key is used here or not."""
+
+
+def describe_croissant(index: Index) -> str:
+    """Return the Croissant file of a dataset, which lies beside its index.
+
+    The files are listed with their SHA-256: each shard, and the index, which holds everything that
+    is known of single photographs. So this file grows with the shards alone. HDF5 has no extractor
+    in Croissant; therefore the records are not described.
+
+    Who publishes the dataset adds what only they know: `url`, `creator` and `datePublished`.
+
+    Parameters
+    ----------
+    index : Index
+        Of the finished dataset; the text depends on nothing else.
+
+    Returns
+    -------
+    str
+        JSON-LD.
+    """
+    listed = to_bytes(to_dict(index))
+    files = [
+        _file(INDEX_NAME, len(listed), hashlib.sha256(listed).hexdigest(), "application/json"),
+        *(_file(s.name, s.bytes, s.sha256, "application/x-hdf5") for s in index.shards),
+    ]
+    content: dict[str, Any] = {
+        "@context": _CONTEXT,
+        "@type": "sc:Dataset",
+        "conformsTo": [
+            "http://mlcommons.org/croissant/1.1",
+            "http://mlcommons.org/croissant/RAI/1.0",
+        ],
+        "name": title(index),
+        "description": SUMMARY,
+        "version": f"{VERSION}.0.0+{index.digest}",
+        "license": _TERMS if _is_drawn(index) else _FLICKR_TERMS,
+        "usageInfo": _TERMS,
+        "keywords": ["image smoothing", "texture removal", "edge-preserving filter"],
+        "citeAs": " ".join(f"{paper}." for paper in list_papers(index)),
+        **_describe_derivation(index),
+        **_describe_responsibility(index),
+        "distribution": files,
+    }
+    return to_bytes(content).decode()
+
+
+DESCRIPTIONS: Mapping[str, Callable[[Index], str]] = {
+    CARD_NAME: describe,
+    CROISSANT_NAME: describe_croissant,
+}
+"""The files that describe a dataset to others, each with what makes its text of the index; their
+owner may edit them."""
+
+
+def _is_drawn(index: Index) -> bool:
+    """Return whether the pictures are drawn scenes instead of photographs."""
+    return index.recipe.get("labels", {}).get("exact") is True
+
+
+def _file(name: str, size: int, sha256: str, encoding: str) -> dict[str, str]:
+    """Describe a file of the dataset."""
+    return {
+        "@type": "cr:FileObject",
+        "@id": name,
+        "name": name,
+        "contentUrl": name,
+        "contentSize": f"{size} B",
+        "encodingFormat": encoding,
+        "sha256": sha256,
+    }
+
+
+def _describe_derivation(index: Index) -> dict[str, Any]:
+    """Say what the dataset was made of, and how."""
+    source = (
+        {"name": "Drawn scenes in a tree in the layout of PASCAL VOC, and textures"}
+        if _is_drawn(index)
+        else {
+            "name": "Photographs in a tree in the layout of PASCAL VOC, and textures",
+            "url": "http://host.robots.ox.ac.uk/pascal/VOC/",
+        }
+    )
+    return {
+        "prov:wasDerivedFrom": {
+            "@type": "prov:Entity",
+            **source,
+            "description": f"{INDEX_NAME} gives name and SHA-256 of every file.",
+        },
+        "prov:wasGeneratedBy": {
+            "@type": "prov:Activity",
+            "name": "vocsmooth build",
+            "description": f"Made by {describe_versions(index)}. {INDEX_NAME} holds the recipe.",
+        },
+    }
+
+
+def _describe_responsibility(index: Index) -> dict[str, Any]:
+    """Fill the fields for responsible AI."""
+    left_out = describe_left_out(index)
+    if _is_drawn(index):
+        collection = "Scenes were drawn by a program from random numbers."
+        personal = "None known: the scenes are drawn, some with smoothed parts of photographs."
+        biases = "Drawn shapes and fills do not have the statistics of natural photographs."
+        labels = "Labels are exact: the scenes before a texture was laid over them."
+    else:
+        collection = "Photographs were taken from an existing collection; none was made for this."
+        personal = (
+            "The photographs may show people, faces, number plates and places. No names or other "
+            "personal data are stored."
+        )
+        biases = (
+            "The subjects, places and people are those of the source collection: PASCAL VOC holds "
+            "photographs from Flickr chosen for twenty classes of objects."
+        )
+        labels = (
+            "Labels are results of smoothing operators, not of people: where an operator keeps "
+            "texture or loses structure, so does the label."
+        )
+    return {
+        "rai:dataCollection": collection,
+        "rai:dataPreprocessingProtocol": [
+            "A label is the photograph without its texture; an input is the label with a texture "
+            "laid over it; negatives are smoothed too strongly or too weakly. All operators, "
+            f"parameters and seeds are in {INDEX_NAME}.",
+        ],
+        "rai:dataLimitations": [labels, f"Left out: {left_out}; {INDEX_NAME} says why."],
+        "rai:dataBiases": [biases],
+        "rai:personalSensitiveInformation": [personal],
+        "rai:dataUseCases": [
+            "Training and testing of image smoothing and texture removal. Not meant for "
+            "recognising people."
+        ],
+        "rai:dataSocialImpact": (
+            "Smoothing removes detail of pictures; a smoothed picture should not serve as evidence "
+            "of what was photographed."
+        ),
+        "rai:hasSyntheticData": True,
+    }
