@@ -6,7 +6,6 @@ import json
 import re
 import resource
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,16 +40,6 @@ def memory_of(process: int) -> float:
     except (FileNotFoundError, ProcessLookupError):
         return 0
     return pages * resource.getpagesize()
-
-
-def processes_under(process: int) -> list[int]:
-    """Return a process and all that descend from it, parents first."""
-    found = [process]
-    for children in Path(f"/proc/{process}/task").glob("*/children"):
-        with suppress(FileNotFoundError, ProcessLookupError):
-            for child in children.read_text().split():
-                found += processes_under(int(child))
-    return found
 
 
 def data_of(page: str) -> dict[str, Any]:

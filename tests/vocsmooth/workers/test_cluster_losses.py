@@ -13,8 +13,9 @@ from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
 import pytest
-from helpers import content_of, memory_of, processes_under
+from helpers import content_of, memory_of
 from PIL import Image
+from processes import processes_under
 
 from vocsmooth.dataset.build import Progress, build_dataset
 from vocsmooth.dataset.make import package_versions
