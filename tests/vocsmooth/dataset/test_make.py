@@ -13,6 +13,7 @@ from helpers import content_of
 
 from vocsmooth.dataset.build import build_dataset
 from vocsmooth.dataset.make import ShardTask, finish_shard
+from vocsmooth.files import temporary_path
 from vocsmooth.maps.recipe import Recipe
 from vocsmooth.settings import recipe_toml, to_dict
 from vocsmooth.workers.processes import WorkerDied
@@ -60,3 +61,15 @@ def test_an_array_of_parts_that_was_submitted_twice(
         _, errors = process.communicate(timeout=120)
         assert process.returncode == 0, errors
     assert content_of(out) == content_of(pristine_dataset)
+
+
+def test_what_a_late_worker_left_in_a_finished_dataset_goes(
+    pristine_tree: Path, dataset: Path, recipe: Recipe
+) -> None:
+    expected = content_of(dataset)
+    dead = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True
+    )
+    temporary_path(dataset / "train-00000.h5", int(dead.stdout)).write_bytes(b"half")
+    assert build_dataset(pristine_tree, dataset, recipe).complete_before
+    assert content_of(dataset) == expected
