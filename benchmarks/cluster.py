@@ -5,7 +5,8 @@ Its inputs are measured on this machine in the same run:
 - a photograph: seconds of `make_maps` with the recipe, and bytes in a shard, by photograph;
 - the scheduler and the client: processor seconds that a task costs each of them, from the
   project's own runner giving empty tasks to two Dask workers, five times;
-- the disk: seconds of `write_atomically` for a file of a few bytes, and for each byte of large ones.
+- the disk: seconds of `write_atomically` for a file of a few bytes, and for each byte of a large
+  one.
 
 What a worker does is then simulated as a chain of queues. It makes the photographs of a shard, each
 with the time of one drawn from those measured; its shard and sidecar pass through the disk that all
