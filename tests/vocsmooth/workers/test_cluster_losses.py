@@ -138,7 +138,8 @@ def test_what_ends_a_build_is_one_line(
             assert build.poll() is None
         if how == "interrupt":
             os.killpg(build.pid, signal.SIGINT)
-            expected, code = [b"", b"Aborted!"], 130
+            stopped = b"Interrupted. The same command continues where it stopped."
+            expected, code = [b"", stopped], 130
         else:
             os.killpg(process.pid, signal.SIGKILL)
             expected, code = [b"Error: The scheduler is gone. Finished work is kept"], 1
