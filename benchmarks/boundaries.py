@@ -40,7 +40,7 @@ from vocsmooth.operators.table import smooth
 Image = NDArray[np.float32]
 Smooth = Callable[[Image], Image]
 
-THRESHOLDS = np.geomspace(0.008, 0.12, 14)
+THRESHOLDS = np.geomspace(0.015, 0.09, 8)
 
 
 def main() -> None:
