@@ -76,12 +76,8 @@ class AugmentConfig:
     @property
     def recolours(self) -> bool:
         """Whether views change colours."""
-        return self.permute or self.invert or self.recolours_in_part
-
-    @property
-    def recolours_in_part(self) -> bool:
-        """Whether views change brightness, contrast or saturation, which clips some values."""
-        return max(self.brightness, self.contrast, self.saturation) > 0
+        gradual = max(self.brightness, self.contrast, self.saturation)
+        return self.permute or self.invert or gradual > 0
 
     @property
     def changes_textures(self) -> bool:
