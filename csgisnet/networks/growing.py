@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 
 import torch
@@ -78,7 +77,9 @@ def at_level(network: SmoothingNetwork, level: float) -> SmoothingNetwork:
     """
     if not network.config.level:
         raise ConfigError("This network takes no level: leave it out.")
-    changed = copy.copy(network)
-    changed.config = dataclasses.replace(network.config, default_level=level)
-    changed._buffers = {**network._buffers, "level": torch.tensor([level])}
+    with torch.device("meta"):
+        changed = SmoothingNetwork(dataclasses.replace(network.config, default_level=level))
+    weights = {**network.state_dict(keep_vars=True), "level": torch.tensor([level])}
+    changed.load_state_dict(weights, assign=True)
+    changed.train(network.training)
     return changed

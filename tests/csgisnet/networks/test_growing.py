@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 
 import pytest
@@ -58,6 +59,16 @@ def test_the_default_level_is_that_of_the_configuration() -> None:
     assert network.config.default_level == 0
     assert higher.state_dict()["level"].item() == pytest.approx(0.7)
     assert network.state_dict()["level"].item() == 0
+
+
+def test_a_network_at_a_level_stands_alone_and_shares_its_weights() -> None:
+    network = network_of(GROWN)
+    weight = network.descriptor.conv_in.weight
+    higher = at_level(network, 0.7)
+    assert higher.descriptor.conv_in.weight is weight
+    assert not higher.training
+    del network
+    assert copy.deepcopy(higher).config.default_level == 0.7
 
 
 def test_a_level_is_refused_where_there_is_none_or_it_is_out_of_range() -> None:
