@@ -20,10 +20,10 @@ RUN apt-get update \
     && apt-get install --yes --no-install-recommends libgl1 libglib2.0-0t64 libgomp1 \
     && rm -rf /var/lib/apt/lists/*
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
-COPY constraints.txt /tmp/
+COPY constraints.txt /
 RUN --mount=type=bind,from=build,source=/wheels,target=/wheels \
     python -m pip install --no-cache-dir --extra-index-url ${TORCH_INDEX} \
-        --constraint /tmp/constraints.txt /wheels/*.whl
+        --constraint /constraints.txt /wheels/*.whl
 RUN useradd --create-home user
 USER user
 WORKDIR /data

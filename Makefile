@@ -36,7 +36,8 @@ docs: $(READY)
 
 SOAK_TESTS := $(addprefix tests/,vocsmooth/dataset/test_survives.py \
 	vocsmooth/dataset/test_damage.py vocsmooth/workers/test_cluster.py \
-	vocsmooth/workers/test_cluster_losses.py cli/test_large_image.py)
+	vocsmooth/workers/test_cluster_losses.py vocsmooth/workers/test_cluster_faults.py \
+	vocsmooth/dataset/test_make.py cli/test_large_image.py)
 
 # Kills, damage and failing system calls in full number; takes most of an hour.
 soak: $(READY)

@@ -10,7 +10,7 @@ import click
 
 from vocsmooth.settings import counted
 
-from . import messages, options, smoothers
+from . import completion, messages, options, smoothers
 from .progress import progress_bar
 
 if TYPE_CHECKING:
@@ -22,7 +22,12 @@ if TYPE_CHECKING:
 @click.option("--data", type=options.FOLDER, help="Dataset of `vocsmooth build`; or else:")
 @click.option("--images", type=options.FOLDER, help="folder of images to smooth, and")
 @click.option("--labels", type=options.FOLDER, help="folder of their labels, paired by name.")
-@click.option("--split", default="val", help="Split of --data to measure on.")
+@click.option(
+    "--split",
+    default="val",
+    shell_complete=completion.splits,
+    help="Split of --data to measure on.",
+)
 @click.option(
     "--samples", type=click.IntRange(min=0), default=0, help="Number of images to use; 0 for all."
 )

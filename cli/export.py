@@ -26,6 +26,7 @@ ENDINGS = {".onnx": "onnx", ".pt": "torchscript", ".safetensors": "safetensors"}
 @options.out_option(options.OUTPUT_FILE, "File to write: .onnx, .pt (TorchScript) or .safetensors.")
 @click.option("--description", default="", help="safetensors only: what `csgisnet models` shows.")
 @click.option("--half", is_flag=True, help="safetensors only: weights as bfloat16, half the size.")
+@options.LEVEL
 @options.JSON
 @messages.amount_options
 def export(
@@ -35,6 +36,7 @@ def export(
     out: Path,
     description: str,
     half: bool,
+    level: float | None,
     as_json: bool,
 ) -> None:
     """Export a network to ONNX or TorchScript, for images of any size, or as a model to share.
@@ -42,7 +44,8 @@ def export(
     Whatever order the network's own file expects, the file written takes and returns RGB.
 
     An ONNX or TorchScript file is written only once its results match the network's on three sizes.
-    ONNX needs `pip install csgisnet[export]`.
+    ONNX needs `pip install csgisnet[export]`. A network that takes a level is written at one:
+    --level, or its own; in a safetensors file it can still be changed.
 
     \b
     Example: csgisnet export --checkpoint runs/a --out smooth.onnx
@@ -50,6 +53,7 @@ def export(
     from csgisnet.checkpoints.export import export_network
     from csgisnet.checkpoints.networks import load_network, publish_network
     from csgisnet.checkpoints.pretrained import find_weights
+    from csgisnet.networks.growing import at_level
 
     weights = find_weights(checkpoint)
     if out.exists() and out.samefile(weights):
@@ -64,13 +68,20 @@ def export(
     form = form or ending or "onnx"
     if form == "safetensors":
         publish_network(
-            weights, out, description=description, half=half, channel_order=channel_order
+            weights,
+            out,
+            description=description,
+            half=half,
+            channel_order=channel_order,
+            level=level,
         )
         _report(out, None, as_json)
         return
     if description or half:
         raise click.UsageError("--description and --half go with --format safetensors only.")
-    difference = export_network(load_network(weights, channel_order), out, form)
+    network = load_network(weights, channel_order)
+    network = network if level is None else at_level(network, level)
+    difference = export_network(network, out, form)
     _report(out, difference, as_json)
 
 

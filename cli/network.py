@@ -184,6 +184,7 @@ def _print_summary(out: Path, summary: Summary, as_json: bool) -> None:
     default=1.0,
     help="0 keeps the image, above 1 exaggerates, below 0 enhances detail.",
 )
+@options.LEVEL
 @click.option("--save-edges", is_flag=True, help="Also write the edges, to NAME_edges.png.")
 @options.DEVICE
 @click.option(
@@ -216,6 +217,7 @@ def predict(
     channel_order: Any,
     out: Path,
     strength: float,
+    level: float | None,
     save_edges: bool,
     device: str,
     precision: Any,
@@ -240,6 +242,7 @@ def predict(
         memory=None if memory is None else memory * 1_000_000,
         batch=batch,
         channel_order=channel_order,
+        level=level,
     )
     function = functools.partial(smoother.smooth_pixels, strength=strength, with_edges=save_edges)
     jobs = jobs or 2 * smoother.batch

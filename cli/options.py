@@ -71,6 +71,12 @@ CHANNEL_ORDER = click.option(
     help="Order that another project's network expects: rgb as the paper's authors trained theirs, "
     "bgr as in their test script and for Easy2Hard's.",
 )
+LEVEL = click.option(
+    "--level",
+    type=click.FloatRange(0, 1),
+    help="Of a network that takes one: 0 keeps faint structure, 1 only what people draw as "
+    "boundaries.  [default: the network's own]",
+)
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 DEVICE = click.option(
     "--device",

@@ -41,7 +41,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "csgisnet.prediction": (*BOTH, "csgisnet.networks", "csgisnet.checkpoints"),
     "csgisnet.preview": (
         *(*BOTH, "vocsmooth.operators", "vocsmooth.images"),
-        *(f"csgisnet.{wing}" for wing in ("checkpoints", "prediction")),
+        *(f"csgisnet.{wing}" for wing in ("networks", "checkpoints", "prediction")),
     ),
     "csgisnet.training": (
         *(*BOTH, "vocsmooth.shards"),

@@ -18,6 +18,7 @@ from csgisnet.checkpoints.foreign import read_foreign
 from csgisnet.checkpoints.format import Weights, is_ours, load_weights, save_weights
 from csgisnet.checkpoints.released import config_of, could_be_released, reverse_channels
 from csgisnet.errors import ChannelOrderWarning, CheckpointError
+from csgisnet.networks.growing import at_level
 from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork, marks
 from vocsmooth import settings
 from vocsmooth.errors import UnknownNameError
@@ -52,6 +53,7 @@ def publish_network(
     description: str,
     half: bool = False,
     channel_order: ChannelOrder | None = None,
+    level: float | None = None,
 ) -> None:
     """Write a network for others to use: its weights, what training recorded, a description.
 
@@ -68,6 +70,8 @@ def publish_network(
         most 1/256 each.
     channel_order : {"rgb", "bgr"}, optional
         See `load_network`. What is written takes RGB, and records what it was made from.
+    level : float, optional
+        Level where users give none, of a network that takes one; by default the network's own.
 
     Raises
     ------
@@ -77,6 +81,7 @@ def publish_network(
     source = as_path(source, "source")
     path = as_path(path, "path")
     network = load_network(source, channel_order)
+    network = network if level is None else at_level(network, level)
     if is_ours(source):
         recorded = load_weights(source, "network").metadata
     else:

@@ -4,5 +4,5 @@ Read `smoothing` first, the network that the project is about; `growing` adds pa
 trained, and `folding` makes it faster; `segmenter` and `features` are the teachers' networks, which
 only training needs.
 
-May import: no other wing, not even the ground.
+May import: the ground, no other wing.
 """

@@ -1,4 +1,4 @@
-"""Give a trained network parts that it lacks, so that training goes on from what it does."""
+"""Change a trained network: parts that it lacks, or the level that it smooths at."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import dataclasses
 
 import torch
 
+from csgisnet.errors import ConfigError
 from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
 
 
@@ -49,3 +50,36 @@ def grow(network: SmoothingNetwork, config: NetworkConfig, seed: int = 0) -> Smo
         weights[name] = torch.cat([weights[name], plane], dim=1)
     grown.load_state_dict({**grown.state_dict(), **weights})
     return grown
+
+
+def at_level(network: SmoothingNetwork, level: float) -> SmoothingNetwork:
+    """Return a network that smooths at another level; it has the same weights, not copies of them.
+
+    Parameters
+    ----------
+    network : SmoothingNetwork
+        It is not modified.
+    level : float
+        0 keeps what an exact label keeps, 1 what people draw as boundaries.
+
+    Raises
+    ------
+    ConfigError
+        The network takes no level.
+    ValueError
+        The level is not from 0 to 1.
+
+    Examples
+    --------
+    >>> with_level = NetworkConfig(width=4, blocks=1, shuffle=2, level=True)
+    >>> at_level(SmoothingNetwork(with_level), 0.5).config.default_level
+    0.5
+    """
+    if not network.config.level:
+        raise ConfigError("This network takes no level: leave it out.")
+    with torch.device("meta"):
+        changed = SmoothingNetwork(dataclasses.replace(network.config, default_level=level))
+    weights = {**network.state_dict(keep_vars=True), "level": torch.tensor([level])}
+    changed.load_state_dict(weights, assign=True)
+    changed.train(network.training)
+    return changed

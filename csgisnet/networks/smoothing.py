@@ -124,7 +124,8 @@ class SmoothingNetwork(nn.Module):
         """
         height, width = image.shape[-2:]
         factor = self.config.shuffle
-        x = _unshuffle(image, factor)
+        image = _fitted(image, factor)
+        x = image if factor == 1 else functional.pixel_unshuffle(image, factor)
         features = self.descriptor(self._with_level(x, level))
         edge = self.interpreter1(features)
         features = torch.cat([features, edge], dim=1)
@@ -137,10 +138,10 @@ class SmoothingNetwork(nn.Module):
             features = layer(features)
         residual = to_image(features)
         maps = (coarse + residual, coarse, residual, edge)
-        result, *others = (_shuffle(m, factor)[..., :height, :width] for m in maps)
+        result, *others = (_shuffle(m, factor) for m in maps)
         if self.finish is not None:
             result = result + self.finish(image, result, features)
-        return Smoothing(result, *others)
+        return Smoothing(*(m[..., :height, :width] for m in (result, *others)))
 
     def _with_level(self, x: Tensor, level: Tensor | None) -> Tensor:
         """Append the level as a plane, if the network takes one."""
@@ -235,9 +236,7 @@ class Finish(nn.Module):
     def forward(self, image: Tensor, result: Tensor, features: Tensor) -> Tensor:
         """Return what to add to `result`, (B, 3, H, W)."""
         details = self.details(torch.cat([image, result.to(image.dtype)], dim=1))
-        guide = _shuffle(self.guide(features), self.factor)[
-            ..., : image.shape[-2], : image.shape[-1]
-        ]
+        guide = _shuffle(self.guide(features), self.factor)
         correction: Tensor = self.layers(torch.cat([details, guide.to(details.dtype)], dim=1))
         return correction
 
@@ -279,17 +278,15 @@ def _shrink(conv: nn.Module) -> None:
         nn.init.normal_(parameter, std=3e-4)
 
 
-def _unshuffle(image: Tensor, factor: int) -> Tensor:
-    """Move cells of `factor` x `factor` pixels into channels, replicating the border to fit."""
-    if factor == 1:
-        return image
+def _fitted(image: Tensor, factor: int) -> Tensor:
+    """Replicate the border at the bottom and right, so that whole cells of `factor` pixels fit."""
     height, width = image.shape[-2:]
     if height % factor or width % factor:
         padding = (0, -width % factor, 0, -height % factor)
         image = functional.pad(image, padding, mode="replicate")
-    return functional.pixel_unshuffle(image, factor)
+    return image
 
 
 def _shuffle(maps: Tensor, factor: int) -> Tensor:
-    """Undo `_unshuffle`, except for its border."""
+    """Put cells of `factor` x `factor` channels back into pixels."""
     return maps if factor == 1 else functional.pixel_shuffle(maps, factor)

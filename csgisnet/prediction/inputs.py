@@ -73,6 +73,28 @@ def check_smoothable(image: Array, *types: type) -> None:
         raise ValueError(f"image must be (H, W) or (H, W, 3), got shape {image.shape}.")
 
 
+def blended(result: Array, image: Array, strength: float) -> Array:
+    """Return the result for an image: grey if that is grey, blended with it, and in [0, 1].
+
+    Parameters
+    ----------
+    result : (H, W, 3) float32
+        What the network made of the image; its memory is used again.
+    image : (H, W) or (H, W, 3) float32
+        The image.
+    strength : float
+        See `csgisnet.prediction.smoother.Smoother.smooth`.
+    """
+    np.clip(result, 0, 1, out=result)
+    if image.ndim == 2:
+        result = result.mean(axis=2)
+    if strength != 1.0:
+        result -= image
+        result *= strength
+        result += image
+    return np.clip(result, 0, 1, out=result)
+
+
 def _smooth_array(image: Array, smooth: SmoothArray, threads: int) -> Array:
     """Smooth an array (H, W[, 3]) or (N, H, W, 3) of floats, uint8 or uint16."""
     check_array(image, "image")

@@ -10,17 +10,13 @@ from numpy.typing import NDArray
 
 from csgisnet.checkpoints.networks import ChannelOrder, load_network
 from csgisnet.checkpoints.pretrained import find_weights
-from csgisnet.device import (
-    Precision,
-    default_memory,
-    pick_device,
-    return_freed_memory,
-)
+from csgisnet.device import Precision, default_memory, pick_device, return_freed_memory
 from csgisnet.errors import CheckpointError
+from csgisnet.networks.growing import at_level
 from csgisnet.networks.smoothing import SmoothingNetwork, receptive_radius
 from csgisnet.prediction.batching import Batcher
 from csgisnet.prediction.fused import Image, apply_network, bytes_per_pixel
-from csgisnet.prediction.inputs import AnyImage, check_smoothable, smooth_any
+from csgisnet.prediction.inputs import AnyImage, blended, check_smoothable, smooth_any
 from csgisnet.prediction.precision import prepare
 from csgisnet.prediction.tiling import SMALLEST_TILE, apply_tiled
 from vocsmooth.arrays import Pixels, check_image, check_number, to_float, to_uint
@@ -50,11 +46,15 @@ class Smoother:
     batch : int, optional
         How many images or tiles of one shape, from several threads, to compute at once if `memory`
         allows. By default 1 on the CPU, whose cores share the work on one image, and 8 elsewhere.
+    level : float, optional
+        Of a network that takes one: 0 keeps faint structure, 1 only what people draw as boundaries.
+        By default the network's own.
 
     Raises
     ------
     ConfigError
-        The device is unknown or not available, or does not compute in this precision.
+        The device is unknown or not available, or does not compute in this precision; or the
+        network takes no level.
 
     Attributes
     ----------
@@ -81,8 +81,10 @@ class Smoother:
         precision: Precision = "auto",
         memory: int | None = None,
         batch: int | None = None,
+        level: float | None = None,
     ) -> None:
         self.device = pick_device(device)
+        network = network if level is None else at_level(network, level)
         fast, (self.precision, self.reason) = prepare(network, precision, self.device)
         self.batch = batch or (1 if self.device.type == "cpu" else _GPU_BATCH)
         memory = default_memory(self.device) if memory is None else memory
@@ -239,14 +241,7 @@ class Smoother:
                 f"the network's result has NaN or infinite values in {self.precision}: its weights "
                 "are of no use, or need --precision float32."
             )
-        np.clip(result, 0, 1, out=result)
-        if image.ndim == 2:
-            result = result.mean(axis=2)
-        if strength != 1.0:
-            result -= image
-            result *= strength
-            result += image
-        np.clip(result, 0, 1, out=result)
+        result = blended(result, image, strength)
         smoothed = result if tile.dtype == np.float32 else to_uint(result, tile.dtype)
         return (smoothed, to_uint(edges, np.uint8)) if with_edges else (smoothed,)
 
@@ -259,6 +254,7 @@ def load(
     memory: int | None = None,
     batch: int | None = None,
     channel_order: ChannelOrder | None = None,
+    level: float | None = None,
 ) -> Smoother:
     """Load a network, ours or one that the paper's authors released, ready to smooth.
 
@@ -267,7 +263,7 @@ def load(
     path_or_name : str or path-like, optional
         A file of weights, the folder of a run (whose best weights are loaded), or the name of a
         network that comes with the package; by default "compact".
-    device, precision, memory, batch
+    device, precision, memory, batch, level
         See `Smoother`.
     channel_order : {"rgb", "bgr"}, optional
         Of another project's network, see `csgisnet.checkpoints.networks.load_network`.
@@ -297,4 +293,6 @@ def load(
     (4, 6, 3)
     """
     network = load_network(find_weights(path_or_name), channel_order)
-    return Smoother(network, device=device, precision=precision, memory=memory, batch=batch)
+    return Smoother(
+        network, device=device, precision=precision, memory=memory, batch=batch, level=level
+    )

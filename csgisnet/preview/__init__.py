@@ -4,6 +4,6 @@ Read in this order: `methods` says what the page offers and smooths with it, `vi
 photograph what the page shows, `server` answers the page's requests; page.html, page.css and
 page.js are the page itself.
 
-May import: the ground of both packages, `vocsmooth.operators`, `vocsmooth.images`, `checkpoints`,
-`prediction`.
+May import: the ground of both packages, `vocsmooth.operators`, `vocsmooth.images`, `networks`,
+`checkpoints`, `prediction`.
 """

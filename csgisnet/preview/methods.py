@@ -13,9 +13,10 @@ from typing import Any, get_args, get_type_hints
 import numpy as np
 from numpy.typing import NDArray
 
-from csgisnet.checkpoints.format import is_ours
+from csgisnet.checkpoints.format import is_ours, load_weights
 from csgisnet.checkpoints.networks import ChannelOrder
 from csgisnet.checkpoints.pretrained import find_weights
+from csgisnet.networks.smoothing import NetworkConfig
 from csgisnet.prediction.smoother import Smoother, load
 from vocsmooth.errors import InputError
 from vocsmooth.operators.table import OPERATORS, smooth
@@ -137,8 +138,8 @@ def apply(method: Method, values: Mapping[str, Any], image: Image, device: str) 
         As the operator, or as `csgisnet.prediction.smoother.load`.
     """
     if method.is_network:
-        order = values.get("channel_order")
-        return _network(method.name, device, order).smooth(image, strength=values["strength"])
+        network = _network(method.name, device, values.get("channel_order"), values.get("level"))
+        return network.smooth(image, strength=values["strength"])
     return np.asarray(smooth(image, method.name, **values), np.float32)
 
 
@@ -185,11 +186,14 @@ def _controls(operator: str) -> tuple[Control, ...]:
 
 
 def _controls_of_network(name: str) -> tuple[Control, ...]:
-    """Return a slider for the strength, and a choice that only another project's network needs."""
+    """Return sliders for strength and level, and a choice only for another project's network."""
     low, high = STRENGTHS
     strength = Control(name="strength", default=1.0, low=low, high=high)
-    if is_ours(find_weights(name)):
-        return (strength,)
+    weights = find_weights(name)
+    if is_ours(weights):
+        config = load_weights(weights, "network").config_as(NetworkConfig, weights)
+        level = Control(name="level", default=config.default_level, low=0.0, high=1.0)
+        return (strength, level) if config.level else (strength,)
     orders = get_args(ChannelOrder)
     return strength, Control(name="channel_order", default=orders[0], choices=orders)
 
@@ -228,7 +232,9 @@ def _as_argument(path: Path) -> str:
     return f"./{path}" if str(path).startswith("-") else str(path)
 
 
-@functools.cache
-def _network(name: str, device: str, channel_order: ChannelOrder | None) -> Smoother:
+@functools.lru_cache(maxsize=8)
+def _network(
+    name: str, device: str, channel_order: ChannelOrder | None, level: float | None
+) -> Smoother:
     """Return a network, loaded when it is first asked for."""
-    return load(name, device=device, channel_order=channel_order)
+    return load(name, device=device, channel_order=channel_order, level=level)

@@ -41,11 +41,13 @@ class AugmentConfig:
     """Largest relative change of the contrast, around mid-grey."""
     saturation: float = 0.0
     """Largest relative change of the saturation."""
-    permute: bool = True
-    """Permute red, green and blue, alike in all images of a sample."""
-    invert: bool = True
-    """Take half of the samples as negatives of photographs: 1 - x for each value x."""
-    flip_texture: bool = True
+    permute: bool = False
+    """Permute red, green and blue, alike in all images of a sample. Not for teachers, which know
+    the colours of things."""
+    invert: bool = False
+    """Take half of the samples as negatives of photographs: 1 - x for each value x. Not for
+    teachers either."""
+    flip_texture: bool = False
     """Subtract the texture from half of the labels instead of adding it."""
     texture_gain: tuple[float, float] = (1.0, 1.0)
     """Smallest and largest factor on the texture, evenly in its logarithm."""
@@ -74,12 +76,8 @@ class AugmentConfig:
     @property
     def recolours(self) -> bool:
         """Whether views change colours."""
-        return self.permute or self.invert or self.recolours_in_part
-
-    @property
-    def recolours_in_part(self) -> bool:
-        """Whether views change brightness, contrast or saturation, which clips some values."""
-        return max(self.brightness, self.contrast, self.saturation) > 0
+        gradual = max(self.brightness, self.contrast, self.saturation)
+        return self.permute or self.invert or gradual > 0
 
     @property
     def changes_textures(self) -> bool:

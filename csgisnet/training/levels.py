@@ -17,7 +17,7 @@ class LevelLabels:
 
     What remains when a network is applied at half the resolution again and again, and once more at
     the whole, comes close to what people draw: on photographs of BSDS500 the gradient of such a
-    result agrees better with them than that of one pass, and than that of any operator's result.
+    result agrees better with them than that of one pass, and than that of RTV or L0 after one pass.
 
     Parameters
     ----------

@@ -14,7 +14,7 @@ from vocsmooth_cli import dataset, network
 
 Command = Callable[..., Result]
 
-WITHOUT = {("vocsmooth", "preview"), ("csgisnet", "evaluate")}
+WITHOUT = {("vocsmooth", "preview")}
 
 
 def content_of(result: Result) -> Any:

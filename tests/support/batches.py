@@ -1,4 +1,4 @@
-"""A batch of noise, and the objective with one term alone."""
+"""Batches of noise, and the objective with one term alone."""
 
 from __future__ import annotations
 
@@ -21,6 +21,22 @@ def draw_batch(size: int = 2, side: int = 32) -> Batch:
     edge = (rand(size, 1, side, side) > 0.9).float()
     image = (size, 3, side, side)
     return Batch(rand(*image), rand(*image), edge, mask, rand(size, 2, 3, side, side), rand(size))
+
+
+def random_batch(seed: int = 3) -> Batch:
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.rand(*shape, generator=generator)
+
+    return Batch(
+        input=draw(2, 3, 32, 32),
+        label=draw(2, 3, 32, 32),
+        edge=draw(2, 1, 32, 32).round(),
+        mask=torch.zeros(2, 32, 32, dtype=torch.int64),
+        negatives=draw(2, 1, 3, 32, 32),
+        level=torch.zeros(2),
+    )
 
 
 def only(term: str, **settings: object) -> LossConfig:

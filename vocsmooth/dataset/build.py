@@ -199,6 +199,8 @@ def build_dataset(
         idle = functools.partial(_report_count, tally, total, progress)
         with sigterm_interrupts(), open_runner(scheduler, jobs, shared, idle) as run:
             index, missing = _build(plan, out, tasks, run, tally, progress)
+    else:
+        remove_leftovers(out)  # of workers that froze, and woke when others had done their work
     return BuildSummary(
         **vars(index.totals),
         seconds=time.monotonic() - started,

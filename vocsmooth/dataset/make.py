@@ -238,13 +238,15 @@ def _build_around_deaths(task: ShardTask, run: Runner) -> Sidecar:
     culprits = [photo for photo in task.photographs if photo.id in deadly]
     if task.strict and culprits:
         raise InputError(f"{culprits[0].image}: {_DIED}")
-    reason = _DIED if culprits else _DIED_TOGETHER
-    fatal = {photo.id: f"{photo.image}: {reason}" for photo in culprits or task.photographs}
-    with closing(run(build_shard, [replace(task, fatal=fatal)])) as results_of_rest:
-        _, sidecar = next(results_of_rest)
-    if isinstance(sidecar, WorkerDied):
-        raise InputError(f"{task.out / task.planned.name}: {_DIED}")
-    return sidecar
+    fatal = {photo.id: f"{photo.image}: {_DIED}" for photo in culprits}
+    together = {photo.id: f"{photo.image}: {_DIED_TOGETHER}" for photo in task.photographs}
+    # Without a culprit it may have been killed from outside, so the whole shard is tried once more.
+    for left_out in (fatal, together | fatal):
+        with closing(run(build_shard, [replace(task, fatal=left_out)])) as results_of_rest:
+            _, sidecar = next(results_of_rest)
+        if not isinstance(sidecar, WorkerDied):
+            return sidecar
+    raise InputError(f"{task.out / task.planned.name}: {_DIED}")
 
 
 def _find_kept(task: ShardTask) -> Sidecar | None:

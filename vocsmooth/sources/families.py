@@ -16,14 +16,12 @@ from PIL import Image
 from vocsmooth.arrays import to_float, to_uint
 from vocsmooth.errors import InputError
 from vocsmooth.images.reading import read_rgb
-from vocsmooth.sources.drawing import Paint, Scene, draw_rims, draw_scene
+from vocsmooth.sources.drawing import RIM, Paint, Scene, draw_rims, draw_scene
 from vocsmooth.sources.materials import draw_class_scene
 from vocsmooth.sources.pages import draw_page
 from vocsmooth.sources.posterise import posterise
 from vocsmooth.sources.ragged import draw_ragged
 from vocsmooth.sources.shapes import Rng
-
-_RIM = 5  # window of the void rim between classes, as in VOC's masks
 
 _HELD_BACK = 6  # one of so many photographs and drawings is only in scenes to validate on
 
@@ -140,7 +138,7 @@ NEEDS: Mapping[str, str] = {"posterised": "photographs", "collage": "drawings"}
 def _scene(image: Paint, mask: NDArray[np.uint8]) -> Scene:
     """Round a picture, and separate the classes of its mask."""
     pixels = np.asarray(to_uint(image.clip(0, 1), np.uint8), np.uint8)
-    return Scene(image=pixels, mask=draw_rims(mask, _RIM))
+    return Scene(image=pixels, mask=draw_rims(mask, RIM))
 
 
 @functools.lru_cache(maxsize=64)

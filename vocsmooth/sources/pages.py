@@ -7,10 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from vocsmooth.sources.drawing import Paint
 from vocsmooth.sources.shapes import Rng
-
-Paint = NDArray[np.float32]
-"""(H, W, 3) in [0, 1]."""
 
 _LETTERS = tuple("aaabcdeeeefghiijklmnnooprrsssttuvwyzABCDEFGHKLMNOPRSTVW0123456789")
 _FINE = 2  # drawn this many times larger and averaged down

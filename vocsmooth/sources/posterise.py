@@ -14,10 +14,8 @@ from numpy.typing import NDArray
 from skimage.measure import label as number_regions
 
 from vocsmooth.arrays import to_uint
+from vocsmooth.sources.drawing import Paint
 from vocsmooth.sources.shapes import Rng
-
-Paint = NDArray[np.float32]
-"""(H, W, 3) in [0, 1]."""
 
 _SAMPLES = 4000  # pixels from which the colours of a posterised picture are found
 

@@ -6,10 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vocsmooth.sources.drawing import Paint
 from vocsmooth.sources.shapes import Cover, Rng
-
-Paint = NDArray[np.float32]
-"""(H, W, 3) in [0, 1]."""
 
 _FAINT, _STRONG = 4 / 255, 160 / 255  # steps between neighbours, evenly in the logarithm
 

@@ -7,6 +7,7 @@ started by hand, since Dask's workers may not start processes with multiprocessi
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 import threading
@@ -57,10 +58,18 @@ def run_in_child(function: Callable[[Task], Result], task: Task) -> Result | Wor
             close_child()
             continue
         if error is not None:
-            raise error
+            raise _placed(error)
         answer: Result = result
         return answer
     return WorkerDied()
+
+
+def _placed(error: BaseException) -> BaseException:
+    """Say, in an error of the system such as a full disk, on which machine it arose."""
+    if isinstance(error, OSError) and error.strerror:
+        reason = f"on {platform.node()}: {error.strerror}"
+        return OSError(error.errno, reason, error.filename)
+    return error
 
 
 def close_child() -> None:

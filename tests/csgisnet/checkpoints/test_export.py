@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
 
 PLAIN = NetworkConfig(width=4, blocks=1, coarse_blocks=1, refine_blocks=1)
 SHUFFLED = NetworkConfig(width=4, blocks=1, coarse_blocks=1, refine_blocks=1, shuffle=2, skip=True)
+FINISHED = dataclasses.replace(SHUFFLED, finish=4, level=True, default_level=0.3)
 SHAPES = ((1, 3, 1, 1), (2, 3, 40, 33), (1, 3, 57, 80), (3, 3, 5, 2))
 
 
@@ -53,7 +55,7 @@ def test_onnx_runs_in_onnxruntime(tmp_path: Path) -> None:
         np.testing.assert_allclose(result, expect(network, image), atol=1e-5)
 
 
-@pytest.mark.parametrize("config", [PLAIN, SHUFFLED])
+@pytest.mark.parametrize("config", [PLAIN, SHUFFLED, FINISHED])
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 def test_torchscript_loads_without_the_package(config: NetworkConfig, tmp_path: Path) -> None:
     network, path = make_network(config), tmp_path / "net.pt"

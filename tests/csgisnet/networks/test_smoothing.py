@@ -117,13 +117,16 @@ def test_equals_the_definition_bit_for_bit(config: NetworkConfig) -> None:
             assert torch.equal(ours, theirs)
 
 
-@pytest.mark.parametrize("config", [SMALL, COMPACT, NetworkConfig(width=8, shuffle=3, skip=True)])
+@pytest.mark.parametrize(
+    "config", [SMALL, COMPACT, NetworkConfig(width=8, shuffle=3, skip=True, finish=4)]
+)
 @pytest.mark.parametrize("size", [(1, 1), (1, 8), (7, 5), (12, 12)])
 def test_keeps_any_size(config: NetworkConfig, size: tuple[int, int]) -> None:
     smoothing = SmoothingNetwork(config).eval()(torch.rand(2, 3, *size))
     for name, channels in {"result": 3, "coarse": 3, "residual": 3, "edge": 1}.items():
         assert getattr(smoothing, name).shape == (2, channels, *size)
-    assert torch.equal(smoothing.result, smoothing.coarse + smoothing.residual)
+    whole = torch.equal(smoothing.result, smoothing.coarse + smoothing.residual)
+    assert whole == (config.finish == 0)
 
 
 @pytest.mark.parametrize("size", [(32, 32), (31, 32), (32, 31)])
@@ -134,9 +137,11 @@ def test_compact_network_starts_near_the_identity(size: tuple[int, int]) -> None
     assert 0 < difference.abs().mean() < 0.02
 
 
-@pytest.mark.parametrize("shuffle", [1, 2])
-def test_receptive_radius_is_the_support_of_the_gradient(shuffle: int) -> None:
-    config = NetworkConfig(width=2, blocks=1, coarse_blocks=1, refine_blocks=1, shuffle=shuffle)
+@pytest.mark.parametrize(("shuffle", "finish"), [(1, 0), (2, 0), (1, 2), (2, 2)])
+def test_receptive_radius_is_the_support_of_the_gradient(shuffle: int, finish: int) -> None:
+    config = NetworkConfig(
+        width=2, blocks=1, coarse_blocks=1, refine_blocks=1, shuffle=shuffle, finish=finish
+    )
     network = SmoothingNetwork(config).eval()
     with torch.no_grad():
         for parameter in network.parameters():  # positive weights: every path is active

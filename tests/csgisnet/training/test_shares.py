@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from batches import random_batch
 from torch import Tensor
 
 from csgisnet.checkpoints.states import load_state, save_state
@@ -22,22 +23,6 @@ from csgisnet.training.shares import Share, calibrated, measure_shares
 from csgisnet.training.step import Training, new_network
 
 ALONE = Processes(device=torch.device("cpu"))
-
-
-def random_batch(seed: int = 3) -> Batch:
-    generator = torch.Generator().manual_seed(seed)
-
-    def draw(*shape: int) -> Tensor:
-        return torch.rand(*shape, generator=generator)
-
-    return Batch(
-        input=draw(2, 3, 32, 32),
-        label=draw(2, 3, 32, 32),
-        edge=draw(2, 1, 32, 32).round(),
-        mask=torch.zeros(2, 32, 32, dtype=torch.int64),
-        negatives=draw(2, 1, 3, 32, 32),
-        level=torch.zeros(2),
-    )
 
 
 @pytest.fixture(scope="module")

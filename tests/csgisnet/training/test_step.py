@@ -9,7 +9,8 @@ from typing import Literal
 
 import pytest
 import torch
-from torch import Tensor, nn
+from batches import random_batch
+from torch import nn
 
 from csgisnet.checkpoints.states import load_state, save_state
 from csgisnet.device import place
@@ -29,22 +30,6 @@ ALONE = Processes(device=torch.device("cpu"))
 def plain(config: Config) -> Config:
     """Only the terms that need no teacher."""
     return dataclasses.replace(config, losses=LossConfig(contrast=0, semantic=0))
-
-
-def random_batch() -> Batch:
-    generator = torch.Generator().manual_seed(3)
-
-    def draw(*shape: int) -> Tensor:
-        return torch.rand(*shape, generator=generator)
-
-    return Batch(
-        input=draw(2, 3, 32, 32),
-        label=draw(2, 3, 32, 32),
-        edge=draw(2, 1, 32, 32).round(),
-        mask=torch.zeros(2, 32, 32, dtype=torch.int64),
-        negatives=draw(2, 1, 3, 32, 32),
-        level=torch.zeros(2),
-    )
 
 
 def test_accumulated_gradients_are_means(plain: Config) -> None:

@@ -61,7 +61,7 @@ def test_description_names_what_the_index_says(pristine_dataset: Path, recipe: R
     assert "photographs: 31 x 45 to 56 x 40 pixels" in text
     assert "maps of an input: input, texture, under" in text
     assert f"h5py {index.versions['h5py']}" in text
-    assert text.endswith(recipe_toml(to_dict(recipe)))
+    assert text.endswith(recipe_toml(recipe.record()))
 
 
 def label(score: float | None, operator: str = "rtv", method: str = "screened") -> dict[str, Any]:

@@ -20,15 +20,23 @@ DASK = (sys.executable, "-m", "dask")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A scheduler with two workers, which are restarted when they are killed; its file."""
     folder = tmp_path_factory.mktemp("cluster")
-    with run_scheduler(folder) as (file, _), start_worker(file), start_worker(file):
+    with start_scheduler(folder) as (file, _), start_worker(file), start_worker(file):
         yield file
 
 
 @pytest.fixture
 def scheduler(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """A scheduler without workers; its file and its process."""
-    with run_scheduler(tmp_path) as found:
+    with start_scheduler(tmp_path) as found:
         yield found
+
+
+@pytest.fixture
+def run_scheduler() -> Callable[
+    [Path], AbstractContextManager[tuple[str, subprocess.Popen[bytes]]]
+]:
+    """A function that runs a scheduler in a block, see `start_scheduler`."""
+    return start_scheduler
 
 
 @pytest.fixture
@@ -51,7 +59,7 @@ def start_worker(file: str, *options: str, first: str | None = None) -> Running:
 
 
 @contextmanager
-def run_scheduler(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+def start_scheduler(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """Run a scheduler in a block; yield its file and its process."""
     file = folder / "scheduler.json"
     options = ("--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--no-jupyter")

@@ -4,6 +4,7 @@ The tasks are expressions: a child cannot import this module, but it has `eval`.
 """
 
 import os
+import platform
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -48,6 +49,11 @@ def test_what_a_task_raises_is_raised_here_and_the_child_lives() -> None:
     with pytest.raises(SystemExit):
         run_in_child(eval, "exit(3)")
     assert run_in_child(eval, PROCESS) == before
+
+
+def test_an_error_of_the_system_says_on_which_machine() -> None:
+    with pytest.raises(FileNotFoundError, match=f"on {platform.node()}: No such file.*'/none'"):
+        run_in_child(eval, "open('/none')")
 
 
 def test_a_task_that_always_dies(tmp_path: Path) -> None:

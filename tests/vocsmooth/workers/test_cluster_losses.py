@@ -9,12 +9,13 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
 import pytest
 from helpers import content_of, memory_of
 from PIL import Image
+from processes import processes_under
 
 from vocsmooth.dataset.build import Progress, build_dataset
 from vocsmooth.dataset.make import package_versions
@@ -137,26 +138,17 @@ def test_what_ends_a_build_is_one_line(
             assert build.poll() is None
         if how == "interrupt":
             os.killpg(build.pid, signal.SIGINT)
-            expected = [b"", b"Aborted!"]
+            stopped = b"Interrupted. The same command continues where it stopped."
+            expected, code = [b"", stopped], 130
         else:
             os.killpg(process.pid, signal.SIGKILL)
-            expected = [b"Error: The scheduler is gone. Finished work is kept"]
+            expected, code = [b"Error: The scheduler is gone. Finished work is kept"], 1
         lines = build.stderr.read().splitlines()
-        assert build.wait() == 1
+        assert build.wait() == code
     lines = [line for line in lines if not line.startswith(b"photographs: ")]
     assert [line.split(b";")[0] for line in lines] == expected
     build_dataset(pristine_tree, out, recipe, jobs=1)
     assert content_of(out) == content_of(pristine_dataset)
-
-
-def processes_under(process: int) -> list[int]:
-    """Return a process and all that descend from it, parents first."""
-    found = [process]
-    for children in Path(f"/proc/{process}/task").glob("*/children"):
-        with suppress(FileNotFoundError, ProcessLookupError):
-            for child in children.read_text().split():
-                found += processes_under(int(child))
-    return found
 
 
 @contextmanager
