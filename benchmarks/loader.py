@@ -123,17 +123,19 @@ def our_tensors(split: Split, maps: tuple[str, ...], draw: Draw) -> None:
 def preads(split: Split, maps: tuple[str, ...], draw: Draw) -> None:
     """Read the band of rows that each window lies in, by one pread per map and window."""
     files: dict[str, int] = {}
-    for i, y in zip(draw[0].tolist(), draw[1].tolist(), strict=True):
-        shard = split._mapped(int(split._shard_of[i]))
+    place = split._photographs.locate(draw[0])
+    starts = {group: first.tolist() for group, first in place.starts.items()}
+    widths = place.shapes[:, 1].tolist()
+    for i, (number, y) in enumerate(zip(place.shards.tolist(), draw[1].tolist(), strict=True)):
+        shard, width = split._mapped(number), widths[i]
         path = str(shard._path)
         if path not in files:
             files[path] = os.open(path, os.O_RDONLY)
             os.posix_fadvise(files[path], 0, 0, os.POSIX_FADV_RANDOM)
-        width = int(split.shapes[i, 1])
         for name in maps:
             pixels = shard.arrays[name]
             pixel = pixels.itemsize * (pixels.shape[1] if pixels.ndim > 1 else 1)
-            first = int(split._starts[split._group[name]][i]) + y * width
+            first = starts[split._group[name]][i] + y * width
             os.pread(files[path], SIZE * width * pixel, shard.offsets[name] + first * pixel)
     for descriptor in files.values():
         os.close(descriptor)

@@ -31,7 +31,7 @@ from vocsmooth.maps.recipe import Labels, Recipe, maps_of
 from vocsmooth.settings import to_dict
 from vocsmooth.shards.assembling import assemble_index
 from vocsmooth.shards.entries import ImageEntry, Plan, PlannedShard, ShardEntry, Sidecar
-from vocsmooth.shards.index import record_of, write_index
+from vocsmooth.shards.index import index_files, record_of
 from vocsmooth.shards.reader import open_dataset
 from vocsmooth.shards.split import Split
 from vocsmooth.shards.writer import ImageMaps, encode_shard, recipe_text
@@ -123,7 +123,8 @@ def make_dataset(out: Path, count: int) -> None:
                 left_out=(),
             )
         )
-    write_index(out, assemble_index(plan, map(record_of, sidecars)))
+    for file, content in index_files(assemble_index(plan, map(record_of, sidecars))).items():
+        (out / file).write_bytes(content)
 
 
 def photograph(name: str, maps: dict[str, dict[str, int]]) -> ImageMaps:

@@ -157,11 +157,14 @@ def runs(pages: list[Page]) -> list[tuple[int, int, int]]:
 
 def bands(split: Split, samples: NDArray[np.int64], tops: NDArray[np.int64]) -> list[Span]:
     """Return the bytes of the bands of rows that windows lie in."""
-    numbers, found = split._shard_of[samples].tolist(), split._bands(samples, tops)
+    place = split._photographs.locate(samples)
+    found = split._bands(place, tops)
     return [
         span(number, shard, name, first, SIDE * width)
         for name in MAPS
-        for number, (shard, first, width) in zip(numbers, found[split._group[name]], strict=True)
+        for number, (shard, first, width) in zip(
+            place.shards.tolist(), found[split._group[name]], strict=True
+        )
     ]
 
 

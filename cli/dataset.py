@@ -159,7 +159,11 @@ def _print_summary(out: Path, summary: BuildSummary, as_json: bool) -> None:
 @click.argument("folder", type=options.FOLDER)
 @options.JSON
 @click.option("--fresh", is_flag=True, help="Check again what an earlier run found intact, too.")
-@click.option("--upgrade", is_flag=True, help="Give an intact dataset the index of this version.")
+@click.option(
+    "--upgrade",
+    is_flag=True,
+    help="Give an intact dataset of an older version the index of this one.",
+)
 @click.option("--repair", is_flag=True, help="Rebuild what is damaged from --voc-root.")
 @click.option(
     "--voc-root", type=options.FOLDER, help="With --repair: the VOC tree that was built from."
@@ -187,7 +191,6 @@ def verify(
     \b
     Example: vocsmooth verify voc-smooth --repair --voc-root VOCdevkit
     """
-    from vocsmooth.dataset.recover import upgrade_index
     from vocsmooth.dataset.repair import repair_dataset
     from vocsmooth.dataset.verify import verify_dataset
 
@@ -211,13 +214,29 @@ def verify(
             for name in (*repaired.shards, *repaired.files):
                 bar.note(f"rebuilt: {name}")
     _print_report(folder, report, as_json)
-    if report.index_version == 1 and not report.problems:
+    if report.problems:
         if upgrade:
-            upgrade_index(folder)
-            messages.note(f"{folder} has the index of this version now; its shards are the same.")
-        else:
-            messages.note("Its index is that of older versions; --upgrade makes it open faster.")
-    sys.exit(1 if report.problems else 0)
+            messages.note("It was not upgraded: that takes a dataset without problems.")
+        sys.exit(1)
+    _upgrade(folder, report.index_version, wanted=upgrade)
+
+
+def _upgrade(folder: Path, version: int, *, wanted: bool) -> None:
+    """Give an intact dataset the index of today, or say that it could have it."""
+    from vocsmooth.dataset.recover import upgrade_index
+    from vocsmooth.shards.schema import INDEX_VERSION
+
+    if version == INDEX_VERSION:
+        if wanted:
+            messages.note(f"Its index has version {version}, the newest, already.")
+    elif wanted:
+        upgrade_index(folder)
+        messages.note(f"Its index has version {INDEX_VERSION} now; its shards are the same.")
+    else:
+        messages.note(
+            f"Its index has version {version}; --upgrade turns it into version {INDEX_VERSION}, "
+            "which opens faster."
+        )
 
 
 def _print_report(folder: Path, report: Verification, as_json: bool) -> None:

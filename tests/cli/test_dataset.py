@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import Result
+from helpers import content_of, make_version1
 from pictures import pixels_of
 from PIL import Image
 
@@ -84,6 +85,29 @@ def test_repair_needs_the_tree(vocsmooth: Command, built: Path, words: list[str]
     result = vocsmooth("verify", built, *words)
     assert result.exit_code == 2
     assert "--repair needs --voc-root" in result.stderr
+
+
+def test_upgrade_takes_an_intact_dataset_of_an_older_version(
+    vocsmooth: Command, built: Path, tmp_path: Path
+) -> None:
+    old = shutil.copytree(built, tmp_path / "old")
+    make_version1(old)
+    result = vocsmooth("verify", old, "--jobs", 1)
+    assert result.exit_code == 0, result.output
+    assert "--upgrade turns it into version 2" in result.stderr
+    (old / "more").touch()
+    result = vocsmooth("verify", old, "--upgrade", "--jobs", 1)
+    assert result.exit_code == 1
+    assert "It was not upgraded" in result.stderr
+    (old / "more").unlink()
+    (old / "README.md").unlink()
+    result = vocsmooth("verify", old, "--upgrade", "--jobs", 1)
+    assert result.exit_code == 0, result.output
+    assert "has version 2 now" in result.stderr
+    assert content_of(old) == content_of(built)
+    result = vocsmooth("verify", old, "--upgrade", "--jobs", 1)
+    assert result.exit_code == 0, result.output
+    assert "version 2, the newest, already" in result.stderr
 
 
 def test_building_again_keeps_everything(

@@ -11,17 +11,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vocsmooth.shards.assembling import assemble_index, totals_of
-from vocsmooth.shards.entries import TableEntry
+from vocsmooth.dataset.recover import write_records
+from vocsmooth.shards.entries import TableEntry, totals_of
 from vocsmooth.shards.index import (
+    index_files,
     read_index,
     read_plan,
-    read_record,
-    sidecar_path,
     to_bytes,
-    write_index,
 )
+from vocsmooth.shards.schema import INDEX_VERSION
 from vocsmooth.shards.table import encode_table
+from vocsmooth.views.croissant import DESCRIPTIONS
 
 Change = Callable[[dict[str, Any]], object]
 
@@ -52,14 +52,22 @@ def edit_table(root: Path, **columns: Any) -> None:
     table = replace(index.columns, **changed)
     data = encode_table(table)
     entry = TableEntry(bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
-    write_index(root, replace(index, columns=table, table=entry, totals=totals_of(table)))
+    changed_index = replace(index, columns=table, table=entry, totals=totals_of(table))
+    for name, content in index_files(changed_index).items():
+        (root / name).write_bytes(content)
 
 
 def assemble_anew(root: Path) -> None:
     """Write the index that follows from the plan and the sidecars as they are now."""
-    plan = read_plan(root / "plan.json")
-    paths = [sidecar_path(root / shard.name) for shard in plan.shards]
-    write_index(root, assemble_index(plan, map(read_record, paths)))
+    write_records(root, read_plan(root / "plan.json"), INDEX_VERSION)
+
+
+def make_version1(root: Path) -> None:
+    """Give a dataset the index and the descriptions that older versions wrote."""
+    for name in DESCRIPTIONS:
+        (root / name).unlink()
+    write_records(root, read_plan(root / "plan.json"), 1)
+    (root / "index.hdf5").unlink()
 
 
 def flip_a_bit(path: Path) -> None:

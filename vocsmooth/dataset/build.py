@@ -38,10 +38,10 @@ from vocsmooth.shards.index import (
     INDEX_NAME,
     PLAN_NAME,
     TABLE_NAME,
+    index_files,
     read_index,
     read_record,
     sidecar_path,
-    write_index,
     write_object,
 )
 from vocsmooth.sources.voc import find_tree, list_photographs
@@ -260,9 +260,10 @@ def _build(
     if not missing:
         with explained_writing(out / INDEX_NAME):
             remove_leftovers(out)  # of workers that have died
-            for name, describe in DESCRIPTIONS.items():
-                write_atomically(out / name, describe(index).encode())
-            write_index(out, index)
+            files = index_files(index)
+            described = {n: describe(index, files).encode() for n, describe in DESCRIPTIONS.items()}
+            for name, data in (described | files).items():
+                write_atomically(out / name, data)
     return index, missing
 
 

@@ -13,8 +13,8 @@ from vocsmooth.dataset.plan import plan_digest
 from vocsmooth.errors import DatasetError
 from vocsmooth.files import read_file
 from vocsmooth.settings import parse_json, to_dict
-from vocsmooth.shards.assembling import Record, assemble_index, differences
-from vocsmooth.shards.entries import Index, Plan
+from vocsmooth.shards.assembling import assemble_index, differences
+from vocsmooth.shards.entries import Index, Plan, Record
 from vocsmooth.shards.index import (
     INDEX_NAME,
     PLAN_NAME,

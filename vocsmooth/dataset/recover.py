@@ -10,16 +10,18 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeGuard
 
 from vocsmooth.dataset.plan import plan_digest
 from vocsmooth.errors import DatasetError
-from vocsmooth.files import write_atomically
+from vocsmooth.files import read_file, write_atomically
 from vocsmooth.settings import to_dict
 from vocsmooth.shards.assembling import assemble_index, differences
 from vocsmooth.shards.entries import Index, LeftOutEntry, Plan, Sidecar
 from vocsmooth.shards.index import (
     INDEX_NAME,
     PLAN_NAME,
+    TABLE_NAME,
     index_files,
     read_index,
     read_plan,
@@ -29,11 +31,11 @@ from vocsmooth.shards.index import (
     record_of,
     sidecar_path,
     to_bytes,
-    write_index,
 )
+from vocsmooth.shards.schema import INDEX_VERSION
 from vocsmooth.shards.version1 import VERSION as VERSION_1
 from vocsmooth.shards.version1 import assemble_index1, sidecars_of
-from vocsmooth.views.croissant import DESCRIPTIONS
+from vocsmooth.views.croissant import CROISSANT_NAME, DESCRIPTIONS, list_index_anew
 
 
 def read_sound_index(root: Path) -> Index | None:
@@ -169,33 +171,47 @@ class Records:
 def write_records(root: Path, plan: Plan, version: int) -> tuple[str, ...]:
     """Write the plan and the index, which follows from it and the sidecars, where they are wrong.
 
-    The descriptions, which may have been edited, are written only if they are missing. Returns the
-    names of the files that were written.
+    The descriptions, which may have been edited, are written only if they are missing; but one for
+    machines lists the files of the index as they are. Returns the names of the files that were
+    written.
+
+    Parameters
+    ----------
+    root : Path
+        The dataset's folder.
+    plan : Plan
+        Its plan.
+    version : int
+        The version that its index shall have.
     """
-    wanted = {PLAN_NAME: to_bytes(to_dict(plan))}
     paths = [sidecar_path(root / planned.name) for planned in plan.shards]
     index = assemble_index(plan, map(read_record, paths))
-    for name, describe in DESCRIPTIONS.items():
-        if not (root / name).is_file():
-            wanted[name] = describe(index).encode()
     if version == VERSION_1:
         old = assemble_index1(plan, [read_sidecar(path) for path in paths])
-        wanted[INDEX_NAME] = to_bytes(to_dict(old))
+        files = {INDEX_NAME: to_bytes(to_dict(old))}
+    elif _is_index(there := read_sound_index(root), index):
+        # The table stays, whatever bytes this version of HDF5 would write.
+        files = index_files(there) | {TABLE_NAME: read_file(root / TABLE_NAME)}
     else:
-        there = read_sound_index(root)
-        if there is None or differences(index, there):
-            wanted |= index_files(index)
-        else:
-            # The table stays, whatever bytes this version of HDF5 would write.
-            wanted[INDEX_NAME] = index_files(there)[INDEX_NAME]
+        files = index_files(index)
+    wanted = {PLAN_NAME: to_bytes(to_dict(plan))}
+    for name, describe in DESCRIPTIONS.items():
+        if not (root / name).is_file():
+            wanted[name] = describe(index, files).encode()
+        elif name == CROISSANT_NAME:
+            wanted[name] = list_index_anew((root / name).read_bytes(), files)
+    wanted |= files
     return tuple(name for name, data in wanted.items() if write_if_other(root / name, data))
+
+
+def _is_index(there: Index | None, expected: Index) -> TypeGuard[Index]:
+    """Return whether a dataset's index is the one that it should have."""
+    return there is not None and not differences(expected, there)
 
 
 def upgrade_index(root: Path) -> None:
     """Give a dataset whose index has version 1 that of today; it is known to be sound."""
-    plan = read_plan(root / PLAN_NAME)
-    paths = [sidecar_path(root / planned.name) for planned in plan.shards]
-    write_index(root, assemble_index(plan, map(read_record, paths)))
+    write_records(root, read_plan(root / PLAN_NAME), INDEX_VERSION)
 
 
 def write_if_other(path: Path, data: bytes) -> bool:

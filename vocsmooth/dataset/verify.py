@@ -30,7 +30,6 @@ from vocsmooth.shards.index import (
     sidecar_path,
 )
 from vocsmooth.shards.scan import list_shards
-from vocsmooth.shards.schema import INDEX_VERSION
 from vocsmooth.views.croissant import DESCRIPTIONS
 from vocsmooth.workers.processes import WorkerDied, available_cores, run_tasks, sigterm_interrupts
 
@@ -137,9 +136,8 @@ def verify_dataset(
 def _check_files(root: Path, index: Index) -> Iterator[Problem]:
     """Check that the folder holds nothing but the dataset's own files."""
     shards = [Path(shard.name) for shard in index.shards]
-    known = {INDEX_NAME, PLAN_NAME, JOURNAL_NAME, *DESCRIPTIONS}
-    if index.version == INDEX_VERSION:
-        known.add(TABLE_NAME)
+    # An upgrade that was interrupted leaves a table beside an index of version 1.
+    known = {INDEX_NAME, TABLE_NAME, PLAN_NAME, JOURNAL_NAME, *DESCRIPTIONS}
     known |= {str(path) for shard in shards for path in (shard, sidecar_path(shard))}
     for path in sorted(root.iterdir()):
         if path.name not in known:

@@ -17,23 +17,15 @@ from vocsmooth.shards.entries import (
     IndexFile,
     LabelCount,
     Plan,
+    Record,
     Sidecar,
     TableEntry,
-    Totals,
     failed_checks,
+    totals_of,
 )
 from vocsmooth.shards.table import KINDS, Table, encode_table, join_tables, make_table
 
 _JOINED = 1000
-
-
-@dataclass(frozen=True, kw_only=True)
-class Record:
-    """What is known about a shard."""
-
-    sidecar: Sidecar
-    sha256: str
-    """SHA-256 of the sidecar's file, hexadecimal."""
 
 
 def assemble_index(plan: Plan, records: Iterable[Record]) -> Index:
@@ -101,18 +93,6 @@ def same_versions(versions: dict[str, str], sidecar: Sidecar) -> dict[str, str]:
             "The shards of the dataset were made by different versions of the packages."
         )
     return sidecar.versions
-
-
-def totals_of(table: Table) -> Totals:
-    """Add up the columns of a table."""
-    kinds = Counter(table.left_out_kinds.tolist())
-    return Totals(
-        images=len(table.ids),
-        samples=int(table.samples.sum(dtype="i8")),
-        rejected=kinds[KINDS.index("rejected")],
-        errors=kinds[KINDS.index("error")],
-        bytes=int(table.bytes.sum()),
-    )
 
 
 @dataclass

@@ -129,6 +129,15 @@ class Sidecar:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Record:
+    """What is known about one shard, and in which bytes."""
+
+    sidecar: Sidecar
+    sha256: str
+    """SHA-256 of the sidecar's file, hexadecimal."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Totals:
     """Counts over a whole dataset."""
 
@@ -258,6 +267,18 @@ class Index(IndexFile):
         """All that was left out, in the order of the shards."""
         numbers = np.flatnonzero(self.columns.left_out).tolist()
         return tuple(entry for number in numbers for entry in self.left_out_of(number))
+
+
+def totals_of(table: Table) -> Totals:
+    """Add up the columns of a table."""
+    kinds = np.bincount(table.left_out_kinds, minlength=len(KINDS)).tolist()
+    return Totals(
+        images=len(table.ids),
+        samples=int(table.samples.sum(dtype="i8")),
+        rejected=kinds[KINDS.index("rejected")],
+        errors=kinds[KINDS.index("error")],
+        bytes=int(table.bytes.sum()),
+    )
 
 
 def shard_name(split: str, number: int) -> str:

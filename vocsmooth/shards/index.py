@@ -11,16 +11,17 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from vocsmooth.errors import DatasetError, InputError
 from vocsmooth.files import AnyPath, as_path, read_file, write_atomically
 from vocsmooth.settings import from_dict, parse_json, to_dict
-from vocsmooth.shards import version1
-from vocsmooth.shards.assembling import Record, totals_of
-from vocsmooth.shards.entries import Index, IndexFile, Plan, Sidecar
+from vocsmooth.shards.entries import Index, IndexFile, Plan, Record, Sidecar, totals_of
 from vocsmooth.shards.schema import BASE_MAPS, FORMAT, INDEX_VERSION, TABLES, VERSION
 from vocsmooth.shards.table import decode_table, encode_table
+
+if TYPE_CHECKING:
+    from vocsmooth.shards.version1 import Index1
 
 T = TypeVar("T")
 
@@ -56,11 +57,11 @@ def read_index(root: AnyPath) -> Index:
             f"{root} holds no {INDEX_NAME}: it is not a dataset, or its build has not finished. "
             "To finish it, run `vocsmooth build` with the same arguments again."
         )
-    content = _read_object(path, (version1.VERSION, INDEX_VERSION))
-    if content["version"] == version1.VERSION:
-        old = _parse(version1.Index1, content, str(path))
-        _check_maps(old.maps, str(path))
-        return version1.convert(old, str(path))
+    content = _read_object(path, (1, INDEX_VERSION))
+    if content["version"] == 1:
+        from vocsmooth.shards.version1 import convert
+
+        return convert(_parse_version1(content, path), str(path))
     head = _parse(IndexFile, content, str(path))
     _check_maps(head.maps, str(path))
     columns = decode_table(_read_table(root / TABLE_NAME, head), str(root / TABLE_NAME))
@@ -71,19 +72,14 @@ def read_index(root: AnyPath) -> Index:
     return Index(**vars(head), columns=columns)
 
 
-def read_version1(root: Path) -> version1.Index1:
+def read_version1(root: Path) -> Index1:
     """Read the index of a dataset whose index has version 1, with all that it says."""
-    return _parse(version1.Index1, _read_object(root / INDEX_NAME, (1,)), str(root / INDEX_NAME))
-
-
-def write_index(root: Path, index: Index) -> None:
-    """Write the files of the index, index.json last; each completely or not at all."""
-    for name, data in index_files(index).items():
-        write_atomically(root / name, data)
+    path = root / INDEX_NAME
+    return _parse_version1(_read_object(path, (1,)), path)
 
 
 def index_files(index: Index) -> dict[str, bytes]:
-    """Return the files of an index by name, in the order in which they are written."""
+    """Return the files of an index by name, in the order in which they must be written."""
     head = IndexFile(**{name: value for name, value in vars(index).items() if name in _HEAD})
     return {TABLE_NAME: bytes(encode_table(index.columns)), INDEX_NAME: to_bytes(to_dict(head))}
 
@@ -136,6 +132,15 @@ def sidecar_path(shard: Path) -> Path:
 
 
 _HEAD = frozenset(IndexFile.__dataclass_fields__)
+
+
+def _parse_version1(content: Mapping[str, Any], path: Path) -> Index1:
+    """Turn the JSON of an index of version 1 into what it says."""
+    from vocsmooth.shards.version1 import Index1
+
+    old = _parse(Index1, content, str(path))
+    _check_maps(old.maps, str(path))
+    return old
 
 
 def _read_table(path: Path, head: IndexFile) -> bytes:

@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vocsmooth.errors import DatasetError
-from vocsmooth.shards.assembling import Record
-from vocsmooth.shards.entries import ImageEntry, Index, ShardEntry
+from vocsmooth.shards.entries import ImageEntry, Index, Record, ShardEntry
 from vocsmooth.shards.index import read_record, sidecar_path
 from vocsmooth.shards.listing import IndexedShard, list_shard
 from vocsmooth.shards.schema import Layout, Maps, read_layout

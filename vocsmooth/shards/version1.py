@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from vocsmooth.errors import DatasetError
-from vocsmooth.shards.assembling import Record, assemble_index, same_versions
+from vocsmooth.shards.assembling import assemble_index, same_versions
 from vocsmooth.shards.entries import (
     ImageEntry,
     Index,
     LeftOutEntry,
     Plan,
+    Record,
     ShardEntry,
     Sidecar,
     Totals,

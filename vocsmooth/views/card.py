@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from vocsmooth.settings import recipe_toml
 from vocsmooth.shards.entries import Index
@@ -58,13 +58,16 @@ _PAPERS = {
 """What to cite: always the first two, the others for operators that made labels or negatives."""
 
 
-def describe(index: Index) -> str:
+def describe(index: Index, files: Mapping[str, bytes]) -> str:
     """Return the card of a dataset, for the file README.md beside its index.
 
     Parameters
     ----------
     index : Index
-        Of the finished dataset; the card depends on nothing else.
+        Of the finished dataset.
+    files : mapping
+        The files of this index by name, see `vocsmooth.shards.index.index_files`. The card depends
+        on nothing else.
 
     Returns
     -------
@@ -73,7 +76,7 @@ def describe(index: Index) -> str:
         Before it stands the front matter, in YAML, that Hugging Face reads.
     """
     sections = {
-        "Files": _describe_files(index),
+        "Files": _describe_files(index, sorted(files)),
         "Counts": _describe_counts(index),
         "Labels": _describe_labels(index),
         "Recipe": ["```toml", recipe_toml(index.recipe), "```"],
@@ -130,15 +133,15 @@ def _size_category(samples: int) -> str:
     return f"{names[reached - 1]}<n<{names[reached]}"
 
 
-def _describe_files(index: Index) -> Iterator[str]:
+def _describe_files(index: Index, files: Sequence[str]) -> Iterator[str]:
     """Say what lies in the folder and which maps there are."""
     yield (
-        "`index.json` sums up the dataset, and `index.hdf5` lists every shard with its SHA-256 and "
-        "every photograph. The JSON file beside each shard says of every photograph what it was "
-        f"made from: sources, operator, score, textures. The shards are HDF5 (format {VERSION}), "
-        "readable with "
-        "`vocsmooth.shards.open_dataset` or h5py. `vocsmooth verify` proves that the folder is "
-        "whole. Splits are by photograph: none is in two of them."
+        f"The index ({' and '.join(f'`{name}`' for name in files)}) sums up the dataset and lists "
+        "every shard with its SHA-256 and every photograph. The JSON file beside each shard says "
+        "of every photograph what it was made from: sources, operator, score, textures. The shards "
+        f"are HDF5 (format {VERSION}), readable with `vocsmooth.shards.open_dataset` or h5py. "
+        "`vocsmooth verify` proves that the folder is whole. Splits are by photograph: none is in "
+        "two of them."
     )
     yield from ("", "| map | one for each | content |", "| --- | --- | --- |")
     negatives = {negative["name"]: negative for negative in index.recipe.get("negatives", ())}

@@ -9,11 +9,12 @@ Specification 1.0, http://mlcommons.org/croissant/RAI/1.0.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from vocsmooth.shards.entries import Index
-from vocsmooth.shards.index import INDEX_NAME, TABLE_NAME, index_files, to_bytes
+from vocsmooth.shards.index import INDEX_NAME, TABLE_NAME, to_bytes
 from vocsmooth.shards.schema import VERSION
 from vocsmooth.views.card import CARD_NAME, SUMMARY, describe, list_papers, title
 from vocsmooth.views.text import describe_left_out, describe_versions
@@ -72,32 +73,28 @@ _CONTEXT = {
 """The specification prescribes all of it, whether a key is used here or not."""
 
 
-def describe_croissant(index: Index) -> str:
+def describe_croissant(index: Index, files: Mapping[str, bytes]) -> str:
     """Return the Croissant file of a dataset, which lies beside its index.
 
-    The files are listed with their SHA-256: each shard, and the index, which holds everything that
-    is known of single photographs. So this file grows with the shards alone. HDF5 has no extractor
-    in Croissant; therefore the records are not described.
+    The files are listed with their SHA-256: each shard, and those of the index, which hold the
+    SHA-256 of all others. So this file grows with the shards alone. HDF5 has no extractor in
+    Croissant; therefore the records are not described.
 
     Who publishes the dataset adds what only they know: `url`, `creator` and `datePublished`.
 
     Parameters
     ----------
     index : Index
-        Of the finished dataset; the text depends on nothing else.
+        Of the finished dataset.
+    files : mapping
+        The files of this index by name, see `vocsmooth.shards.index.index_files`. The text depends
+        on nothing else.
 
     Returns
     -------
     str
         JSON-LD.
     """
-    listed = index_files(index)[INDEX_NAME]
-    table = index.table
-    files = [
-        _file(INDEX_NAME, len(listed), hashlib.sha256(listed).hexdigest(), "application/json"),
-        _file(TABLE_NAME, table.bytes, table.sha256, "application/x-hdf5"),
-        *(_file(s.name, s.bytes, s.sha256, "application/x-hdf5") for s in index.shards),
-    ]
     content: dict[str, Any] = {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
@@ -114,17 +111,41 @@ def describe_croissant(index: Index) -> str:
         "citeAs": " ".join(f"{paper}." for paper in list_papers(index)),
         **_describe_derivation(index),
         **_describe_responsibility(index),
-        "distribution": files,
+        "distribution": [
+            *_list_index(files),
+            *(_file(s.name, s.bytes, s.sha256) for s in index.shards),
+        ],
     }
     return to_bytes(content).decode()
 
 
-DESCRIPTIONS: Mapping[str, Callable[[Index], str]] = {
+def list_index_anew(text: bytes, files: Mapping[str, bytes]) -> bytes:
+    """Return a Croissant file that lists these files of the index, and says all else as before.
+
+    Parameters
+    ----------
+    text : bytes
+        The Croissant file of a dataset that had, maybe, another index. It is returned unchanged if
+        it lists the files of this one, or if its owner has made something else of it.
+    files : mapping
+        As for `describe_croissant`.
+    """
+    try:
+        content = json.loads(text)
+        there = list(content["distribution"])
+        others = [file for file in there if file["@id"] not in (INDEX_NAME, TABLE_NAME)]
+    except (ValueError, LookupError, TypeError):
+        return text
+    listed = [*_list_index(files), *others]
+    return text if listed == there else to_bytes(content | {"distribution": listed})
+
+
+DESCRIPTIONS: Mapping[str, Callable[[Index, Mapping[str, bytes]], str]] = {
     CARD_NAME: describe,
     CROISSANT_NAME: describe_croissant,
 }
-"""The files that describe a dataset to others, each with what makes its text of the index; their
-owner may edit them."""
+"""The files that describe a dataset to others, each with what makes its text of the index and the
+files of the index; their owner may edit them."""
 
 
 def _is_drawn(index: Index) -> bool:
@@ -132,8 +153,17 @@ def _is_drawn(index: Index) -> bool:
     return index.recipe.get("labels", {}).get("exact") is True
 
 
-def _file(name: str, size: int, sha256: str, encoding: str) -> dict[str, str]:
+def _list_index(files: Mapping[str, bytes]) -> list[dict[str, str]]:
+    """Describe the files of the index, index.json first."""
+    names = sorted(files, key=lambda name: name != INDEX_NAME)
+    return [
+        _file(name, len(files[name]), hashlib.sha256(files[name]).hexdigest()) for name in names
+    ]
+
+
+def _file(name: str, size: int, sha256: str) -> dict[str, str]:
     """Describe a file of the dataset."""
+    encoding = "application/json" if name.endswith(".json") else "application/x-hdf5"
     return {
         "@type": "cr:FileObject",
         "@id": name,
@@ -159,7 +189,7 @@ def _describe_derivation(index: Index) -> dict[str, Any]:
         "prov:wasDerivedFrom": {
             "@type": "prov:Entity",
             **source,
-            "description": f"{INDEX_NAME} gives name and SHA-256 of every file.",
+            "description": "The JSON files beside the shards give name and SHA-256 of every file.",
         },
         "prov:wasGeneratedBy": {
             "@type": "prov:Activity",
@@ -196,9 +226,12 @@ def _describe_responsibility(index: Index) -> dict[str, Any]:
         "rai:dataPreprocessingProtocol": [
             "A label is the photograph without its texture; an input is the label with a texture "
             "laid over it; negatives are smoothed too strongly or too weakly. All operators, "
-            f"parameters and seeds are in {INDEX_NAME}.",
+            f"parameters and seeds are in {INDEX_NAME} and in the JSON files beside the shards.",
         ],
-        "rai:dataLimitations": [labels, f"Left out: {left_out}; {INDEX_NAME} says why."],
+        "rai:dataLimitations": [
+            labels,
+            f"Left out: {left_out}; the JSON files beside the shards say why.",
+        ],
         "rai:dataBiases": [biases],
         "rai:personalSensitiveInformation": [personal],
         "rai:dataUseCases": [

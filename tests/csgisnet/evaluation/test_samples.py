@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 from csgisnet.evaluation.samples import samples_of, samples_of_pairs, spread_evenly
 from csgisnet.training.validate import choose_samples
 from vocsmooth.errors import InputError
-from vocsmooth.shards.reader import open_dataset
+from vocsmooth.shards.index import read_index
+from vocsmooth.shards.reader import Dataset, open_dataset
 
 PAIRS = [(name, Path(f"in/{name}"), Path(f"labels/{name}")) for name in "abcde"]
 
@@ -71,8 +73,9 @@ def test_samples_of_a_dataset_are_its_maps(data_dir: Path) -> None:
 
 
 def test_an_empty_split_is_named(data_dir: Path) -> None:
-    split = open_dataset(data_dir).split("val")
-    split.ids = ()
+    index = read_index(data_dir)
+    empty = replace(index, splits=(*index.splits, "test"))
+    split = Dataset(data_dir, empty).split("test")
     with pytest.raises(InputError, match="no samples"):
         samples_of(split)
 

@@ -15,7 +15,7 @@ from vocsmooth.errors import InputError
 from vocsmooth.files import temporary_path
 from vocsmooth.maps.recipe import Recipe
 from vocsmooth.settings import from_dict, to_dict
-from vocsmooth.shards.index import read_index, to_bytes
+from vocsmooth.shards.index import index_files, read_index, to_bytes
 from vocsmooth.shards.reader import open_dataset
 from vocsmooth.shards.scan import list_shards
 from vocsmooth.views.card import describe
@@ -28,7 +28,7 @@ def test_makes_shards_sidecars_plan_and_index(pristine_dataset: Path) -> None:
     expected |= {f"{shard}.{ending}" for shard in shards for ending in ("h5", "json")}
     assert set(content_of(pristine_dataset)) == expected
     index = read_index(pristine_dataset)
-    assert content_of(pristine_dataset)["README.md"].decode() == describe(index)
+    assert content_of(pristine_dataset)["README.md"].decode() == describe(index, index_files(index))
     assert index.totals.images == 7
     assert index.totals.samples == 14
     images = [i for s in list_shards(pristine_dataset, index) for i in s.read_images()]

@@ -1,28 +1,25 @@
 """Datasets whose index has version 1 open, verify and repair, and become those of today."""
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import content_of, edit, flip_a_bit
+from helpers import content_of, edit, flip_a_bit, make_version1
 
 from vocsmooth.dataset.recover import upgrade_index
 from vocsmooth.dataset.repair import repair_dataset
 from vocsmooth.dataset.verify import verify_dataset
 from vocsmooth.errors import DatasetError
-from vocsmooth.settings import to_dict
-from vocsmooth.shards.index import read_plan, read_sidecar, sidecar_path, to_bytes
+from vocsmooth.files import sha256_file
 from vocsmooth.shards.reader import open_dataset
-from vocsmooth.shards.version1 import assemble_index1
 
 
 @pytest.fixture
 def old(dataset: Path) -> Path:
     """The dataset with an index as older versions wrote it."""
-    plan = read_plan(dataset / "plan.json")
-    sidecars = [read_sidecar(sidecar_path(dataset / shard.name)) for shard in plan.shards]
-    (dataset / "index.json").write_bytes(to_bytes(to_dict(assemble_index1(plan, sidecars))))
-    (dataset / "index.hdf5").unlink()
+    make_version1(dataset)
     return dataset
 
 
@@ -38,11 +35,48 @@ def test_opens_as_the_dataset_of_today(old: Path, pristine_dataset: Path) -> Non
 def test_verifies_and_becomes_the_dataset_of_today(old: Path, pristine_dataset: Path) -> None:
     report = verify_dataset(old, jobs=1)
     assert (report.problems, report.index_version) == ((), 1)
+    (old / "README.md").unlink()  # its owner may have edited it, so that it is only written anew
     upgrade_index(old)
     assert content_of(old) == content_of(pristine_dataset)
 
 
-@pytest.mark.parametrize("lost", ["train-00000.json", "val-00000.h5", "plan.json"])
+def test_an_interrupted_upgrade_goes_on(old: Path, pristine_dataset: Path) -> None:
+    (old / "README.md").unlink()
+    for name in ("README.md", "croissant.json", "index.hdf5"):
+        shutil.copy(pristine_dataset / name, old / name)
+    assert verify_dataset(old, jobs=1).problems == ()
+    upgrade_index(old)
+    assert content_of(old) == content_of(pristine_dataset)
+
+
+def test_an_upgrade_keeps_what_the_publisher_added(old: Path) -> None:
+    note = {"url": "https://example.org/data"}
+    edit(old / "croissant.json", lambda content: content.update(note))
+    mine = {"@type": "cr:FileObject", "@id": "mine.txt"}
+    edit(old / "croissant.json", lambda content: content["distribution"].append(mine))
+    (old / "README.md").write_text("mine")
+    upgrade_index(old)
+    content = json.loads((old / "croissant.json").read_bytes())
+    assert content["url"] == note["url"]
+    listed = {file["@id"]: file.get("sha256") for file in content["distribution"]}
+    assert "mine.txt" in listed
+    for name in ("index.json", "index.hdf5"):
+        assert listed[name] == sha256_file(old / name)
+    assert (old / "README.md").read_text() == "mine"
+
+
+def test_a_lost_index_becomes_that_of_today(
+    old: Path, pristine_tree: Path, pristine_dataset: Path
+) -> None:
+    for name in ("index.json", "README.md"):
+        (old / name).unlink()
+    assert repair_dataset(old, pristine_tree, jobs=1).verification.problems == ()
+    assert content_of(old) == content_of(pristine_dataset)
+
+
+@pytest.mark.parametrize(
+    "lost", ["train-00000.json", "val-00000.h5", "plan.json", "README.md", "croissant.json"]
+)
 def test_is_repaired_to_the_same_bytes(old: Path, pristine_tree: Path, lost: str) -> None:
     before = content_of(old)
     (old / lost).unlink()

@@ -7,13 +7,18 @@ import pytest
 
 from vocsmooth.settings import recipe_toml
 from vocsmooth.shards.assembling import assemble_index
-from vocsmooth.shards.index import read_index, read_plan
+from vocsmooth.shards.entries import Index
+from vocsmooth.shards.index import index_files, read_index, read_plan
 from vocsmooth.views.card import describe
+
+
+def described(index: Index) -> str:
+    return describe(index, index_files(index))
 
 
 def test_every_section_is_filled_from_the_index(pristine_dataset: Path) -> None:
     index = read_index(pristine_dataset)
-    card = describe(index)
+    card = described(index)
     sections = {part.split("\n")[0]: part for part in card.split("\n## ")[1:]}
     assert list(sections) == [
         "Files",
@@ -36,7 +41,7 @@ def test_every_section_is_filled_from_the_index(pristine_dataset: Path) -> None:
 
 def test_each_texture_is_counted_once_an_input(pristine_dataset: Path) -> None:
     index = read_index(pristine_dataset)
-    (line,) = (line for line in describe(index).splitlines() if line.startswith("- Textures"))
+    (line,) = (line for line in described(index).splitlines() if line.startswith("- Textures"))
     listed = line.split(": ")[1].split(". ")[0]
     counts = [int(entry.split("(")[1].rstrip(")")) for entry in listed.split(", ")]
     assert sum(counts) == index.totals.samples
@@ -44,14 +49,14 @@ def test_each_texture_is_counted_once_an_input(pristine_dataset: Path) -> None:
 
 def test_failed_checks_of_negatives_are_owned_up_to(pristine_dataset: Path) -> None:
     index = read_index(pristine_dataset)
-    assert "not worse than the label" not in describe(index)
-    card = describe(replace(index, failed_checks=1))
+    assert "not worse than the label" not in described(index)
+    card = described(replace(index, failed_checks=1))
     assert "Photographs with a negative that is not worse than the label: 1." in card
 
 
 def test_hugging_face_finds_its_keys_in_the_front_matter(pristine_dataset: Path) -> None:
     yaml = pytest.importorskip("yaml")
-    card = describe(read_index(pristine_dataset))
+    card = described(read_index(pristine_dataset))
     _, front, text = card.split("---\n", 2)
     keys = yaml.safe_load(front)
     assert keys["license"] == "other"
@@ -78,11 +83,11 @@ def test_size_categories_are_those_of_hugging_face(
 ) -> None:
     index = read_index(pristine_dataset)
     counted = replace(index, totals=replace(index.totals, samples=samples))
-    assert f'size_categories: ["{category}"]' in describe(counted)
+    assert f'size_categories: ["{category}"]' in described(counted)
 
 
 def test_a_dataset_of_nothing_has_a_card_too(pristine_dataset: Path) -> None:
     plan = read_plan(pristine_dataset / "plan.json")
     empty = assemble_index(plan, [])
-    assert "| all | 0 | 0 | 0 | 0.0 |" in describe(empty)
-    assert "Sizes: none." in describe(empty)
+    assert "| all | 0 | 0 | 0 | 0.0 |" in described(empty)
+    assert "Sizes: none." in described(empty)

@@ -9,8 +9,13 @@ from pathlib import Path
 import pytest
 
 from vocsmooth.dataset.verify import verify_dataset
-from vocsmooth.shards.index import read_index
+from vocsmooth.shards.entries import Index
+from vocsmooth.shards.index import index_files, read_index
 from vocsmooth.views.croissant import CROISSANT_NAME, describe_croissant
+
+
+def described(index: Index) -> str:
+    return describe_croissant(index, index_files(index))
 
 
 def test_every_file_is_listed_with_what_it_really_is(pristine_dataset: Path) -> None:
@@ -25,21 +30,22 @@ def test_every_file_is_listed_with_what_it_really_is(pristine_dataset: Path) -> 
 
 
 def test_the_index_alone_decides_its_bytes(pristine_dataset: Path) -> None:
-    text = describe_croissant(read_index(pristine_dataset))
+    text = described(read_index(pristine_dataset))
     assert (pristine_dataset / CROISSANT_NAME).read_bytes() == text.encode()
 
 
 def test_it_grows_with_shards_and_not_with_photographs(pristine_dataset: Path) -> None:
     index = read_index(pristine_dataset)
     columns = replace(index.columns, ids=index.columns.ids[:0])
-    empty = describe_croissant(replace(index, columns=columns))
-    assert describe_croissant(index) == empty
+    files = index_files(index)
+    empty = describe_croissant(replace(index, columns=columns), files)
+    assert describe_croissant(index, files) == empty
 
 
 def test_drawn_scenes_are_not_said_to_come_from_flickr(pristine_dataset: Path) -> None:
     index = read_index(pristine_dataset)
-    assert "flickr.com" in describe_croissant(index)
-    drawn = describe_croissant(replace(index, recipe={**index.recipe, "labels": {"exact": True}}))
+    assert "flickr.com" in described(index)
+    drawn = described(replace(index, recipe={**index.recipe, "labels": {"exact": True}}))
     assert "flickr" not in drawn.lower()
     assert "Labels are exact" in drawn
 
@@ -67,7 +73,7 @@ def test_mlcroissant_reads_it_without_complaint(
     assert not caplog.records
     assert metadata.ctx.issues.errors == metadata.ctx.issues.warnings == set()
     assert metadata.ctx.conforms_to.value.endswith("/1.1")
-    assert [file.sha256 for file in metadata.distribution[1:]] == [
+    assert [file.sha256 for file in metadata.distribution[2:]] == [
         shard.sha256 for shard in read_index(dataset).shards
     ]
     assert "results of smoothing operators" in metadata.data_limitations[0]

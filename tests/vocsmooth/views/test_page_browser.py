@@ -107,7 +107,8 @@ def look(page: str, folder: Path) -> tuple[dict[str, Any], str]:
 def test_the_page_works_in_a_browser(page: str, screened: Path, tmp_path: Path) -> None:
     photographs = data_of(page)["photographs"]
     photographs[3]["classes"] = ["cat"]
-    found, messages = look(make_page(read_index(screened), photographs, []), tmp_path)
+    left_out = data_of(page)["leftOut"]
+    found, messages = look(make_page(read_index(screened), photographs, left_out), tmp_path)
     assert found["errors"] == []
     assert "CONSOLE" not in messages
     everything = ["a_1", "b_2", "c_3", "d_4", "é_5", "v_1", "w_2"]
