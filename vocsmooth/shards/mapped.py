@@ -16,12 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vocsmooth.errors import DatasetError
-from vocsmooth.shards.listing import IndexedShard
+from vocsmooth.shards.entries import Index
+from vocsmooth.shards.listing import IndexedShard, list_shard
 from vocsmooth.shards.pages import Pages
 from vocsmooth.shards.schema import Maps, map_dtype, read_layout
 
 if sys.platform != "win32":
     import resource
+
+_MAX_MAPPED = 16_384
+"""Shards that stay mapped: a quarter of the mappings that Linux grants a process."""
 
 _ANNOUNCED_BATCHES = 64
 
@@ -120,6 +124,32 @@ class MappedShard:
         start = self.offsets[name] + first * pixel
         page = start - start % mmap.PAGESIZE
         self._pages.advise("MADV_WILLNEED", page, start + count * pixel - page)
+
+
+class MappedShards(dict[int, MappedShard]):
+    """The shards of a dataset by number, each mapped when it is first asked for.
+
+    Parameters
+    ----------
+    root : Path
+        The dataset's folder.
+    index : Index
+        What it holds.
+    """
+
+    def __init__(self, root: Path, index: Index) -> None:
+        self._root, self._index = root, index
+        self._checked: dict[int, CheckedShard] = {}
+
+    def __missing__(self, number: int) -> MappedShard:
+        if len(self) >= _MAX_MAPPED:
+            del self[next(iter(self))]
+        indexed = list_shard(self._index, number)
+        path = self._root / indexed.entry.name
+        known = self._checked.get(number)
+        shard = MappedShard(path, indexed, self._index.digest, self._index.maps, known)
+        self[number], self._checked[number] = shard, shard.checked
+        return shard
 
 
 class DiskWatch:

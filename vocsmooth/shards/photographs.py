@@ -20,6 +20,8 @@ from vocsmooth.shards.table import starts
 class Places:
     """Where some samples lie."""
 
+    photographs: NDArray[np.int64]
+    """(B,) number of the photograph of each, in the split."""
     shards: NDArray[np.int64]
     """(B,) number of the shard of each, in the index."""
     shapes: NDArray[np.int64]
@@ -55,12 +57,17 @@ class Photographs:
         self._sample_starts = starts(self._pixels * self.samples)
 
     def locate(self, samples: NDArray[np.int64]) -> Places:
-        """Return where samples lie; their numbers are known to be in the split."""
+        """Return where samples lie; IndexError if one of them does not exist."""
+        if samples.size and not 0 <= samples.min() <= samples.max() < self.count:
+            raise IndexError(
+                f"samples {samples.min()}..{samples.max()} requested of {self.count} samples"
+            )
         photographs = self.owners(samples)
         shards = np.searchsorted(self._first_image, photographs, "right") - 1
         firsts = self._first_image[shards]
         place_in_photograph = samples - self.first_sample[photographs]
         return Places(
+            photographs=photographs,
             shards=shards + self._first_shard,
             shapes=self.shapes[photographs],
             starts={
@@ -70,6 +77,28 @@ class Photographs:
                 + place_in_photograph * self._pixels[photographs],
             },
         )
+
+    def check_windows(
+        self,
+        place: Places,
+        tops: NDArray[np.int64],
+        lefts: NDArray[np.int64],
+        size: int,
+    ) -> None:
+        """Raise ValueError if a window of `size` pixels reaches beyond its image."""
+        if size < 1:
+            raise ValueError(f"size must be at least 1, got {size}")
+        corner = np.stack([tops, lefts], axis=-1)
+        outside = ((corner < 0) | (corner + size > place.shapes)).any(axis=-1)
+        if outside.any():
+            row = int(outside.argmax())
+            height, width = place.shapes[row]
+            name = bytes(self.ids[place.photographs[row]]).decode()
+            raise ValueError(
+                f"a window of {size} pixels at row {tops[row]}, column {lefts[row]} does not lie "
+                f"within {name!r} of {height} x {width} pixels; "
+                "take smaller windows or leave out smaller images"
+            )
 
     def owners(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the number of each sample's photograph."""

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vocsmooth.shards.listing import list_shard, numbers_of
-from vocsmooth.shards.mapped import CheckedShard, DiskWatch, MappedShard
+from vocsmooth.shards.listing import numbers_of
+from vocsmooth.shards.mapped import DiskWatch, MappedShard, MappedShards
 from vocsmooth.shards.photographs import Photographs, Places, SampleIds
 from vocsmooth.shards.schema import Maps, map_dtype
 
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
 _LINE = 64
 """Bytes of a cache line, to which the arrays of a batch are aligned."""
-
-_MAX_OPEN = 16_384
-"""Shards that a split keeps mapped: a quarter of the mappings that Linux grants a process."""
 
 
 class Split:
@@ -60,8 +57,7 @@ class Split:
         self._maps: Maps = index.maps
         self._group = {name: group for group, names in index.maps.items() for name in names}
         self._shards = numbers_of(index, name)
-        self._open: dict[int, MappedShard] = {}
-        self._checked: dict[int, CheckedShard] = {}
+        self._open = MappedShards(dataset.root, index)
         self._disk = DiskWatch()
         self._photographs = Photographs(index, self._shards)
         self.ids = SampleIds(self._photographs)
@@ -140,7 +136,6 @@ class Split:
         DatasetError
             The shard is not the one that the index describes.
         """
-        self._check_indices(np.asarray([index]))
         self._check_maps(maps)
         place = self._photographs.locate(np.array([index]))
         shard = self._mapped(int(place.shards[0]))
@@ -184,10 +179,9 @@ class Split:
             A shard is not the one that the index describes.
         """
         chosen, top, left = (np.asarray(a, np.int64) for a in (indices, tops, lefts))
-        self._check_indices(chosen)
         self._check_maps(maps)
         place = self._photographs.locate(chosen)
-        self._check_windows(chosen, place.shapes, top, left, size)
+        self._photographs.check_windows(place, top, left, size)
         bands = self._bands(place, top)
         batch = self._allocate(maps, len(chosen), size)
         with self._disk.watched() as cold:
@@ -239,24 +233,9 @@ class Split:
 
     def _mapped(self, number: int) -> MappedShard:
         """Return a mapped shard whose file has its full length at this moment."""
-        shard = self._open.get(number)
-        if shard is None:
-            indexed = list_shard(self._dataset.index, number)
-            path = self._dataset.root / indexed.entry.name
-            if len(self._open) >= _MAX_OPEN:
-                self._open.pop(next(iter(self._open)))
-            known = self._checked.get(number)
-            shard = MappedShard(path, indexed, self._dataset.index.digest, self._maps, known)
-            self._open[number], self._checked[number] = shard, shard.checked
+        shard = self._open[number]
         shard.check()
         return shard
-
-    def _check_indices(self, indices: NDArray[np.int64]) -> None:
-        """Refuse samples that do not exist."""
-        if indices.size and not 0 <= indices.min() <= indices.max() < len(self):
-            raise IndexError(
-                f"samples {indices.min()}..{indices.max()} requested of {len(self)} samples"
-            )
 
     def _check_maps(self, maps: Sequence[str]) -> None:
         """Refuse maps that the dataset does not have."""
@@ -265,25 +244,3 @@ class Split:
                 raise ValueError(
                     f"no map {name!r}; the maps of this dataset are {', '.join(self._group)}"
                 )
-
-    def _check_windows(
-        self,
-        indices: NDArray[np.int64],
-        shapes: NDArray[np.int64],
-        tops: NDArray[np.int64],
-        lefts: NDArray[np.int64],
-        size: int,
-    ) -> None:
-        """Refuse windows that reach beyond their image."""
-        if size < 1:
-            raise ValueError(f"size must be at least 1, got {size}")
-        corner = np.stack([tops, lefts], axis=-1)
-        outside = ((corner < 0) | (corner + size > shapes)).any(axis=-1)
-        if outside.any():
-            row = int(outside.argmax())
-            height, width = shapes[row]
-            raise ValueError(
-                f"a window of {size} pixels at row {tops[row]}, column {lefts[row]} does not lie "
-                f"within {self.ids[indices[row]]!r} of {height} x {width} pixels; "
-                "take smaller windows or leave out smaller images"
-            )

@@ -27,7 +27,7 @@ def test_take_no_descriptors(pristine_dataset: Path) -> None:
 
 def test_more_than_stay_mapped(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = sums_of(open_dataset(dataset).split("train"))
-    monkeypatch.setattr("vocsmooth.shards.split._MAX_OPEN", 1)
+    monkeypatch.setattr("vocsmooth.shards.mapped._MAX_MAPPED", 1)
     split = open_dataset(dataset).split("train")
     assert sums_of(split) == sums_of(split) == expected
     assert len(split._open) == 1
