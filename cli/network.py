@@ -85,6 +85,11 @@ def train_segmenter(
     help="Weights of VGG-16, to use its features instead of the segmenter's.",
 )
 @click.option(
+    "--simplifier",
+    type=options.FILE,
+    help="Weights that make the labels of level 1, for a network with a level; by default --init.",
+)
+@click.option(
     "--output-stride",
     type=click.Choice(_STRIDES),
     help="Of a public DeepLabV3+ whose file does not say it; the run remembers it.",
@@ -108,6 +113,7 @@ def train(
     resume: bool,
     segmenter: Path | None,
     features: Path | None,
+    simplifier: Path | None,
     output_stride: str | None,
     init: Path | None,
     channel_order: Any,
@@ -148,6 +154,7 @@ def train(
         resume=resume,
         segmenter=segmenter,
         features=features,
+        simplifier=simplifier,
         output_stride=_STRIDES[output_stride] if output_stride else None,
         report=messages.note,
         initial=None if init is None else load_network(find_weights(init), channel_order),

@@ -48,8 +48,8 @@ class DataConfig:
     negatives: tuple[str, ...] = ("over", "under", "input")
     """Negatives of each patch; "input" is the patch itself, unsmoothed."""
     level_passes: int = 0
-    """For a network with a level: how often the network that training began with smooths a label
-    to make that of level 1, see `csgisnet.training.levels`. With 0 all levels have one label."""
+    """For a network with a level: how often the simplifier smooths a label to make that of level 1,
+    see `csgisnet.training.levels`. With 0 all levels have the same label."""
     shuffle_buffer: int = 0
     """Shards that samples are drawn from at a time, for cold or remote disks, see
     `vocsmooth.shards.SampleOrder`; 0 draws from all."""

@@ -22,7 +22,7 @@ class LevelLabels:
     Parameters
     ----------
     smoother : SmoothingNetwork
-        The network that training began with.
+        Trained weights; they are copied.
     passes : int
         How many times it is applied at half the resolution.
     device : torch.device

@@ -52,6 +52,11 @@ class Setup:
         """Digest of the dataset's recipe."""
         return settings.digest(self.dataset.recipe)
 
+    def load_simplifier(self) -> SmoothingNetwork | None:
+        """Load the network that makes the labels of level 1; by default the initial one does."""
+        path = self.sources.simplifier
+        return self.initial if path is None else load_network(path)
+
     def load_teachers(self) -> Teachers:
         """Load the teachers of the loss terms; a loss of the caller's own has none."""
         if "loss" in self.own:

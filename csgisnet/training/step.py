@@ -53,6 +53,8 @@ class Training:
         Network to begin with, trained in place; by default one with random weights.
     objective : callable
         What to minimise, called as `csgisnet.objective.losses.total_loss` is.
+    simplifier : SmoothingNetwork, optional
+        Makes the labels of level 1; needed if ``config.data.level_passes`` is above 0.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Training:
         processes: Processes,
         initial: SmoothingNetwork | None = None,
         objective: Objective = total_loss,
+        simplifier: SmoothingNetwork | None = None,
     ) -> None:
         self.step = 0
         self._config, self._processes, self._device = config, processes, processes.device
@@ -80,7 +83,7 @@ class Training:
                     module.eval()
         self._optimizers = make_optimizers(self._network, config.optimizer)
         self._losses = objective
-        self._levels = _level_labels(config, processes.device, initial)
+        self._levels = _level_labels(config, processes.device, simplifier)
         if config.run.compile:
             self._network.compile()
             self._losses = torch.compile(objective)
@@ -206,18 +209,18 @@ class Training:
 
 
 def _level_labels(
-    config: Config, device: torch.device, initial: SmoothingNetwork | None
+    config: Config, device: torch.device, simplifier: SmoothingNetwork | None
 ) -> LevelLabels | None:
     """Return what makes the labels of levels, for a network that takes one."""
     passes = config.data.level_passes
     if not passes:
         return None
-    if initial is None or not config.network.level:
+    if simplifier is None or not config.network.level:
         raise ConfigError(
-            "data.level_passes needs a network with a level (network.level = true) and one to "
-            "begin with (--init), which makes the labels of the levels."
+            "data.level_passes needs a network with a level (network.level = true) and one that "
+            "makes the labels of level 1: give it with --simplifier, or one to begin with (--init)."
         )
-    return LevelLabels(initial, passes, device, config.run.precision_on(device))
+    return LevelLabels(simplifier, passes, device, config.run.precision_on(device))
 
 
 @contextlib.contextmanager

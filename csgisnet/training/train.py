@@ -65,6 +65,7 @@ def train(
     resume: bool = False,
     segmenter: AnyPath | None = None,
     features: AnyPath | None = None,
+    simplifier: AnyPath | None = None,
     output_stride: OutputStride | None = None,
     initial: SmoothingNetwork | None = None,
     loss: Loss | None = None,
@@ -94,6 +95,9 @@ def train(
         Teachers of the semantic and the contrast term, see
         `csgisnet.objective.teachers.load_teachers`; with `resume`, by default those the run began
         with.
+    simplifier : str or path-like, optional
+        Network that makes the labels of level 1, see `csgisnet.training.levels`; by default the
+        one to start from.
     output_stride : {8, 16}, optional
         Of a public segmenter whose file does not say it; the run remembers it.
     initial : SmoothingNetwork, optional
@@ -134,6 +138,7 @@ def train(
             data=as_path_or_none(data_dir, "data_dir"),
             segmenter=as_path_or_none(segmenter, "segmenter"),
             features=as_path_or_none(features, "features"),
+            simplifier=as_path_or_none(simplifier, "simplifier"),
             output_stride=output_stride,
         )
         setup = (resumed_run if resume else new_run)(
@@ -145,7 +150,9 @@ def train(
         )
         config, run = setup.config, setup.config.run
         teachers = setup.load_teachers().to(processes.device)
-        training = Training(config, teachers, processes, setup.initial, objective_of(loss))
+        training = Training(
+            config, teachers, processes, setup.initial, objective_of(loss), setup.load_simplifier()
+        )
         source = _batch_source(setup, processes)
         validation = Validation(filled(setup.dataset, "val"), config, processes)
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
 from batches import draw_batch
 from torch import nn
 
+from csgisnet.checkpoints.networks import load_network, save_network
 from csgisnet.errors import ConfigError
 from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
 from csgisnet.objective.config import LossConfig
@@ -18,6 +21,10 @@ from csgisnet.training.data import DataConfig
 from csgisnet.training.distributed import Processes
 from csgisnet.training.levels import LevelLabels
 from csgisnet.training.step import Training
+from csgisnet.training.train import train
+
+if TYPE_CHECKING:
+    from tests.csgisnet.training.conftest import Lab
 
 SMALL = NetworkConfig(
     width=8, blocks=1, coarse_blocks=1, refine_blocks=1, shuffle=2, skip=True, level=True, finish=4
@@ -45,7 +52,8 @@ def test_levels_mix_the_label_with_its_simpler_version() -> None:
 
 def test_the_teacher_of_levels_does_not_change_while_the_network_learns() -> None:
     torch.manual_seed(1)
-    training = Training(CONFIG, Teachers(), Processes(device=CPU), SmoothingNetwork(SMALL))
+    network = SmoothingNetwork(SMALL)
+    training = Training(CONFIG, Teachers(), Processes(device=CPU), network, simplifier=network)
     assert training._levels is not None
     label = draw_batch().label
     before = training._levels.simplify(label)
@@ -55,7 +63,8 @@ def test_the_teacher_of_levels_does_not_change_while_the_network_learns() -> Non
 
 def test_frozen_statistics_stay_and_the_weights_learn() -> None:
     torch.manual_seed(1)
-    training = Training(CONFIG, Teachers(), Processes(device=CPU), SmoothingNetwork(SMALL))
+    network = SmoothingNetwork(SMALL)
+    training = Training(CONFIG, Teachers(), Processes(device=CPU), network, simplifier=network)
     before = {name: value.clone() for name, value in training._network.state_dict().items()}
     training.advance(iter([draw_batch()]))
     after = training._network.state_dict()
@@ -66,10 +75,42 @@ def test_frozen_statistics_stay_and_the_weights_learn() -> None:
     assert isinstance(training._network, nn.Module)
 
 
+def test_a_run_goes_on_with_its_own_simplifier(lab: Lab, config: Config, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    save_network(first, SmoothingNetwork(SMALL))
+    save_network(second, SmoothingNetwork(SMALL))
+    quick = lab.changed(lab.quick(config), steps=2, checkpoint_every=1)
+    quick = dataclasses.replace(
+        quick, network=SMALL, data=dataclasses.replace(quick.data, level_passes=1)
+    )
+
+    def begin(name: str, simplifier: Path | None, stop_at: int = 2) -> object:
+        train(
+            lab.data,
+            lab.folder / name,
+            quick,
+            device="cpu",
+            initial=load_network(first),
+            simplifier=simplifier,
+            callback=lambda step, values: step == stop_at,
+        )
+        return lab.content(name)["best.safetensors"] if stop_at == 2 else None
+
+    given = begin("given", first)
+    assert given == begin("initial", None)  # whose simplifier is the network to start from
+    assert given != begin("other", second)
+    begin("stopped", first, stop_at=1)
+    with pytest.raises(ConfigError, match=r"first\.safetensors as its simplifier"):
+        train(None, lab.folder / "stopped", device="cpu", resume=True, simplifier=second)
+    train(None, lab.folder / "stopped", device="cpu", resume=True)
+    assert lab.content("stopped")["best.safetensors"] == given
+
+
 @pytest.mark.parametrize("level", [True, False])
-def test_levels_need_a_network_to_begin_with_that_takes_them(level: bool) -> None:
+def test_levels_need_a_simplifier_and_a_network_that_takes_them(level: bool) -> None:
     network = dataclasses.replace(SMALL, level=level)
-    initial = None if level else SmoothingNetwork(network)
+    simplifier = None if level else SmoothingNetwork(network)
     config = dataclasses.replace(CONFIG, network=network)
     with pytest.raises(ConfigError, match=r"level_passes needs a network with a level"):
-        Training(config, Teachers(), Processes(device=CPU), initial)
+        Training(config, Teachers(), Processes(device=CPU), simplifier=simplifier)
