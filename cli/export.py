@@ -27,6 +27,11 @@ ENDINGS = {".onnx": "onnx", ".pt": "torchscript", ".safetensors": "safetensors"}
 @click.option("--description", default="", help="safetensors only: what `csgisnet models` shows.")
 @click.option("--half", is_flag=True, help="safetensors only: weights as bfloat16, half the size.")
 @options.LEVEL
+@click.option(
+    "--level-input",
+    is_flag=True,
+    help="onnx and torchscript only: take the level, (N,) float32, as a second input.",
+)
 @options.JSON
 @messages.amount_options
 def export(
@@ -37,6 +42,7 @@ def export(
     description: str,
     half: bool,
     level: float | None,
+    level_input: bool,
     as_json: bool,
 ) -> None:
     """Export a network to ONNX or TorchScript, for images of any size, or as a model to share.
@@ -45,7 +51,7 @@ def export(
 
     An ONNX or TorchScript file is written only once its results match the network's on three sizes.
     ONNX needs `pip install csgisnet[export]`. A network that takes a level is written at one:
-    --level, or its own; in a safetensors file it can still be changed.
+    --level, or its own; with --level-input, and in a safetensors file, it can still be changed.
 
     \b
     Example: csgisnet export --checkpoint runs/a --out smooth.onnx
@@ -66,6 +72,8 @@ def export(
             f"{out} ends like none of {', '.join(ENDINGS)}; give another name, or --format."
         )
     form = form or ending or "onnx"
+    if level_input and (form == "safetensors" or level is not None):
+        raise click.UsageError("--level-input goes with ONNX and TorchScript, without --level.")
     if form == "safetensors":
         publish_network(
             weights,
@@ -81,7 +89,7 @@ def export(
         raise click.UsageError("--description and --half go with --format safetensors only.")
     network = load_network(weights, channel_order)
     network = network if level is None else at_level(network, level)
-    difference = export_network(network, out, form)
+    difference = export_network(network, out, form, level_input=level_input)
     _report(out, difference, as_json)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from csgisnet.checkpoints.export import export_network
+from csgisnet.checkpoints.export import Format, export_network
 from csgisnet.checkpoints.networks import load_network
 from csgisnet.errors import CheckpointError, ConfigError
 from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
@@ -65,6 +65,38 @@ def test_torchscript_loads_without_the_package(config: NetworkConfig, tmp_path: 
     for shape in SHAPES:
         image = torch.rand(shape)
         torch.testing.assert_close(loaded(image), expect(network, image), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("form", ["onnx", "torchscript"])
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_the_level_can_be_an_input(form: Format, tmp_path: Path) -> None:
+    network, path = make_network(FINISHED), tmp_path / "net"
+    network.get_parameter("refine.4.weight").data *= 300  # corrections begin near zero
+    image, level = torch.rand(2, 3, 21, 34), torch.tensor([0.0, 0.9])
+    with torch.no_grad():
+        expected = network(image, level).result.clamp(0, 1)
+    assert (expected - expect(network, image)).abs().max() > 1e-3
+    if form == "torchscript":
+        export_network(network, path, form, level_input=True)
+        result = torch.jit.load(path)(image, level)  # type: ignore[no-untyped-call]
+    else:
+        pytest.importorskip("onnxscript", reason="needs the extra: pip install csgisnet[export]")
+        runtime = pytest.importorskip("onnxruntime")
+        export_network(network, path, form, level_input=True)
+        session = runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        assert [(i.name, i.shape[:1]) for i in session.get_inputs()] == [
+            ("image", ["batch"]),
+            ("level", ["batch"]),
+        ]
+        arrays = {"image": image.numpy(), "level": level.numpy()}
+        result = torch.from_numpy(session.run(None, arrays)[0])
+    torch.testing.assert_close(result, expected, atol=1e-5, rtol=0)
+
+
+def test_a_network_without_a_level_has_no_such_input(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="takes no level"):
+        export_network(make_network(SHUFFLED), tmp_path / "net.pt", "torchscript", level_input=True)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_network_that_does_not_compute_is_not_written(tmp_path: Path) -> None:
