@@ -18,7 +18,6 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
 import csgisnet
 import vocsmooth
@@ -32,6 +31,7 @@ from csgisnet.training.train import train
 from vocsmooth.dataset.build import build_dataset
 from vocsmooth.maps.recipe import Grid, Labels, Negative, Recipe, Shards
 from vocsmooth.maps.texture_settings import Textures
+from vocsmooth.sources.tree import Entry, write_tree
 
 RECORD = Path(__file__).with_name("golden") / "values.json"
 
@@ -80,18 +80,16 @@ def drawing(height: int = 48, width: int = 64, seed: int = 0) -> NDArray[np.uint
     return np.clip(base + rng.integers(-25, 26, base.shape), 0, 255).astype(np.uint8)
 
 
-def write_tree(root: Path) -> None:
+def draw_tree(root: Path) -> None:
     """Write five photographs with masks in VOC's layout, as PNG files: no decoder may differ."""
-    for folder in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
-        (root / folder).mkdir(parents=True)
+    entries = []
     for number in range(5):
         image = drawing(40 + 3 * number, 64 - 5 * number, seed=number)
         mask = np.where(image[..., 0] > 130, number + 1, 0).astype(np.uint8)
         mask[:2] = 255
-        Image.fromarray(image).save(root / f"JPEGImages/p{number}.png")
-        Image.fromarray(mask).save(root / f"SegmentationClass/p{number}.png")
-    (root / "ImageSets/Segmentation/train.txt").write_text("p0\np1\np2\n")
-    (root / "ImageSets/Segmentation/val.txt").write_text("p3\np4\n")
+        entries.append(Entry(f"p{number}", image, mask))
+    splits = {"train": ["p0", "p1", "p2"], "val": ["p3", "p4"]}
+    write_tree(root, splits, entries, sources="drawn for tests", suffix=".png")
 
 
 def operator_values() -> dict[str, float]:
@@ -106,7 +104,7 @@ def operator_values() -> dict[str, float]:
 
 def shard_hashes(folder: Path) -> dict[str, str]:
     """Build the tiny dataset in `folder` and return the SHA-256 of each shard."""
-    write_tree(folder / "voc")
+    draw_tree(folder / "voc")
     build_dataset(folder / "voc", folder / "data", RECIPE, jobs=1)
     shards = sorted((folder / "data").glob("*.h5"))
     return {shard.name: hashlib.sha256(shard.read_bytes()).hexdigest() for shard in shards}
