@@ -143,18 +143,40 @@ def versions() -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in PIXELS_COME_FROM}
 
 
+def same_operator(now: float, then: float) -> bool:
+    return now == pytest.approx(then, rel=1e-3)
+
+
+def same_step(now: dict[str, float], then: dict[str, float]) -> bool:
+    return now == pytest.approx(then, rel=2e-3)
+
+
+def same_prediction(now: list[list[list[int]]], then: list[list[list[int]]]) -> bool:
+    difference = np.abs(np.array(now) - np.array(then))
+    return bool(difference.max() <= 1 and (difference > 0).mean() < 0.01)
+
+
 def write_record() -> None:
-    """Record everything anew."""
+    """Record anew what has changed; what only rounds differently on this machine stays."""
+    old = json.loads(RECORD.read_text())
     with tempfile.TemporaryDirectory() as name:
-        content = {
+        new: dict[str, Any] = {
             "versions": versions(),
             "operators": operator_values(),
             "shards": shard_hashes(Path(name)),
             "losses": training_losses(Path(name)),
             "prediction": prediction(),
         }
-    RECORD.parent.mkdir(exist_ok=True)
-    lines = (f"{json.dumps(key)}: {json.dumps(value)}" for key, value in content.items())
+    for name, then in old["operators"].items():
+        if name in new["operators"] and same_operator(new["operators"][name], then):
+            new["operators"][name] = then
+    new["losses"] = [
+        then if same_step(now, then) else now
+        for now, then in zip(new["losses"], old["losses"], strict=True)
+    ]
+    if same_prediction(new["prediction"], old["prediction"]):
+        new["prediction"] = old["prediction"]
+    lines = (f"{json.dumps(key)}: {json.dumps(value)}" for key, value in new.items())
     RECORD.write_text("{\n" + ",\n".join(lines) + "\n}\n")
 
 
@@ -173,7 +195,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_operators_give_the_recorded_values(record: dict[str, Any]) -> None:
-    assert operator_values() == pytest.approx(record["operators"], rel=1e-3)
+    values = operator_values()
+    assert sorted(values) == sorted(record["operators"])
+    changed = [
+        name for name, now in values.items() if not same_operator(now, record["operators"][name])
+    ]
+    assert changed == []
 
 
 def test_shards_have_the_recorded_bytes_and_training_the_recorded_losses(
@@ -187,10 +214,8 @@ def test_shards_have_the_recorded_bytes_and_training_the_recorded_losses(
     assert len(losses) == len(record["losses"]) == CONFIG.run.steps
     for step, (now, then) in enumerate(zip(losses, record["losses"], strict=True)):
         assert all(value != 0 for value in now.values())
-        assert now == pytest.approx(then, rel=2e-3), f"step {step + 1}"
+        assert same_step(now, then), f"step {step + 1}: {now}, recorded {then}"
 
 
 def test_a_prediction_has_the_recorded_pixels(record: dict[str, Any]) -> None:
-    difference = np.abs(np.array(prediction()) - np.array(record["prediction"]))
-    assert difference.max() <= 1
-    assert (difference > 0).mean() < 0.01
+    assert same_prediction(prediction(), record["prediction"])
