@@ -37,6 +37,7 @@ from vocsmooth.maps.recipe import Labels, Recipe, Shards
 from vocsmooth.shards import SampleOrder, Split, open_dataset
 from vocsmooth.shards.fetching import ShardFetcher
 from vocsmooth.shards.mapped import MappedShard
+from vocsmooth.sources.tree import Entry, write_tree
 
 SHAPE = (375, 500)
 SIDE = 128
@@ -90,16 +91,13 @@ def main() -> None:
 def write_dataset(folder: Path, shards: int, images: int) -> Path:
     """Build a dataset whose photographs are their own labels; return its folder."""
     rng = np.random.default_rng(0)
-    for name in ("JPEGImages", "ImageSets/Segmentation", "SegmentationClass"):
-        (folder / "tree" / name).mkdir(parents=True)
     ids = [f"p{number:05d}" for number in range(shards * images)]
-    for name in ids:
-        photograph = Image.fromarray(rng.integers(0, 256, (12, 16, 3), np.uint8))
-        photograph.resize(SHAPE[::-1]).save(folder / f"tree/JPEGImages/{name}.jpg")
-        mask = Image.new("L", SHAPE[::-1])
-        mask.save(folder / f"tree/SegmentationClass/{name}.png")
-    lists = folder / "tree/ImageSets/Segmentation"
-    (lists / "train.txt").write_text("\n".join(ids))
+
+    def draw(name: str) -> Entry:
+        small = Image.fromarray(rng.integers(0, 256, (12, 16, 3), np.uint8))
+        return Entry(name, np.asarray(small.resize(SHAPE[::-1])), np.zeros(SHAPE, np.uint8))
+
+    write_tree(folder / "tree", {"train": ids}, map(draw, ids), sources="noise", suffix=".jpg")
     recipe = Recipe(labels=Labels(exact=True), shards=Shards(images=images))
     build_dataset(folder / "tree", folder / "dataset", recipe, splits=["train"], jobs=1)
     return folder / "dataset"

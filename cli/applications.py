@@ -12,7 +12,7 @@ import click
 from vocsmooth.settings import nearest
 
 from . import completion, options
-from .operator_options import OPERATOR, OperatorCommand, chosen_operator
+from .operator_options import chosen_operator, operator_command
 
 if TYPE_CHECKING:
     from vocsmooth.arrays import FloatImage
@@ -52,17 +52,14 @@ def run(
     options.smooth_files(inputs, out, on_floats(function), jobs=jobs, workers="processes", **given)
 
 
-@click.command(cls=OperatorCommand)
-@options.INPUTS
-@OPERATOR
-@click.option(
-    "--amount",
-    type=options.Finite(),
-    default=1.5,
-    help="How much of the detail to add; 0 changes nothing, below 0 smooths.",
+@operator_command(
+    click.option(
+        "--amount",
+        type=options.Finite(),
+        default=1.5,
+        help="How much of the detail to add; 0 changes nothing, below 0 smooths.",
+    ),
 )
-@options.file_options
-@options.JOBS
 def enhance(
     inputs: tuple[str, ...],
     operator: str,
@@ -82,20 +79,17 @@ def enhance(
     run(inputs, out, jobs, functools.partial(_enhanced, smooth=smooth, amount=amount), **given)
 
 
-@click.command(cls=OperatorCommand)
-@options.INPUTS
-@OPERATOR
-@click.option(
-    "--tones", type=click.IntRange(min=2), default=8, help="Number of steps of luminance."
+@operator_command(
+    click.option(
+        "--tones", type=click.IntRange(min=2), default=8, help="Number of steps of luminance."
+    ),
+    click.option(
+        "--edge-strength",
+        type=options.FiniteRange(min=0),
+        default=1.0,
+        help="0 draws no lines, 1 black ones.",
+    ),
 )
-@click.option(
-    "--edge-strength",
-    type=options.FiniteRange(min=0),
-    default=1.0,
-    help="0 draws no lines, 1 black ones.",
-)
-@options.file_options
-@options.JOBS
 def abstract(
     inputs: tuple[str, ...],
     operator: str,
@@ -119,41 +113,38 @@ def abstract(
     run(inputs, out, jobs, function, **given)
 
 
-@click.command(cls=OperatorCommand)
-@options.INPUTS
-@OPERATOR
-@click.option(
-    "--masks",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="Folder with the mask NAME.png of each image, sub-folders alike; for a single image "
-    "also a file. PNG of class indices or in VOC's colours.",
+@operator_command(
+    click.option(
+        "--masks",
+        type=click.Path(path_type=Path),
+        required=True,
+        help="Folder that holds a mask NAME.png for each image, with the same sub-folders; for a "
+        "single image, a file will do. Masks hold class indices or VOC's colours.",
+    ),
+    click.option(
+        "--strength",
+        "strengths",
+        metavar="CLASS=NUMBER",
+        shell_complete=completion.classes,
+        callback=_parse_strengths,
+        multiple=True,
+        required=True,
+        help="How strongly to smooth a class: 0 keeps it, 1 smooths it, below 0 enhances its "
+        "detail. May be repeated.",
+    ),
+    click.option(
+        "--default-strength",
+        type=options.Finite(),
+        default=1.0,
+        help="Strength of all other classes, and of void.",
+    ),
+    click.option(
+        "--feather",
+        type=options.FiniteRange(min=0),
+        default=2.0,
+        help="Standard deviation, in pixels, of the transition between strengths.",
+    ),
 )
-@click.option(
-    "--strength",
-    "strengths",
-    metavar="CLASS=NUMBER",
-    shell_complete=completion.classes,
-    callback=_parse_strengths,
-    multiple=True,
-    required=True,
-    help="How strongly to smooth a class: 0 keeps it, 1 smooths it, below 0 enhances its detail. "
-    "May be repeated.",
-)
-@click.option(
-    "--default-strength",
-    type=options.Finite(),
-    default=1.0,
-    help="Strength of all other classes, and of void.",
-)
-@click.option(
-    "--feather",
-    type=options.FiniteRange(min=0),
-    default=2.0,
-    help="Standard deviation, in pixels, of the transition between strengths.",
-)
-@options.file_options
-@options.JOBS
 def compose(
     inputs: tuple[str, ...],
     operator: str,

@@ -16,7 +16,7 @@ from vocsmooth.settings import counted, to_dict
 from . import applications, completion, convert, messages, options, preview, scenes, show
 from .group import CONTEXT, Commands
 from .messages import printable
-from .operator_options import OPERATOR, OperatorCommand, chosen_operator
+from .operator_options import chosen_operator, operator_command
 from .progress import Bar, progress_bar
 
 if TYPE_CHECKING:
@@ -260,11 +260,7 @@ def _print_report(folder: Path, report: Verification, as_json: bool) -> None:
     )
 
 
-@main.command(cls=OperatorCommand)
-@options.INPUTS
-@OPERATOR
-@options.file_options
-@options.JOBS
+@operator_command()
 def smooth(
     inputs: tuple[str, ...], operator: str, out: Path, jobs: int | None, **given: Any
 ) -> None:
@@ -277,6 +273,7 @@ def smooth(
 
 
 for _command in (
+    smooth,
     applications.enhance,
     applications.abstract,
     applications.compose,

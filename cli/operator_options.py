@@ -5,16 +5,19 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import click
 
+from . import options
 from .completion import names
+
+Decorator: TypeAlias = Callable[[Callable[..., None]], Callable[..., None]]
 
 OPERATOR_NAMES = ("rtv", "l0", "guided", "rolling", "ils", "sd", "pyramid")
 """Those of `vocsmooth.operators.table`, which help and completion need not wait for."""
 
-OPERATOR = click.option(
+_OPERATOR = click.option(
     "--operator",
     required=True,
     shell_complete=names(OPERATOR_NAMES),
@@ -75,8 +78,9 @@ def chosen_operator(operator: str, given: dict[str, Any]) -> Callable[..., Any]:
 
     from vocsmooth.operators.table import smooth
 
-    options = [option.name for option in operator_options() if option.name]
-    parameters = {name: value for name in options if (value := given.pop(name)) is not None}
+    options_of_operators = [option.name for option in operator_options() if option.name]
+    values = {name: given.pop(name) for name in options_of_operators}
+    parameters = {name: value for name, value in values.items() if value is not None}
     function: Callable[..., Any] = functools.partial(smooth, operator=operator, **parameters)
     try:
         function(np.zeros((1, 1), np.float32))
@@ -97,3 +101,16 @@ class OperatorCommand(click.Command):
         own = super().get_params(ctx)
         place = [parameter.name for parameter in own].index("operator") + 1
         return [*own[:place], *operator_options(), *own[place:]]
+
+
+def operator_command(*own: Decorator) -> Callable[[Callable[..., None]], click.Command]:
+    """Make a command that smooths files with an operator; `own` are options beyond the shared."""
+
+    def decorate(function: Callable[..., None]) -> click.Command:
+        all_options: list[Decorator] = [options.INPUTS, _OPERATOR, *own]
+        all_options += [options.file_options, options.JOBS]
+        for option in reversed(all_options):
+            function = option(function)
+        return click.command(cls=OperatorCommand)(function)
+
+    return decorate

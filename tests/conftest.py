@@ -7,9 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from vocsmooth.classes import VOC_PALETTE
+from vocsmooth.sources.tree import Entry, write_tree
 
 # Networks of a few channels are slower on several threads; subprocesses inherit this. Set before
 # anything imports torch.
@@ -48,20 +47,18 @@ def shared() -> Path:
 def pristine_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tree as written; for tests that only read it."""
     root = tmp_path_factory.mktemp("voc")
-    for folder in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
-        (root / folder).mkdir(parents=True)
     rng = np.random.default_rng(5)
-    for split, sizes in SIZES.items():
-        (root / f"ImageSets/Segmentation/{split}.txt").write_text("\n".join(sizes))
-        for name, (height, width) in sizes.items():
-            mask = np.zeros((height, width), np.uint8)
-            mask[height // 4 : height // 2, width // 4 : width // 2] = 12
-            mask[0] = 255
-            pixels = np.where(mask[..., None] == 12, 180, 70) + rng.integers(-25, 26, (1, width, 3))
-            Image.fromarray(pixels.astype(np.uint8)).save(root / f"JPEGImages/{name}.jpg")
-            palette = Image.fromarray(mask)
-            palette.putpalette(VOC_PALETTE.tobytes())
-            palette.save(root / f"SegmentationClass/{name}.png")
+
+    def draw(name: str, height: int, width: int) -> Entry:
+        mask = np.zeros((height, width), np.uint8)
+        mask[height // 4 : height // 2, width // 4 : width // 2] = 12
+        mask[0] = 255
+        pixels = np.where(mask[..., None] == 12, 180, 70) + rng.integers(-25, 26, (1, width, 3))
+        return Entry(name, pixels.astype(np.uint8), mask)
+
+    entries = [draw(name, *size) for sizes in SIZES.values() for name, size in sizes.items()]
+    splits = {split: list(sizes) for split, sizes in SIZES.items()}
+    write_tree(root, splits, entries, sources="drawn for tests", suffix=".jpg")
     return root
 
 

@@ -17,10 +17,10 @@ FloatImage = NDArray[np.floating[Any]]
 Number = float | np.floating[Any] | np.integer[Any]
 
 LONGEST_SIDE = 2**31 - 1
-"""Of an image: the compiled kernels and OpenCV count rows, columns and channels in C's int."""
+"""Longest side of an image: the compiled kernels and OpenCV count its pixels in C's int."""
 
 RANGE_TOLERANCE = 1e-6
-"""How far outside [0, 1] a value may lie: the rounding of an earlier float32 computation."""
+"""How far outside [0, 1] a value may lie, as rounding in float32 may have moved it there."""
 
 
 def check_image(image: FloatImage, name: str = "image") -> None:
@@ -59,7 +59,7 @@ def check_shape(image: NDArray[Any], name: str) -> None:
 
 
 def check_array(array: NDArray[Any], name: str) -> None:
-    """Refuse anything that is not an array in the plain sense, with a TypeError.
+    """Raise TypeError for anything that is not a plain NumPy array.
 
     Masked arrays and matrices are arrays to `isinstance`, but neither survives NumPy's functions:
     masks are lost on the way, or mean something else, and a matrix is never one row or one plane.

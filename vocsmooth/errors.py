@@ -35,7 +35,7 @@ class InputError(VocsmoothError, ValueError):
 
 
 class UnknownNameError(InputError):
-    """A name that stands for nothing; the message lists the legal ones, or gives the nearest.
+    """A name is not known; the message lists the legal names, or suggests the nearest.
 
     Examples
     --------
@@ -70,7 +70,7 @@ class ClusterError(VocsmoothError, RuntimeError):
 
 
 class ConvergenceError(VocsmoothError, ArithmeticError):
-    """A solver stopped before its error bound held.
+    """A solver stopped before its error fell below the bound.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Files written whole or not at all: beside their final name, synced, then renamed into place."""
+"""Write files completely or not at all: under a temporary name, synced, then renamed into place."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def _is_special(path: Path) -> bool:
-    """Return whether a path is anything but a file or nothing; /dev/stdout is a link into /proc."""
+    """Return whether a path exists and is not a regular file; /dev/stdout is a link into /proc."""
     into_proc = path.is_symlink() and os.readlink(path).startswith("/proc/")  # noqa: PTH115
     return into_proc or (path.exists() and not path.is_file())
 
@@ -133,7 +133,7 @@ def refuse_special(path: Path) -> None:
 
 
 def read_file(path: Path) -> bytes:
-    """Return all bytes of a regular file; OSError if it is none, see `refuse_special`."""
+    """Return all bytes of a regular file; anything else is an OSError, see `refuse_special`."""
     refuse_special(path)
     return path.read_bytes()
 
@@ -185,7 +185,7 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def write_json(path: Path, content: object) -> None:
-    """Write `content` as indented JSON with a final newline, whole or not at all.
+    """Write `content` as indented JSON with a final newline, completely or not at all.
 
     Names of files that are not UTF-8 are written with JSON's escapes, and read back as they were.
     """

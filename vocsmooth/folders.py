@@ -1,4 +1,4 @@
-"""Folders: what is in them, and which may be taken for results."""
+"""Folders: list what is in them, and decide which may take results."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def refuse_other_files(
 
 
 def claim_folder(out: Path, note: Path, content: bytes) -> None:
-    """Take a folder for results; the file `note` in it, written first, says what they belong to.
+    """Reserve a folder for results; the file `note`, written first, says what they belong to.
 
     Raises
     ------

@@ -62,7 +62,7 @@ def bundled_toml(package: str) -> dict[str, Path]:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """Parse JSON of unknown origin, without what json.loads takes and the standard does not.
+    """Parse JSON of unknown origin, and refuse what json.loads accepts beyond the standard.
 
     Raises
     ------
@@ -169,7 +169,7 @@ def recipe_toml(recipe: Mapping[str, Any]) -> str:
 
 
 def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Make a dict of an object; of keys given twice, json.loads would silently take the last."""
+    """Refuse keys given twice, of which json.loads would silently keep the last; return a dict."""
     content = dict(pairs)
     if len(content) < len(pairs):
         keys = [key for key, _ in pairs]
@@ -194,7 +194,7 @@ def _int64(digits: str) -> int:
 
 
 def _shortened(digits: str) -> str:
-    """Return a number as a message can show it."""
+    """Return a number in a form short enough for a message."""
     return digits if len(digits) <= 2 * _DIGITS else f"{digits[:_DIGITS]}..."
 
 
@@ -265,7 +265,7 @@ def _expect_one_of(legal: tuple[Any, ...], value: Any, where: str) -> Any:
 
 
 def _table(table: Mapping[str, Any], path: str) -> Iterator[str]:
-    """Write a table: what is plain first, then its sections."""
+    """Write a table: plain values first, then its sections."""
     given = {key: value for key, value in table.items() if value is not None}
     sections = {
         key: value
@@ -291,7 +291,7 @@ def _is_array_of_tables(value: Any) -> bool:
 
 
 def _value(value: Any) -> str:
-    """Write a value within a line."""
+    """Write a value on one line."""
     if isinstance(value, Mapping):
         pairs = (f"{key} = {_value(item)}" for key, item in value.items())
         return f"{{ {', '.join(pairs)} }}" if value else "{}"

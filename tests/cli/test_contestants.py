@@ -68,7 +68,7 @@ def words_of(pairs: Path, out: Path) -> tuple[object, ...]:
     return ("--images", pairs / "in", "--labels", pairs / "labels", "--out", out)
 
 
-def content_of(out: Path) -> dict[str, Any]:
+def summary_of(out: Path) -> dict[str, Any]:
     content: dict[str, Any] = json.loads((out / "summary.json").read_text(encoding="utf-8"))
     return content
 
@@ -80,7 +80,7 @@ def test_networks_and_results_stand_in_one_table_plot_and_gallery(
     words = ("--checkpoint", f"ours={first}", "--checkpoint", second)
     result = run(*words_of(pairs, tmp_path), *words, "--results", f"theirs={pairs / 'theirs'}")
     assert result.exit_code == 0, result.output
-    content = content_of(tmp_path)
+    content = summary_of(tmp_path)
     names = ["input", "ours", str(second), "theirs"]
     assert list(content["smoothers"]) == names
     assert list(content["checkpoints"]) == names[1:3]
@@ -106,7 +106,7 @@ def test_what_the_dataset_exports_can_be_given_back(
     assert result.exit_code == 0, result.output
     means = {
         name: values["psnr"]["mean"]
-        for name, values in content_of(tmp_path / "r")["smoothers"].items()
+        for name, values in summary_of(tmp_path / "r")["smoothers"].items()
     }
     assert means["perfect"] == 100
     assert means["nothing"] == means["input"]
@@ -125,7 +125,7 @@ def test_the_order_of_channels_is_that_of_the_other_projects(
         words += ["--checkpoint", f"ours={first}"] if with_ours else []
         result = run(*words_of(pairs, tmp_path / order), *words)
         assert result.exit_code == 0, result.output
-        content = content_of(tmp_path / order)
+        content = summary_of(tmp_path / order)
         levels[order] = {name: v["psnr"]["mean"] for name, v in content["smoothers"].items()}
     assert levels["rgb"].pop("theirs") != levels["bgr"].pop("theirs")
     assert levels["rgb"] == levels["bgr"]
@@ -215,8 +215,8 @@ def test_tuning_that_made_it_worse_is_said(csgisnet: Command, tmp_path: Path) ->
     result = csgisnet("evaluate", *words_of(tmp_path, tmp_path / "r"), *words, *operators)
     assert result.exit_code == 0, result.output
     # What was given takes part in the tuning, beside the grid and the defaults in it.
-    assert content_of(tmp_path / "r")["tuned"] == {"guided": {"radius": 11, "eps": 9}}
-    (remark,) = content_of(tmp_path / "r")["remarks"]
+    assert summary_of(tmp_path / "r")["tuned"] == {"guided": {"radius": 11, "eps": 9}}
+    (remark,) = summary_of(tmp_path / "r")["remarks"]
     assert "tuned has" in remark
     assert "less than guided:eps=1e-6 with" in remark
     for name in ("report.html", "summary.md"):

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from csgisnet.checkpoints.segmenters import save_segmenter
 from csgisnet.networks.segmenter import Segmenter, SegmenterConfig
@@ -19,6 +18,7 @@ from csgisnet.training.optimise import OptimizerConfig, ScheduleConfig
 from vocsmooth.dataset.build import build_dataset
 from vocsmooth.maps.recipe import Labels, Negative, Operator, Recipe, Shards
 from vocsmooth.maps.texture_settings import Textures
+from vocsmooth.sources.tree import Entry, write_tree
 
 SHAPES = ((64, 80), (72, 60), (20, 90), (64, 64), (80, 64), (60, 72))
 """Height and width of the photographs; the third is smaller than the patches of 32."""
@@ -50,20 +50,18 @@ CONFIG = Config(
 def voc_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six photographs of a disc on a ground: four to train on, two for validation."""
     root = tmp_path_factory.mktemp("voc")
-    for folder in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
-        (root / folder).mkdir(parents=True)
     rng = np.random.default_rng(1)
-    for number, (height, width) in enumerate(SHAPES):
+
+    def draw(number: int, height: int, width: int) -> Entry:
         y, x = np.mgrid[:height, :width]
         disc = np.hypot(y - height / 2, x - width / 2) < min(height, width) / 3
         bright, dark = rng.integers(120, 250, 3), rng.integers(10, 110, 3)
         image = np.where(disc[..., None], bright, dark).astype(np.uint8)
-        Image.fromarray(image).save(root / f"JPEGImages/p{number}.jpg", quality=95)
-        mask = (disc * (number + 1)).astype(np.uint8)
-        Image.fromarray(mask).save(root / f"SegmentationClass/p{number}.png")
-    lists = root / "ImageSets/Segmentation"
-    (lists / "train.txt").write_text("p0\np1\np2\np3\n")
-    (lists / "val.txt").write_text("p4\np5\n")
+        return Entry(f"p{number}", image, (disc * (number + 1)).astype(np.uint8))
+
+    splits = {"train": ["p0", "p1", "p2", "p3"], "val": ["p4", "p5"]}
+    entries = [draw(number, *shape) for number, shape in enumerate(SHAPES)]
+    write_tree(root, splits, entries, sources="drawn for tests", suffix=".jpg")
     return root
 
 

@@ -28,14 +28,3 @@ def test_the_lazy_names_are_those_of_prediction() -> None:
 def test_other_names_are_attribute_errors() -> None:
     with pytest.raises(AttributeError, match="no attribute 'laod'"):
         _ = csgisnet.laod
-
-
-def test_smoothing_loads_nothing_of_training() -> None:
-    code = (
-        "import sys, csgisnet.prediction.smoother\n"
-        "print(*(name for name in sys.modules if name.split('.')[0] in ('csgisnet', 'vocsmooth')))"
-    )
-    line = [sys.executable, "-c", code]
-    loaded = subprocess.run(line, check=True, capture_output=True, text=True).stdout.split()
-    wings = {name.split(".")[1] for name in loaded if name.startswith("csgisnet.")}
-    assert wings == {"errors", "device", "networks", "checkpoints", "prediction"}

@@ -15,6 +15,17 @@ def noise(*shape: int, dtype: type = np.uint8) -> NDArray[Any]:
     return np.random.default_rng(1).integers(0, np.iinfo(dtype).max, shape, dtype, endpoint=True)
 
 
+def float_noise(*shape: int) -> NDArray[np.float32]:
+    """Return random values in [0, 1), the same every time."""
+    return np.random.default_rng(3).random(shape, dtype=np.float32)
+
+
+def write(path: Path, pixels: NDArray[Any], **options: Any) -> Path:
+    """Write an array as a picture, in the format that the path's ending names."""
+    Image.fromarray(pixels).save(path, **options)
+    return path
+
+
 def write_plain(path: Path, value: int = 100, shape: tuple[int, ...] = (6, 5, 3)) -> Path:
     """Write a picture of one value, and the folders that it needs."""
     path.parent.mkdir(parents=True, exist_ok=True)

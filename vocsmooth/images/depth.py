@@ -34,7 +34,7 @@ _ROWS = 256  # worked on at a time
 
 
 def bits_per_channel(path: Path, image: Image.Image) -> int:
-    """Bits that the file declares for a channel, or the most that its format allows."""
+    """Return the bits that the file declares for a channel, or the most that its format allows."""
     if image.format == "PNG":
         return _png_kind(path)[0]
     if image.format == "TIFF":
@@ -70,7 +70,7 @@ def split_planes(path: Path, image: Image.Image, bits: int) -> tuple[Pixels, Pix
 
 
 def _deep_grey(path: Path, image: Image.Image) -> tuple[Pixels, Pixels | None]:
-    """16-bit grey, which some formats deliver in 32-bit integers; a transparent value is alpha."""
+    """Return 16-bit grey, which some formats store in 32 bits; a transparent value is alpha."""
     values = np.asarray(image)
     if values.min() < 0 or values.max() > 65535:
         raise InputError(f"{path}: holds 32-bit integers; convert it to 8 or 16 bits.")
@@ -107,7 +107,7 @@ def _decode_deep(path: Path, image: Image.Image, kind: str) -> tuple[Pixels, Pix
 
 
 def _agrees(image: Image.Image, kind: str, pixels: Pixels, alpha: Pixels | None) -> bool:
-    """Whether 16-bit values are the image's 8-bit ones but for rounding, whether cut or rounded."""
+    """Return whether 16-bit values, cut or rounded to 8 bits, are those of the image."""
     if pixels.shape[:2] != (image.height, image.width):
         return False
     for top in range(0, image.height, _ROWS):
@@ -120,14 +120,14 @@ def _agrees(image: Image.Image, kind: str, pixels: Pixels, alpha: Pixels | None)
 
 
 def _at_8_bits(image: Image.Image, kind: str) -> tuple[Pixels, Pixels | None]:
-    """Pixels and alpha at 8 bits, as L, LA, RGB or RGBA."""
+    """Return pixels and alpha at 8 bits, as L, LA, RGB or RGBA."""
     array = np.asarray(image if image.mode == kind else image.convert(kind))
     pixels = array[:, :, :3] if kind.startswith("RGB") else array[:, :, 0] if "A" in kind else array
     return pixels, array[:, :, -1] if "A" in kind else None
 
 
 def _turn_bgr(channels: Pixels) -> None:
-    """Turn B, G, R, in place and some rows at a time, into R, G, B, and leave alpha where it is."""
+    """Turn B, G, R into R, G, B in place, some rows at a time; alpha stays where it is."""
     if channels.shape[2] < 3:
         return
     for top in range(0, len(channels), _ROWS):
@@ -136,7 +136,7 @@ def _turn_bgr(channels: Pixels) -> None:
 
 
 def _is_rounded(deep: Pixels | None, shallow: Pixels | None) -> bool:
-    """Whether 8-bit values can come of these 16-bit ones; both may be missing."""
+    """Return whether rounding these 16-bit values can give the 8-bit ones; both may be missing."""
     if deep is None or shallow is None:
         return deep is shallow
     same = deep.shape == shallow.shape
@@ -144,12 +144,12 @@ def _is_rounded(deep: Pixels | None, shallow: Pixels | None) -> bool:
 
 
 def _tiff_tag(image: Any, tag: int, default: Any) -> Any:
-    """Value of a tag where the image is a TIFF that has it."""
+    """Return the value of a tag if the image is a TIFF that has it."""
     return image.tag_v2.get(tag, default) if image.format == "TIFF" else default
 
 
 def _png_kind(path: Path) -> tuple[int, int]:
-    """Bit depth and colour type, which stand behind signature, chunk head and size in a PNG."""
+    """Return bit depth and colour type, which follow signature, chunk head and size in a PNG."""
     with path.open("rb") as file:
         header = file.read(26)
     return header[24], header[25]

@@ -30,7 +30,7 @@ class Task:
 
     @property
     def outputs(self) -> tuple[Path, ...]:
-        """All files that it writes."""
+        """Return all files that it writes."""
         return (self.destination,) if self.edges is None else (self.destination, self.edges)
 
 
@@ -161,14 +161,14 @@ def _refuse_missing_masks(tasks: Sequence[Task]) -> None:
 
 
 def _ending_of(path: Path, wanted: str | None) -> str:
-    """Ending of the result: the wanted one of a picture, else its own, if that can be written."""
+    """Return the result's ending: the one asked for, or that of the file if it can be written."""
     if is_video(path):
         return path.suffix if path.suffix.lower() in VIDEO_FORMATS else ".mkv"
     return wanted or (path.suffix if path.suffix.lower() in FORMATS else ".png")
 
 
 def _check_video_ending(out: Path) -> None:
-    """Refuse a file for a video that cannot be written."""
+    """Refuse to write a video to a file whose ending names no video format."""
     if out.suffix.lower() not in VIDEO_FORMATS:
         raise UnknownNameError(
             f"{out}: cannot write videos ending in {out.suffix!r}."
@@ -177,7 +177,7 @@ def _check_video_ending(out: Path) -> None:
 
 
 def _checked_ending(ending: str) -> str:
-    """Return the ending with its dot."""
+    """Return the ending with its dot, if it can be written."""
     dotted = "." + ending.lower().removeprefix(".")
     if dotted not in FORMATS:
         legal = [name.removeprefix(".") for name in FORMATS]
@@ -208,7 +208,7 @@ def _refuse_collisions(tasks: Sequence[Task], out: Path) -> None:
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """Return what two names of one file share (another case, a hard link); None without a file."""
+    """Return what all names of one file share (another case, a hard link); None for no file."""
     try:
         found = path.stat()
     except OSError:
@@ -217,12 +217,12 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def _folded(name: str) -> str:
-    """Return what file systems that fold names take a name for."""
+    """Return a name as file systems that ignore case and Unicode form see it."""
     return unicodedata.normalize("NFC", name).casefold()
 
 
 def _folds_names(out: Path, tasks: Iterable[Task]) -> bool:
-    """Return whether names that differ in case or in form only are one file where `out` will be.
+    """Return whether names that differ only in case or Unicode form are one file beside `out`.
 
     It is tried out, with a file of no content, and only if there are such names.
     """

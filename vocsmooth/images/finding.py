@@ -19,8 +19,8 @@ _READ_ONLY = (
 )  # fmt: skip
 
 IMAGE_SUFFIXES = frozenset((*FORMATS, *_READ_ONLY))
-"""Endings, in any case, by which files are found in folders; a file named itself may have any.
-HEIC is among them, although reading it needs an extra: a telephone's photographs must not be
+"""Endings, in any case, by which files are found in folders; a file that is named may have any.
+HEIC is among them, although reading it needs an extra: photographs from telephones must not be
 skipped silently."""
 
 _SHOWN = 5
@@ -40,7 +40,7 @@ LIST = "-"
 
 
 def expand_inputs(words: Iterable[str], listed: Iterable[str] = ()) -> list[Path]:
-    """Return the paths that words of a command line mean.
+    """Return the paths that the words of a command line mean.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def _listed(lines: Iterable[str]) -> list[Path]:
 
 
 def _matches(word: str) -> list[Path]:
-    """Return a path, or what a pattern matches."""
+    """Return the path itself, or the paths that match it as a pattern."""
     path = Path(word)
     if glob.has_magic(word) and not path.exists():
         found = sorted(glob.glob(word, recursive=True))  # noqa: PTH207 (takes absolute patterns)
@@ -112,7 +112,7 @@ def find_images(given: AnyPath, out: AnyPath) -> list[tuple[Path, Path]]:
 
 
 def _looks_like_an_image(name: str) -> bool:
-    """Whether a name in a folder has the ending of an image and is not hidden."""
+    """Return whether a name in a folder has the ending of an image and is not hidden."""
     return not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES
 
 

@@ -56,7 +56,7 @@ class Summary:
 
 
 def on_floats(function: FloatSmoother) -> PixelSmoother:
-    """Return what smooths pixels as `function` does float images; picklable if that is."""
+    """Return a function that smooths pixels as `function` smooths floats; picklable if that is."""
     return partial(_smooth_as_float, function=function)
 
 
@@ -115,7 +115,7 @@ def run(
 
 
 def summarise(outcomes: Sequence[Outcome], seconds: float) -> Summary:
-    """Count what became of files."""
+    """Count the outcomes."""
     states = [outcome.state for outcome in outcomes]
     return Summary(
         written=states.count("written"),
@@ -128,7 +128,7 @@ def summarise(outcomes: Sequence[Outcome], seconds: float) -> Summary:
 def _outcomes(
     work: Callable[[Task], Outcome], tasks: Sequence[Task], jobs: int, workers: str
 ) -> Iterator[Outcome]:
-    """Do all tasks and yield what became of each when it is known."""
+    """Do all tasks, and yield the outcome of each as soon as it is known."""
     if jobs == 1:
         yield from map(work, tasks)
     elif workers == "threads":
@@ -144,7 +144,7 @@ def _outcomes(
 
 
 def attempt(task: Task, *, smooth: Callable[[Task], None], skip_existing: bool) -> Outcome:
-    """Smooth one file; what is wrong with it, or with writing it, becomes the outcome."""
+    """Smooth one file; an error in it, or in writing the result, becomes the outcome."""
     if skip_existing and all(path.is_file() for path in task.outputs):
         return Outcome(task=task, state="skipped")
     try:
@@ -160,7 +160,7 @@ def attempt(task: Task, *, smooth: Callable[[Task], None], skip_existing: bool) 
 
 
 def _smooth_file(task: Task, *, function: PixelSmoother, quality: int, max_pixels: int) -> None:
-    """Read, smooth, write."""
+    """Read, smooth and write one file."""
     picture = read_picture(task.source, max_pixels)
     masks = () if task.mask is None else (task.mask,)
     pixels, edges = function(picture.pixels, *masks)
@@ -177,7 +177,7 @@ def _smooth_file(task: Task, *, function: PixelSmoother, quality: int, max_pixel
 
 
 def _write(path: Path, picture: Picture, quality: int) -> None:
-    """Write a picture; that the system cannot is the error of this file."""
+    """Write a picture; an error of the system becomes an error of this file."""
     try:
         write_picture(path, picture, quality)
     except OSError as error:
@@ -186,7 +186,7 @@ def _write(path: Path, picture: Picture, quality: int) -> None:
 
 
 def _smooth_as_float(pixels: Pixels, *masks: Path, function: FloatSmoother) -> tuple[Pixels, None]:
-    """Smooth pixels by way of floats."""
+    """Convert pixels to floats, smooth them, and convert them back."""
     result = function(to_float(pixels), *masks)
     if not np.isfinite(result).all():
         raise ConvergenceError("the result has NaN or infinite values.")
@@ -194,7 +194,7 @@ def _smooth_as_float(pixels: Pixels, *masks: Path, function: FloatSmoother) -> t
 
 
 def _lost(task: Task) -> Outcome:
-    """Outcome of a file whose worker process died of it."""
+    """Return the outcome of a file whose worker process died of it."""
     reason = f"{task.source}: its worker process died (killed, or out of memory)."
     return Outcome(task=task, state="failed", reason=reason)
 

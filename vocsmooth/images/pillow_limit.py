@@ -37,7 +37,7 @@ def open_header(file: BinaryIO, formats: tuple[str, ...]) -> Image.Image:
 
 @contextmanager
 def allowing(pixels: int) -> Iterator[None]:
-    """Let Pillow decode images, and tiles of them, of up to so many pixels."""
+    """Let Pillow decode images, and tiles of them, of at most this many pixels."""
     with _lock:
         if not _allowed:
             _before.append(Image.MAX_IMAGE_PIXELS)

@@ -1,4 +1,4 @@
-"""Reading images strictly: a picture as the file holds it, or one clear error, never a guess.
+"""Read images strictly: either the picture as the file holds it, or one clear error; never a guess.
 
 Pillow reads, since it refuses truncated files and oversized ones where OpenCV returns wrong pixels
 or decodes them; `depth` decodes more than 8 bits, `writing` is the way back.
@@ -42,8 +42,7 @@ MAX_PIXELS = 200_000_000
 """Default limit on width times height: a 200-megapixel picture is 2.4 GB as float32 RGB."""
 
 READABLE_FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "PPM", "AVIF", "JPEG2000")
-"""Formats that Pillow is allowed to try, and HEIC with an extra; that and AVIF are read at 8 bits a
-channel."""
+"""Formats that Pillow may try; HEIC needs an extra. HEIC and AVIF are read at 8 bits a channel."""
 
 DECODER_ERRORS = (
     OSError,
@@ -84,7 +83,7 @@ class Picture:
 
 
 def read_picture(path: AnyPath, max_pixels: int = MAX_PIXELS) -> Picture:
-    """Read an image file whole, keeping grey grey, 16 bits 16 bits, alpha and ICC profile.
+    """Read an image file, and keep grey as grey, 16 bits as 16 bits, alpha and the ICC profile.
 
     Parameters
     ----------
@@ -135,7 +134,7 @@ def read_rgb(path: AnyPath, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
 
 @contextmanager
 def opened_image(path: Path, max_pixels: int) -> Iterator[Image.Image]:
-    """Open a file with Pillow; whatever fails, now or while decoding, is an InputError."""
+    """Open a file with Pillow; whatever fails, now or while decoding, becomes an InputError."""
     _check_file(path)
     try:
         with path.open("rb") as file, _header(path, file) as image:
@@ -172,7 +171,7 @@ def _check_file(path: Path) -> None:
 
 
 def _header(path: Path, file: BinaryIO) -> Image.Image:
-    """Read the header of an image; of a HEIC picture with the extra that decodes it."""
+    """Read the header of an image; for HEIC, load the extra that decodes it."""
     try:
         return open_header(file, READABLE_FORMATS)
     except UnidentifiedImageError:
@@ -215,5 +214,5 @@ def _turned(array: Pixels, orientation: int) -> Pixels:
 
 
 def _is_profile_for(pixels: Pixels, icc: bytes) -> bool:
-    """Whether an ICC profile is for the colour space of the pixels (bytes 16 to 19 name it)."""
+    """Return whether an ICC profile is for the pixels' colour space, which bytes 16 to 19 name."""
     return icc[16:20] == (b"RGB " if pixels.ndim == 3 else b"GRAY")

@@ -1,4 +1,4 @@
-"""Videos: read frame by frame, smoothed, and written with their size, times and sound.
+"""Smooth videos frame by frame, and keep their size, times and sound.
 
 PyAV, an extra (`pip install csgisnet[video]`), reads and writes. The result is H.264 in MP4,
 QuickTime or Matroska. Each frame keeps its time, so that a changing frame rate stays as it is; the
@@ -44,7 +44,7 @@ _NO_RATE = Fraction(25)  # frames a second, where the file does not say
 
 
 def is_video(path: Path) -> bool:
-    """Return whether a name ends like that of a video."""
+    """Return whether a name has the ending of a video."""
     return path.suffix.lower() in VIDEO_SUFFIXES
 
 
@@ -58,7 +58,7 @@ def smooth_video(
     max_pixels: int,
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> str:
-    """Smooth a video and write the result, whole or not at all.
+    """Smooth a video and write the result, completely or not at all.
 
     Parameters
     ----------
@@ -143,7 +143,7 @@ def smooth_video(
 
 
 def _regular(path: Path) -> BinaryIO:
-    """Open a file to read; a pipe would be waited for."""
+    """Open a regular file for reading; a pipe would make us wait."""
     refuse_special(path)
     return path.open("rb")
 
@@ -160,7 +160,7 @@ def _named(path: Path, what: str) -> Iterator[None]:
 
 
 def _picture_stream(source: Path, given: Any, max_pixels: int) -> Any:
-    """Return the stream of pictures, if this project can smooth it."""
+    """Return the stream of pictures, or raise if this project cannot smooth it."""
     if not given.streams.video:
         raise InputError(f"{source}: holds no video, only sound.")
     stream = given.streams.video[0]
@@ -271,7 +271,7 @@ def _in_order(
     over_time: OverTime,
     jobs: int,
 ) -> Iterator[Frame]:
-    """Yield the results of all frames, some of which are in work at the same time."""
+    """Yield the results in the order of the frames; several are smoothed at the same time."""
     with ThreadPoolExecutor(jobs) as pool:
         waiting: deque[tuple[Frame, Future[tuple[NDArray[Any], Any]]]] = deque()
 

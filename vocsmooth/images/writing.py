@@ -1,4 +1,4 @@
-"""Write a `Picture` without losing anything that the format can hold; whole files or none.
+"""Write a `Picture` without losing anything that the format can hold, completely or not at all.
 
 Pillow encodes 8-bit pictures and 16-bit grey. It has no 16-bit colour, so those PNGs are put
 together here (the format is four chunks) and those TIFFs by tifffile.
@@ -43,7 +43,7 @@ _PNG_COLOR_TYPE = {1: 0, 2: 4, 3: 2, 4: 6}  # by channels: grey, grey + alpha, R
 
 
 def write_picture(path: AnyPath, picture: Picture, quality: int = 95) -> None:
-    """Write a picture in the format that the name ends in, whole or not at all.
+    """Write a picture in the format that the name's ending asks for, completely or not at all.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def write_picture(path: AnyPath, picture: Picture, quality: int = 95) -> None:
 
 
 def format_of(path: AnyPath) -> str:
-    """Name the format that a file name asks for.
+    """Return the format that a file name asks for.
 
     Raises
     ------
@@ -141,7 +141,7 @@ def _encode_png_16(channels: NDArray[Any], icc: bytes | None) -> memoryview:
 
 
 def _compress_rows(channels: NDArray[Any]) -> bytes:
-    """Compress rows, each as differences to the row above (filter 2, "up"), some at a time."""
+    """Compress rows, some at a time, each as its difference to the row above (filter 2, "up")."""
     height, width, count = channels.shape
     compressor = zlib.compressobj()
     above = np.zeros((1, 2 * width * count), np.uint8)
@@ -157,7 +157,7 @@ def _compress_rows(channels: NDArray[Any]) -> bytes:
 
 
 def _png_chunk(name: bytes, data: bytes) -> bytes:
-    """Frame a chunk: length, name, data, checksum."""
+    """Return a chunk: length, name, data, checksum."""
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
 

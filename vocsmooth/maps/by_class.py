@@ -1,4 +1,4 @@
-"""Textures by class: what a region is decides which texture it carries, and whether it is kept."""
+"""Textures by class: a region's class decides which texture it has, and whether that is kept."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def draw_class_fields(
 
 
 def fill_void(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Give void pixels the class of the nearest pixel that has one; all stay void if none has."""
+    """Give void pixels the class of the nearest pixel that has one; if none has, all stay void."""
     void = mask == VOID
     if void.all() or not void.any():
         return mask

@@ -1,4 +1,4 @@
-"""Choose a photograph's label: candidates are smoothed, and its segmentation mask judges them."""
+"""Choose a photograph's label: smooth candidates, and judge them by the segmentation mask."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Structure:
     valid: Flags
     """(H, W), pixels that are not void."""
     boundaries: tuple[Boundary, ...]
-    """One a class."""
+    """One for each class."""
     contrasts: tuple[NDArray[np.float32], ...]
     """(N, 3) for each boundary: the photograph's mean over the class minus that over the others."""
     inside: Flags
@@ -93,7 +93,7 @@ class Choice:
 
 
 def choose_label(photo: Image, structure: Structure | None, labels: Labels) -> Choice:
-    """Smooth a photograph with every candidate and take the one that its mask judges best.
+    """Smooth a photograph with every candidate, and take the best one as judged by the mask.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ def choose_label(photo: Image, structure: Structure | None, labels: Labels) -> C
 
 
 def find_structure(photo: Image, mask: NDArray[np.uint8]) -> Structure | None:
-    """Locate class boundaries and regions; None if the mask lacks the one or the other."""
+    """Locate class boundaries and regions; return None if the mask lacks either."""
     valid, inside = mask != VOID, _find_inside(mask)
     shares = _window_sum(None, valid)
     found = [_find_boundary(mask == c, shares) for c in np.unique(mask[valid])]
@@ -196,7 +196,7 @@ def score(kept: float, left: float) -> float:
 
 
 def _screen(photo: Image, structure: Structure, operators: Sequence[Operator]) -> Choice:
-    """Judge the result of every operator, at least one; only the best image so far is held."""
+    """Judge the results of one or more operators, keeping only the best image so far in memory."""
     best: tuple[Candidate, Image] | None = None
     judged = list[Candidate]()
     for operator in operators:
@@ -238,14 +238,14 @@ def _find_boundary(own: Flags, shares: Image) -> Boundary:
 
 
 def _contrast(image: Image, boundary: Boundary, total: Image) -> NDArray[np.float32]:
-    """Return the class' mean minus the others' mean around each boundary pixel, (N, 3)."""
+    """Return the mean of the class minus that of the others around each boundary pixel, (N, 3)."""
     own = _window_sum(image, boundary.own)[boundary.where]
     others = total[boundary.where] - own
     return np.asarray(own / boundary.own_share - others / boundary.other_share, np.float32)
 
 
 def _window_sum(image: Image | None, side: Flags) -> Image:
-    """Sum an image (or the pixels' number, without one) over one side within `REACH`.
+    """Sum an image over one side within `REACH`; without an image, count the pixels.
 
     In units of the window's pixel number; what lies outside the image counts as mirrored.
     """

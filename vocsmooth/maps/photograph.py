@@ -36,7 +36,7 @@ from vocsmooth.sources.voc import Photograph
 def make_maps(
     photo: Photograph, recipe: Recipe, textures: TextureSource, *, strict: bool = False
 ) -> ImageMaps | LeftOutEntry:
-    """Make all maps of a photograph; only the arguments and its files decide them.
+    """Make all maps of a photograph; they depend on nothing but the arguments and its files.
 
     In 0..255: label = round(255 S), input = clip(label + texture, 0, 255) with an integer texture,
     negatives rounded likewise. Operators see float32 in [0, 1].
@@ -77,7 +77,7 @@ def make_maps(
 def _make_maps(
     photo: Photograph, recipe: Recipe, textures: TextureSource
 ) -> ImageMaps | LeftOutEntry:
-    """Make all maps or reject the label; bad files raise."""
+    """Make all maps, or reject the label; bad files raise errors."""
     pixels, mask, provenance = _read(photo)
     image = to_float(pixels)
     structure = find_structure(image, mask)
@@ -113,7 +113,7 @@ def _make_maps(
 
 
 def _read(photo: Photograph) -> tuple[Pixels, Pixels, dict[str, Any]]:
-    """Read photograph and mask, all void without one; start the provenance."""
+    """Read photograph and mask (all void if there is none), and start the provenance."""
     pixels = read_rgb(photo.image)
     provenance: dict[str, Any] = {"image": _describe_file(photo.image), "mask": None}
     if photo.mask is None:
@@ -157,14 +157,14 @@ def _describe_choice(choice: Choice) -> dict[str, Any]:
 
 
 def _rounded(figure: float) -> float:
-    """Return a figure for the record without its last bits, in which processors differ."""
+    """Round a figure for the record, as processors differ in the last bits."""
     return round(figure, 9)
 
 
 def _reject(
     photo: Photograph, choice: Choice, min_score: float, provenance: dict[str, Any]
 ) -> LeftOutEntry:
-    """Leave a photograph out whose best label is not good enough."""
+    """Leave out a photograph whose best label is not good enough."""
     found = provenance["label"]
     reason = (
         f"{photo.image}: best label scores {choice.score:.3f}, the recipe asks for {min_score:.3f} "
@@ -183,7 +183,7 @@ def _add(label: Pixels, texture: NDArray[np.int16]) -> Pixels:
 
 
 def _make_negative(negative: Negative, photo: Pixels, label: Pixels, inputs: Pixels) -> Pixels:
-    """Smooth what the negative is of: one image, or all inputs; always (N, H, W, 3)."""
+    """Smooth what the negative is made of: one image, or all inputs; return (N, H, W, 3)."""
     sources = {"photo": photo[None], "label": label[None], "input": inputs}[negative.of]
     results = (smooth(to_float(s), negative.operator, **negative.params) for s in sources)
     return np.stack([to_uint(result, np.uint8) for result in results])

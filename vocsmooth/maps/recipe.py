@@ -34,7 +34,7 @@ class Operator:
     operator: str
     """Name in `vocsmooth.operators.OPERATORS`."""
     params: Params = field(default_factory=dict)
-    """Its keyword arguments; what is left out takes the operator's default."""
+    """Its keyword arguments; those left out take the operator's defaults."""
 
     def __post_init__(self) -> None:
         check_params(self.operator, self.params)
@@ -100,7 +100,7 @@ class Negative:
     params: Params = field(default_factory=dict)
     """The operator's keyword arguments."""
     of: Literal["photo", "label", "input"] = "photo"
-    """What the operator is applied to; of the input makes one negative per texture."""
+    """What the operator is applied to; "input" makes one negative for each texture."""
     worse: Literal["boundaries", "inside", "unchecked"] = "unchecked"
     """Where it must be worse than the label: it keeps less of the class boundaries, or leaves more
     texture inside regions. The outcome is recorded for every photograph."""
@@ -142,19 +142,19 @@ class Recipe:
     labels: Labels
     """The structure images."""
     name: str = ""
-    """Shown to people in reports."""
+    """The name that reports show."""
     seed: int = 0
     """Start of every random draw, together with the photograph's id and the input's number."""
     ids: tuple[str, ...] | str = ()
     """Ids to take, or the name of a list beside the recipe (read by `load_recipe`); empty: all."""
     val_fraction: float = 0.1
-    """Share of val in a tree without ImageSets."""
+    """Share of the photographs that go into val in a tree without ImageSets."""
     textures: Textures = field(default_factory=Textures)
     """The texture fields."""
     classes: tuple[ClassTexture, ...] = ()
     """Textures by class, in the place of those drawn for the whole image; empty for the latter."""
     negatives: tuple[Negative, ...] = ()
-    """Any number of them."""
+    """The negatives, any number of them."""
     edges: Edges = Edges()
     """The edge maps."""
     shards: Shards = Shards()
@@ -173,7 +173,7 @@ class Recipe:
             raise ValueError("classes need textures.mode = 'random'")
 
     def record(self) -> dict[str, Any]:
-        """Return the recipe as plain dicts; `classes` only if there are any, as before there were.
+        """Return the recipe as plain dicts; `classes` is left out if empty, as in older datasets.
 
         So the digests of datasets stay what they are.
         """
@@ -226,7 +226,7 @@ def _list_operators(recipe: Recipe) -> list[Operator | Negative]:
 
 
 def _try(operator: Operator | Negative, path: Path) -> None:
-    """Run an operator on a few pixels: a bad parameter is found now, not by each worker."""
+    """Run an operator on a few pixels, so that a bad parameter is found before any work."""
     pixels = np.linspace(0, 1, 8 * 8 * 3, dtype=np.float32).reshape(8, 8, 3)
     try:
         smooth(pixels, operator.operator, **operator.params)

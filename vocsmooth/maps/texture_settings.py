@@ -11,13 +11,13 @@ from vocsmooth.settings import nearest
 
 
 def check_range(name: str, value: float, low: float, high: float) -> None:
-    """Refuse what is outside [low, high], NaN included."""
+    """Refuse a value outside [low, high], or NaN."""
     if not low <= value <= high:
         raise ValueError(f"{name} must be in [{low}, {high}], got {value}")
 
 
 def check_pair(name: str, pair: tuple[float, float], low: float, high: float) -> None:
-    """Refuse a range that runs backwards or leaves [low, high]."""
+    """Refuse a range whose ends are in the wrong order or outside [low, high]."""
     for value in pair:
         check_range(name, value, low, high)
     if pair[0] > pair[1]:
@@ -29,7 +29,7 @@ class Textures:
     """Which texture fields are laid over a label, and how."""
 
     mode: Literal["random", "authors"] = "random"
-    """random: `count` draws per label. authors: every texture once, strength 1, unchanged."""
+    """"random": `count` draws a label. "authors": every texture once, unchanged, at strength 1."""
     count: int = 4
     """Inputs per photograph in random mode."""
     strength: tuple[float, float] = (0.5, 1.0)
@@ -38,7 +38,7 @@ class Textures:
     """Standard deviation in grey levels that photographic tiles are brought to, as the procedural
     ones are; 0 leaves each photograph its own."""
     flatten: float = 0.0
-    """Scale in pixels above which light and dark of photographic tiles is taken off; 0 keeps it."""
+    """Scale in pixels above which changes of light in photographs are removed; 0 keeps them."""
     scale: tuple[float, float] = (0.5, 1.25)
     """Range of the magnification."""
     rotation: float = 180.0
@@ -46,7 +46,7 @@ class Textures:
     color: float = 0.0
     """Largest deviation of a channel's strength from the common one; 0 keeps the texture grey."""
     procedural: bool = False
-    """Draw from the procedural families beside a folder's photographs, each as often as one."""
+    """Draw from the procedural families, too, each as often as one photograph of the folder."""
     seamless: bool = True
     """Blend the borders of photographic tiles so that their copies join without a seam."""
 

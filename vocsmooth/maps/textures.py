@@ -1,4 +1,4 @@
-"""Texture fields: photographed or procedural tiles, tiled over an image, their mean taken off."""
+"""Texture fields: photographed or procedural tiles, repeated over an image, minus their mean."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Placement:
     """How a tile is laid over an image."""
 
     strength: tuple[float, ...] = (1.0,)
-    """Factor on the grey values: one, or one a channel."""
+    """Factor on the grey values: one for all channels, or one for each."""
     scale: float = 1.0
     """Magnification."""
     angle: float = 0.0
@@ -143,7 +143,7 @@ def draw_fields(
 def lay(
     tile: NDArray[np.float32], shape: tuple[int, int], placement: Placement
 ) -> NDArray[np.int16]:
-    """Tile a plane over an image, take its mean over the image off, scale and round it.
+    """Tile a plane over an image, subtract its mean over the image, scale and round it.
 
     Pixel (y, x) of the image looks up the tile at R(angle) (y, x) / scale + phase, modulo the tile,
     by linear interpolation; a tile made smaller is blurred first so that it does not alias.
@@ -166,7 +166,7 @@ def lay(
 
 
 def make_seamless(tile: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Cut an eighth off each side's length and cross-fade it into the other end.
+    """Cut off an eighth of the length of each side, and cross-fade it into the other end.
 
     The weights are cosine and sine of the mean-free tile, so that the contrast stays the same
     across the blend where the two ends are unrelated.
@@ -185,7 +185,7 @@ def make_seamless(tile: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _prepare(tile: NDArray[np.float32], settings: Textures) -> NDArray[np.float32]:
-    """Bring a photographic tile to what the recipe asks: seamless, evenly lit, of one contrast."""
+    """Make a photographic tile what the recipe asks for: seamless, evenly lit, of one contrast."""
     if settings.seamless:
         tile = make_seamless(tile)
     if settings.flatten:

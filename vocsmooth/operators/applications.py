@@ -117,7 +117,7 @@ def detail_enhance(image: FloatImage, smoothed: FloatImage, amount: float = 1.5)
 
 
 def abstract(smoothed: FloatImage, levels: int = 8, edge_strength: float = 1.0) -> FloatImage:
-    """Turn a smoothed image into a drawing: few luminances, soft steps between, dark lines.
+    """Turn a smoothed image into a drawing: a few tones with soft steps between, and dark lines.
 
     Parameters
     ----------
@@ -167,7 +167,7 @@ def strength_map(
     default: float = 1.0,
     feather: float = 0.0,
 ) -> NDArray[np.float32]:
-    """Return how strongly to smooth each pixel, by the class it belongs to; for `blend`.
+    """Return how strongly `blend` should smooth each pixel, given by the class it belongs to.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The joint bilateral filter, on which rolling guidance and pyramid texture filtering stand.
+"""The joint bilateral filter, on which rolling guidance and pyramid texture filtering are based.
 
 Each pixel becomes the average of those in its window, by the weights
 

@@ -1,7 +1,7 @@
-"""The compiled kernels as functions of arrays, each beside a twin in NumPy that does the same.
+"""The compiled kernels as functions of arrays; each has a twin in NumPy that does the same.
 
-They check nothing: shapes and dtypes are the business of the operators. All need the library
-(`kernels.library`); the operators pick them by `kernels.choose`.
+They check nothing: the operators check shapes and dtypes. All of them need the library
+(`kernels.library`); the operators choose them by `kernels.choose`.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Solved(NamedTuple):
 
 
 def screened_workspace(shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Memory for solve_screened on images (C, H, W); zeroed; it may be reused."""
+    """Return zeroed memory for `solve_screened` on images (C, H, W); it may be reused."""
     channels, height, width = shape
     return _zeros((kernels.required().workspace_floats(height, width, channels),), np.float32)
 
@@ -99,7 +99,7 @@ def rtv_weights(
     sharpness: float,
     windowed_floor: float,
 ) -> tuple[Couplings, Couplings]:
-    """Couplings to the right and lower neighbours; see rtv_weights of rtv.py.
+    """Return the couplings to the right and lower neighbours; see rtv_weights of rtv.py.
 
     `kernel` is the centre and right half of the Gaussian.
     """
@@ -153,7 +153,7 @@ def ils_rounds(image: Planes, lam: float, penalty: Penalty, num_iter: int) -> Pl
 
 
 def _in_rounds(image: Planes, run: Callable[[interface.Round], None]) -> Planes:
-    """Return what rounds on an image with periodic borders make of it.
+    """Run rounds on an image with periodic borders, and return the result.
 
     A height with large prime factors costs the DFTs more than a width: where it does, rows and
     columns change places.
@@ -226,7 +226,7 @@ def share_pairs(
 
 
 def rgb_to_lab(planes: Planes, matrix: Planes) -> Planes:
-    """RGB planes to CIE Lab; `matrix` (3, 3) leads from linear RGB to XYZ over the white point."""
+    """Convert RGB to CIE Lab; `matrix` (3, 3) leads from linear RGB to XYZ over the white point."""
     planes, lab = _contiguous(planes, np.float64), np.empty_like(planes)
     kernels.required().rgb_to_lab(
         matrix.ctypes.data, planes.ctypes.data, lab.ctypes.data, lab[0].size
@@ -235,7 +235,7 @@ def rgb_to_lab(planes: Planes, matrix: Planes) -> Planes:
 
 
 def pair_weights(features: Planes, sharpness: float, floor: float) -> Planes:
-    """Weights (4, H, W) of the pairs in each direction; see _pair_weights of sd.py."""
+    """Return the weights (4, H, W) of the pairs in each direction; see _pair_weights of sd.py."""
     channels, height, width = features.shape
     features, row = _contiguous(features, np.float64), np.empty(width)
     weights = np.zeros((4, height, width))
@@ -284,12 +284,12 @@ def solve_graph(
 
 
 def _contiguous(array: NDArray[Any], dtype: type[np.floating[Any]]) -> NDArray[Any]:
-    """Return the array as C code can walk it; a copy only where it must be."""
+    """Return the array C-contiguous and of this dtype; copy it only if it is not."""
     return np.ascontiguousarray(array, dtype)
 
 
 def _zeros(shape: tuple[int, ...], dtype: type[np.floating[Any]]) -> NDArray[Any]:
-    """Zeros that begin on a vector's boundary."""
+    """Return zeros whose memory begins on a vector's boundary."""
     size = math.prod(shape) * np.dtype(dtype).itemsize
     memory = np.zeros(size + VECTOR_BYTES, np.uint8)
     start = -memory.ctypes.data % VECTOR_BYTES

@@ -91,7 +91,7 @@ def guided_filter(
 
 
 def box_mean(plane: Plane, radius: int) -> Plane:
-    """Mean over the square window around each pixel, cut at the border (no padding)."""
+    """Return the mean over a square window around each pixel, cut at the border (no padding)."""
     radii = [min(radius, side - 1) for side in plane.shape]
     size = (2 * radii[1] + 1, 2 * radii[0] + 1)
     mean = np.asarray(
@@ -118,7 +118,7 @@ def _filter_compiled(image: Planes, guide: Planes, result: Planes, radius: int, 
 
 
 def _split(image: Planes, result: Planes, size: int) -> list[tuple[Planes, Planes]]:
-    """Pair `size` planes at a time of the image with theirs of the result."""
+    """Pair `size` planes of the image at a time with those of the result."""
     return [(image[c : c + size], result[c : c + size]) for c in range(0, len(image), size)]
 
 
@@ -147,7 +147,7 @@ def _filter_by_box_means(
 
 
 def _solve(matrix: list[list[Plane]], sides: list[list[Plane]]) -> None:
-    """Replace each right side by its solution, pixel by pixel, using up the lower matrix."""
+    """Solve a system for each pixel: `sides` become the solutions, and `matrix` is used up."""
     size = len(matrix)
     for k in range(size):
         for i in range(k + 1, size):
@@ -169,7 +169,7 @@ def _planes(image: FloatImage) -> Planes:
 
 
 def _missing_share(side: int, radius: int) -> NDArray[np.floating[Any]]:
-    """Whole window length over the length left inside, along one side of the image."""
+    """Return a window's full length over the length inside the image, along one of its sides."""
     centre = np.arange(side)
     inside = np.minimum(centre + radius, side - 1) - np.maximum(centre - radius, 0) + 1
     return (2 * radius + 1) / inside

@@ -33,7 +33,8 @@ from vocsmooth.operators.compiled import CHARBONNIER, WELSCH, Penalty
 Array = NDArray[np.floating[Any]]
 
 _COMPILED_BETA = (1e-6, 1e6)
-"""lambda c / 2 for which the kernel's recursions lose no digits; beyond it NumPy does the work."""
+"""Range of lambda c / 2 in which the kernel's recursions lose no digits; outside it NumPy does the
+work."""
 
 
 def ils_smooth(
@@ -45,7 +46,7 @@ def ils_smooth(
     p: float = 0.8,
     eps: float = 1e-4,
 ) -> FloatImage:
-    """Smooth and keep edges: strong ones untouched (Welsch), or all of them softly (Charbonnier).
+    """Smooth and keep edges: strong ones untouched (Welsch), or all of them softened (Charbonnier).
 
     Parameters
     ----------
@@ -129,7 +130,7 @@ def _iterate(u: Array, lam: float, penalty: Penalty, num_iter: int) -> Array:
 
 
 def _laplacian_spectrum(height: int, width: int) -> NDArray[np.float64]:
-    """|F(d/dx)|^2 + |F(d/dy)|^2 of periodic forward differences, on the half plane of rfft2."""
+    """Return |F(d/dx)|^2 + |F(d/dy)|^2 of periodic differences, on the half plane of rfft2."""
     rows = 2 - 2 * np.cos(2 * np.pi * scipy.fft.fftfreq(height))
     columns = 2 - 2 * np.cos(2 * np.pi * scipy.fft.rfftfreq(width))
     spectrum: NDArray[np.float64] = rows[:, np.newaxis] + columns
@@ -151,7 +152,7 @@ def _charbonnier(p: float, eps: float) -> Penalty:
 
 
 def _slope(x: Array, penalty: Penalty) -> Array:
-    """Derivative of a penalty."""
+    """Return the derivative of a penalty."""
     if penalty.kind == WELSCH:
         return penalty.factor * x * np.exp(x * x * penalty.exponent)
     return penalty.factor * x * (x * x + penalty.offset) ** penalty.exponent

@@ -1,4 +1,4 @@
-"""The interface of the C library: its structs and functions as ctypes sees them, and their check.
+"""The C library's structs and functions as ctypes sees them, and the check that both sides agree.
 
 The structs are written twice, in C and here. A field that moved in one of them only would not
 crash: numbers would be read from the wrong bytes. So the library carries a table of every struct
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 ABI = 1
-"""KERNELS_ABI of csrc/kernels.h: counts changes that no layout shows, in what functions take."""
+"""KERNELS_ABI of csrc/kernels.h: counts changes in functions' arguments, which no layout shows."""
 
 _int, _float, _double, _pointer = ctypes.c_int, ctypes.c_float, ctypes.c_double, ctypes.c_void_p
 
@@ -223,7 +223,7 @@ def _layout_in(library: ctypes.CDLL, struct: type[ctypes.Structure]) -> Layout:
 
 
 def _table_of(library: ctypes.CDLL, name: str) -> Iterator[Any]:
-    """Yield the entries of a table, the one that ends it included."""
+    """Yield the entries of a table, including the one that ends it."""
     address = ctypes.addressof(ctypes.c_char.in_dll(library, name))
     while True:
         field = _Field.from_address(address)
@@ -234,7 +234,7 @@ def _table_of(library: ctypes.CDLL, name: str) -> Iterator[Any]:
 
 
 def _spell(entry: tuple[int, int, bytes] | None) -> str:
-    """Spell an entry of a layout for a message."""
+    """Write an entry of a layout for a message."""
     if entry is None:
         return "absent"
     offset, size, kind = entry

@@ -1,4 +1,4 @@
-"""The compiled kernels: loaded if they were built and fit; `choose` picks them, or NumPy.
+"""Load the compiled kernels if they were built and fit this version; `choose` takes them, or NumPy.
 
 Why C: numba's packages take 150 MB and its first call 45 to 120 s of compiling; LAPACK and
 scipy.fft alone are several times slower. C takes seconds to compile, once, at installation; the
@@ -64,11 +64,11 @@ def _find_library() -> Loaded:
 
 
 library, _refusal = _find_library()
-"""The library, None where NumPy does its work: the one switch, which tests set to None."""
+"""The library, or None where NumPy does its work. This is the only switch; tests set it to None."""
 
 
 def choose(compiled: T, plain: T, *, supported: bool = True) -> T:
-    """Return a compiled function, or its twin in NumPy where it cannot run.
+    """Return a compiled function, or its twin in NumPy where the compiled one cannot run.
 
     The first time in a process that the library is what is missing, a warning is logged. Without
     any set-up of logging that is a line on stderr; unlike a Python warning it is never an error,
@@ -96,12 +96,12 @@ def describe() -> str:
 
 
 def name() -> Literal["C", "NumPy"]:
-    """Return the kernels that run here in a word, for records of how data were made."""
+    """Name the kernels that run here in one word, for records of how data were made."""
     return "NumPy" if library is None else "C"
 
 
 def required() -> ctypes.CDLL:
-    """Return the library, for what only it can do.
+    """Return the library, for work that only it can do.
 
     Raises
     ------
@@ -114,7 +114,7 @@ def required() -> ctypes.CDLL:
 
 
 def warn_if_slow() -> None:
-    """Log once in a process that the library is missing; for those whose workers will need it."""
+    """Log, once in a process, that the library is missing; called before workers need it."""
     if library is None:
         _warn()
 

@@ -1,4 +1,4 @@
-"""L0 gradient minimisation: as few gradients as possible, edges kept at full contrast.
+"""L0 gradient minimisation: keep as few gradients as possible, and edges at full contrast.
 
 Half-quadratic splitting alternates between two steps while a penalty beta grows: keep the gradients
 (h, v) with |h|^2 + |v|^2 >= lam / beta, summed over the channels, set the others to 0; then fit the
@@ -98,7 +98,7 @@ def _penalties(lam: float, kappa: float) -> Iterator[tuple[float, float]]:
 
 
 def _difference(values: Planes, axis: int, out: Planes) -> None:
-    """Next value minus this one, the first following the last."""
+    """Return each next value minus this one; the first value follows the last."""
     values, out = values.swapaxes(0, axis), out.swapaxes(0, axis)
     np.subtract(values[1:], values[:-1], out=out[:-1])
     np.subtract(values[0], values[-1], out=out[-1])
@@ -117,7 +117,7 @@ def _weigh(across: Planes, down: Planes, beta: float, threshold: float) -> None:
 
 
 def _divergence(across: Planes, down: Planes, out: Planes) -> None:
-    """Adjoint of the gradient."""
+    """Apply the adjoint of the gradient."""
     np.subtract(across[:, :, :-1], across[:, :, 1:], out=out[:, :, 1:])
     np.subtract(across[:, :, -1], across[:, :, 0], out=out[:, :, 0])
     out[:, 1:] += down[:, :-1]
@@ -126,6 +126,6 @@ def _divergence(across: Planes, down: Planes, out: Planes) -> None:
 
 
 def _eigenvalues(length: int, frequency: NDArray[np.int_]) -> NDArray[np.float64]:
-    """Eigenvalues of the periodic second difference of `length` samples."""
+    """Return the eigenvalues of the periodic second difference of `length` samples."""
     eigenvalues: NDArray[np.float64] = 4 * np.sin(np.pi * frequency / length) ** 2
     return eigenvalues

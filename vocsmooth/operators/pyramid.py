@@ -1,4 +1,4 @@
-"""Pyramid texture filtering: what a small copy of the image does not show is texture.
+"""Pyramid texture filtering: texture is what a small copy of the image does not show.
 
 Zhang, Jiang, Nie, Zheng, "Pyramid Texture Filtering", ACM TOG (SIGGRAPH) 42(4), 2023. The coarsest
 level G_N of a Gaussian pyramid has lost the texture and kept the main structure. It is enlarged
@@ -108,21 +108,21 @@ def pyramid_texture_filter(
 
 
 def spatial_weights(sigma_space: float) -> NDArray[np.float64]:
-    """Gaussian of a square window that reaches ``ceil(2 sigma + 1)`` pixels from its centre."""
+    """Return a Gaussian on a square window of ``ceil(2 sigma + 1)`` pixels to either side."""
     radius = math.ceil(2 * sigma_space + 1)
     squares = np.arange(-radius, radius + 1) ** 2
     return np.asarray(np.exp(-(squares[:, np.newaxis] + squares) / (2 * sigma_space**2)))
 
 
 def resize(planes: Planes, shape: tuple[int, ...]) -> Planes:
-    """Resize planes (C, H, W) bilinearly; where they shrink, the kernel is as much wider."""
+    """Resize planes (C, H, W) bilinearly; where they shrink, the kernel widens in proportion."""
     down = _resampling(planes.shape[1], shape[0], planes.dtype)
     across = _resampling(planes.shape[2], shape[1], planes.dtype)
     return np.stack([(across @ (down @ plane).T).T for plane in planes])
 
 
 def _pyramids(planes: Planes, levels: int, scale: float) -> tuple[list[Planes], list[Planes]]:
-    """Return Gaussian and Laplacian pyramid, finest level first; the latter has a level less."""
+    """Return Gaussian and Laplacian pyramid, finest level first; the latter has one level fewer."""
     gaussian, laplacian = [planes], list[Planes]()
     for _ in range(levels - 1):
         finer = gaussian[-1]

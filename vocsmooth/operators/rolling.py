@@ -86,7 +86,7 @@ def rolling_guidance_filter(
 
 
 def spatial_weights(sigma_space: float) -> NDArray[np.float64]:
-    """Spatial Gaussian of the window, ``(2 r + 1, 2 r + 1)``, 0 outside of the disc."""
+    """Return the spatial Gaussian of the window, ``(2 r + 1, 2 r + 1)``, 0 outside of the disc."""
     radius = int(sigma_space * math.sqrt(-2 * math.log(SMALLEST_SPATIAL_WEIGHT)))
     squares = np.arange(-radius, radius + 1) ** 2
     weights = np.exp(-(squares[:, np.newaxis] + squares) / (2 * sigma_space**2))

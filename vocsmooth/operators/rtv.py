@@ -1,4 +1,4 @@
-"""Relative total variation: texture, whose gradients cancel in a window, goes; structure stays."""
+"""Relative total variation: remove texture, whose gradients cancel within a window."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def rtv_weights(
 
 
 def half_gaussian(sigma: float) -> NDArray[np.float32]:
-    """Centre and right half of the authors' kernel: round(5 sigma) taps, made odd, of sum 1."""
+    """Return the authors' kernel, round(5 sigma) taps made odd, from its centre to the right."""
     radius = (int(5 * sigma + 0.5) | 1) // 2
     half = np.exp(-(np.arange(radius + 1) ** 2) / (2 * sigma**2))
     kernel: NDArray[np.float32] = (half / (2 * half.sum() - 1)).astype(np.float32)
@@ -140,7 +140,7 @@ def half_gaussian(sigma: float) -> NDArray[np.float32]:
 def _forward_differences(
     image: NDArray[np.float32],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Right neighbour minus pixel and lower neighbour minus pixel, 0 at the last column and row."""
+    """Return right and lower neighbour minus pixel, 0 at the last column and row."""
     across, down = np.zeros_like(image), np.zeros_like(image)
     np.subtract(image[:, :, 1:], image[:, :, :-1], out=across[:, :, :-1])
     np.subtract(image[:, 1:], image[:, :-1], out=down[:, :-1])

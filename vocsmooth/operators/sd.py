@@ -129,7 +129,7 @@ def _weights(planes: Planes, sharpness: float) -> Planes:
 
 
 def _pair_weights(features: Planes, sharpness: float, floor: float) -> Planes:
-    """exp(-sharpness times the squared difference over the largest one) + floor."""
+    """Return exp(-sharpness times the squared difference over the largest one) + floor."""
     weights = np.zeros((len(_NEIGHBOURS), *features.shape[1:]))
     pairs = _pairs(features.shape)
     squares = [((features[near] - features[far]) ** 2).sum(axis=0) for near, far in pairs]
@@ -141,7 +141,7 @@ def _pair_weights(features: Planes, sharpness: float, floor: float) -> Planes:
 
 
 def _pairs(shape: tuple[int, ...]) -> list[tuple[Index, Index]]:
-    """Index of both ends of all pairs, for each of the four directions."""
+    """Return slices of both ends of all pairs, for each of the four directions."""
     height, width = shape[-2:]
     pairs = []
     for dy, dx in _NEIGHBOURS:
@@ -178,7 +178,7 @@ def _solve_graph(
     gain: float,
     max_cycles: int,
 ) -> Solved:
-    """Solve in NumPy: what `solve_graph` of compiled.py does, but all channels at a time."""
+    """Do in NumPy what `solve_graph` of compiled.py does, with all channels at a time."""
     scale = np.reciprocal(_diagonal(weights))
     solution, cycles = guess.copy(), 0
     while True:
@@ -197,7 +197,7 @@ def _solve_graph(
 def _iterate(
     residual: Floats, weights: Floats, scale: Floats, reduction: float, max_cycles: int
 ) -> tuple[Floats, int]:
-    """Find a correction that makes the residual `reduction` times as large; and the cycles."""
+    """Return a correction that makes the residual `reduction` times as large, and the cycles."""
     half = 1 - float(scale.min())  # how far eigenvalues are from 1
     ratio, left = half, 1.0  # T_n / T_(n + 1) and 1 / T_n, of Chebyshev's polynomials
     correction, direction = np.zeros_like(residual), scale * residual
@@ -215,7 +215,7 @@ def _iterate(
 
 
 def _multiply(u: NDArray[Any], weights: Floats) -> NDArray[Any]:
-    """(I + L) u, from the differences of all pairs."""
+    """Return (I + L) u, from the differences of all pairs."""
     result = u.copy()
     for (near, far), weight in zip(_pairs(u.shape), weights, strict=True):
         flow = u[near] - u[far]
@@ -226,7 +226,7 @@ def _multiply(u: NDArray[Any], weights: Floats) -> NDArray[Any]:
 
 
 def _diagonal(weights: Floats) -> Floats:
-    """Diagonal of I + L, the preconditioner."""
+    """Return the diagonal of I + L, the preconditioner."""
     diagonal = np.ones(weights.shape[1:], np.float32)
     for (near, far), weight in zip(_pairs(diagonal.shape), weights, strict=True):
         diagonal[near] += weight[near]
@@ -235,7 +235,7 @@ def _diagonal(weights: Floats) -> Floats:
 
 
 def _lab(planes: Planes, matrix: Planes) -> Planes:
-    """RGB to CIE Lab, planes first; see `rgb_to_lab` of compiled.py."""
+    """Convert RGB planes to CIE Lab; see `rgb_to_lab` of compiled.py."""
     rgb = np.clip(planes, 0, 1)
     linear = ((rgb + 0.099) / 1.099) ** (1 / 0.45)
     linear = np.where(linear < 0.018, rgb / 4.5138, linear)

@@ -38,7 +38,7 @@ Examples
 
 
 def smooth(image: FloatImage, operator: str, **params: Any) -> FloatImage:
-    """Smooth an image with the operator of a name.
+    """Smooth an image with the operator of this name.
 
     Parameters
     ----------

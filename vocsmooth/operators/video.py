@@ -1,4 +1,4 @@
-"""Smoothing of videos, frame by frame, with little flicker."""
+"""Smooth videos frame by frame, with little flicker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small VOC tree made from the photographs that scikit-image bundles: nothing to download."""
+"""A small VOC tree, made from the photographs that scikit-image bundles, without any download."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class _Picture:
     box: tuple[int, int, int, int] | None = None
     """Left, top, right, bottom; None for all of it."""
     long_side: int = 400
-    """Longer side that it is scaled down to, at most."""
+    """Longest side after scaling down, in pixels."""
 
 
 _PICTURES = (

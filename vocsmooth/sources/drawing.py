@@ -109,7 +109,7 @@ def _outline(rng: Rng, cover: Cover) -> Cover:
 def _draw_paint(
     rng: Rng, size: tuple[int, int], pictures: Sequence[Paint], *, mosaic: bool = False
 ) -> Paint:
-    """Fill the whole image: plain, a gradient, soft shading, a photograph, or a mosaic."""
+    """Fill an image with a colour, a gradient, soft shading, a photograph or a mosaic."""
     draw = rng.random()
     if pictures and draw < (0.45 if mosaic else 0.15):
         return _cut_picture(rng, size, pictures)
@@ -122,19 +122,19 @@ def _draw_paint(
 
 
 def _plain(rng: Rng, size: tuple[int, int]) -> Paint:
-    """One colour everywhere."""
+    """Fill with one colour."""
     return np.broadcast_to(_colour(rng).astype(np.float32), (*size, 3))
 
 
 def _colour(rng: Rng) -> NDArray[np.float64]:
-    """Any hue, from grey to vivid."""
+    """Draw a colour of any hue, from grey to vivid."""
     grey, saturation = rng.uniform(0, 1), rng.beta(1, 1.5)
     colour: NDArray[np.float64] = (1 - saturation) * grey + saturation * rng.uniform(0, 1, 3)
     return colour
 
 
 def _gradient(rng: Rng, size: tuple[int, int]) -> Cover:
-    """A ramp from 0 to 1, straight or around a centre."""
+    """Draw a ramp from 0 to 1, straight or around a centre."""
     y, x = np.mgrid[: size[0], : size[1]] / max(size)
     if rng.random() < 0.5:
         angle = rng.uniform(0, 2 * np.pi)
@@ -145,14 +145,14 @@ def _gradient(rng: Rng, size: tuple[int, int]) -> Cover:
 
 
 def _soft_field(rng: Rng, size: tuple[int, int], low: float = 0.0) -> Cover:
-    """Slow light and dark between `low` and 1."""
+    """Draw slow changes of light between `low` and 1."""
     cells = rng.uniform(low, 1, (int(rng.integers(2, 5)), int(rng.integers(2, 5))))
     field = cv2.resize(cells, (size[1], size[0]), interpolation=cv2.INTER_CUBIC)
     return np.asarray(field.clip(low, 1), np.float32)
 
 
 def _mosaic(rng: Rng, size: tuple[int, int]) -> Paint:
-    """Plain cells around random points."""
+    """Draw a mosaic of plain cells around random points."""
     count = int(rng.integers(4, 40))
     points, pixels = rng.uniform(0, max(size), (count, 2)), np.indices(size).reshape(2, -1).T
     colours = np.stack([_colour(rng) for _ in range(count)])
@@ -161,7 +161,7 @@ def _mosaic(rng: Rng, size: tuple[int, int]) -> Paint:
 
 
 def _cut_picture(rng: Rng, size: tuple[int, int], pictures: Sequence[Paint]) -> Paint:
-    """Part of a photograph, enlarged to fit if need be; half mirrored, half of other colours."""
+    """Cut part of a photograph, enlarged if need be; half are mirrored, half have other colours."""
     picture = pictures[int(rng.integers(len(pictures)))]
     least = max(size[0] / picture.shape[0], size[1] / picture.shape[1])
     scale = max(least, rng.uniform(0.5, 1.5))

@@ -63,7 +63,7 @@ def draw_family(rng: Rng, size: tuple[int, int], family: str, material: Material
 
 
 def split_material(paths: tuple[Path, ...], split: str) -> tuple[Path, ...]:
-    """Return the files of one split, by their names: no file is in scenes of both."""
+    """Return the files of one split, chosen by name: no file is in scenes of both splits."""
     return tuple(p for p in paths if _is_held_back(p) == (split == "val"))
 
 
@@ -72,27 +72,27 @@ def _is_held_back(path: Path) -> bool:
 
 
 def _draw_drawn(rng: Rng, size: tuple[int, int], material: Material) -> Scene:
-    """Shapes, gradients, curves and words one over another."""
+    """Draw shapes, gradients, curves and words, one over another."""
     return draw_scene(rng, size, material.pictures)
 
 
 def _draw_classes(rng: Rng, size: tuple[int, int], _: Material) -> Scene:
-    """Objects whose class shows, for the recipe "classes"."""
+    """Draw objects whose class can be seen, for the recipe "classes"."""
     return draw_class_scene(rng, size)
 
 
 def _draw_ragged(rng: Rng, size: tuple[int, int], _: Material) -> Scene:
-    """Fur, leaves and cloud rims, many of them faint."""
+    """Draw fur, leaves and cloud rims, many of them faint."""
     return _scene(*draw_ragged(rng, size))
 
 
 def _draw_print(rng: Rng, size: tuple[int, int], _: Material) -> Scene:
-    """Pages of words."""
+    """Draw pages of words."""
     return _scene(*draw_page(rng, size))
 
 
 def _draw_posterised(rng: Rng, size: tuple[int, int], material: Material) -> Scene:
-    """Part of a photograph in flat regions; the mask says which of seven shades a pixel has."""
+    """Turn part of a photograph into flat regions; the mask holds the shade, one of seven."""
     photograph = _read_photograph(
         material.photographs[int(rng.integers(len(material.photographs)))]
     )
@@ -105,7 +105,7 @@ def _draw_posterised(rng: Rng, size: tuple[int, int], material: Material) -> Sce
 
 
 def _draw_collage(rng: Rng, size: tuple[int, int], material: Material) -> Scene:
-    """Drawings pasted over another scene."""
+    """Paste drawings over another scene."""
     under = draw_scene(rng, size, material.pictures) if rng.random() < 0.6 else None
     if under is None:
         ground = np.broadcast_to(rng.uniform(0, 1, 3), (*size, 3))
@@ -132,7 +132,7 @@ FAMILIES: Mapping[str, Callable[[Rng, tuple[int, int], Material], Scene]] = {
 """Every family by name."""
 
 NEEDS: Mapping[str, str] = {"posterised": "photographs", "collage": "drawings"}
-"""Folder of files that a family is made of."""
+"""The folder of files that a family needs."""
 
 
 def _scene(image: Paint, mask: NDArray[np.uint8]) -> Scene:
@@ -169,7 +169,7 @@ def _read_drawing(path: Path) -> NDArray[np.float32]:
 
 
 def _cut(rng: Rng, size: tuple[int, int], picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Cut a part, made smaller by up to as much as the picture allows, half of them mirrored."""
+    """Cut a part out, scaled down at most as far as the picture allows; half are mirrored."""
     largest = min(p / s for p, s in zip(picture.shape, size, strict=False))
     factor = float(np.exp(rng.uniform(0, np.log(max(largest, 1)))))
     height, width = (min(round(s * factor), p) for s, p in zip(size, picture.shape, strict=False))

@@ -18,7 +18,7 @@ from vocsmooth.sources.drawing import RIM, Paint, Scene, draw_rims
 from vocsmooth.sources.shapes import KINDS, Cover, Rng
 
 PAIRS = 3
-"""Pairs of classes: 1 and 2, 3 and 4, 5 and 6; the odd ones are round."""
+"""Pairs of classes: 1 and 2, 3 and 4, 5 and 6; classes of odd numbers are round."""
 
 _ROUND, _CORNERED = ("ellipse", "blob"), ("polygon", "rectangle")
 
@@ -80,7 +80,7 @@ def _draw_cover(rng: Rng, size: tuple[int, int], kinds: tuple[str, ...]) -> Cove
 
 
 def _draw_colour(rng: Rng, index: int) -> NDArray[np.float32]:
-    """Draw a colour of a class."""
+    """Draw a colour for a class."""
     pair, second = divmod(index - 1, 2)
     hue = pair * 2 * _APART + second * _APART + rng.uniform(-_SPREAD, _SPREAD)
     rgb = colorsys.hsv_to_rgb(hue % 1, rng.uniform(0.45, 0.85), rng.uniform(0.4, 0.8))

@@ -1,4 +1,4 @@
-"""Masks for the photographs that scikit-image bundles: outlines by hand, disparities, watershed."""
+"""Masks of the photographs that scikit-image bundles, from hand-drawn outlines and disparities."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def make_mask(source: str, image: Pixels) -> Pixels:
 
 
 def _class(name: str) -> np.uint8:
-    """Return a class' index."""
+    """Return the index of a class."""
     return np.uint8(VOC_CLASSES.index(name))
 
 
@@ -99,7 +99,7 @@ def _fill(shape: tuple[int, ...], outline: Outline) -> Pixels:
 
 
 def _snap(image: Pixels, outline: Outline) -> Pixels:
-    """Fill an outline after moving it to the strongest edge near by: watershed within `_BAND`."""
+    """Fill an outline after moving it to the strongest edge nearby: watershed within `_BAND`."""
     filled = cv2.copyMakeBorder(_fill(image.shape, outline), 1, 1, 1, 1, cv2.BORDER_REPLICATE)
     padded = cv2.copyMakeBorder(image, 1, 1, 1, 1, cv2.BORDER_REPLICATE)  # its frame gets no basin
     window = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _BAND + 1, 2 * _BAND + 1))
@@ -163,7 +163,7 @@ def _read_disparity() -> NDArray[np.float32]:
 
 
 def _motorbike(disparity: NDArray[np.float32]) -> Pixels:
-    """Return 1 where the scene stands before wall and bench and above the plane of the floor."""
+    """Return 1 where the scene is in front of wall and bench and above the floor."""
     floor = 10.5 + 0.1787 * (np.arange(len(disparity))[:, None] - 230)  # fitted at both sides
     near = np.isfinite(disparity) & (disparity > np.maximum(floor + 1.7, 34))
     near[450:] = False
@@ -172,7 +172,7 @@ def _motorbike(disparity: NDArray[np.float32]) -> Pixels:
 
 
 def _tidy(mask: Pixels) -> Pixels:
-    """Close cracks, drop crumbs and fill holes, the wheels' among them."""
+    """Close cracks, remove specks and fill holes, including those of the wheels."""
     for step, size in ((cv2.MORPH_CLOSE, 9), (cv2.MORPH_OPEN, 5)):
         window = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
         mask = np.asarray(cv2.morphologyEx(mask, step, window), np.uint8)

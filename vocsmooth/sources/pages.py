@@ -15,7 +15,7 @@ _FINE = 2  # drawn this many times larger and averaged down
 
 
 def draw_page(rng: Rng, size: tuple[int, int]) -> tuple[Paint, NDArray[np.uint8]]:
-    """Draw a page, and where its ink is: 0 paper, 1 ink (H, W).
+    """Draw a page; return it and where its ink is, (H, W): 0 is paper, 1 ink.
 
     Parameters
     ----------

@@ -38,7 +38,7 @@ def posterise(rng: Rng, picture: Paint) -> Paint:
 
 
 def _by_colour(rng: Rng, pixels: NDArray[np.uint8]) -> Paint:
-    """Few colours, found by k-means in Lab; stray pixels join the majority around them."""
+    """Leave few colours, found by k-means in Lab; stray pixels join the majority around them."""
     lab = cv2.cvtColor(pixels, cv2.COLOR_RGB2LAB).reshape(-1, 3).astype(np.float32)
     chosen = lab[rng.integers(len(lab), size=_SAMPLES)]
     count = int(rng.integers(6, 48))
@@ -56,13 +56,13 @@ def _by_colour(rng: Rng, pixels: NDArray[np.uint8]) -> Paint:
 
 
 def _by_shift(rng: Rng, pixels: NDArray[np.uint8]) -> Paint:
-    """Mean shift: flat regions with contours where the colour changes, and slow gradients."""
+    """Apply mean shift: flat regions with contours where the colour changes, and slow gradients."""
     shifted = cv2.pyrMeanShiftFiltering(pixels, rng.uniform(5, 14), rng.uniform(10, 40))
     return np.asarray(shifted).astype(np.float32) / np.float32(255)
 
 
 def _by_tone(rng: Rng, pixels: NDArray[np.uint8]) -> Paint:
-    """Levels of lightness, as in a screen print, of two to eight inks."""
+    """Leave two to eight levels of lightness, as the inks of a screen print."""
     grey = cv2.GaussianBlur(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), (0, 0), rng.uniform(0.8, 2.5))
     cuts = np.quantile(grey, np.sort(rng.uniform(0.02, 0.98, int(rng.integers(1, 8)))))
     classes = np.searchsorted(cuts, grey.ravel()).reshape(grey.shape).astype(np.uint8)
@@ -77,7 +77,7 @@ WAYS: dict[str, Callable[[Rng, NDArray[np.uint8]], Paint]] = {
     "shift": _by_shift,
     "tone": _by_tone,
 }
-"""Each makes flat regions of (H, W, 3) uint8 RGB."""
+"""The ways to posterise; each makes flat regions of (H, W, 3) uint8 RGB."""
 
 
 def _nearest(lab: NDArray[np.float32], colours: NDArray[np.float32]) -> NDArray[np.int64]:

@@ -13,7 +13,7 @@ _FAINT, _STRONG = 4 / 255, 160 / 255  # steps between neighbours, evenly in the 
 
 
 def draw_ragged(rng: Rng, size: tuple[int, int]) -> tuple[Paint, NDArray[np.uint8]]:
-    """Draw a picture of ragged regions one over another, and the number of the uppermost (H, W).
+    """Draw ragged regions one over another; return the picture and the uppermost's number (H, W).
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def draw_ragged(rng: Rng, size: tuple[int, int]) -> tuple[Paint, NDArray[np.uint
 
 
 def _shifted(rng: Rng, image: Paint, cover: Cover) -> Paint:
-    """Return the colour of a region: that of what it covers, moved by a step faint or strong."""
+    """Return the colour of a region: that of what it covers, changed by a faint or strong step."""
     weight = max(float(cover.sum()), 1.0)
     below = (image * cover[..., None]).sum(axis=(0, 1)) / weight
     step = np.exp(rng.uniform(np.log(_FAINT), np.log(_STRONG)))
@@ -48,7 +48,7 @@ def _shifted(rng: Rng, image: Paint, cover: Cover) -> Paint:
 
 
 def _noise(rng: Rng, size: tuple[int, int], coarsest: float, roughness: float) -> Cover:
-    """Noise of several octaves, to a standard deviation of 1; rough noise has strong fine ones."""
+    """Draw noise of several octaves and standard deviation 1; rough noise has strong fine ones."""
     field = np.zeros(size, np.float32)
     scale, gain = coarsest, 1.0
     while scale >= 1.5:
@@ -60,14 +60,14 @@ def _noise(rng: Rng, size: tuple[int, int], coarsest: float, roughness: float) -
 
 
 def _draw_rim(rng: Rng, size: tuple[int, int]) -> Cover:
-    """Where noise is high: coasts and clouds, with a hard rim or a soft one."""
+    """Draw a region where noise is high, like coasts and clouds, with a hard or soft rim."""
     field = _noise(rng, size, min(size) * rng.uniform(0.15, 0.8), rng.uniform(0.2, 0.8))
     hardness = np.exp(rng.uniform(np.log(1.5), np.log(20)))
     return np.asarray((0.5 + hardness * (field - rng.uniform(-0.8, 1))).clip(0, 1), np.float32)
 
 
 def _draw_tufts(rng: Rng, size: tuple[int, int]) -> Cover:
-    """A region whose rim is drawn out into hairs in one main direction."""
+    """Draw a region whose rim ends in hairs of one main direction."""
     shape = _noise(rng, size, min(size) * rng.uniform(0.3, 0.8), 0.3)
     angle, reach = rng.uniform(0, 2 * np.pi), rng.uniform(3, 14)
     hairs = _noise(rng, size, rng.uniform(2, 5), 0.5)
@@ -80,7 +80,7 @@ def _draw_tufts(rng: Rng, size: tuple[int, int]) -> Cover:
 
 
 def _draw_leaves(rng: Rng, size: tuple[int, int]) -> Cover:
-    """Many small pointed ellipses, close together in some places."""
+    """Draw many small pointed ellipses, close together in some places."""
     canvas = np.zeros((2 * size[0], 2 * size[1]), np.float32)
     dense = _noise(rng, size, min(size) / 2, 0.4) > rng.uniform(-0.5, 0.8)
     places = np.argwhere(dense)

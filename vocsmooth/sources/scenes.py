@@ -1,4 +1,4 @@
-"""Write a VOC tree of drawn scenes: as many structure images with exact labels as wanted."""
+"""Write a VOC tree of drawn scenes: structure images with exact labels, as many as you like."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PICTURES: Mapping[str, tuple[str, ...]] = {
     "train": ("astronaut.png", "chelsea.png", "motorcycle_left.png"),
     "val": ("camera.png", "coffee.png", "rocket.jpg"),
 }
-"""Photographs in scikit-image's wheel whose smoothed parts fill scenes; each is in one split."""
+"""Photographs in scikit-image's wheel whose smoothed parts fill scenes, each in one split only."""
 
 FAMILY = {"drawn": 1.0}
 """Shares of the families where none are given."""
@@ -161,7 +161,7 @@ def _draw(
 
 
 def _smooth_pictures(names: Sequence[str]) -> list[Paint]:
-    """Smooth photographs so far that no texture is left, with sharp steps and with soft ones."""
+    """Smooth photographs until no texture is left, once with sharp and once with soft steps."""
     photographs = [to_float(read_rgb(bundled_folder() / name)) for name in names]
     sharp = [l0_smooth(photograph, lam=0.04) for photograph in photographs]
     return sharp + [rtv_smooth(photograph, lam=0.02, sigma=3.0) for photograph in photographs]

@@ -1,4 +1,4 @@
-"""The objects of drawn scenes: each kind covers pixels in part or wholly, at random."""
+"""The objects of drawn scenes: each kind draws which pixels it covers, wholly or in part."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def _fixed(points: NDArray[np.float64]) -> NDArray[np.int32]:
 
 
 def _reduce(canvas: NDArray[np.float32]) -> Cover:
-    """Average a fine canvas down to pixels."""
+    """Average a fine canvas down to the pixels of the image."""
     shape = (canvas.shape[1] // _FINE, canvas.shape[0] // _FINE)
     return np.asarray(cv2.resize(canvas, shape, interpolation=cv2.INTER_AREA), np.float32)
 
 
 def _place(rng: Rng, size: tuple[int, int]) -> tuple[NDArray[np.float64], float]:
-    """Draw a centre (x, y) and a radius, small ones more often."""
+    """Draw a centre (x, y) and a radius; small radii are more frequent."""
     centre = rng.uniform(0, 1, 2) * (size[1], size[0])
     return centre, float(min(size) * np.exp(rng.uniform(np.log(0.03), np.log(0.45))))
 
@@ -65,7 +65,7 @@ def _around(
 
 
 def _draw_ellipse(rng: Rng, size: tuple[int, int]) -> Cover:
-    """An ellipse, a third of them with a hole."""
+    """Draw an ellipse; a third of them have a hole."""
     angle = np.linspace(0, 2 * np.pi, 90, endpoint=False)
     cover = _around(rng, size, angle, np.ones(90))
     if rng.random() > 0.33:
@@ -75,7 +75,7 @@ def _draw_ellipse(rng: Rng, size: tuple[int, int]) -> Cover:
 
 
 def _draw_polygon(rng: Rng, size: tuple[int, int]) -> Cover:
-    """A polygon of three to nine corners, even or uneven."""
+    """Draw a polygon of three to nine corners, regular or not."""
     count = int(rng.integers(3, 10))
     step, loose = 2 * np.pi / count, rng.uniform(0, 0.8)
     angle = step * (np.arange(count) + loose * rng.uniform(-0.5, 0.5, count))
@@ -83,7 +83,7 @@ def _draw_polygon(rng: Rng, size: tuple[int, int]) -> Cover:
 
 
 def _draw_rectangle(rng: Rng, size: tuple[int, int]) -> Cover:
-    """A rectangle, most of them upright, as walls and windows are."""
+    """Draw a rectangle; most are upright, as walls and windows are."""
     (x, y), radius = _place(rng, size)
     half = radius * np.array([1, rng.uniform(0.1, 1)])[rng.permutation(2)]
     corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * half
@@ -93,7 +93,7 @@ def _draw_rectangle(rng: Rng, size: tuple[int, int]) -> Cover:
 
 
 def _draw_blob(rng: Rng, size: tuple[int, int]) -> Cover:
-    """A smooth closed shape: a circle with random harmonics."""
+    """Draw a smooth closed shape: a circle with random harmonics."""
     angle = np.linspace(0, 2 * np.pi, 120, endpoint=False)
     order = np.arange(1, 7)[:, None]
     phase, gain = rng.uniform(0, 2 * np.pi, (6, 1)), rng.uniform(0, 0.45, (6, 1)) / order
@@ -101,12 +101,12 @@ def _draw_blob(rng: Rng, size: tuple[int, int]) -> Cover:
 
 
 def _draw_band(rng: Rng, size: tuple[int, int]) -> Cover:
-    """A broad curve through the image."""
+    """Draw a broad curve through the image."""
     return _stroke(size, _curve(rng, size), rng.uniform(4, 24))
 
 
 def _draw_line(rng: Rng, size: tuple[int, int]) -> Cover:
-    """A thin line, straight or curved, one to three pixels wide."""
+    """Draw a thin line, straight or curved, one to three pixels wide."""
     width = rng.uniform(1, 3)
     if rng.random() < 0.5:
         return _stroke(size, rng.uniform(0, 1, (2, 2)) * (size[1], size[0]), width)
@@ -124,7 +124,7 @@ def _curve(rng: Rng, size: tuple[int, int]) -> NDArray[np.float64]:
 
 
 def _draw_word(rng: Rng, size: tuple[int, int]) -> Cover:
-    """A few letters in a sans-serif face, upright or turned."""
+    """Draw a few letters in a sans-serif face, upright or turned."""
     letters = "".join(rng.choice(list("ABCDEFGHKLMNOPRSTUVXYZabdeghnrst23456789"), 5))
     text = letters[: int(rng.integers(1, 6))]
     font = ImageFont.load_default(_FINE * rng.uniform(12, max(12, min(size) / 3)))

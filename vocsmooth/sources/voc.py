@@ -31,7 +31,7 @@ class VocTree:
     lists: Path | None
     """ImageSets/Segmentation, or None."""
     passed_over: tuple[str, ...] = ()
-    """Other years beside the chosen one."""
+    """Other years that lie beside the chosen one."""
 
     @property
     def images(self) -> Path:
@@ -39,7 +39,7 @@ class VocTree:
         return self.root / "JPEGImages"
 
     def describe(self) -> str:
-        """Return one line for people: which tree was taken and what it has."""
+        """Return a line for people that says which tree was taken and what it holds."""
         masks = " and ".join(folder.name for folder in self.mask_folders) or "none"
         lists = "ImageSets/Segmentation" if self.lists else "none, split by a hash of the id"
         others = f" (newest; also found: {', '.join(self.passed_over)})" if self.passed_over else ""
@@ -240,7 +240,7 @@ def _all_listed(lists: Path | None) -> set[str]:
 
 
 def _hash_splits(ids: Iterable[str], splits: Sequence[str], val_fraction: float) -> dict[str, str]:
-    """Put each id into train or val by its hash alone; ids of a split not asked for are dropped."""
+    """Put each id into train or val by its hash alone; drop those of splits not asked for."""
     split_of = {}
     for image_id in ids:
         number = int.from_bytes(hashlib.sha256(image_id.encode()).digest()[:8], "big")
@@ -276,7 +276,7 @@ def _check_files(
 
 
 def _ids(names: Sequence[str]) -> str:
-    """Count ids for a message."""
+    """Write a number of ids for a message."""
     return "1 id" if len(names) == 1 else f"{len(names)} ids"
 
 

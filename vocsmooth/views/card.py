@@ -55,7 +55,7 @@ _PAPERS = {
     "sd": "B. Ham et al., Robust Image Filtering Using Joint Static and Dynamic Guidance, "
     "CVPR 2015",
 }
-"""What to cite: always the first two, the others for operators that made labels or negatives."""
+"""What to cite: always the first two, and those of operators that made labels or negatives."""
 
 
 def describe(index: Index, files: Mapping[str, bytes]) -> str:
@@ -107,7 +107,7 @@ def list_papers(index: Index) -> list[str]:
 
 
 def _front_matter(index: Index) -> Iterator[str]:
-    """Give the keys of a dataset card of Hugging Face; every value is JSON, which YAML contains."""
+    """Yield the keys of a dataset card for Hugging Face; values are JSON, which is valid YAML."""
     keys = {
         "license": "other",
         "license_name": "terms-of-the-sources",
@@ -170,7 +170,7 @@ def _describe_counts(index: Index) -> Iterator[str]:
 
 
 def _describe_labels(index: Index) -> Iterator[str]:
-    """Draw the table of what made the labels, and own up to failed checks."""
+    """Draw the table of what made the labels, and state the checks that failed."""
     yield from ("| operator | chosen by | labels |", "| --- | --- | ---: |")
     for label in index.labels:
         yield f"| `{name_operator(vars(label))}` | {label.method} | {label.count} |"

@@ -205,7 +205,7 @@ def _thumbnail(name: str, pixels: NDArray[Any], side: int) -> str:
 
 
 def _visible(name: str, pixels: NDArray[Any]) -> Pixels:
-    """Return a map as people can see it: masks in colour with a transparent background."""
+    """Return a map in colours that people can see; the background of masks is transparent."""
     if name == "mask":
         colours = np.concatenate([VOC_PALETTE, np.full((256, 1), 255, np.uint8)], axis=1)
         colours[0] = 0

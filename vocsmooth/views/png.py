@@ -177,7 +177,7 @@ def _file_names(image_id: str, samples: int) -> Iterator[str]:
 
 
 def _write_map(paths: Sequence[Path], pixels: NDArray[Any], name: str, *, shared: bool) -> None:
-    """Write the files of a map that are not there: one for each input, or one that all share."""
+    """Write the missing files of a map: one for each input, or one that all share."""
     if not shared:
         for path, one in zip(paths, pixels, strict=True):
             if not path.exists():
@@ -190,7 +190,7 @@ def _write_map(paths: Sequence[Path], pixels: NDArray[Any], name: str, *, shared
 
 
 def _link(first: Path, path: Path, data: bytes) -> None:
-    """Give the file `first` another name, or write `data` if that cannot be."""
+    """Link the file `first` under another name, or write `data` where links are not possible."""
     try:
         path.hardlink_to(first)
     except OSError:  # `first` is not there yet, or the file system has no links, or no more of them

@@ -153,7 +153,7 @@ def _strip(panels: Sequence[Panel], height: int) -> Image.Image:
 
 
 def _scaled(pixels: Pixels, height: int) -> Image.Image:
-    """Return the picture at the given height, aspect kept."""
+    """Scale the picture to the given height, keeping its aspect ratio."""
     picture = Image.fromarray(np.ascontiguousarray(pixels))
     width = max(1, round(picture.width * height / picture.height))
     return picture.resize((width, height), Image.Resampling.LANCZOS)

@@ -146,7 +146,7 @@ def describe_labels(index: Index, sidecars: Iterable[Sidecar]) -> str:
 
 
 def count_labels(index: Index, sidecars: Iterable[Sidecar]) -> dict[str, Any]:
-    """Return what `describe_labels` says, as JSON can hold it.
+    """Return what `describe_labels` says as plain values, ready for JSON.
 
     Of many photographs only some are listed, evenly spread; "listed_every" says each how many.
 
@@ -205,7 +205,7 @@ def _describe_winners(index: Index) -> Iterable[str]:
 
 
 def _describe_scores(scores: Sequence[float], min_score: float) -> Iterable[str]:
-    """Draw the distribution of the best scores, from the first bin that is used to the last."""
+    """Draw the distribution of the best scores, from the first bin in use to the last."""
     if not scores:
         yield "no scores: no label was screened"
         return

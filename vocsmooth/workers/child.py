@@ -65,7 +65,7 @@ def run_in_child(function: Callable[[Task], Result], task: Task) -> Result | Wor
 
 
 def _placed(error: BaseException) -> BaseException:
-    """Say, in an error of the system such as a full disk, on which machine it arose."""
+    """Add the name of the machine to an error of the system, such as a full disk."""
     if isinstance(error, OSError) and error.strerror:
         reason = f"on {platform.node()}: {error.strerror}"
         return OSError(error.errno, reason, error.filename)

@@ -161,7 +161,7 @@ def _read_address(path: Path) -> str:
 
 
 def _all_versions(versions: Versions) -> dict[str, str]:
-    """Return `versions` and that of the package that brings a task to its worker."""
+    """Return `versions` and the version of the package that carries a task to its worker."""
     return {**versions(), "distributed": version("distributed")}
 
 
@@ -219,7 +219,7 @@ def _list_unseen(digests: Mapping[str, str]) -> list[str]:
 
 
 def _digest_of(path: Path) -> str | None:
-    """Return the SHA-256 of a file, None if it cannot be read."""
+    """Return the SHA-256 of a file, or None if it cannot be read."""
     try:
         return sha256_file(path)
     except OSError:
@@ -293,7 +293,7 @@ def _result_of(future: Future[Any]) -> Any:
 
 @contextmanager
 def _loss_named() -> Iterator[None]:
-    """Turn every way in which a scheduler fails to answer into one line."""
+    """Turn every way in which a scheduler can fail to answer into one ClusterError."""
     try:
         yield
     except (OSError, distributed.TimeoutError, CancelledError):

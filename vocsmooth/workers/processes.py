@@ -30,7 +30,7 @@ Result = TypeVar("Result")
 _PR_SET_PDEATHSIG = 1
 
 SECONDS_BETWEEN_LOOKS = 1.0
-"""How often a runner that waits for its tasks calls `idle`."""
+"""Seconds between two calls of `idle` while a runner waits for its tasks."""
 
 ONE_THREAD = dict.fromkeys(
     (
@@ -48,7 +48,7 @@ ONE_THREAD = dict.fromkeys(
 
 @dataclass(frozen=True)
 class WorkerDied:
-    """Takes the place of a result: the task killed its worker, even when it ran alone."""
+    """Stands in for the result of a task that killed its worker even when it ran alone."""
 
 
 class Runner(Protocol):

@@ -45,7 +45,7 @@ def get(preview: Preview, path: str, **arguments: Any) -> TestResponse:
     return Client(preview).get(url, query_string=arguments)
 
 
-def pixels_of(response: TestResponse) -> NDArray[np.uint8]:
+def sent_pixels(response: TestResponse) -> NDArray[np.uint8]:
     """Return the picture that the server sent."""
     assert response.status_code == 200, response.text
     return np.asarray(Image.open(io.BytesIO(response.data)))
@@ -62,7 +62,7 @@ def test_the_page_gets_its_files_and_what_is_offered(preview: Preview) -> None:
 
 def test_a_photograph_is_shown_as_it_is(preview: Preview, photographs: list[Path]) -> None:
     response = get(preview, "photograph", photograph=0, view="whole")
-    np.testing.assert_array_equal(pixels_of(response), np.asarray(Image.open(photographs[0])))
+    np.testing.assert_array_equal(sent_pixels(response), np.asarray(Image.open(photographs[0])))
     assert (response.headers["X-Size"], response.headers["X-Scale"]) == ("60 40", "1.000000")
 
 
@@ -72,7 +72,7 @@ def test_a_photograph_is_smoothed_as_the_operator_does(
     image = to_float(np.asarray(Image.open(photographs[0])))
     response = get(preview, "smoothed", photograph=0, method=GUIDED, radius=2, view="whole")
     expected = to_uint(smooth(image, "guided", radius=2), np.uint8)
-    np.testing.assert_array_equal(pixels_of(response), expected)
+    np.testing.assert_array_equal(sent_pixels(response), expected)
     command = bytes.fromhex(response.headers["X-Command"]).decode()
     assert command.endswith("small <é>.png' --operator guided --radius 2 --out smoothed")
     assert float(response.headers["X-Seconds"]) >= 0
@@ -82,15 +82,15 @@ def test_a_large_photograph_is_shown_smaller_or_as_a_crop(
     preview: Preview, photographs: list[Path]
 ) -> None:
     whole = get(preview, "photograph", photograph=1)
-    assert pixels_of(whole).shape == (round(700 * WHOLE_SIDE / 1500), WHOLE_SIDE)
+    assert sent_pixels(whole).shape == (round(700 * WHOLE_SIDE / 1500), WHOLE_SIDE)
     assert whole.headers["X-Size"] == "1500 700"
     pixels = np.asarray(Image.open(photographs[1]))
     place = {"photograph": 1, "view": "crop", "row": 100, "column": 5000}
     column = 1500 - CROP_SIDE
     shown = pixels[100 : 100 + CROP_SIDE, column:]
-    np.testing.assert_array_equal(pixels_of(get(preview, "photograph", **place)), shown)
+    np.testing.assert_array_equal(sent_pixels(get(preview, "photograph", **place)), shown)
     # The margin is wider than what a window of the guided filter sees: the crop is exact.
-    smoothed = pixels_of(get(preview, "smoothed", method=GUIDED, **place))
+    smoothed = sent_pixels(get(preview, "smoothed", method=GUIDED, **place))
     expected = to_uint(smooth(to_float(pixels), "guided"), np.uint8)
     difference = smoothed.astype(int) - expected[100 : 100 + CROP_SIDE, column:]
     assert CROP_MARGIN > 8

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tifffile
 from numpy.typing import NDArray
-from pictures import noise
+from pictures import noise, write
 from PIL import Image
 
 from vocsmooth.errors import InputError
@@ -22,15 +22,10 @@ from vocsmooth.images.writing import write_picture
 RGB_PROFILE = b"\0" * 16 + b"RGB " + b"\0" * 120
 
 
-def save(path: Path, array: NDArray[Any], **options: Any) -> Path:
-    Image.fromarray(array).save(path, **options)
-    return path
-
-
 @pytest.mark.parametrize("ending", [".png", ".tif", ".webp", ".bmp"])
 def test_reads_what_was_stored(tmp_path: Path, ending: str) -> None:
     options = {"lossless": True} if ending == ".webp" else {}
-    path = save(tmp_path / f"a{ending}", noise(5, 7, 3), **options)
+    path = write(tmp_path / f"a{ending}", noise(5, 7, 3), **options)
     picture = read_picture(path)
     np.testing.assert_array_equal(picture.pixels, noise(5, 7, 3))
     assert picture.alpha is None
@@ -38,9 +33,9 @@ def test_reads_what_was_stored(tmp_path: Path, ending: str) -> None:
 
 
 def test_grey_stays_grey_and_one_bit_becomes_black_and_white(tmp_path: Path) -> None:
-    grey = read_picture(save(tmp_path / "g.jpg", noise(9, 9)))
+    grey = read_picture(write(tmp_path / "g.jpg", noise(9, 9)))
     assert grey.pixels.shape == (9, 9)
-    one_bit = read_picture(save(tmp_path / "b.png", noise(4, 9) > 99))
+    one_bit = read_picture(write(tmp_path / "b.png", noise(4, 9) > 99))
     np.testing.assert_array_equal(one_bit.pixels, np.where(noise(4, 9) > 99, 255, 0))
 
 
@@ -90,7 +85,7 @@ def test_16_bit_colour_in_ppm_is_not_cut(tmp_path: Path) -> None:
 
 def test_16_bit_grey_with_a_transparent_value(tmp_path: Path) -> None:
     grey = noise(6, 5, dtype=np.uint16)
-    path = save(tmp_path / "a.png", grey, transparency=int(grey[2, 3]))
+    path = write(tmp_path / "a.png", grey, transparency=int(grey[2, 3]))
     picture = read_picture(path)
     assert picture.alpha is not None
     np.testing.assert_array_equal(picture.pixels, grey)
@@ -145,7 +140,7 @@ def test_orientation_is_applied(tmp_path: Path, name: str, orientation: int) -> 
             tags = [(0x0112, 3, 1, orientation, True)]
             tifffile.imwrite(path, deep, photometric="rgb", extratags=tags)
     else:
-        save(path, np.repeat(corners[:, :, np.newaxis], 3, axis=2), exif=exif)
+        write(path, np.repeat(corners[:, :, np.newaxis], 3, axis=2), exif=exif)
     pixels = read_rgb(path)[:, :, 0]
     found = [pixels[4, 4], pixels[4, -4], pixels[-4, 4], pixels[-4, -4]]
     names = "".join(
@@ -219,7 +214,7 @@ def test_other_numbers_in_tiffs_are_refused(
 
 def test_truncated_files_are_refused(tmp_path: Path) -> None:
     whole = tmp_path / "whole.jpg"
-    save(whole, noise(64, 64, 3), quality=95)
+    write(whole, noise(64, 64, 3), quality=95)
     cut = tmp_path / "cut.jpg"
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     with pytest.raises(InputError, match=r"cut\.jpg: cannot be read as an image: .*truncated"):
@@ -227,7 +222,7 @@ def test_truncated_files_are_refused(tmp_path: Path) -> None:
 
 
 def test_too_many_pixels_are_refused_until_the_limit_is_raised(tmp_path: Path) -> None:
-    path = save(tmp_path / "a.png", np.zeros((30, 40), np.uint8))
+    path = write(tmp_path / "a.png", np.zeros((30, 40), np.uint8))
     with pytest.raises(
         InputError, match="40 x 30 pixels exceed the limit of 1199; raise the limit"
     ):
@@ -238,7 +233,7 @@ def test_too_many_pixels_are_refused_until_the_limit_is_raised(tmp_path: Path) -
 def test_the_limit_replaces_pillows_own_and_leaves_it_as_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = save(tmp_path / "a.png", np.zeros((30, 40), np.uint8))
+    path = write(tmp_path / "a.png", np.zeros((30, 40), np.uint8))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     assert read_picture(path).pixels.shape == (30, 40)
     assert Image.MAX_IMAGE_PIXELS == 100
@@ -269,7 +264,7 @@ def test_several_frames_and_floats_are_refused(tmp_path: Path) -> None:
         frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
         with pytest.raises(InputError, match="several pages or frames"):
             read_picture(tmp_path / name)
-    path = save(tmp_path / "f.tif", noise(4, 4).astype(np.float32))
+    path = write(tmp_path / "f.tif", noise(4, 4).astype(np.float32))
     with pytest.raises(InputError, match="floating-point values; convert it"):
         read_picture(path)
 
@@ -282,12 +277,12 @@ def test_a_camera_jpeg_with_a_preview_is_its_first_picture(tmp_path: Path) -> No
 
 
 def test_read_rgb_repeats_grey_and_refuses_transparency(tmp_path: Path) -> None:
-    grey = save(tmp_path / "g.png", noise(3, 4))
+    grey = write(tmp_path / "g.png", noise(3, 4))
     np.testing.assert_array_equal(read_rgb(grey), np.repeat(noise(3, 4)[:, :, None], 3, 2))
     rgba = noise(3, 4, 4)
     rgba[:, :, 3] = 255
-    opaque = read_rgb(save(tmp_path / "o.png", rgba))
+    opaque = read_rgb(write(tmp_path / "o.png", rgba))
     np.testing.assert_array_equal(opaque, rgba[:, :, :3])
     rgba[0, 0, 3] = 254
     with pytest.raises(InputError, match="partly transparent"):
-        read_rgb(save(tmp_path / "t.png", rgba))
+        read_rgb(write(tmp_path / "t.png", rgba))

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from vocsmooth.maps.procedural import CONTRAST, FAMILIES, SIZE, draw_tile
+from vocsmooth.maps.procedural import CONTRAST, FAMILIES, draw_tile
+from vocsmooth.maps.torus import SIZE
 
 
 def test_the_families() -> None:

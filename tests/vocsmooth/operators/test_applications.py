@@ -6,19 +6,15 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+from pictures import float_noise
 
 from vocsmooth.operators.applications import abstract, blend, detail_enhance, strength_map
 from vocsmooth.operators.table import OPERATORS
 
 
-def noise(*shape: int) -> NDArray[np.float32]:
-    return np.random.default_rng(3).random(shape, dtype=np.float32)
-
-
 @pytest.mark.parametrize("shape", [(9, 12), (9, 12, 3)])
 def test_strengths_zero_and_one_give_either_image(shape: tuple[int, ...]) -> None:
-    image, smoothed = noise(*shape), 1 - noise(*shape)
+    image, smoothed = float_noise(*shape), 1 - float_noise(*shape)
     assert np.array_equal(blend(image, smoothed, 0.0), image)
     np.testing.assert_allclose(blend(image, smoothed, 1.0), smoothed, atol=1e-7)
     left = np.zeros((9, 12), np.float32)
@@ -30,7 +26,7 @@ def test_strengths_zero_and_one_give_either_image(shape: tuple[int, ...]) -> Non
 
 
 def test_detail_grows_by_the_amount_and_is_clipped() -> None:
-    image, smoothed = 0.5 + 0.1 * (noise(8, 8) - 0.5), np.full((8, 8), 0.5, np.float32)
+    image, smoothed = 0.5 + 0.1 * (float_noise(8, 8) - 0.5), np.full((8, 8), 0.5, np.float32)
     assert np.array_equal(detail_enhance(image, smoothed, 0), image)
     enhanced = detail_enhance(image, smoothed, 2.0)
     np.testing.assert_allclose(enhanced - 0.5, 3 * (image - 0.5), atol=1e-6)
@@ -115,14 +111,14 @@ def test_every_operator_will_do(operator: str) -> None:
 
 
 def test_a_smoothed_image_of_another_scale_is_refused() -> None:
-    image = noise(6, 6)
+    image = float_noise(6, 6)
     with pytest.raises(ValueError, match=r"smoothed must lie in \[0, 1\]"):
         blend(image, image * 255, 1.0)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_strengths_that_are_no_numbers_are_refused(value: float) -> None:
-    image, mask = noise(4, 4), np.zeros((4, 4), np.uint8)
+    image, mask = float_noise(4, 4), np.zeros((4, 4), np.uint8)
     with pytest.raises(ValueError, match="strength must be finite"):
         blend(image, image, np.full((4, 4), value))
     with pytest.raises(ValueError, match="strength must be finite"):

@@ -6,15 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+from pictures import float_noise
 
 from vocsmooth.arrays import FloatImage
 from vocsmooth.operators.guided import guided_filter
 from vocsmooth.operators.video import smooth_frames
-
-
-def noise(*shape: int) -> NDArray[np.float32]:
-    return np.random.default_rng(3).random(shape, dtype=np.float32)
 
 
 def test_frames_are_smoothed_one_by_one_when_asked_for() -> None:
@@ -23,7 +19,7 @@ def test_frames_are_smoothed_one_by_one_when_asked_for() -> None:
     def video() -> Iterator[FloatImage]:
         for number in range(3):
             taken.append(number)
-            yield noise(6, 7, 3) * np.float32(number / 3)
+            yield float_noise(6, 7, 3) * np.float32(number / 3)
 
     smoothed = smooth_frames(video(), guided_filter)
     assert taken == []

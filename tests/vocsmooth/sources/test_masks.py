@@ -3,22 +3,15 @@
 import struct
 import zlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+from pictures import write
 from PIL import Image
 
 from vocsmooth.classes import VOC_PALETTE
 from vocsmooth.errors import InputError
 from vocsmooth.sources.masks import read_mask
-
-
-def save(path: Path, array: NDArray[Any]) -> Path:
-    Image.fromarray(array).save(path)
-    return path
-
 
 INDICES = np.array([[0, 1, 20], [255, 15, 7]], np.uint8)
 
@@ -28,8 +21,8 @@ def test_masks_as_palette_index_and_rgb_images(tmp_path: Path) -> None:
     palette = palette.convert("P")
     palette.putpalette(VOC_PALETTE.ravel().tolist())
     palette.save(tmp_path / "p.png")
-    save(tmp_path / "l.png", INDICES)
-    save(tmp_path / "rgb.png", VOC_PALETTE[INDICES])
+    write(tmp_path / "l.png", INDICES)
+    write(tmp_path / "rgb.png", VOC_PALETTE[INDICES])
     for name in ("p.png", "l.png", "rgb.png"):
         mask = read_mask(tmp_path / name)
         assert mask.dtype == np.uint8
@@ -57,12 +50,12 @@ def test_bad_masks_are_refused_with_value_and_count(tmp_path: Path) -> None:
     mask[1, :3], mask[0, 0] = 200, 21
     expected = r"m\.png: mask value 21 in 1 pixels \(and 1 more such values\) is not a VOC class"
     with pytest.raises(InputError, match=expected):
-        read_mask(save(tmp_path / "m.png", mask))
+        read_mask(write(tmp_path / "m.png", mask))
     colors = np.zeros((4, 4, 3), np.uint8)
     colors[2, 2] = 1, 2, 3
     with pytest.raises(InputError, match=r"\(1, 2, 3\), which is not a VOC class \(1 pixels"):
-        read_mask(save(tmp_path / "c.png", colors))
+        read_mask(write(tmp_path / "c.png", colors))
     with pytest.raises(InputError, match="must not be a JPEG"):
-        read_mask(save(tmp_path / "m.jpg", mask))
+        read_mask(write(tmp_path / "m.jpg", mask))
     with pytest.raises(InputError, match="got mode RGBA"):
-        read_mask(save(tmp_path / "a.png", np.zeros((2, 2, 4), np.uint8)))
+        read_mask(write(tmp_path / "a.png", np.zeros((2, 2, 4), np.uint8)))

@@ -26,6 +26,7 @@ from processes import alive, kind_of, processes_under, seconds_until, stopped
 from vocsmooth.dataset.build import Progress, build_dataset
 from vocsmooth.errors import ClusterError
 from vocsmooth.maps.recipe import Recipe, Shards
+from vocsmooth.sources.tree import Entry, write_tree
 
 SOAK = bool(os.environ.get("SOAK"))
 
@@ -50,16 +51,15 @@ FULL_DISK = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000
 def busy_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Photographs that take some tenths of a second each."""
     root = tmp_path_factory.mktemp("busy")
-    for folder in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
-        (root / folder).mkdir(parents=True)
     rng = np.random.default_rng(1)
     names = [f"p{number:02d}" for number in range(PHOTOGRAPHS)]
-    for name in names:
-        photograph = Image.fromarray(rng.integers(0, 256, (9, 12, 3), np.uint8))
-        photograph.resize((400, 300)).save(root / f"JPEGImages/{name}.jpg")
-        Image.new("L", (400, 300)).save(root / f"SegmentationClass/{name}.png")
-    (root / "ImageSets/Segmentation/train.txt").write_text("\n".join(names[:-4]))
-    (root / "ImageSets/Segmentation/val.txt").write_text("\n".join(names[-4:]))
+
+    def draw(name: str) -> Entry:
+        photograph = Image.fromarray(rng.integers(0, 256, (9, 12, 3), np.uint8)).resize((400, 300))
+        return Entry(name, np.asarray(photograph), np.zeros((300, 400), np.uint8))
+
+    splits = {"train": names[:-4], "val": names[-4:]}
+    write_tree(root, splits, map(draw, names), sources="drawn for tests", suffix=".jpg")
     return root
 
 

@@ -49,7 +49,7 @@ class Couplings:
     southwest: Quarters | None = None
 
     def turned(self) -> Couplings:
-        """Couplings of the grid whose rows are this one's columns."""
+        """Return the couplings of the grid whose rows are this one's columns."""
         southeast = southwest = None
         if self.southeast is not None and self.southwest is not None:
             southeast = turn(self.southeast)
@@ -94,7 +94,7 @@ every row with the next one."""
 
 
 def move(values: Array, dy: int, dx: int) -> Array:
-    """Values of the neighbours `dy` rows down and `dx` columns to the right, 0 beyond the last."""
+    """Return the values `dy` rows below and `dx` columns right of each point, 0 beyond the last."""
     if not dy and not dx:
         return values
     moved = np.zeros_like(values)
@@ -125,12 +125,12 @@ def coarsen(fine: Couplings) -> tuple[Interpolation, Couplings]:
 
 
 def _at(quarters: Quarters, dy: int, dx: int) -> Array:
-    """Values at an offset from the upper left corner of each cell."""
+    """Return the values at an offset from the upper left corner of each cell."""
     return move(quarters[dy % 2, dx % 2], dy // 2, dx // 2)
 
 
 def _interpolate_by(fine: Couplings) -> Interpolation:
-    """Weights in proportion to what the couplings pull."""
+    """Return weights in proportion to the pull of the couplings."""
     east, south, se, sw = fine.east, fine.south, fine.southeast, fine.southwest
     to_west, to_east = _at(east, 0, 0), _at(east, 0, 1)
     to_north, to_south = _at(south, 0, 0), _at(south, 1, 0)
@@ -163,7 +163,7 @@ def _interpolate_by(fine: Couplings) -> Interpolation:
 
 
 def _pull(coupling: Array) -> Array:
-    """How strongly a coupling draws a point to its neighbour's value.
+    """Return how strongly a coupling draws a point to its neighbour's value.
 
     A negative one draws hardly at all, but enough for weights that sum to 1 where a point has no
     other: P'AP is a Laplacian, and positive, only because P maps constants to constants.
@@ -172,14 +172,14 @@ def _pull(coupling: Array) -> Array:
 
 
 def _share(first: Array, second: Array) -> tuple[Array, Array]:
-    """Weights of a point between two coarse ones."""
+    """Return the weights of a point between two coarse ones."""
     first, second = _pull(first), _pull(second)
     total = first + second + TINY
     return first / total, second / total
 
 
 def _sides(across: tuple[Array, Array], down: tuple[Array, Array]) -> tuple[Point, ...]:
-    """The points in the middle of a cell's upper, left, right and lower side."""
+    """Return the points in the middle of a cell's upper, left, right and lower side."""
     below = [move(weight, 1, 0) for weight in across]
     beside = [move(weight, 0, 1) for weight in down]
     top = (across[0], across[1], 0.0, 0.0)
@@ -195,14 +195,14 @@ def _corner(which: int) -> Point:
 
 
 def _is_set(weight: Array | float) -> bool:
-    """Whether a weight is more than the plain zero."""
+    """Return whether a weight is anything but a plain zero."""
     return not isinstance(weight, float) or weight != 0.0
 
 
 def _fine_couplings(
     fine: Couplings, weights: Interpolation
 ) -> Iterator[tuple[Array, Point, Point]]:
-    """Yield each fine coupling of a cell with its two points; right and lower sides are others'."""
+    """Yield the fine couplings of a cell but for its right and lower side, with their points."""
     east, south, se, sw = fine.east, fine.south, fine.southeast, fine.southwest
     top, left, right, bottom = _sides(weights.across, weights.down)
     c0, c1, c2, c3 = (_corner(a) for a in range(4))
@@ -229,7 +229,7 @@ def _fine_couplings(
 def _project(
     fine_couplings: Iterator[tuple[Array, Point, Point]], shape: tuple[int, ...]
 ) -> dict[tuple[int, int], Array]:
-    """P'LP cell by cell: w between p and q couples corners a, b by -w (p - q)[a] (p - q)[b]."""
+    """Form P'LP by cells: w between p and q couples corners a, b by -w (p - q)[a] (p - q)[b]."""
     coupling = {pair: np.zeros(shape, np.float32) for pair in PAIRS}
     for strength, first, second in fine_couplings:
         step = [p - q for p, q in zip(first, second, strict=True)]
@@ -255,7 +255,7 @@ def _assemble(coupling: dict[tuple[int, int], Array], mass: Array) -> Couplings:
 
 
 def _coarse_mass(mass: Quarters, weights: Interpolation) -> Array:
-    """Mass of the coarse points: each fine point's goes to its corners (P'M, lumped)."""
+    """Return the mass of the coarse points, which share that of each fine point (P'M, lumped)."""
     height, width = weights.across[0].shape
     total = np.zeros((height + 1, width + 1), np.float32)
     top, left, _, _ = _sides(weights.across, weights.down)

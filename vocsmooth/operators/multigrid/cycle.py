@@ -84,7 +84,7 @@ def build_grids(east: NDArray[np.floating], south: NDArray[np.floating]) -> list
 
 
 def cycle(grids: list[Grid], rhs: Array) -> Array:
-    """One V-cycle from zero, an approximation to A^-1 rhs: rows down, columns up."""
+    """Run one V-cycle from zero, which approximates A^-1 rhs: rows on the way down, columns up."""
     grid = grids[0]
     right_side = split(rhs)
     x = np.zeros_like(right_side)
@@ -133,7 +133,7 @@ def _factor(couplings: Couplings, parity: int) -> Factors:
 
 
 def _from_beside(couplings: Couplings, x: Quarters, parity: int) -> Array:
-    """What the rows of one parity get from the rows between them.
+    """Return what the rows of one parity receive from the rows between them.
 
     South couplings of even rows join an even and an odd row of the same index, those of odd rows
     join an odd row and the next even one.
@@ -181,7 +181,7 @@ def _solve(factors: Factors, even: Array, odd: Array) -> None:
 
 
 def _add_product(total: Array, strength: Array, field: Array) -> None:
-    """Add `strength` (h, w) times `field` (C, h, w) in one pass, without memory for the product.
+    """Add `strength` (h, w) times `field` (C, h, w) in one pass, without storing the product.
 
     That memory would cost several times the arithmetic. OpenCV wants rows that lie end to end.
     """
@@ -195,7 +195,7 @@ def _add_product(total: Array, strength: Array, field: Array) -> None:
 
 
 def _restrict(weights: Interpolation, residual: Array) -> Array:
-    """Right side of the next grid, from the residual on the even rows."""
+    """Return the right side of the next grid, from the residual on the even rows."""
     even, odd = residual
     left, right = weights.across
     rhs: Array = even.copy()

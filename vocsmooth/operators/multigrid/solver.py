@@ -1,4 +1,4 @@
-"""A solver of (1 + L) x = b, where L is the graph Laplacian of an image's coupled pixels.
+"""Solve (1 + L) x = b, where L is the graph Laplacian of an image's coupled pixels.
 
 System. Each pixel is held to its value b by 1 and to its four neighbours by couplings w >= 0:
 x_i + sum_j w_ij (x_i - x_j) = b_i. Couplings range over several decades and follow no axis.
@@ -80,7 +80,7 @@ def solver(shape: tuple[int, int, int]) -> Solver:
 
 
 def _numpy_solver(_: tuple[int, int, int]) -> Solver:
-    """Return the solver in NumPy, which takes memory as it goes."""
+    """Return the solver in NumPy, which allocates memory as it goes."""
     return solve_screened
 
 
@@ -182,10 +182,10 @@ def _add_scaled(
 
 
 def _dot(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Scalar product of each channel."""
+    """Return the scalar product of each channel."""
     return np.array([np.vdot(p, q) for p, q in zip(a, b, strict=True)], np.float64)
 
 
 def _ratio(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Quotient for each channel, 0 where `b` is."""
+    """Return the quotient for each channel, 0 where `b` is 0."""
     return np.divide(a, b, out=np.zeros_like(a), where=b > 0)
