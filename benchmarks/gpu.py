@@ -150,7 +150,10 @@ def parts(folder: Path, device: str, *, small: bool) -> dict[str, list[str]]:
         *("--segmenter", f"{folder}/segmenter.safetensors"),
         *(("--batch", "2", "--rounds", "1", "--patch", "96") if small else ("--steps", "10")),
     ]
-    prediction = [*python, "benchmarks.predict", f"{folder}/large/JPEGImages", "--device", device]
+    prediction = [
+        *(*python, "benchmarks.predict", f"{folder}/large/JPEGImages", "--device", device),
+        *(("--limit", "1", "--rounds", "1") if small else ()),
+    ]
 
     def into(part: str, command: list[str]) -> list[str]:
         return [*command, "--out", f"{folder}/{part}.json"]

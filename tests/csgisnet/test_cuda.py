@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import os
@@ -138,7 +139,8 @@ def test_the_gradient_of_every_term_is_that_of_the_cpu(
     for where in (CPU, device):
         segmenter = load_segmenter(segmenter_file)
         judge = features or SegmenterFeatures(segmenter)
-        teachers = Teachers(segmenter=segmenter, features=judge).to(where)
+        average = copy.deepcopy(network)
+        teachers = Teachers(segmenter=segmenter, features=judge, average=average).to(where)
         maps = Smoothing(*(m.to(where, copy=True).requires_grad_() for m in predicted))
         with use_precision("float32", where):
             loss, _ = total_loss(maps, batch_on(where), teachers, config)
