@@ -12,20 +12,17 @@
 
 judge.toml is the configuration `classes` with another seed. A seed decides the batches, which are
 the same for all arms; every run begins with the same network, which the study trains first. The
-learning rate is the one of --rates at which the arm "none" does best, under seeds of its own. Each
-finished run is one file in --runs, so that the same command resumes an interrupted study, and one
-with more seeds adds them. The table holds paired differences to the arm "none" with two standard
+learning rate is searched with the arm "none" under seeds of its own, see `best_rate`. Each finished
+run is one file in --runs, so that the same command resumes an interrupted study, and one with more
+seeds adds them. The table holds paired differences to the arm "none" with two standard
 errors over seeds and pictures, in dB, except retention, ODS and IoU.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import datetime
 import hashlib
-import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -33,72 +30,24 @@ import numpy as np
 import torch
 
 from benchmarks.command import recorded_command
-from benchmarks.priors_arms import ARMS, BASELINE, Arm, changed, objective_of, prepare
-from benchmarks.priors_judging import (
-    Photograph,
-    Sample,
-    Values,
-    judge_labelled,
-    judge_meaning,
-    judge_photographs,
-    read_photographs,
-    read_samples,
-)
+from benchmarks.priors_arms import ARMS, BASELINE
+from benchmarks.priors_judging import read_photographs, read_samples
 from benchmarks.priors_report import Results, curves, describe_arms, mean_of, table
+from benchmarks.priors_runs import BASE, Study, run_once, train_start
 from csgisnet.checkpoints.networks import load_network, save_network
 from csgisnet.checkpoints.segmenters import load_segmenter
 from csgisnet.networks.features import SegmenterFeatures
-from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
-from csgisnet.objective.config import LossConfig
 from csgisnet.objective.losses import Teachers
-from csgisnet.training.augment import AugmentConfig
-from csgisnet.training.config import Config, RunConfig
-from csgisnet.training.data import BatchSource, DataConfig
-from csgisnet.training.distributed import Processes
-from csgisnet.training.optimise import OptimizerConfig, ScheduleConfig
-from csgisnet.training.step import Training
 from vocsmooth import settings
 from vocsmooth.files import write_json
 from vocsmooth.maps.recipe import Recipe
-from vocsmooth.shards import Dataset, open_dataset
-
-ALONE = Processes(device=torch.device("cpu"))
-
-BASE = Config(
-    network=NetworkConfig(
-        width=16, blocks=2, coarse_blocks=1, refine_blocks=1, shuffle=2, skip=True
-    ),
-    losses=LossConfig(edge=1.0, contrast=0, semantic=0),
-    data=DataConfig(patch=64, batch_size=4, negatives=("over", "under")),
-    augment=AugmentConfig(brightness=0.05, contrast=0.1, saturation=0.2),
-    optimizer=OptimizerConfig(lr=3e-3, ema_decay=0.98),
-    schedule=ScheduleConfig(warmup=20),
-)
-"""What the common network is trained with."""
-
-READ_AT = (0.25, 0.5, 1.0)
-"""Shares of a run at which it is judged in domain; at the end it is judged by everything."""
+from vocsmooth.shards import open_dataset
 
 SEARCH_SEEDS = (101, 102)
 """Under which the learning rate is searched: not those of the arms."""
 
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Study:
-    """What all runs have in common."""
-
-    data: Dataset
-    recipe: Recipe
-    teachers: Teachers
-    domain: list[Sample]
-    other: list[Sample]
-    photographs: list[Photograph]
-    judge: torch.nn.Module
-    start: SmoothingNetwork
-    steps: int
-    runs: Path
-    inputs: str
-    """Of all files that a run depends on: runs of other files do not belong to this study."""
+AS_GOOD = 0.05
+"""dB that seeds make of a difference: rates so near to the best count as good as it."""
 
 
 def main() -> None:
@@ -106,7 +55,7 @@ def main() -> None:
     given = parse_arguments()
     study = open_study(given)
     search = search_rate(study, given.rates)
-    rate = max(search, key=lambda one: search[one]) if search else given.rates[0]
+    rate = best_rate(search) if search else given.rates[0]
     results: Results = {name: {} for name in given.arms}
     for seed in given.seeds:
         for name in given.arms:
@@ -173,16 +122,6 @@ def open_study(given: argparse.Namespace) -> Study:
     )
 
 
-def train_start(data: Dataset, steps: int) -> SmoothingNetwork:
-    """Train the network that all arms go on from."""
-    training = Training(dataclasses.replace(BASE, run=RunConfig(steps=steps)), Teachers(), ALONE)
-    source = BatchSource(data, BASE.data, BASE.augment, seed=0, device=ALONE.device)
-    batches = source.batches(0, steps)
-    for _ in range(steps):
-        training.advance(batches)
-    return training.average
-
-
 def search_rate(study: Study, rates: list[float]) -> dict[float, float]:
     """Return the mean PSNR in dB of the arm "none" at each rate; nothing if there is one only.
 
@@ -198,74 +137,14 @@ def search_rate(study: Study, rates: list[float]) -> dict[float, float]:
     return found
 
 
-def run_once(label: str, arm: str, seed: int, rate: float, study: Study) -> dict[str, Any]:
-    """Return a run of an arm, from its file if there is one."""
-    path = study.runs / f"{label.replace(' ', '_')}-{seed}.json"
-    setting = {
-        "arm": arm,
-        "rate": rate,
-        "steps": study.steps,
-        "inputs": study.inputs,
-        "pictures": [len(p) for p in (study.domain, study.other, study.photographs)],
-    }
-    if not path.exists():
-        write_json(path, {"setting": setting, **train_arm(ARMS[arm], seed, rate, study)})
-    run: dict[str, Any] = json.loads(path.read_text())
-    if run["setting"] != setting:
-        raise SystemExit(
-            f"{path} was run with {run['setting']}, and this study has {setting}. "
-            "Give another folder with --runs."
-        )
-    return run
+def best_rate(search: dict[float, float]) -> float:
+    """Return the largest of the rates that are as good as the best.
 
-
-def train_arm(arm: Arm, seed: int, rate: float, study: Study) -> dict[str, Any]:
-    """Train one arm and judge it at a quarter, at half and at the end."""
-    config = dataclasses.replace(
-        BASE,
-        seed=seed,
-        losses=arm.config(BASE.losses),
-        optimizer=dataclasses.replace(BASE.optimizer, lr=rate),
-        schedule=ScheduleConfig(warmup=10),
-        run=RunConfig(steps=study.steps, shares_every=max(1, study.steps // 4)),
-    )
-    training = Training(
-        config, study.teachers, ALONE, prepare(arm, study.start), objective=objective_of(arm, seed)
-    )
-    source = BatchSource(study.data, config.data, config.augment, seed=seed, device=ALONE.device)
-    batches = (changed(arm, batch) for batch in source.batches(0, study.steps))
-    readings, seconds = [], 0.0
-    stops = [round(share * study.steps) for share in READ_AT]
-    for step in range(1, study.steps + 1):
-        began = time.perf_counter()
-        values = training.advance(batches)
-        seconds += time.perf_counter() - began
-        if step in stops:
-            shares = {k: float(v) for k, v in values.items() if k.endswith(("_share", "_cosine"))}
-            found = judge_labelled(training.average, study.domain, study.recipe)
-            if step == study.steps:
-                found |= judge_end(training.average, arm, study)
-            readings.append({"step": step, "values": rounded(found), "shares": shares})
-    return {"readings": readings, "weights": training.weights, "seconds": seconds}
-
-
-def judge_end(network: torch.nn.Module, arm: Arm, study: Study) -> Values:
-    """Return what the judges beside the labels in domain say; of an oracle only those in domain.
-
-    The masks of other pictures mean something else than the ones that it has learnt from.
+    From a converged network smaller ones are always among the best, because nothing moves, and
+    would hide what an arm can do.
     """
-    values = judge_meaning(network, study.domain, study.judge)
-    if not arm.oracle:
-        values["other"] = judge_labelled(network, study.other, None)["psnr"]
-        values |= judge_photographs(network, study.photographs)
-    return values
-
-
-def rounded(values: Values) -> dict[str, list[float | None]]:
-    """Return values as JSON has them: no NaN, and no digits that mean nothing."""
-    return {
-        name: [round(v, 5) if np.isfinite(v) else None for v in one] for name, one in values.items()
-    }
+    best = max(search.values())
+    return max(rate for rate, psnr in search.items() if psnr >= best - AS_GOOD)
 
 
 def report(

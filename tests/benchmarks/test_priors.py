@@ -120,8 +120,10 @@ def test_runs_of_another_setting_are_refused(material: Path, report: dict[str, A
 def test_the_rate_is_the_best_of_the_search(material: Path, report: dict[str, Any]) -> None:
     found = report["search"]["psnr"]
     assert found.keys() == {"0.001", "0.0001"}
-    assert report["rate"] == float(max(found, key=lambda rate: found[rate]))
+    assert report["rate"] == priors.best_rate({float(rate): db for rate, db in found.items()})
     assert not set(report["search"]["seeds"]) & {1, 2, 3, 4, 5}
+    assert priors.best_rate({1e-3: 33.0, 5e-4: 34.0, 1e-4: 34.01}) == 5e-4
+    assert priors.best_rate({1e-3: 33.0, 5e-4: 33.9, 1e-4: 34.01}) == 1e-4
 
 
 def test_the_report_has_every_arm_at_every_reading(report: dict[str, Any]) -> None:

@@ -11,8 +11,8 @@ import torch
 from batches import random_batch
 from torch import Tensor, nn
 
-from benchmarks.priors import BASE
 from benchmarks.priors_arms import ARMS, BASELINE, CLASSES, changed, objective_of, prepare
+from benchmarks.priors_runs import BASE
 from csgisnet.networks.features import SegmenterFeatures
 from csgisnet.networks.segmenter import Segmenter, SegmenterConfig
 from csgisnet.networks.smoothing import Smoothing, SmoothingNetwork
