@@ -90,7 +90,8 @@ def run_once(label: str, arm: str, seed: int, rate: float, study: Study) -> dict
         "pictures": [len(p) for p in (study.domain, study.other, study.photographs)],
     }
     if not path.exists():
-        write_json(path, {"setting": setting, **train_arm(ARMS[arm], seed, rate, study)})
+        _, found = train_arm(ARMS[arm], seed, rate, study)
+        write_json(path, {"setting": setting, **found})
     run: dict[str, Any] = json.loads(path.read_text())
     if run["setting"] != setting:
         raise SystemExit(
@@ -100,8 +101,10 @@ def run_once(label: str, arm: str, seed: int, rate: float, study: Study) -> dict
     return run
 
 
-def train_arm(arm: Arm, seed: int, rate: float, study: Study) -> dict[str, Any]:
-    """Train one arm and judge it at a quarter, at half and at the end."""
+def train_arm(
+    arm: Arm, seed: int, rate: float, study: Study
+) -> tuple[torch.nn.Module, dict[str, Any]]:
+    """Train one arm; return its network, and what it was at a quarter, at half and at the end."""
     config = dataclasses.replace(
         BASE,
         seed=seed,
@@ -127,7 +130,8 @@ def train_arm(arm: Arm, seed: int, rate: float, study: Study) -> dict[str, Any]:
             if step == study.steps:
                 found |= judge_end(training.average, arm, study)
             readings.append({"step": step, "values": rounded(found), "shares": shares})
-    return {"readings": readings, "weights": training.weights, "seconds": seconds}
+    run = {"readings": readings, "weights": training.weights, "seconds": seconds}
+    return training.average, run
 
 
 def judge_end(network: torch.nn.Module, arm: Arm, study: Study) -> Values:
