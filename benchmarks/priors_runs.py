@@ -80,7 +80,7 @@ def train_start(data: Dataset, steps: int) -> SmoothingNetwork:
 
 
 def run_once(label: str, arm: str, seed: int, rate: float, study: Study) -> dict[str, Any]:
-    """Return a run of an arm, from its file if there is one."""
+    """Return a run of an arm, from its file if there is one; beside it lies its network."""
     path = study.runs / f"{label.replace(' ', '_')}-{seed}.json"
     setting = {
         "arm": arm,
@@ -90,7 +90,8 @@ def run_once(label: str, arm: str, seed: int, rate: float, study: Study) -> dict
         "pictures": [len(p) for p in (study.domain, study.other, study.photographs)],
     }
     if not path.exists():
-        _, found = train_arm(ARMS[arm], seed, rate, study)
+        network, found = train_arm(ARMS[arm], seed, rate, study)
+        torch.save(network.state_dict(), path.with_suffix(".pt"))
         write_json(path, {"setting": setting, **found})
     run: dict[str, Any] = json.loads(path.read_text())
     if run["setting"] != setting:
@@ -99,6 +100,14 @@ def run_once(label: str, arm: str, seed: int, rate: float, study: Study) -> dict
             "Give another folder with --runs."
         )
     return run
+
+
+def network_of(arm: str, seed: int, study: Study) -> torch.nn.Module:
+    """Return the network of a run that has ended."""
+    network = prepare(ARMS[arm], study.start).eval()
+    path = study.runs / f"{arm.replace(' ', '_')}-{seed}.pt"
+    network.load_state_dict(torch.load(path, weights_only=True))
+    return network
 
 
 def train_arm(

@@ -1,11 +1,11 @@
 """Show what an arm of the study of priors changes in two pictures that it has not seen.
 
-    python -m benchmarks.priors_sheet "directional 0.3" --shown oracle --rate 2.5e-4 \\
+    python -m benchmarks.priors_sheet "directional 0.3" --shown oracle \\
         --sheet benchmarks/results/priors-arms.jpg STUDY...
 
-STUDY stands for the arguments of `benchmarks.priors`. The arms are trained again from the common
-network of that study, under its first seed. The upper row is the picture in domain that gains most
-by the arm, the lower row the one that loses most: input, label, baseline, the arm, other arms.
+STUDY stands for the arguments of `benchmarks.priors`, whose runs must have ended; the networks are
+those of its first seed. The upper row is the picture in domain that gains most by the arm, the
+lower row the one that loses most: input, label, baseline, the arm, other arms.
 """
 
 from __future__ import annotations
@@ -23,25 +23,24 @@ from benchmarks.pictures import panel
 from benchmarks.priors import open_study, parse_arguments
 from benchmarks.priors_arms import ARMS, BASELINE
 from benchmarks.priors_judging import Sample, smooth_with
-from benchmarks.priors_runs import train_arm
+from benchmarks.priors_runs import network_of
 from csgisnet.evaluation.measure import finite_psnr
 from vocsmooth.files import write_atomically
 from vocsmooth.views.sheet import Panel, compose_sheet
 
 
 def main() -> None:
-    """Train the arms, choose the pictures, write the sheet."""
+    """Load the networks, choose the pictures, write the sheet."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("arm", choices=ARMS, help="whose best and worst picture is shown")
     parser.add_argument("--shown", nargs="*", choices=ARMS, default=[], help="other arms")
-    parser.add_argument("--rate", type=float, required=True, help="that the study found")
     parser.add_argument("--sheet", type=Path, required=True, help="JPEG file")
     given, rest = parser.parse_known_args()
     sys.argv[1:] = rest
     asked = parse_arguments()
     study = open_study(asked)
     names = dict.fromkeys((BASELINE, given.arm, *given.shown))
-    networks = {name: train_arm(ARMS[name], asked.seeds[0], given.rate, study)[0] for name in names}
+    networks = {name: network_of(name, asked.seeds[0], study) for name in names}
     gains = [
         _psnr(networks[given.arm], sample) - _psnr(networks[BASELINE], sample)
         for sample in study.domain
