@@ -88,10 +88,15 @@ def main() -> None:
 def _count(arguments: argparse.Namespace, image_id: str, function: Smooth) -> Counts:
     """Smooth one photograph and match its gradient to what people drew."""
     image = to_float(read_rgb(arguments.voc / f"JPEGImages/{image_id}.jpg"))
-    bits = read_picture(arguments.boundaries / f"{image_id}.png").pixels
-    drawn = [(bits >> k & 1).astype(bool) for k in range(int(bits.max()).bit_length())]
+    drawn = people_of(read_picture(arguments.boundaries / f"{image_id}.png").pixels)
     smoothed = np.clip(function(image), 0, 1)
-    return count_matches(gradient_boundaries(smoothed), [d for d in drawn if d.any()], THRESHOLDS)
+    return count_matches(gradient_boundaries(smoothed), drawn, THRESHOLDS)
+
+
+def people_of(bits: NDArray[Any]) -> list[NDArray[np.bool_]]:
+    """Return what each person drew, of pixels whose bit k says that person k drew there."""
+    drawn = [(bits >> k & 1).astype(bool) for k in range(int(bits.max()).bit_length())]
+    return [one for one in drawn if one.any()]
 
 
 def _networks(words: list[str]) -> list[tuple[str, Smooth]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, cast
 
 import torch
@@ -25,10 +25,10 @@ class Arm:
 
     losses: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """Settings of the losses beside those of the baseline."""
-    rate: float = 1.0
-    """Factor on the learning rate."""
-    masks: Literal["right", "shuffled", "input"] = "right"
-    """Masks of the samples, of other samples of the batch, or also seen by the network."""
+    shuffled: Literal["mask", "negatives"] | None = None
+    """What is that of another sample of the batch, if anything."""
+    oracle: bool = False
+    """Whether the network also sees the mask."""
     noise: float = 0.0
     """Share of a random gradient in the result."""
 
@@ -46,12 +46,16 @@ BASELINE = "none"
 
 ARMS: dict[str, Arm] = {
     BASELINE: Arm(),
-    "oracle": Arm(masks="input"),
+    "oracle": Arm(oracle=True),
     "semantic 0.1": Arm(losses={"semantic_share": 0.1}),
-    "semantic shuffled 0.1": Arm(losses={"semantic_share": 0.1}, masks="shuffled"),
+    "semantic shuffled 0.1": Arm(losses={"semantic_share": 0.1}, shuffled="mask"),
     "ratio 0.1": contrast("ratio", 0.1),
     "directional 0.1": contrast("directional", 0.1),
+    "directional shuffled 0.1": dataclasses.replace(
+        contrast("directional", 0.1), shuffled="negatives"
+    ),
     "region 0.1": Arm(losses={"region_share": 0.1}),
+    "region shuffled 0.1": Arm(losses={"region_share": 0.1}, shuffled="mask"),
     "inversion 0.1": Arm(losses={"inversion_share": 0.1}),
     "positives only 0.1": contrast("positive", 0.1),
     "noise 0.1": Arm(noise=0.1),
@@ -59,13 +63,15 @@ ARMS: dict[str, Arm] = {
     "triplet 0.1": contrast("triplet", 0.1),
     "copies 0.1": contrast("push", 0.1, contrast_copies=(50,)),
     "both 0.1": contrast("ratio", 0.1, semantic_share=0.1),
-    "none, half the rate": Arm(rate=0.5),
-    "none, twice the rate": Arm(rate=2.0),
     "semantic 0.3": Arm(losses={"semantic_share": 0.3}),
-    "semantic shuffled 0.3": Arm(losses={"semantic_share": 0.3}, masks="shuffled"),
+    "semantic shuffled 0.3": Arm(losses={"semantic_share": 0.3}, shuffled="mask"),
     "ratio 0.3": contrast("ratio", 0.3),
     "directional 0.3": contrast("directional", 0.3),
+    "directional shuffled 0.3": dataclasses.replace(
+        contrast("directional", 0.3), shuffled="negatives"
+    ),
     "region 0.3": Arm(losses={"region_share": 0.3}),
+    "region shuffled 0.3": Arm(losses={"region_share": 0.3}, shuffled="mask"),
     "inversion 0.3": Arm(losses={"inversion_share": 0.3}),
     "positives only 0.3": contrast("positive", 0.3),
     "noise 0.3": Arm(noise=0.3),
@@ -80,18 +86,16 @@ def prepare(arm: Arm, network: SmoothingNetwork) -> SmoothingNetwork:
     """Return the network that the arm goes on with, a copy."""
     network = copy.deepcopy(network)
     # Training asks no more of a network than an oracle has.
-    return cast("SmoothingNetwork", Oracle(network)) if arm.masks == "input" else network
+    return cast("SmoothingNetwork", Oracle(network)) if arm.oracle else network
 
 
-def changed(arm: Arm, batches: Iterator[Batch]) -> Iterator[Batch]:
-    """Yield batches as the arm sees them."""
-    for batch in batches:
-        if arm.masks == "shuffled":
-            yield batch._replace(mask=batch.mask.roll(1, dims=0))
-        elif arm.masks == "input":
-            yield batch._replace(input=with_mask(batch.input, batch.mask))
-        else:
-            yield batch
+def changed(arm: Arm, batch: Batch) -> Batch:
+    """Return a batch as the arm sees it."""
+    if arm.shuffled:
+        batch = batch._replace(**{arm.shuffled: getattr(batch, arm.shuffled).roll(1, dims=0)})
+    if arm.oracle:
+        batch = batch._replace(input=with_mask(batch.input, batch.mask))
+    return batch
 
 
 def with_mask(image: Tensor, mask: Tensor) -> Tensor:

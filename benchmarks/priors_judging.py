@@ -11,13 +11,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from benchmarks.boundaries import THRESHOLDS, people_of
 from benchmarks.priors_arms import Oracle, with_mask
+from csgisnet.evaluation.boundaries import (
+    Counts,
+    count_matches,
+    gradient_boundaries,
+    score_boundaries,
+)
 from csgisnet.evaluation.measure import finite_psnr
 from csgisnet.evaluation.metrics import boundary_retention, mask_boundary, texture_residual
 from csgisnet.evaluation.samples import spread_evenly
 from csgisnet.training.teacher import count_pairs, scores_of
 from vocsmooth.arrays import to_float
-from vocsmooth.images.reading import read_rgb
+from vocsmooth.images.reading import read_picture, read_rgb
 from vocsmooth.maps.by_class import fill_void
 from vocsmooth.maps.recipe import Recipe
 from vocsmooth.shards import Dataset
@@ -52,17 +59,30 @@ def read_samples(dataset: Dataset, count: int) -> list[Sample]:
     return [Sample(to_float(m["input"]), to_float(m["label"]), m["mask"]) for m in maps]
 
 
-def read_photographs(tree: Path, count: int) -> list[Sample]:
-    """Read photographs of the split "val" of a VOC tree with their masks; each is its own label."""
+class Photograph(NamedTuple):
+    """A plain photograph, its own label, and the boundaries that each of some people drew."""
+
+    sample: Sample
+    drawn: list[NDArray[np.bool_]]
+
+
+def read_photographs(tree: Path, boundaries: Path | None, count: int) -> list[Photograph]:
+    """Read photographs of the split "val" of a VOC tree with masks, and drawn boundaries, if given.
+
+    `boundaries` is a folder as `benchmarks.boundaries` reads it.
+    """
     listed = list_photographs(find_tree(tree), ("val",))
-    files = [(photograph.image, photograph.mask) for photograph in listed]
-    samples = []
-    for number in spread_evenly(len(files), count):
-        image_file, mask_file = files[number]
-        if mask_file is not None:
-            image = _middle(to_float(read_rgb(image_file)))
-            samples.append(Sample(image, image, _middle(read_mask(mask_file))))
-    return samples
+    found = []
+    for number in spread_evenly(len(listed), count):
+        one = listed[number]
+        if one.mask is None:
+            continue
+        image = _middle(to_float(read_rgb(one.image)))
+        drawn: list[NDArray[np.bool_]] = []
+        if boundaries:
+            drawn = people_of(_middle(read_picture(boundaries / f"{one.id}.png").pixels))
+        found.append(Photograph(Sample(image, image, _middle(read_mask(one.mask))), drawn))
+    return found
 
 
 def _middle(pixels: NDArray) -> NDArray:  # type: ignore[type-arg]
@@ -113,9 +133,37 @@ def judge_meaning(network: nn.Module, samples: list[Sample], judge: nn.Module) -
     return {"iou": values}
 
 
-def judge_photographs(network: nn.Module, samples: list[Sample]) -> Values:
-    """Boundary retention at the texture residual `RESIDUAL`, reached by the strength."""
-    return {"retention": [_retention(smooth_with(network, s), s) for s in samples]}
+def judge_photographs(network: nn.Module, photographs: list[Photograph]) -> Values:
+    """Boundary retention at the texture residual `RESIDUAL`, reached by the strength; and ODS.
+
+    Without drawn boundaries there is no ODS.
+    """
+    results = [smooth_with(network, photograph.sample) for photograph in photographs]
+    pairs = list(zip(results, photographs, strict=True))
+    values = {"retention": [_retention(result, one.sample) for result, one in pairs]}
+    if all(photograph.drawn for photograph in photographs):
+        values["ods"] = shares_of_ods(
+            [count_matches(gradient_boundaries(r), one.drawn, THRESHOLDS) for r, one in pairs]
+        )
+    return values
+
+
+def shares_of_ods(photographs: list[Counts]) -> list[float]:
+    """Return a value for each photograph, so that their mean is ODS but for the jackknife's bias.
+
+    ODS is one number for all photographs together. Its jackknife pseudo-values have a mean and a
+    standard error as if every photograph had an ODS, so that it can be paired like the others.
+    The threshold is that of all.
+    """
+    counts = np.array(photographs)  # (photographs, 4, thresholds)
+    best = int(np.flatnonzero(score_boundaries(photographs, THRESHOLDS).threshold == THRESHOLDS)[0])
+    at_best = counts[:, :, best : best + 1]
+    together, number = at_best.sum(axis=0), len(counts)
+
+    def f_of(one: NDArray[np.int64]) -> float:
+        return score_boundaries([Counts(*one)], THRESHOLDS[best : best + 1]).ods
+
+    return [number * f_of(together) - (number - 1) * f_of(together - one) for one in at_best]
 
 
 def _retention(result: Image, sample: Sample) -> float:

@@ -28,7 +28,7 @@ from csgisnet.objective.config import LossConfig
 from csgisnet.objective.forms import contrast_loss
 from csgisnet.objective.regions import region_loss
 from csgisnet.objective.structure import structure_loss
-from csgisnet.objective.targets import targets_of
+from csgisnet.objective.targets import targets_of, weights_of_targets
 from vocsmooth.classes import VOID
 
 
@@ -156,9 +156,11 @@ def edge_loss(logits: Tensor, edge: Tensor, min_share: float = 0.01) -> Tensor:
 def semantic_loss(logits: Tensor, mask: Tensor) -> Tensor:
     """Cross-entropy of class logits (B, K, H, W) and a mask (B, H, W) over its known pixels.
 
-    A sample whose mask is all void counts as 0.
+    A sample whose mask is all void counts as 0. Boundaries weigh more than the inside, see
+    `csgisnet.objective.targets.weights_of_targets`.
     """
-    loss = functional.cross_entropy(logits, mask, ignore_index=VOID, reduction="none")
+    weight = weights_of_targets(logits)
+    loss = functional.cross_entropy(logits, mask, weight, ignore_index=VOID, reduction="none")
     known = (mask != VOID).sum(dim=(1, 2)).clamp(min=1)
     return (loss.sum(dim=(1, 2)) / known).mean()
 

@@ -11,6 +11,8 @@ from vocsmooth.classes import VOC_CLASSES, VOID
 
 INSIDE, BOUNDARY = 0, 1
 
+_WEIGHTS = (1.0, 3.4)  # of inside and boundary: the root of 92 % over 8 %
+
 _REACH = 2  # pixels to either side of a change of class that count as boundary
 
 
@@ -39,6 +41,17 @@ def targets_of(mask: Tensor, num_classes: int) -> Tensor:
     )
     changes = (highest != lowest).reshape(mask.shape).to(mask.dtype)
     return torch.where(mask == VOID, mask, changes)
+
+
+def weights_of_targets(logits: Tensor) -> Tensor | None:
+    """Return the weight of each class in the cross-entropy of logits (B, K, ...); None if equal.
+
+    Boundaries are 8 % of the pixels of photographs. Unweighted, a segmenter learns where they may
+    be, yet calls hardly any pixel one, as the other answer is right more often. Weighted by the
+    inverse of their share, it would call a third of the inside boundary; by the root, which is
+    taken here, it has nearly the largest mean IoU.
+    """
+    return logits.new_tensor(_WEIGHTS) if logits.shape[1] == BOUNDARIES else None
 
 
 def target_names(num_classes: int) -> tuple[str, ...]:

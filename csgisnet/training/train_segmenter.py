@@ -17,7 +17,7 @@ from csgisnet.device import pick_device, place, use_precision
 from csgisnet.errors import ConfigError, TrainingError
 from csgisnet.networks.segmenter import BOUNDARIES, Segmenter
 from csgisnet.objective.losses import Batch
-from csgisnet.objective.targets import targets_of
+from csgisnet.objective.targets import targets_of, weights_of_targets
 from csgisnet.training.config import Config, as_config
 from csgisnet.training.data import BatchSource, DataConfig, filled
 from csgisnet.training.distributed import Processes, distribute, join_processes, synchronise
@@ -214,7 +214,8 @@ def _cross_entropy(logits: Tensor, mask: Tensor, processes: Processes) -> Tensor
     That is the mean over the known pixels of the whole batch, of which one process may have more
     than another; 0 if there are none.
     """
-    loss = functional.cross_entropy(logits, mask, ignore_index=VOID, reduction="sum")
+    weight = weights_of_targets(logits)
+    loss = functional.cross_entropy(logits, mask, weight, ignore_index=VOID, reduction="sum")
     known = processes.mean((mask != VOID).sum().float())
     return loss / known.clamp(min=1 / processes.world)
 

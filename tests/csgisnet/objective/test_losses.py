@@ -59,6 +59,17 @@ def test_semantic_value_ignores_void_per_sample() -> None:
     assert semantic_loss(logits, mask).item() == pytest.approx(expected)
 
 
+def test_a_pixel_is_called_boundary_before_it_is_one_more_often_than_not() -> None:
+    """Of ten equal pixels three are boundary: the best answer for all is boundary."""
+    logits = torch.zeros(1, 2, 1, 10, requires_grad=True)
+    mask = torch.tensor([[[1] * 3 + [0] * 7]])
+    shared = logits.mean(dim=-1, keepdim=True).expand_as(logits)
+    (slope,) = torch.autograd.grad(semantic_loss(shared, mask), logits)
+    assert slope[0, 1].sum() < 0 < slope[0, 0].sum()
+    (slope,) = torch.autograd.grad(semantic_loss(shared.repeat(1, 2, 1, 1), mask), logits)
+    assert slope[0, 1].sum() > 0  # of more classes none is preferred
+
+
 @pytest.mark.parametrize("edge_column", [2, 3])
 @pytest.mark.parametrize("turned", [False, True])
 def test_tv_of_a_step_with_and_without_its_edge(turned: bool, edge_column: int) -> None:

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import torch
 
-from csgisnet.objective.targets import BOUNDARY, INSIDE, target_names, targets_of
+from csgisnet.objective.targets import (
+    BOUNDARY,
+    INSIDE,
+    target_names,
+    targets_of,
+    weights_of_targets,
+)
 from vocsmooth.classes import VOC_CLASSES, VOID
 
 
@@ -30,3 +36,10 @@ def test_boundaries_lie_within_two_pixels_of_another_class_or_of_void() -> None:
 def test_one_class_has_no_boundary() -> None:
     assert not targets_of(torch.full((2, 4, 4), 9), 2).any()
     assert (targets_of(torch.full((2, 4, 4), VOID), 2) == VOID).all()
+
+
+def test_boundaries_weigh_more_than_the_inside_and_classes_alike() -> None:
+    weights = weights_of_targets(torch.zeros(1, 2, 4, 4))
+    assert weights is not None
+    assert weights[BOUNDARY] > 3 * weights[INSIDE]
+    assert weights_of_targets(torch.zeros(1, 21, 4, 4)) is None
