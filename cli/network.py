@@ -192,6 +192,13 @@ def _print_summary(out: Path, summary: Summary, as_json: bool) -> None:
     help="0 keeps the image, above 1 exaggerates, below 0 enhances detail.",
 )
 @options.LEVEL
+@click.option(
+    "--views",
+    type=click.IntRange(1, 2),
+    default=1,
+    show_default=True,
+    help="2 averages each result with that of the image's negative: better, in twice the time.",
+)
 @click.option("--save-edges", is_flag=True, help="Also write the edges, to NAME_edges.png.")
 @options.DEVICE
 @click.option(
@@ -225,6 +232,7 @@ def predict(
     out: Path,
     strength: float,
     level: float | None,
+    views: int,
     save_edges: bool,
     device: str,
     precision: Any,
@@ -250,6 +258,7 @@ def predict(
         batch=batch,
         channel_order=channel_order,
         level=level,
+        views=views,
     )
     function = functools.partial(smoother.smooth_pixels, strength=strength, with_edges=save_edges)
     jobs = jobs or 2 * smoother.batch

@@ -88,6 +88,7 @@ def apply_network(
     precision: Precision,
     device: torch.device,
     images: Sequence[Image],
+    views: int = 1,
 ) -> list[tuple[Image, Image]]:
     """Return the result (H, W, 3), not clamped, and edges (H, W) of images (H, W, 3) of one shape.
 
@@ -97,6 +98,8 @@ def apply_network(
         What `executable` returned, and what for.
     images : sequence of (H, W, 3) float32 in [0, 1]
         One batch.
+    views : {1, 2}
+        2 averages each result with what the negative of the image gives.
 
     Raises
     ------
@@ -107,9 +110,12 @@ def apply_network(
         # (B, H, W, 3) seen as (B, 3, H, W) lies in memory as channels_last wants it.
         x = torch.from_numpy(np.stack(images)).to(device).permute(0, 3, 1, 2)
         with torch.inference_mode(), use_precision(precision, device):
-            smoothing = network(x)
-        results = smoothing.result.permute(0, 2, 3, 1).float().cpu().numpy()
-        edges = smoothing.edge[:, 0].float().sigmoid().cpu().numpy()
+            smoothed, edge = _maps_of(network, x)
+            if views == 2:
+                negative, other_edge = _maps_of(network, 1 - x)
+                smoothed, edge = (smoothed + 1 - negative) / 2, (edge + other_edge) / 2
+        results = smoothed.permute(0, 2, 3, 1).cpu().numpy()
+        edges = edge.cpu().numpy()
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
@@ -120,6 +126,12 @@ def apply_network(
     if device.type == "cuda":
         torch.cuda.empty_cache()
     raise MemoryError(reason)  # not in the handler: its traceback would keep the memory in use
+
+
+def _maps_of(network: SmoothingNetwork, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the results (B, 3, H, W) and edges (B, H, W) of images, in float32."""
+    smoothing = network(images)
+    return smoothing.result.float(), smoothing.edge[:, 0].float().sigmoid()
 
 
 def _fuse(layers: Iterable[nn.Module]) -> nn.Sequential:

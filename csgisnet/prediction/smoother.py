@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from csgisnet.checkpoints.networks import ChannelOrder, load_network
 from csgisnet.checkpoints.pretrained import find_weights
 from csgisnet.device import Precision, default_memory, pick_device, return_freed_memory
-from csgisnet.errors import CheckpointError
+from csgisnet.errors import CheckpointError, ConfigError
 from csgisnet.networks.growing import at_level
 from csgisnet.networks.smoothing import SmoothingNetwork, receptive_radius
 from csgisnet.prediction.batching import Batcher
@@ -49,12 +49,15 @@ class Smoother:
     level : float, optional
         Of a network that takes one: 0 keeps faint structure, 1 only what people draw as boundaries.
         By default the network's own.
+    views : {1, 2}
+        2 averages each result with what the negative of the image gives: twice the time, and about
+        0.2 dB closer to exact labels.
 
     Raises
     ------
     ConfigError
         The device is unknown or not available, or does not compute in this precision; or the
-        network takes no level.
+        network takes no level; or `views` is another number.
 
     Attributes
     ----------
@@ -82,7 +85,10 @@ class Smoother:
         memory: int | None = None,
         batch: int | None = None,
         level: float | None = None,
+        views: int = 1,
     ) -> None:
+        if views not in (1, 2):
+            raise ConfigError(f"views must be 1 or 2, got {views!r}.")
         self.device = pick_device(device)
         network = network if level is None else at_level(network, level)
         fast, (self.precision, self.reason) = prepare(network, precision, self.device)
@@ -92,7 +98,7 @@ class Smoother:
         """Most pixels in a tile, its halo included; halved when the device runs out of memory."""
         self._halo = receptive_radius(network.config)
         self._multiple = network.config.shuffle
-        forward = functools.partial(apply_network, fast, self.precision, self.device)
+        forward = functools.partial(apply_network, fast, self.precision, self.device, views=views)
         self._forward = Batcher(forward, largest=self.batch, pixels=self.pixels)
 
     def __call__(self, image: AnyImage, strength: float = 1.0) -> AnyImage:
@@ -255,6 +261,7 @@ def load(
     batch: int | None = None,
     channel_order: ChannelOrder | None = None,
     level: float | None = None,
+    views: int = 1,
 ) -> Smoother:
     """Load a network, ours or one that the paper's authors released, ready to smooth.
 
@@ -263,7 +270,7 @@ def load(
     path_or_name : str or path-like, optional
         A file of weights, the folder of a run (whose best weights are loaded), or the name of a
         network that comes with the package; by default "compact".
-    device, precision, memory, batch, level
+    device, precision, memory, batch, level, views
         See `Smoother`.
     channel_order : {"rgb", "bgr"}, optional
         Of another project's network, see `csgisnet.checkpoints.networks.load_network`.
@@ -282,17 +289,9 @@ def load(
 
     Examples
     --------
-    >>> import tempfile
-    >>> from pathlib import Path
-    >>> from csgisnet.checkpoints.networks import save_network
-    >>> from csgisnet.networks.smoothing import COMPACT
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     save_network(Path(folder) / "mine.safetensors", SmoothingNetwork(COMPACT))
-    ...     smoother = load(Path(folder) / "mine.safetensors", device="cpu")
-    >>> smoother.smooth(np.full((4, 6, 3), 0.5, np.float32)).shape
+    >>> load("compact", device="cpu").smooth(np.full((4, 6, 3), 0.5, np.float32)).shape
     (4, 6, 3)
     """
     network = load_network(find_weights(path_or_name), channel_order)
-    return Smoother(
-        network, device=device, precision=precision, memory=memory, batch=batch, level=level
-    )
+    options = {"memory": memory, "batch": batch, "level": level, "views": views}
+    return Smoother(network, device=device, precision=precision, **options)

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from csgisnet.checkpoints.networks import save_network
-from csgisnet.errors import CheckpointError
+from csgisnet.errors import CheckpointError, ConfigError
 from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
 from csgisnet.prediction.smoother import Smoother, load
 
@@ -172,6 +172,21 @@ def test_grey_is_smoothed_as_a_colour_image_of_equal_channels() -> None:
     smoother, grey = Smoother(trained(PLAIN), device="cpu", precision="float32"), picture(30, 40)
     colour = smoother.smooth(np.stack([grey] * 3, axis=2))
     np.testing.assert_allclose(smoother.smooth(grey), colour.mean(axis=2), atol=1e-6)
+
+
+def test_two_views_are_the_image_and_its_negative() -> None:
+    network, image = trained(SHUFFLED), picture(150, 41, 3)
+    both = Smoother(network, device="cpu", precision="float32", views=2)
+    with torch.no_grad():
+        x = torch.from_numpy(image).permute(2, 0, 1)[None]
+        mean = (network(x).result + 1 - network(1 - x).result) / 2
+    expected = mean[0].permute(1, 2, 0).clamp(0, 1).numpy()
+    np.testing.assert_allclose(both.smooth(image), expected, atol=1e-5, rtol=0)
+    np.testing.assert_allclose(both.smooth(1 - image), 1 - expected, atol=1e-5, rtol=0)
+    tiled = Smoother(network, device="cpu", precision="float32", views=2, memory=1)
+    np.testing.assert_allclose(tiled.smooth(image), expected, atol=1e-5, rtol=0)
+    with pytest.raises(ConfigError, match="views must be 1 or 2, got 3"):
+        Smoother(network, device="cpu", views=3)
 
 
 def test_strength_blends_and_goes_beyond() -> None:
