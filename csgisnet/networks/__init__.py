@@ -1,4 +1,4 @@
-"""Networks: modules that map tensors to tensors, and never touch a file.
+"""Networks: modules that map tensors to tensors and never touch a file.
 
 Read `smoothing` first, the network that the project is about; `growing` adds parts to one that is
 trained, and `folding` makes it faster; `segmenter` and `features` are the teachers' networks, which

@@ -1,4 +1,4 @@
-"""Change a trained network: parts that it lacks, or the level that it smooths at."""
+"""Change a trained network: add parts that it lacks, or fix the level at which it smooths."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def grow(network: SmoothingNetwork, config: NetworkConfig, seed: int = 0) -> Smo
 
 
 def at_level(network: SmoothingNetwork, level: float) -> SmoothingNetwork:
-    """Return a network that smooths at another level; it has the same weights, not copies of them.
+    """Return a network that smooths at another level and shares its weights with this one.
 
     Parameters
     ----------

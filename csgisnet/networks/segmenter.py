@@ -60,7 +60,7 @@ class SegmenterConfig:
     output_stride: OutputStride = 16
     """Pixels per cell of the deepest feature map; no weight depends on it."""
     num_classes: int = 21
-    """Classes, the background among them; 2 tells boundaries from the inside of regions."""
+    """Classes, including the background; 2 tells boundaries from the inside of regions."""
 
     def __post_init__(self) -> None:
         if not 0 < self.width <= 4:
@@ -110,7 +110,7 @@ def normalise(image: Tensor) -> Tensor:
 
 
 def denormalise(image: Tensor) -> Tensor:
-    """Undo `normalise`: networks that normalise see `image` itself if they are given this."""
+    """Undo `normalise`, so that a network that normalises its input sees `image` itself."""
     channels = zip(image.unbind(dim=1), _IMAGENET_MEAN, _IMAGENET_STD, strict=True)
     return torch.stack([channel * std + mean for channel, mean, std in channels], dim=1)
 
@@ -229,7 +229,7 @@ def _conv_bn_relu6(
     dilation: int = 1,
     groups: int = 1,
 ) -> nn.Sequential:
-    """Return a backbone layer, without padding."""
+    """Return the layers of a convolution in the backbone, without padding."""
     conv = nn.Conv2d(channels, width, kernel, stride, dilation=dilation, groups=groups, bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(width), nn.ReLU6(inplace=True))
 

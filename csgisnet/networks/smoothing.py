@@ -44,7 +44,7 @@ class NetworkConfig:
     level: bool = False
     """Take a level from 0 to 1 beside the image: how much faint structure goes with the texture."""
     default_level: float = 0.0
-    """Level where none is given."""
+    """Level to take if none is given."""
 
     def __post_init__(self) -> None:
         for name in ("width", "blocks", "coarse_blocks", "refine_blocks", "shuffle"):
@@ -156,7 +156,7 @@ class SmoothingNetwork(nn.Module):
 
 
 def marks(config: NetworkConfig) -> dict[str, Tensor]:
-    """Return a one-element buffer for each option that no shape of a weight would tell.
+    """Return a one-element buffer for each option that cannot be told from the shapes of weights.
 
     With them a bare state dict tells the whole configuration, see `csgisnet.checkpoints.released`.
     """
@@ -201,7 +201,7 @@ class Block(nn.Module):
 
 
 class ImageConv(nn.Conv2d):
-    """The convolution that outputs an image; no autocast, as bfloat16 would round to 8 bits."""
+    """The convolution that outputs an image, without autocast: bfloat16 would round to 8 bits."""
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__(channels, width, 3, padding=1)
@@ -213,7 +213,7 @@ class ImageConv(nn.Conv2d):
 
 
 class Finish(nn.Module):
-    """Corrects the result at full resolution, where the input has details that the rest has not.
+    """Corrects the result at full resolution, where the input has details that other layers lack.
 
     Parameters
     ----------
@@ -267,7 +267,7 @@ def _conv_bn_relu(channels: int, width: int) -> tuple[nn.Module, ...]:
 def _add_marks(
     network: SmoothingNetwork, state: dict[str, Tensor], prefix: str, *_: object
 ) -> None:
-    """Let a network load weights from before there were marks; its configuration is known."""
+    """Let a network load weights that are older than the marks, as its configuration is known."""
     for name, mark in marks(network.config).items():
         state.setdefault(prefix + name, mark)
 
@@ -279,7 +279,7 @@ def _shrink(conv: nn.Module) -> None:
 
 
 def _fitted(image: Tensor, factor: int) -> Tensor:
-    """Replicate the border at the bottom and right, so that whole cells of `factor` pixels fit."""
+    """Replicate the bottom and right border until sides are multiples of `factor`."""
     height, width = image.shape[-2:]
     if height % factor or width % factor:
         padding = (0, -width % factor, 0, -height % factor)

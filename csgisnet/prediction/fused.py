@@ -1,4 +1,4 @@
-"""The network as it predicts: weights converted once, each convolution one call with its ReLU.
+"""The network as it predicts: weights are converted once, and convolutions take in their ReLUs.
 
 `executable` exchanges the layers of a copy of a network; the network's own forward pass still says
 how they are connected.
@@ -149,7 +149,7 @@ def _fuse(layers: Iterable[nn.Module]) -> nn.Sequential:
 
 
 class _FusedConv(nn.Module):
-    """A convolution in bfloat16, in one call with the ReLU after it if there is one."""
+    """A convolution in bfloat16, in one call with the ReLU that follows, if any."""
 
     def __init__(self, conv: nn.Module, *, relu: bool) -> None:
         super().__init__()

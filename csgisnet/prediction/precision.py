@@ -12,17 +12,17 @@ from csgisnet.networks.smoothing import SmoothingNetwork
 from csgisnet.prediction.fused import Image, apply_network, executable
 
 LARGEST_MEAN = 0.25
-"""Grey levels of 255 by which results may differ on average for "auto" to take bfloat16."""
+"""Largest mean difference, in grey levels of 255, at which "auto" takes bfloat16."""
 
 SMALLEST_SHARE = 0.999
 """Share of the values that must lie within two grey levels of those in float32."""
 
 _SIDE = 96
-"""Of the picture on which the two are compared: 15 ms for the bundled network."""
+"""Side of the picture on which the two are compared, which takes the bundled network 15 ms."""
 
 
 class Difference(NamedTuple):
-    """How far two results are apart, in grey levels of 255."""
+    """The difference of two results, in grey levels of 255."""
 
     largest: float
     mean: float

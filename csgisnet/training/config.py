@@ -36,7 +36,7 @@ class RunConfig:
     """Compile the network (torch.compile): minutes at the start, faster steps afterwards."""
     freeze_statistics: bool = False
     """Normalise with the statistics that the network begins with, not with those of each batch.
-    A network with a level needs it: its batches mix levels, and an image to smooth has one."""
+    Set it for a network with a level: a batch mixes levels, which an image to smooth does not."""
     log_every: int = 100
     """Steps between two lines of the log."""
     shares_every: int = 0

@@ -1,4 +1,4 @@
-"""Labels of a network with a level: from the exact label to what people draw as boundaries."""
+"""Labels for a network with a level, from the exact label to what people draw as boundaries."""
 
 from __future__ import annotations
 
