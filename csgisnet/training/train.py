@@ -221,8 +221,8 @@ def _check_teacher(
         check_teacher(teachers.segmenter, split, processes, report, refuse=refuse)
     elif not needs_features(losses):
         report(
-            "warning: no term of this configuration asks the segmenter. losses.semantic_share = 0.1 "
-            "or losses.contrast_share = 0.1 turns one on."
+            "warning: no term of this configuration asks the segmenter. losses.semantic_share or "
+            "losses.contrast_share, 0.1 say, turns one on."
         )
 
 
