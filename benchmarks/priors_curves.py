@@ -76,8 +76,8 @@ def _column(shown: dict[str, Any], measure: str, left: int, height: int) -> Iter
     limit = _limit(shown, measure)
     yield _text(middle, _HEAD - 12, COLUMNS[measure], "middle")
     yield _line(middle, _HEAD, middle, height - _FOOT, "#bdbdbd")
-    for side in (-1, 1):
-        yield _text(middle + side * reach, height - 8, f"{side * limit:+g}", "middle")
+    for side, inward in ((-1, "start"), (1, "end")):
+        yield _text(middle + side * reach, height - 8, f"{side * limit:+g}", inward)
     for row, readings in enumerate(shown.values()):
         found = [reading["difference"].get(measure) for reading in readings]
         for place, (one, colour) in enumerate(zip(found, _COLOURS, strict=True)):

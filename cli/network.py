@@ -126,7 +126,7 @@ def train(
     --resume continues it, and so can a batch system that is told to repeat what exits with 75.
 
     \b
-    Example: csgisnet train --data voc-smooth --out runs/a --segmenter segmenter.safetensors
+    Example: csgisnet train --data voc-smooth --out runs/a
     Example: csgisnet train --out runs/a --resume
     """
     from csgisnet.checkpoints.networks import load_network

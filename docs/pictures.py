@@ -13,7 +13,11 @@ ROOT = Path(__file__).resolve().parents[1]
 def on_files(files: Files, config: Any) -> Files:
     """Add every picture of the benchmarks and the integrations as pictures/NAME."""
     for path in sorted(
-        [*ROOT.glob("benchmarks/results/*.jpg"), *ROOT.glob("integrations/*/*.jpg")]
+        [
+            *ROOT.glob("benchmarks/results/*.jpg"),
+            *ROOT.glob("benchmarks/results/*.svg"),
+            *ROOT.glob("integrations/*/*.jpg"),
+        ]
     ):
         files.append(File.generated(config, f"pictures/{path.name}", abs_src_path=str(path)))
     return files

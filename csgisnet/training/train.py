@@ -15,6 +15,7 @@ from csgisnet.device import pick_device
 from csgisnet.errors import TrainingError
 from csgisnet.networks.segmenter import OutputStride
 from csgisnet.networks.smoothing import SmoothingNetwork
+from csgisnet.objective.forms import needs_features
 from csgisnet.objective.losses import Batch, Teachers
 from csgisnet.training.config import Config, RunConfig, as_config
 from csgisnet.training.data import BatchSource, filled
@@ -218,10 +219,18 @@ def train(
 def _check_teacher(
     setup: Setup, teachers: Teachers, processes: Processes, report: Callable[[str], None]
 ) -> None:
-    """Refuse a teacher of the semantic term, if it is in use, that has nothing to teach."""
-    if teachers.segmenter is not None and "semantic" in setup.config.losses.terms:
+    """Refuse a teacher of the semantic term that has nothing to teach; warn of one nobody asks."""
+    losses = setup.config.losses
+    if teachers.segmenter is None:
+        return
+    if "semantic" in losses.terms:
         split, refuse = setup.dataset.split("val"), setup.config.run.check_teacher
         check_teacher(teachers.segmenter, split, processes, report, refuse=refuse)
+    elif not needs_features(losses):
+        report(
+            "warning: no term of this configuration asks the segmenter. losses.semantic_share or "
+            "losses.contrast_share, 0.1 say, turns one on."
+        )
 
 
 def _batch_source(setup: Setup, processes: Processes) -> BatchSource:

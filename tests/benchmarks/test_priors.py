@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 
 from benchmarks import priors
 from benchmarks.boundaries import THRESHOLDS
+from benchmarks.priors_curves import COLUMNS, draw_curves
 from benchmarks.priors_judging import judge_photographs, read_photographs, shares_of_ods
 from csgisnet.checkpoints.segmenters import save_segmenter
 from csgisnet.evaluation.boundaries import Counts, gradient_boundaries, score_boundaries
@@ -157,6 +159,21 @@ def test_differences_are_those_of_the_same_pictures_under_the_same_seed(
         found = report["arms"]["directional 0.1"]["readings"][place]["difference"]["psnr"]
         assert found["mean"] == pytest.approx(np.mean(apart), abs=1e-6)
         assert found["verdict"] == "open"  # two seeds allow no more
+
+
+def test_the_curves_show_every_arm_but_the_baseline(report: dict[str, Any]) -> None:
+    svg = ElementTree.fromstring(draw_curves(report["arms"]))
+    texts = {text.text for text in svg.iter("{http://www.w3.org/2000/svg}text")}
+    assert {"directional 0.1", "oracle"} <= texts
+    assert "none" not in texts
+    differences = [
+        one
+        for arm in report["arms"].values()
+        for reading in arm["readings"]
+        for one in reading["difference"].values()
+    ]
+    lines = list(svg.iter("{http://www.w3.org/2000/svg}line"))
+    assert len(lines) == len(differences) + len(COLUMNS)
 
 
 def test_boundaries_are_cut_like_the_photographs(material: Path) -> None:

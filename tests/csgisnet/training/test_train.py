@@ -61,6 +61,8 @@ def test_a_teacher_that_knows_nothing_is_refused_before_anything_is_written(
         lab.train(lab.changed(config, check_teacher=True))
     assert not (lab.folder / "run").exists()
     lab.train(lab.quick(lab.changed(config, check_teacher=True, steps=1)))
+    (warning,) = [line for line in lab.lines if line.startswith("warning")]
+    assert "no term of this configuration asks the segmenter" in warning
 
 
 def test_training_lowers_the_loss_and_the_average_follows(lab: Lab, config: Config) -> None:
