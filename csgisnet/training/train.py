@@ -35,7 +35,7 @@ EXIT_STOPPED = 75
 """Exit code of a command that a signal stopped after it had saved its state: try again later."""
 
 _ASK_EVERY = 10
-"""Steps after which several processes ask each other whether one was told to stop."""
+"""Number of steps after which several processes ask each other whether one was told to stop."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -211,7 +211,7 @@ def train(
 def _check_teacher(
     setup: Setup, teachers: Teachers, processes: Processes, report: Callable[[str], None]
 ) -> None:
-    """Refuse a teacher of the semantic term, if it is in use, that has nothing to teach."""
+    """Refuse a teacher that has nothing to teach, if the semantic term is in use."""
     if teachers.segmenter is not None and "semantic" in setup.config.losses.terms:
         split, refuse = setup.dataset.split("val"), setup.config.run.check_teacher
         check_teacher(teachers.segmenter, split, processes, report, refuse=refuse)
