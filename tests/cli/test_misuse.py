@@ -49,7 +49,7 @@ def test_names_that_vocsmooth_does_not_know(
         ("predict PHOTO --device gpu", "Unknown device 'gpu'"),
         ("predict PHOTO --checkpoint compat", "Did you mean 'compact'?"),
         ("predict PHOTO --format jpge", "Did you mean 'jpg'?"),
-        ("sheet --data DATA --split vall", "no split 'vall'; splits present: train, trainval, val"),
+        ("sheet --data DATA --split vall", "no split 'vall'; splits present: train, val"),
         ("sheet --data DATA --checkpoint compat", "Did you mean 'compact'?"),
         ("export --checkpoint compat", "Did you mean 'compact'?"),
         ("evaluate --data DATA --operator none --split vall", "no split 'vall'"),
