@@ -1,4 +1,4 @@
-"""What people smooth images for: the commands `enhance`, `abstract` and `compose`."""
+"""Commands for what people smooth images for: `enhance`, `abstract` and `compose`."""
 
 from __future__ import annotations
 
@@ -81,13 +81,16 @@ def enhance(
 
 @operator_command(
     click.option(
-        "--tones", type=click.IntRange(min=2), default=8, help="Number of steps of luminance."
+        "--tones",
+        type=click.IntRange(min=2),
+        default=8,
+        help="Number of tones, the steps of luminance.",
     ),
     click.option(
         "--edge-strength",
         type=options.FiniteRange(min=0),
         default=1.0,
-        help="0 draws no lines, 1 black ones.",
+        help="How dark the lines are: 0 draws none, 1 draws black ones.",
     ),
 )
 def abstract(
@@ -136,7 +139,7 @@ def abstract(
         "--default-strength",
         type=options.Finite(),
         default=1.0,
-        help="Strength of all other classes, and of void.",
+        help="Strength for all other classes and for void.",
     ),
     click.option(
         "--feather",

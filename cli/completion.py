@@ -1,4 +1,4 @@
-"""What the shell offers for a word that the user has begun: names, or files.
+"""What the shell offers to complete a word: names, or files.
 
 Nothing here may print or fail: a shell that asks cannot show an error.
 """
@@ -23,7 +23,7 @@ def names(known: Iterable[str]) -> Complete:
 
 
 def names_or_files(known: Callable[[], Iterable[str]]) -> Complete:
-    """Complete to one of these names or, where none begins so, to a file."""
+    """Complete to one of these names or, if none matches, to a file."""
 
     def complete(
         _context: click.Context, _parameter: click.Parameter, begun: str
@@ -45,14 +45,14 @@ def configurations() -> Iterable[str]:
 
 
 def networks() -> Iterable[str]:
-    """Return the names of the bundled networks, without a word to torch."""
+    """Return the names of the bundled networks, without importing torch."""
     models = resources.files("csgisnet") / "models"
     files = (Path(item.name) for item in models.iterdir())
     return sorted(path.stem for path in files if path.suffix == ".safetensors")
 
 
 def splits(context: click.Context, _parameter: click.Parameter, begun: str) -> list[CompletionItem]:
-    """Complete to a split of the dataset that the command line names; else to the usual ones."""
+    """Complete to a split of the dataset that the command line names, or to the usual ones."""
     return _beginning(_of_the_dataset(context)[0] or ("train", "val"), begun)
 
 
@@ -64,7 +64,7 @@ def maps(context: click.Context, _parameter: click.Parameter, begun: str) -> lis
 def classes(
     _context: click.Context, _parameter: click.Parameter, begun: str
 ) -> list[CompletionItem]:
-    """Complete to a class of VOC and the sign behind it."""
+    """Complete to a class of VOC, followed by "="."""
     from vocsmooth.classes import VOC_CLASSES
 
     return _beginning((f"{name}=" for name in VOC_CLASSES), begun)
@@ -87,5 +87,5 @@ def _of_the_dataset(context: click.Context) -> tuple[list[str], list[str]]:
 
 
 def _beginning(known: Iterable[str], begun: str) -> list[CompletionItem]:
-    """Return the names that begin so."""
+    """Return the names that begin with this text."""
     return [CompletionItem(name) for name in known if name.startswith(begun)]

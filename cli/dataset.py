@@ -49,7 +49,10 @@ def sample(folder: Path, as_json: bool) -> None:
 
 @main.command()
 @click.option(
-    "--voc-root", type=options.FOLDER, required=True, help="VOCdevkit, or one VOC tree in it."
+    "--voc-root",
+    type=options.FOLDER,
+    required=True,
+    help="The folder VOCdevkit, or one VOC tree in it.",
 )
 @options.out_option(options.FOLDER, "Folder for the dataset.")
 @options.MANIFEST
@@ -158,7 +161,9 @@ def _print_summary(out: Path, summary: BuildSummary, as_json: bool) -> None:
 @main.command()
 @click.argument("folder", type=options.FOLDER)
 @options.JSON
-@click.option("--fresh", is_flag=True, help="Check again what an earlier run found intact, too.")
+@click.option(
+    "--fresh", is_flag=True, help="Also check the shards that an earlier run found intact."
+)
 @click.option(
     "--upgrade",
     is_flag=True,
@@ -166,10 +171,14 @@ def _print_summary(out: Path, summary: BuildSummary, as_json: bool) -> None:
 )
 @click.option("--repair", is_flag=True, help="Rebuild what is damaged from --voc-root.")
 @click.option(
-    "--voc-root", type=options.FOLDER, help="With --repair: the VOC tree that was built from."
+    "--voc-root",
+    type=options.FOLDER,
+    help="With --repair: the VOC tree that the dataset was built from.",
 )
 @click.option(
-    "--textures", type=options.FOLDER, help="With --repair: the textures that were built with."
+    "--textures",
+    type=options.FOLDER,
+    help="With --repair: the folder of textures that it was built with.",
 )
 @options.JOBS
 @messages.amount_options

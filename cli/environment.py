@@ -1,4 +1,4 @@
-"""What is installed here: the page for a bug report."""
+"""What is installed here, as a bug report should say."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ OPENCV_FLAVOURS = (*OPENCV, *(f"{name}-headless" for name in OPENCV))
 """Distributions that install cv2; conda has another one. Each overwrites the others' files."""
 
 OPTIONAL = {"onnx": "onnx", "onnxruntime": "onnxruntime", "distributed": "distributed"}
-"""Of the extras `export` and `cluster`: these may be missing."""
+"""Packages of the extras `export` and `cluster`, which may be missing."""
 
 INSTRUCTIONS = ("avx2", "fma", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "bf16")
-"""Those that decide how fast operators and networks run."""
+"""The instructions that decide how fast operators and networks run."""
 
 
 def environment() -> dict[str, Any]:
-    """Return versions, kernels, processor and accelerators, as JSON can hold them."""
+    """Return versions, kernels, processor and accelerators as plain values, ready for JSON."""
     return {
         "vocsmooth": vocsmooth.__version__,
         "kernels": _or_reason(_kernels),
@@ -56,7 +56,7 @@ def environment() -> dict[str, Any]:
 
 
 def as_text(found: dict[str, Any]) -> str:
-    """Write what `environment` returns as a line for each thing."""
+    """Write what `environment` returns as text, one line for each thing."""
     simple = {key: value for key, value in found.items() if key != "packages"}
     lines = [f"vocsmooth {simple.pop('vocsmooth')}"]
     for key, value in simple.items():
@@ -132,7 +132,7 @@ def _instructions() -> list[str]:
 
 
 def _or_reason(find: Any) -> Any:
-    """Return what `find` does; where an import fails, the reason."""
+    """Return the result of `find`, or the reason if an import fails."""
     try:
         return find()
     except ImportError as error:

@@ -19,9 +19,13 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--data", type=options.FOLDER, help="Dataset of `vocsmooth build`; or else:")
-@click.option("--images", type=options.FOLDER, help="folder of images to smooth, and")
-@click.option("--labels", type=options.FOLDER, help="folder of their labels, paired by name.")
+@click.option("--data", type=options.FOLDER, help="Dataset that `vocsmooth build` has made.")
+@click.option(
+    "--images", type=options.FOLDER, help="Instead of --data: folder of images to smooth."
+)
+@click.option(
+    "--labels", type=options.FOLDER, help="With --images: folder of their labels, paired by name."
+)
 @click.option(
     "--split",
     default="val",
@@ -36,7 +40,7 @@ if TYPE_CHECKING:
     "checkpoints",
     metavar="[NAME=]PATH",
     multiple=True,
-    help=f"{options.CHECKPOINT_WORDS} May be repeated, NAME being what the report calls it.  "
+    help=f"{options.CHECKPOINT_WORDS} May be repeated; the report shows NAME.  "
     "[default: no network]",
 )
 @options.CHANNEL_ORDER
@@ -51,11 +55,14 @@ if TYPE_CHECKING:
     "--operator",
     "operators",
     multiple=True,
-    help="rtv or rtv:lam=0.02,sigma=4, say; may be repeated. none: no operator.  [default: all]",
+    help="An operator, such as rtv or rtv:lam=0.02,sigma=4, or none at all (none); may be "
+    "repeated.  [default: all]",
 )
-@click.option("--tune-split", help="Other split of --data to tune the operators on.")
-@click.option("--tune-images", type=options.FOLDER, help="Other images to tune the operators on,")
-@click.option("--tune-labels", type=options.FOLDER, help="and their labels.")
+@click.option("--tune-split", help="Another split of --data, to tune the operators on.")
+@click.option(
+    "--tune-images", type=options.FOLDER, help="Folder of other images, to tune the operators on."
+)
+@click.option("--tune-labels", type=options.FOLDER, help="Folder of their labels.")
 @click.option(
     "--tune-samples", type=click.IntRange(min=1), default=8, help="Number of images to tune on."
 )
@@ -97,7 +104,7 @@ def evaluate(
 
     if tune_split == split:
         raise click.UsageError(
-            "--tune-split must differ from --split: operators tuned on the very images would look "
+            "--tune-split must differ from --split: operators tuned on the same images would look "
             "too good."
         )
     if channel_order and not checkpoints:

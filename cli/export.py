@@ -66,10 +66,12 @@ def export(
         raise click.UsageError(f"{out} is the network to export; give another --out.")
     ending = ENDINGS.get(out.suffix.lower())
     if form and ending and form != ending:
-        raise click.UsageError(f"--format {form} does not suit {out}, which ends like {ending}.")
+        raise click.UsageError(
+            f"--format {form} does not suit {out}, which has the ending of {ending}."
+        )
     if out.suffix and not (form or ending):
         raise click.UsageError(
-            f"{out} ends like none of {', '.join(ENDINGS)}; give another name, or --format."
+            f"{out} does not end in one of {', '.join(ENDINGS)}; give another name, or --format."
         )
     form = form or ending or "onnx"
     if level_input and (form == "safetensors" or level is not None):

@@ -1,4 +1,4 @@
-"""What both commands share: everything that goes wrong is one line and an exit code."""
+"""What both commands share: every error becomes one line and an exit code."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .messages import amount, note, prepare_streams, printable
 CONTEXT = {"help_option_names": ["-h", "--help"], "show_default": True}
 
 EXIT_INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it: 128 and the number of the signal."""
+"""Exit code after Ctrl-C, as in shells: 128 plus the number of the signal."""
 
 _SAME = "The same command continues where it stopped."
 
@@ -35,7 +35,7 @@ _AFTER_INTERRUPT = {
     "verify": "The same command skips the shards that were found intact.",
     **dict.fromkeys(("smooth", "enhance", "abstract", "compose", "predict"), _SKIPPING),
 }
-"""What to do after Ctrl-C, by command; the others start again."""
+"""What to do after Ctrl-C, by command; the other commands start from the beginning."""
 
 
 class Commands(click.Group):
@@ -65,7 +65,7 @@ class Commands(click.Group):
 
 @contextmanager
 def _errors_as_lines() -> Iterator[None]:
-    """Turn the errors that users can meet into click's, each a line without control characters."""
+    """Turn the errors that users can meet into click's, of one line without control characters."""
     try:
         yield
     except click.ClickException as error:
@@ -90,7 +90,7 @@ def _errors_as_lines() -> Iterator[None]:
 
 @contextmanager
 def _hints_as_notes() -> Iterator[None]:
-    """Print what the libraries of this project hint at as a line, without Python's own frame."""
+    """Print warnings of this project's libraries as single lines, without Python's own framing."""
     from csgisnet.errors import ChannelOrderWarning
 
     with warnings.catch_warnings():
@@ -109,14 +109,14 @@ def _hints_as_notes() -> Iterator[None]:
 def _line(
     message: str, kind: type[click.ClickException] = click.ClickException
 ) -> click.ClickException:
-    """Return an error of click; where details are wanted, print first where it arose."""
+    """Return an error of click; if details are wanted, first print where it arose."""
     if amount() == "details":
         click.echo(printable(traceback.format_exc(), keep="\n"), err=True)
     return kind(printable(message))
 
 
 def _reader_is_gone() -> bool:
-    """Return whether our own output broke off, and not a pipe to a worker.
+    """Return whether the reader of our own output has gone, and not that of a pipe to a worker.
 
     Windows has no poll, and no such pipes either.
     """
@@ -130,7 +130,7 @@ def _reader_is_gone() -> bool:
 
 
 def _hush_decoders() -> None:
-    """Silence OpenCV and Pillow about damaged files, and loky about semaphores of killed workers.
+    """Silence OpenCV and Pillow on damaged files, and loky on the semaphores of killed workers.
 
     Our own errors report both. This goes through the environment, which worker processes inherit;
     what the user has set stays.

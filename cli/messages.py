@@ -1,4 +1,4 @@
-"""What the commands print: how much of it, and with nothing in it that steers a terminal."""
+"""What the commands print, in the amount asked for and without terminal control characters."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _STEERING = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 def printable(text: str, *, keep: str = "") -> str:
-    r"""Write characters that would steer a terminal, or start a line, as escapes.
+    r"""Escape characters that would control a terminal or start a new line.
 
     File names and what is in other people's files may hold any. Of a name that is not UTF-8, the
     odd bytes are shown.
@@ -51,7 +51,7 @@ def result(line: str) -> None:
 
 
 def summary(line: str, content: Mapping[str, Any], as_json: bool) -> None:
-    """Print what a command has done: as a line, or as JSON, which --quiet leaves alone."""
+    """Print what a command has done, as a line or as JSON; --quiet does not suppress JSON."""
     if as_json:
         click.echo(json.dumps(content, indent=1, default=str))
     else:

@@ -69,7 +69,9 @@ def train_segmenter(
 
 @main.command()
 @click.option(
-    "--data", type=options.FOLDER, help="Dataset of `vocsmooth build`; a resumed run knows its own."
+    "--data",
+    type=options.FOLDER,
+    help="Dataset that `vocsmooth build` has made; --resume needs none.",
 )
 @options.out_option(options.FOLDER, "Folder of the run.")
 @options.CONFIG
@@ -92,7 +94,7 @@ def train_segmenter(
 @click.option(
     "--output-stride",
     type=click.Choice(_STRIDES),
-    help="Of a public DeepLabV3+ whose file does not say it; the run remembers it.",
+    help="Output stride of a public DeepLabV3+ whose file does not state it; the run records it.",
 )
 @click.option(
     "--init",

@@ -28,7 +28,7 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 class OutputFile(click.Path):
-    """A file to write, in a folder that can be written: found out before the work is done."""
+    """A file to write; whether its folder can be written to is checked before the work is done."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the path."""
@@ -55,7 +55,9 @@ OUT = out_option(FOLDER, "Folder for the results.")
 JOBS = click.option(
     "--jobs", type=click.IntRange(min=1), help="Processes to use.  [default: one per core]"
 )
-DATA = click.option("--data", type=FOLDER, required=True, help="Dataset of `vocsmooth build`.")
+DATA = click.option(
+    "--data", type=FOLDER, required=True, help="Dataset that `vocsmooth build` has made."
+)
 CHECKPOINT_WORDS = (
     "Weights: a file, a run's folder (its best), a name of `csgisnet models`, or hf:OWNER/NAME."
 )
@@ -74,7 +76,7 @@ CHANNEL_ORDER = click.option(
 LEVEL = click.option(
     "--level",
     type=click.FloatRange(0, 1),
-    help="Of a network that takes one: 0 keeps faint structure, 1 only what people draw as "
+    help="For a network with levels: 0 keeps faint structure, 1 only what people draw as "
     "boundaries.  [default: the network's own]",
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
@@ -149,7 +151,7 @@ class FiniteRange(click.FloatRange):
 _FILE_OPTIONS = (
     out_option(
         click.Path(path_type=Path),
-        "Folder for the results; for a single input file also a file that ends like an image.",
+        "Folder for the results; for a single input, the name of an image file works, too.",
     ),
     click.option("--skip-existing", is_flag=True, help="Skip files whose result exists."),
     click.option("--suffix", default="", help="Text to append to each file's name."),
@@ -169,7 +171,7 @@ _FILE_OPTIONS = (
         "--persistence",
         type=FiniteRange(min=0, max=1, max_open=True),
         default=0.5,
-        help="Of videos, against flicker: the share of the last frame's result that is mixed in "
+        help="For videos, against flicker: share of the previous frame's result that is mixed in "
         "where nothing moved.",
     ),
     JSON,
@@ -259,7 +261,7 @@ def smooth_files(
 
 
 def _content(summary: Summary) -> dict[str, Any]:
-    """Return a summary as JSON can hold it."""
+    """Return a summary as plain values, ready for JSON."""
     failed = [
         {"path": str(outcome.task.source), "reason": outcome.reason} for outcome in summary.failures
     ]
@@ -272,6 +274,6 @@ def _content(summary: Summary) -> dict[str, Any]:
 
 
 def _listed_names() -> Iterator[str]:
-    """Yield the file names on standard input: lines, or what `find -print0` separates by NUL."""
+    """Yield the file names on standard input, one a line or, as of `find -print0`, ended by NUL."""
     content = sys.stdin.buffer.read()
     yield from map(os.fsdecode, content.split(b"\0" if b"\0" in content else b"\n"))

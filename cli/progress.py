@@ -1,4 +1,4 @@
-"""A progress bar on stderr; in a log that is not a terminal, lines."""
+"""Show progress on stderr: a bar in a terminal, lines in a log."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SECONDS_BETWEEN_LINES = 10.0
 
 
 class Bar:
-    """A progress bar, and lines that are printed above it; in a log, a line every ten seconds."""
+    """A progress bar, and lines printed above it; in a log, a line every ten seconds instead."""
 
     def __init__(self, progress: Progress, description: str, total: int | None) -> None:
         self._progress, self._description = progress, description

@@ -95,7 +95,7 @@ def report(folder: Path, out: Path, side: int | None, jobs: int | None, as_json:
     from vocsmooth.views.page import write_report
 
     if out.suffix.lower() not in ("", ".html", ".htm"):  # index.json of the dataset, say
-        raise click.UsageError(f"{out} does not end like a page; give a name ending in .html.")
+        raise click.UsageError(f"{out} does not end in .html; give a name that does.")
     with progress_bar("shards") as bar:
         summary = write_report(folder, out, side=side, jobs=jobs, progress=bar.update)
     messages.summary(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from csgisnet.evaluation.samples import Image, Samples
 
 NETWORK = "csgisnet"
-"""What a single network is called that was given without a name."""
+"""Name of a single network that was given without one."""
 
 
 class Operator(NamedTuple):
@@ -30,7 +30,7 @@ class Operator(NamedTuple):
 
 
 def split_names(given: Sequence[str], single: str | None = None) -> dict[str, str]:
-    """Return paths by name: of NAME=PATH, or a path alone, which is then its own name.
+    """Return paths by name; words are NAME=PATH, or a path, which is then its own name.
 
     A path that exists is one, even if it has "=" in it. `single` is the name of a path that is
     given alone and without a name.
@@ -49,7 +49,7 @@ def split_names(given: Sequence[str], single: str | None = None) -> dict[str, st
 
 
 def refuse_same_names(*groups: Iterable[str]) -> None:
-    """Refuse a name that two smoothers have, or that the untouched input has."""
+    """Refuse a name that two smoothers share, or that belongs to the untouched input."""
     from csgisnet.evaluation.measure import INPUT
 
     taken = {INPUT}
@@ -67,7 +67,7 @@ def find_networks(given: Mapping[str, str]) -> dict[str, Path]:
 
 
 def describe_networks(files: Mapping[str, Path]) -> dict[str, dict[str, str]]:
-    """Return which files of weights these are, for the report."""
+    """Describe the files of weights, for the report."""
     from vocsmooth.files import sha256_file
 
     return {name: {"file": str(path), "sha256": sha256_file(path)} for name, path in files.items()}
@@ -99,7 +99,7 @@ def load_networks(
 
 
 def read_results(folders: Mapping[str, str], samples: Samples) -> dict[str, Outputs]:
-    """Return what other methods have written, each checked against the samples."""
+    """Return the results of other methods, each checked against the samples."""
     from csgisnet.evaluation.outputs import outputs_of
     from vocsmooth.images.finding import find_by_name
     from vocsmooth.images.reading import read_rgb
@@ -113,7 +113,7 @@ def read_results(folders: Mapping[str, str], samples: Samples) -> dict[str, Outp
 
 
 def parse_operators(given: Sequence[str]) -> dict[str, Operator]:
-    """Return the operators by title: those given, or else all with their defaults."""
+    """Return the operators by title: those given, or all with their defaults."""
     import numpy as np
 
     from vocsmooth.operators.table import OPERATORS, smooth
@@ -144,7 +144,7 @@ def _parameter(text: str) -> tuple[str, Any]:
 
 
 def tune_operators(chosen: Iterable[Operator], samples: Samples) -> dict[str, dict[str, Any]]:
-    """Return the best parameters for each operator: of its grid, and of those the user gave."""
+    """Return the best parameters of each operator, among its grid and those that the user gave."""
     from csgisnet.evaluation.tune import tune
     from vocsmooth.operators.tuning import combinations
 
@@ -185,7 +185,7 @@ def _bound(name: str, params: Mapping[str, Any]) -> SmoothFunction:
 
 
 def _smooth_as_written(name: str, image: Image, **params: Any) -> Image:
-    """Smooth as `vocsmooth smooth` does: what overshoots [0, 1] is clipped, as in any file."""
+    """Smooth as `vocsmooth smooth` does, which clips values to [0, 1] when it writes a file."""
     import numpy as np
 
     from vocsmooth.operators.table import OPERATORS

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def refuse_videos(videos: Sequence[Task], option: str) -> None:
-    """Refuse videos where an option has a meaning for pictures only."""
+    """Refuse videos for an option that applies to pictures only."""
     if videos:
         raise InputError(f"{videos[0].source}: is a video, and {option} is for pictures only.")
 
@@ -62,7 +62,7 @@ def smooth_videos(
 
 
 def show_outcome(bar: Bar, outcome: Outcome) -> None:
-    """Say above the bar why a file failed; where details are wanted, what became of the others."""
+    """Say above the bar why a file failed and, if details are wanted, what the others became."""
     if outcome.state == "failed":
         bar.print(f"failed: {outcome.reason}")
     else:
@@ -70,7 +70,7 @@ def show_outcome(bar: Bar, outcome: Outcome) -> None:
 
 
 def together(one: Summary, other: Summary) -> Summary:
-    """Return the summary of both."""
+    """Join the summaries of pictures and of videos."""
     from vocsmooth.images.folders import Summary
 
     return Summary(

@@ -1,8 +1,8 @@
 """CSGIS-Net: contrastive semantic-guided image smoothing (arXiv 2209.00977).
 
-`load` returns a trained network, ready to smooth; torch is not imported before it is asked for.
+`load` returns a trained network, ready to smooth; torch is not imported before that.
 
-The wings, each of which may import only those above it that its own docstring names:
+The wings, from the bottom to the top (the docstring of each says which others it may import):
 
 - `networks`: modules that map tensors to tensors: the smoothing network, the segmenter, features
 - `checkpoints`: files of weights and training states, each checked before it is used
@@ -12,7 +12,7 @@ The wings, each of which may import only those above it that its own docstring n
 - `preview`: a local page to try every operator and network on a picture
 - `training`: from a dataset and a configuration to checkpoints
 
-All stand on `errors` and `device`; `configs` and `models` hold data.
+All of them use `errors` and `device`; `configs` and `models` hold data.
 """
 
 from __future__ import annotations

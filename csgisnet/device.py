@@ -1,4 +1,4 @@
-"""Where and in which precision networks run."""
+"""Choose the device and the precision in which networks run."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ AVX-512 BF16 (Zen 5) prediction takes half as long as in float32 (benchmarks/res
 with AMX torch's autocast alone took a third. Arm's were never measured: float32 is taken there."""
 
 _NO_MEMORY = ("can't allocate memory", "out of memory", "could not create a primitive")
-"""Phrases in torch's messages; the last is oneDNN's, for convolutions on the CPU."""
+"""Phrases in torch's messages about memory; the last is oneDNN's, for convolutions on the CPU."""
 
 _CPU_MEMORY = 1 << 30
-"""Bytes for activations, where main memory serves all else too."""
+"""Bytes for activations on a CPU, whose memory serves everything else, too."""
 
 _MALLOC_OPTIONS = {-8: 1, -3: 1 << 28, -1: (1 << 31) - 1}
 """M_ARENA_MAX, M_MMAP_THRESHOLD, M_TRIM_THRESHOLD: one heap for all threads, which serves blocks of
@@ -176,7 +176,7 @@ def keep_freed_memory() -> None:
 
 
 def return_freed_memory() -> None:
-    """Return the memory that glibc's malloc has kept to the system; elsewhere do nothing."""
+    """Return memory that glibc's malloc holds to the system; with other libraries, do nothing."""
     _call_malloc("malloc_trim", 0)
 
 

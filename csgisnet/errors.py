@@ -28,4 +28,4 @@ class TrainingError(VocsmoothError):
 
 
 class ChannelOrderWarning(UserWarning):
-    """A network was taken to expect RGB, though its file does not say so."""
+    """A network is assumed to expect RGB, although its file does not say so."""

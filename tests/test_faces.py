@@ -26,7 +26,7 @@ MODULES_LOADED = {
     "vocsmooth.operators": (3, 12),
     "vocsmooth.shards": (3, 12),
     "csgisnet.prediction": (2, 12),
-    "vocsmooth.operators.rtv": (12, None),
+    "vocsmooth.operators.rtv": (13, None),
     "vocsmooth.shards.reader": (16, None),
     "csgisnet.prediction.smoother": (28, None),
 }

@@ -1,6 +1,6 @@
 """Structure-preserving smoothing operators and the VOC-smooth dataset builder.
 
-The wings, from the bottom to the top; each one's docstring says which others it may import:
+The wings, from the bottom to the top (the docstring of each says which others it may import):
 
 - `workers`: run tasks in processes or on a cluster
 - `operators`: arrays in, arrays out: the smoothing operators

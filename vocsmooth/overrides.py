@@ -61,7 +61,7 @@ def override(config: T, changes: Iterable[str]) -> T:
             table = table[section]
             if not isinstance(table, dict):
                 raise InputError(
-                    f"--set {change}: {section} is no section but {table!r}. Set it as a whole."
+                    f"--set {change}: {section} is not a section but {table!r}. Set it as a whole."
                 )
         table[key] = _parse(value.strip())
     return settings.from_dict(type(config), content, "--set")

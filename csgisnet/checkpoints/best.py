@@ -1,4 +1,4 @@
-"""The best networks of a run, a few of them, each under a name that says its score and step.
+"""Keep the best few networks of a run, each in a file whose name gives its score and step.
 
 The name is the only record of the rank: it appears in the same instant as the file, and a copy of
 the file takes it along. A list kept in a file beside it could disagree with the folder after a
@@ -16,7 +16,7 @@ from csgisnet.checkpoints.networks import save_network
 from csgisnet.networks.smoothing import SmoothingNetwork
 
 BEST_FILE = "best.safetensors"
-"""A copy of the run's best network, under a name that stays the same."""
+"""Name of a copy of the run's best network; it stays the same."""
 
 _NAME = re.compile(r"best-(-?\d+\.\d+)-step(\d+)\.safetensors")
 

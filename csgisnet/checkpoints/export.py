@@ -51,11 +51,11 @@ _METADATA = {
     "channel_order": "RGB",
     "scale": "1",
 }
-"""What a program that loads the file may want to show or check."""
+"""What a program that loads the file may show or check."""
 
 
 class _Kind(NamedTuple):
-    """A format: the packages it needs, and how to encode it in memory and run it from there."""
+    """A format: the packages that it needs, and how to encode a network in memory and run it."""
 
     needs: tuple[str, ...]
     encode: Callable[[nn.Module, tuple[Tensor, ...]], bytes]

@@ -1,4 +1,4 @@
-"""Weights that other projects saved, as pickles or safetensors; no code in a file is ever run."""
+"""Read weights that other projects saved, as pickles or safetensors, but run no code in them."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ class Foreign(NamedTuple):
     """The content of another project's file."""
 
     tensors: dict[str, Any]
-    """The state dict: by their names, what should be tensors."""
+    """The state dict: tensors by name, which are not checked yet."""
     about: Any
-    """All that the file holds: perhaps the settings of its training, beside the state dict."""
+    """All that the file holds: beside the state dict perhaps the settings of its training."""
 
 
 def read_foreign(path: Path, key: str | None = None) -> Foreign:
@@ -133,7 +133,7 @@ def load_plain(source: Path | io.BytesIO, path: Path) -> Any:
 
 
 class _UnreadObject:
-    """Stands in for what public checkpoints carry along, such as a best score or a path."""
+    """Stands in for other objects in public checkpoints, such as a best score or a path."""
 
     def __init__(self, *_: object) -> None:
         pass

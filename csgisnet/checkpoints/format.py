@@ -1,4 +1,4 @@
-"""Our own files of weights: safetensors with a header, and a digest over everything.
+"""The format of our own weights: safetensors with a header, and a digest over everything.
 
 A flipped bit is an error, though safetensors alone accepts one silently.
 """
@@ -98,7 +98,7 @@ def load_weights(path: Path, kind: str) -> Weights:
 
 
 def is_ours(path: Path) -> bool:
-    """Tell a file of `save_weights`, damaged or not, from those of other projects.
+    """Return whether `save_weights` wrote a file, even if it is damaged now.
 
     Raises
     ------

@@ -175,7 +175,7 @@ def from_pretrained(
 
 
 def download(repo_id: str, name: str = WEIGHTS, **access: Any) -> Path:
-    """Return a file of a repository, downloaded unless this was done before.
+    """Return a file of a repository, which is downloaded if it is not in the cache.
 
     `access` is what `from_pretrained` takes for a repository.
 
@@ -192,8 +192,9 @@ def download(repo_id: str, name: str = WEIGHTS, **access: Any) -> Path:
     except (OSError, ValueError) as error:  # all errors of the hub, and wrong names
         reason = str(error).strip().splitlines()[0]
         raise CheckpointError(
-            f"{name} of {repo_id!r} cannot be had from the Hugging Face Hub: {reason} Check the "
-            "name (OWNER/NAME) and the connection, or download the file and give its path."
+            f"{name} of {repo_id!r} cannot be downloaded from the Hugging Face Hub: {reason} "
+            "Check the name (OWNER/NAME) and the connection, or download the file and give "
+            "its path."
         ) from None
     return Path(file)
 

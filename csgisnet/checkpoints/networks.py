@@ -1,4 +1,4 @@
-"""Smoothing networks as files: saved, published, and loaded, ours or the paper's authors'.
+"""Save, publish and load smoothing networks, our own and those of the paper's authors.
 
 Every network in memory, and every file of ours, takes and returns RGB; others are turned round
 when they are loaded.
@@ -29,7 +29,7 @@ ChannelOrder: TypeAlias = Literal["rgb", "bgr"]
 
 
 _ORDER = "channel_order"
-"""Key of the order of channels in the metadata of our files; older files lack it, and mean RGB."""
+"""Key of the channel order in the metadata of our files; older files lack it, and are RGB."""
 
 
 def save_network(
@@ -158,7 +158,7 @@ def load_network(path: AnyPath, channel_order: ChannelOrder | None = None) -> Sm
 
 
 def _expect_rgb(path: Path, *orders: str | None) -> None:
-    """Raise CheckpointError if one of these is "bgr", which no network of ours takes."""
+    """Raise CheckpointError if one of these is "bgr", as our own networks take RGB only."""
     if "bgr" in orders:
         raise CheckpointError(
             f"{path} is a file of csgisnet, whose networks take RGB. Leave the channel order "

@@ -14,7 +14,7 @@ BUNDLED = Path(__file__).parents[1] / "models"
 """Folder of the networks that come with the package, each as NAME.safetensors."""
 
 _HUB = "hf:"
-"""Begins the name of a repository, as a file or folder may have that name too."""
+"""Prefix of a repository's name, which could otherwise be the name of a file or folder."""
 
 DEFAULT = "compact"
 """Name of the bundled network to use where none is named."""

@@ -1,4 +1,4 @@
-"""Tell what a file or a state dict is, where weights were expected, and what to give instead."""
+"""Recognise a file or state dict that is not the weights expected, and say what to give instead."""
 
 from __future__ import annotations
 

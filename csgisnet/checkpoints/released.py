@@ -1,4 +1,4 @@
-"""Bare state dicts: the paper's authors' released networks, and ours without their header.
+"""State dicts without a header: networks that the paper's authors released, or our own.
 
 Their names and shapes tell the configuration, but not the order of channels. The authors trained on
 RGB, though their test script feeds BGR; their predecessor Easy2Hard trained networks of the same
@@ -22,7 +22,7 @@ from csgisnet.networks.smoothing import NetworkConfig
 
 
 def config_of(tensors: Mapping[str, Any], path: Path) -> NetworkConfig:
-    """Read a network's whole configuration off the names and shapes of its state dict.
+    """Infer a network's configuration from the names and shapes in its state dict.
 
     Parameters
     ----------

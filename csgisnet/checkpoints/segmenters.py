@@ -1,4 +1,4 @@
-"""Segmenters and feature extractors as files: our own, and the public ones."""
+"""Save and load segmenters and feature extractors, our own and the public ones."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from vocsmooth import settings
 from vocsmooth.files import AnyPath, as_path
 
 _STRIDE_KEYS = ("output_stride", "out_stride")
-"""What projects call the output stride among the settings that they save."""
+"""Names of the output stride among the settings that projects save."""
 
 _STRIDE_IN_NAME = re.compile(r"(?<![a-z0-9])os(\d{1,4})(?!\d)", re.IGNORECASE)
-"""Output stride in a file's name, where the public training script writes it."""
+"""The output stride in a file's name, as the public training script writes it."""
 
 
 def load_features(

@@ -30,7 +30,7 @@ class Latest(NamedTuple):
     state: dict[str, Any]
     path: Path
     refused: tuple[str, ...]
-    """Why newer states were passed over, one message each, for the caller to report."""
+    """Why newer states were not used, one message for each, for the caller to report."""
 
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:

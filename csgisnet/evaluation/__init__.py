@@ -1,4 +1,4 @@
-"""Evaluation: smoothers of any kind, measured on the same images and reported side by side.
+"""Evaluation: measure smoothers of any kind on the same images, and report them side by side.
 
 Read `metrics` first, then `samples` (the images to measure on), `outputs` (what other methods have
 made of them), `measure` (every smoother on each of them), `tune`, `intervals` (of paired

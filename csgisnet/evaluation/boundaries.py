@@ -1,4 +1,4 @@
-"""How well the gradient of a smoothed photograph finds the boundaries that people drew.
+"""Measure how well the gradient of a smoothed photograph finds boundaries that people drew.
 
 Texture has gradients everywhere, and people draw boundaries where objects meet: a smoother that
 removes the first and keeps the second leaves a gradient that is a boundary map. The gradient is
@@ -34,16 +34,16 @@ _SIGMA = 1.5  # pixels of the Gaussian whose derivative is the gradient
 
 
 class Counts(NamedTuple):
-    """What was found at each threshold: arrays of one length."""
+    """Counts of pixels at each threshold, as arrays of one length."""
 
     found: NDArray[np.int64]
     """Pixels found that lie on a boundary that somebody drew."""
     detected: NDArray[np.int64]
     """Pixels found."""
     recalled: NDArray[np.int64]
-    """Drawn pixels that were found, over all who drew."""
+    """Drawn pixels that were found, summed over everyone who drew."""
     drawn: NDArray[np.int64]
-    """Drawn pixels, over all who drew."""
+    """Drawn pixels, summed over everyone who drew."""
 
 
 class BoundaryScore(NamedTuple):
@@ -93,7 +93,7 @@ def gradient_boundaries(image: NDArray[np.float32]) -> Strength:
 def count_matches(
     strength: Strength, drawn: Sequence[NDArray[np.bool_]], thresholds: NDArray[np.float64]
 ) -> Counts:
-    """Match boundaries of each strength and more to those that people drew, pixel to pixel.
+    """Match boundaries to those that people drew, pixel by pixel, at each threshold of strength.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def count_matches(
 def score_boundaries(
     photographs: Sequence[Counts], thresholds: NDArray[np.float64]
 ) -> BoundaryScore:
-    """Return the F-measures of what was counted on several photographs.
+    """Return the F-measures of counts from several photographs.
 
     Parameters
     ----------
@@ -160,7 +160,7 @@ def _measures(
 
 
 def _thin(strength: Strength, angle: NDArray[np.float32]) -> Strength:
-    """Keep what is not less than its two neighbours across the ridge, and one of equal ones."""
+    """Keep pixels no less than both neighbours across the ridge; of equal ones, keep one."""
     rows, columns = np.indices(strength.shape, np.float32)
     across = (np.cos(angle), np.sin(angle))
     sides = [

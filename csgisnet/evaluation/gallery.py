@@ -141,7 +141,7 @@ def _conditions(about: Mapping[str, Any]) -> str:
 
 
 def _words(value: Any) -> str:
-    """Write a condition for people, such as "l0: lam=0.02; rtv: lam=0.01, sigma=3"."""
+    """Write a condition as text, such as "l0: lam=0.02; rtv: lam=0.01, sigma=3"."""
     if isinstance(value, Mapping):
         if any(isinstance(each, Mapping) for each in value.values()):
             return "; ".join(f"{name}: {_words(each)}" for name, each in value.items())

@@ -1,4 +1,4 @@
-"""Intervals of paired differences, over seeds and pictures, and what they allow to say."""
+"""Intervals of paired differences over seeds and pictures, and the verdicts that they allow."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 Verdict = Literal["helps", "harms", "open"]
 
 FEWEST = 5
-"""Seeds without which nothing is said to help or to harm."""
+"""Fewest seeds for a verdict that something helps or harms."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

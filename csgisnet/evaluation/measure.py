@@ -19,10 +19,10 @@ from csgisnet.evaluation.outputs import Outputs
 from csgisnet.evaluation.samples import Image, Sample, Samples
 
 SmoothFunction: TypeAlias = Callable[[Image], Image]
-"""Maps an image (H, W, 3) in [0, 1] to its smoothed self."""
+"""Smooths an image (H, W, 3) in [0, 1]."""
 
 Contestant: TypeAlias = SmoothFunction | Outputs
-"""What can be measured: a function, or what another method has made of the same images."""
+"""What can be measured: a function, or another method's results for the same images."""
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with the number of images done, and of all images."""
@@ -127,7 +127,7 @@ def evaluate(
 
 
 def apply(smoother: Contestant, number: int, image: Image) -> Image:
-    """Return the result for the sample of that number, whose image is given."""
+    """Return a contestant's result for a sample, given by its number and its image."""
     return smoother.read(number) if isinstance(smoother, Outputs) else smoother(image)
 
 

@@ -1,4 +1,4 @@
-"""Measures that compare a smoothed image with a label, an input and a map of boundaries.
+"""Metrics that compare a smoothed image with a label, an input and a map of boundaries.
 
 Images are (H, W) or (H, W, C): float32 or float64 in [0, 1], or uint8 or uint16 over their own
 range. Anything else is an error, never a silent wrong number. Boundary maps are (H, W), true or 1
@@ -146,7 +146,7 @@ def gradient_magnitude(image: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def _gradient_magnitude(image: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return what `gradient_magnitude` does, of an image that was checked."""
+    """Do the same as `gradient_magnitude`, for an image that was checked."""
     planes = image.reshape(*image.shape[:2], -1)
     down, right = np.gradient(planes, axis=(0, 1))
     magnitude: NDArray[np.float64] = np.sqrt((down**2 + right**2).mean(axis=2))

@@ -1,4 +1,4 @@
-"""Results that another method has written to a folder, to be measured beside our own."""
+"""Read results that another method has written to a folder, to measure them beside our own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SHOWN = 5
 
 
 class Outputs(NamedTuple):
-    """What another method has made of the samples; how long it took is not known."""
+    """Another method's results for the samples; how long they took is not known."""
 
     read: Callable[[int], Image]
     """Returns the picture (H, W, 3) in [0, 1] for the sample of that number."""
@@ -73,7 +73,7 @@ def outputs_of(
 
 
 def _explain(where: str, problems: Sequence[str]) -> str:
-    """Return the message for pictures that do not fit."""
+    """Write the message for pictures that do not match the images."""
     more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
     return (
         f"{where} does not fit the images measured: {'; '.join(problems[:_SHOWN])}{more}. "

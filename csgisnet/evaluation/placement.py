@@ -1,4 +1,4 @@
-"""Find a free place for a name on a plot: near what it names, and on nothing else."""
+"""Find a free place for a name on a plot, near what it names and without covering anything."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _STEP = 3
 """Pixels between the places tried, across and down."""
 
 _BESIDE = 0.2
-"""Cost of a pixel by which a name is above or below its mark; away from it, a pixel costs 1."""
+"""Cost of a pixel by which a name is above or below its mark; a pixel beside it costs 1."""
 
 
 class Box(NamedTuple):
@@ -34,13 +34,13 @@ class Label(NamedTuple):
     """A name to place: what it stands for, and how much room it takes."""
 
     mark: Box
-    """What it names: a point, a dot, or a line from one border to the other."""
+    """The point, dot or line that it names."""
     width: float
     height: float
 
 
 def place_labels(labels: Sequence[Label], taken: Sequence[Box], frame: Box) -> list[Box | None]:
-    """Return a box for each label, close to its mark, right of it if there is room.
+    """Return a box for each label, close to its mark, and to the right of it if there is room.
 
     No box meets another one, a box of `taken`, or the border of `frame`.
 

@@ -39,7 +39,7 @@ class _Mark(NamedTuple):
 
     @property
     def box(self) -> Box:
-        """What no name may cover."""
+        """Return the box that no name may cover."""
         if self.x is None:
             return Box(_LEFT, self.y - 1, _RIGHT, self.y + 1)
         reach = _RADIUS + _GAP
@@ -120,7 +120,7 @@ def _grid(across: _Axis, upward: _Axis, step: float) -> Iterator[str]:
 
 
 def _shapes(marks: Sequence[_Mark], highlight: str | None) -> Iterator[str]:
-    """Yield the lines and the dots; each tells its smoother's whole name to a resting pointer."""
+    """Yield the lines and the dots; each shows its smoother's full name when pointed at."""
     for mark in sorted(marks, key=lambda mark: mark.x is not None):  # dots on top of lines
         chosen = mark.name == highlight
         title = f"<title>{escape(mark.name)}</title>"
@@ -135,7 +135,7 @@ def _shapes(marks: Sequence[_Mark], highlight: str | None) -> Iterator[str]:
 
 
 def _names(marks: Sequence[_Mark]) -> Iterator[str]:
-    """Yield the names, none on another one, a dot or a dashed line, with a line to a far dot.
+    """Yield the names, which cover nothing; a line leads from a name to a distant dot.
 
     A name for which there is no room is left out; the table beside the plot has it.
     """
@@ -172,7 +172,7 @@ def _shortened(name: str) -> str:
 
 
 def _cells(text: str) -> int:
-    """Return how many letters wide a text is: Chinese characters, say, are two, accents none."""
+    """Return how many letters wide a text is: Chinese characters are two wide, accents none."""
     wide = sum(unicodedata.east_asian_width(character) in "WF" for character in text)
     none = sum(unicodedata.combining(character) > 0 for character in text)
     return len(text) + wide - none

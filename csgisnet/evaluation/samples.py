@@ -1,4 +1,4 @@
-"""The images to measure on, read one at a time: of a dataset's split, or pairs of files."""
+"""The images to measure on, read one at a time from a dataset's split or from pairs of files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Image: TypeAlias = NDArray[np.float32]
 
 
 class Sample(NamedTuple):
-    """One image to smooth, and what should come of it."""
+    """One image to smooth, and the result that it should have."""
 
     image: Image
     """(H, W, 3) in [0, 1]."""
@@ -35,9 +35,9 @@ class Samples(NamedTuple):
     read: Callable[[int], Sample]
     """Returns the sample of that number."""
     files: tuple[str, ...] = ()
-    """What the file of each sample is called, without its ending, in a folder of results."""
+    """Name of each sample's file in a folder of results, without its ending."""
     others: frozenset[str] = frozenset()
-    """What the files of those samples are called that were left out."""
+    """Names of the files of samples that were left out."""
 
 
 def spread_evenly(total: int, count: int) -> list[int]:
@@ -79,7 +79,7 @@ def samples_of(split: Split, count: int = 0) -> Samples:
 
 
 def _exported_names(split: Split) -> list[str]:
-    """Name the samples as `vocsmooth export` does: by photograph, and number of its input."""
+    """Name the samples as `vocsmooth export` does, by photograph and number of the input."""
     counts: Counter[str] = Counter()
     names = []
     for photograph in split.ids:
@@ -94,7 +94,7 @@ def _named(
     files: Sequence[str],
     chosen: Sequence[int],
 ) -> Samples:
-    """Return samples with the names of their files, and of those that were not chosen."""
+    """Return samples with the names of their files and of the files that were not chosen."""
     taken = tuple(files[number] for number in chosen)
     return Samples(names, read, taken, frozenset(files) - frozenset(taken))
 

@@ -1,4 +1,4 @@
-"""Parameters chosen by trying all of a grid, and whether they were a good choice elsewhere."""
+"""Choose parameters by trying every combination of a grid, and check the choice on other images."""
 
 from __future__ import annotations
 

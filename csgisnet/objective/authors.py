@@ -1,4 +1,4 @@
-"""Terms exactly as the paper's authors compute them, for comparisons; `configs/paper.toml`.
+"""Terms exactly as the paper's authors compute them, for comparisons with `configs/paper.toml`.
 
 They are sums or hinges over the batch, so they depend on its size.
 
@@ -73,10 +73,10 @@ def edge_of_authors(logits: Tensor, edge: Tensor) -> Tensor:
 
 
 def _grams(image: Tensor, features: Features) -> list[Tensor]:
-    """Gram matrices (B, 1, C, C) of the shallowest layers, of an image that is not normalised."""
+    """Return Gram matrices (B, 1, C, C) of the shallowest layers; the image is not normalised."""
     return [gram_matrices(m[:, None]) for m in features(denormalise(image))[:LAYERS]]
 
 
 def _distance(a: list[Tensor], b: list[Tensor]) -> Tensor:
-    """Squared difference of Gram matrices, summed over everything."""
+    """Return the squared difference of Gram matrices, summed over everything."""
     return torch.stack([(x - y).square().sum() for x, y in zip(a, b, strict=True)]).sum()

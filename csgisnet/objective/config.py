@@ -1,4 +1,4 @@
-"""Settings of the objective: which terms count, in which form, and how much."""
+"""Settings of the objective: which terms it has, in which form, and with which weight."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ class LossConfig:
     edge_form: Literal["mean", "authors"] = "mean"
     """Mean with a least weight, or the authors' sum over the batch, which is 0 without an edge."""
     contrast: float = 0.1
-    """Closeness to the label as against closeness to the negatives."""
+    """Weight of closeness to the label relative to closeness to the negatives."""
     contrast_share: float = 0.0
     """Share of the gradient, in the place of `contrast`."""
     contrast_form: Form = "ratio"
-    """What is compared, and how."""
+    """What the contrast compares, and how."""
     contrast_gate: bool = False
     """Let a negative count only once the result is closer to the label than the negative is."""
     contrast_copies: tuple[int, ...] = ()
@@ -96,18 +96,18 @@ class LossConfig:
 
     @property
     def shares(self) -> dict[str, float]:
-        """Share of each of `PRIORS`, 0 for those that have a weight."""
+        """Return the share of each of `PRIORS`, 0 for those that have a weight."""
         return {term: getattr(self, f"{term}_share") for term in PRIORS}
 
     @property
     def weights(self) -> dict[str, float]:
-        """Weight of each term as far as the settings alone decide it: 0 where a share is given."""
+        """Return the weight of each term that the settings alone decide: 0 if it has a share."""
         shares = self.shares
         return {term: 0.0 if shares.get(term) else getattr(self, term) for term in TERMS}
 
     @property
     def terms(self) -> tuple[str, ...]:
-        """Names of the terms in use, in the order of `TERMS`."""
+        """Return the names of the terms in use, in the order of `TERMS`."""
         shares = self.shares
         return tuple(term for term in TERMS if getattr(self, term) > 0 or shares.get(term, 0) > 0)
 

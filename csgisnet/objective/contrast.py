@@ -199,17 +199,17 @@ def _distances(mine: Tensor, references: Tensor, distance: Callable[[Tensor], Te
 
 
 def _hinge(distances: Distances, margin: float, gate: Tensor | None) -> Tensor:
-    """Mean over samples and negatives of the hinge with a margin of at most d(label, negative)."""
+    """Return the mean hinge over samples and negatives, its margin at most d(label, negative)."""
     positive, negative, bound = distances
     cost = functional.relu(positive[:, None] - negative + (_SURELY * bound).clamp(max=margin))
     return (cost if gate is None else cost * gate).mean()
 
 
 def _mean_absolute(difference: Tensor) -> Tensor:
-    """Mean absolute value of maps (B, N, C, H, W) -> (B, N)."""
+    """Return the mean absolute value (B, N) of maps (B, N, C, H, W)."""
     return difference.abs().mean(dim=(2, 3, 4))
 
 
 def _squared(difference: Tensor) -> Tensor:
-    """Squared Frobenius norm of matrices (B, N, C, C) -> (B, N)."""
+    """Return the squared Frobenius norm (B, N) of matrices (B, N, C, C)."""
     return difference.square().sum(dim=(2, 3))

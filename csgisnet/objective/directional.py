@@ -1,4 +1,4 @@
-"""Contrast by direction: the result must not lie on the way from the label to a negative.
+"""Contrast by direction: the result must not move from the label towards a negative.
 
 Distances reward a result for leaving a negative in any direction. The difference between result
 and label is split here into the part that points to the negative and the rest, and only that part
@@ -65,7 +65,7 @@ def contrast_directional(
 
 
 def _halve(images: Tensor) -> Tensor:
-    """Average 2 x 2 pixels of images (B, N, C, H, W); one that is left over stays."""
+    """Average 2 x 2 pixels of images (B, N, C, H, W); pixels left over at the border stay."""
     flat = functional.avg_pool2d(images.flatten(0, 1), 2, ceil_mode=True)
     return flat.reshape(*images.shape[:2], *flat.shape[1:])
 
@@ -77,13 +77,13 @@ def _gradients(images: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _windows(maps: Tensor) -> Tensor:
-    """Mean of maps (B, N, H, W) over windows of `_CELL` pixels, fewer at the border."""
+    """Return the mean of maps (B, N, H, W) over windows of `_CELL` pixels, fewer at the border."""
     side = [min(_CELL, n) for n in maps.shape[-2:]]
     return functional.avg_pool2d(maps, side, ceil_mode=True, count_include_pad=False)
 
 
 def closer_than(result: Tensor, label: Tensor, negatives: Tensor) -> Tensor:
-    """Tell where the result is closer to the label than each negative is, (B, N) of 0.0 and 1.0.
+    """Return (B, N): 1.0 where the result is closer to the label than the negative is, else 0.0.
 
     Distances are mean absolute differences of pixels; no gradient flows through the answer. C2PNet
     lets a negative count in the same way, once the network's best PSNR exceeds the negative's [1]_.

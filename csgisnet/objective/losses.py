@@ -46,7 +46,7 @@ class Batch(NamedTuple):
     negatives: Tensor
     """Images (B, N, 3, H, W) in [0, 1] that the result must not look like."""
     level: Tensor
-    """Level (B,) in [0, 1] that the label is that of, for networks that take one."""
+    """Level (B,) in [0, 1] to which the label belongs, for networks that take one."""
 
     def arguments(self, network: nn.Module, image: Tensor | None = None) -> tuple[Tensor, ...]:
         """Return what `network` takes: the input or another image, and the level if it has one."""
@@ -57,7 +57,7 @@ class Batch(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Teachers:
-    """Frozen networks that judge results; they are put into eval mode, their weights frozen."""
+    """Networks that judge results; they are put into eval mode, and their weights are frozen."""
 
     segmenter: nn.Module | None = None
     """Class logits (B, K, H, W) of images in [0, 1]."""
@@ -79,7 +79,7 @@ class Teachers:
         return self
 
     def _all(self) -> list[nn.Module]:
-        """Return the networks that there are."""
+        """Return the networks that are present."""
         given = (self.segmenter, self.features, self.average, *self.copies)
         return [teacher for teacher in given if teacher is not None]
 
@@ -184,7 +184,7 @@ def inversion_loss(result: Tensor, batch: Batch, average: nn.Module | None) -> T
 
 
 def distinctive_tv(image: Tensor, edge: Tensor) -> Tensor:
-    """Mean absolute difference of neighbours (B, 3, H, W) of which neither is an edge (B, 1, H, W).
+    """Mean absolute difference of neighbours (B, 3, H, W) where neither is on an edge (B, 1, H, W).
 
     Only neighbours inside the image count; its borders do not wrap around.
     """

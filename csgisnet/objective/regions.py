@@ -1,4 +1,4 @@
-"""A prior from the mask itself: what its regions should look like, without any segmenter.
+"""A prior from the mask itself, without a segmenter: how its regions should look.
 
 Each part compares the result with the label, so all are 0 at the label, and so is their gradient.
 
@@ -20,7 +20,7 @@ _REGIONS = 256  # values that a mask may have
 
 
 def region_loss(result: Tensor, label: Tensor, mask: Tensor) -> Tensor:
-    """Statistics of regions, plus variation inside them, plus contrast lost across their borders.
+    """Add differences of regions' statistics, variation inside, and contrast lost between them.
 
     - Statistics: mean absolute difference between the mean colours of result and label, and between
       their spreads, over a sample's regions (a region is all pixels of a class), by their size.
@@ -46,7 +46,7 @@ def region_loss(result: Tensor, label: Tensor, mask: Tensor) -> Tensor:
 
 
 def _statistics(result: Tensor, label: Tensor, mask: Tensor) -> Tensor:
-    """Difference of the regions' means and spreads, weighted by size, (B,)."""
+    """Return the difference (B,) of the regions' means and spreads, weighted by size."""
     where = mask.flatten(1)
     size = torch.zeros(len(mask), _REGIONS, dtype=result.dtype, device=result.device)
     size = size.scatter_add(1, where, torch.ones_like(where, dtype=result.dtype))
@@ -61,7 +61,7 @@ def _statistics(result: Tensor, label: Tensor, mask: Tensor) -> Tensor:
 
 
 def _means(image: Tensor, where: Tensor, size: Tensor) -> Tensor:
-    """Mean of each channel over each region, (B, C, 256); 0 for those that a sample lacks."""
+    """Return the mean of each channel over each region, (B, C, 256); 0 for empty regions."""
     batch, channels = image.shape[:2]
     sums = image.new_zeros(batch, channels, _REGIONS)
     index = where[:, None].expand(-1, channels, -1)
@@ -75,7 +75,7 @@ def _spread_over(means: Tensor, where: Tensor, image: Tensor) -> Tensor:
 
 
 def _changes(result: Tensor, label: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Change in excess inside regions and change lost across their borders, both (B,)."""
+    """Return excess change inside regions and change lost across their borders, both (B,)."""
     inside = across = result.new_zeros(len(result))
     for dim in (-2, -1):
         first, second = (mask.narrow(dim, start, mask.shape[dim] - 1) for start in (0, 1))
@@ -88,5 +88,5 @@ def _changes(result: Tensor, label: Tensor, mask: Tensor) -> tuple[Tensor, Tenso
 
 
 def _mean_where(values: Tensor, where: Tensor) -> Tensor:
-    """Mean of values (B, H, W) where `where` is 1, 0 if it is nowhere, (B,)."""
+    """Return the mean (B,) of values (B, H, W) where `where` is 1; 0 if that is nowhere."""
     return (values * where).sum(dim=(1, 2)) / where.sum(dim=(1, 2)).clamp(min=1)

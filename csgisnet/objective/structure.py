@@ -109,6 +109,6 @@ def _window_means(
 def _kept_window_means(
     side: int, dtype: torch.dtype, device: torch.device, border: Border = "inside"
 ) -> Tensor:
-    """Return `_window_means`, computed once for all steps."""
+    """Return the matrix of `_window_means`, computed once for all steps."""
     with torch.inference_mode(False):  # so that training may use what a prediction asked for first
         return _window_means(side, dtype, device, border)

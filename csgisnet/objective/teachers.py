@@ -77,7 +77,7 @@ def load_teachers(
 
 
 def _amount(losses: LossConfig, term: str) -> str:
-    """Return a term's weight or share, for people."""
+    """Write a term's weight or share for a message."""
     share = losses.shares[term]
     return f"share {share}" if share else f"weight {getattr(losses, term)}"
 

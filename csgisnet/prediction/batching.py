@@ -16,7 +16,7 @@ Result = TypeVar("Result")
 
 
 class Batcher(Generic[Result]):
-    """Lets any number of threads call a function of batches with one item each.
+    """Lets many threads call a function of batches, each with one item.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ class Batcher(Generic[Result]):
 
 
 class _Request(Generic[Result]):
-    """An item, and its result once there is one."""
+    """An item, and its result once it has been computed."""
 
     def __init__(self, item: NDArray[Any]) -> None:
         self.item = item

@@ -1,4 +1,4 @@
-"""Images as people hold them: brought to the arrays that a smoother takes, and its results back."""
+"""Convert images of any common kind to the arrays that a smoother takes, and its results back."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def smooth_any(image: AnyImage, smooth: SmoothArray, *, threads: int = 1) -> Any
 
 
 def check_smoothable(image: Array, *types: type) -> None:
-    """Raise unless the array is an image of one of these types."""
+    """Raise an error unless the array is an image of one of these types."""
     check_array(image, "image")
     if image.dtype not in types:
         wanted = " or ".join(np.dtype(kind).name for kind in types)
@@ -74,7 +74,7 @@ def check_smoothable(image: Array, *types: type) -> None:
 
 
 def blended(result: Array, image: Array, strength: float) -> Array:
-    """Return the result for an image: grey if that is grey, blended with it, and in [0, 1].
+    """Blend the result with its image, clip it to [0, 1], and make it grey if the image is grey.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ def _smooth_tensor(image: Tensor, smooth: SmoothArray, threads: int) -> Tensor:
 
 
 def _smooth_picture(image: Image.Image, smooth: SmoothArray) -> Image.Image:
-    """Smooth a picture of Pillow; what is transparent in it stays so."""
+    """Smooth a picture of Pillow and keep its transparency."""
     from PIL import Image
 
     if image.mode not in _MODES:

@@ -1,4 +1,4 @@
-"""The network for programs that load models through spandrel: ComfyUI, chaiNNer, InvokeAI, others.
+"""Let programs that load models through spandrel (ComfyUI, chaiNNer, InvokeAI) load our networks.
 
 `register` is all that they need. It makes spandrel recognise every file of weights of a smoothing
 network, ours or the authors' released ones, by the names and shapes in it. Networks whose files do
@@ -23,7 +23,7 @@ from csgisnet.prediction.fused import bytes_per_pixel
 from csgisnet.prediction.tiling import spans, tile_counts
 
 _SOURCE = Path("the state dict")
-"""Stands in error messages for the path, which spandrel does not pass on."""
+"""Used in error messages instead of the path, which spandrel does not pass on."""
 
 _KEYS = (
     "descriptor.conv_in.weight",
@@ -89,7 +89,7 @@ def _describe(state_dict: Mapping[str, Any], architecture: Any) -> Any:
 
 
 def smooth_in_tiles(network: SmoothingNetwork, images: Tensor, pixels: int | None = None) -> Tensor:
-    """Return what the network makes of images (B, 3, H, W) in [0, 1], computed in bounded memory.
+    """Smooth images (B, 3, H, W) in [0, 1] with the network, in bounded memory.
 
     Tiles overlap by the network's reach, so that the result is that of the whole images.
 

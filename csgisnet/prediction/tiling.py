@@ -1,4 +1,4 @@
-"""Process large images in tiles; with a halo as wide as the receptive radius, seams cannot occur.
+"""Process large images in tiles; a halo as wide as the receptive radius rules out seams.
 
 A tile ends either at the image's border or one halo beyond the pixels that are kept. The zero
 padding of the convolutions therefore affects the kept pixels exactly as on the whole image.
@@ -36,12 +36,12 @@ class Span(NamedTuple):
 
     @property
     def kept(self) -> slice:
-        """The pixels kept, in the image."""
+        """Return the pixels to keep, as a slice of the image."""
         return slice(self.first, self.last)
 
     @property
     def inner(self) -> slice:
-        """The pixels kept, in the tile."""
+        """Return the pixels to keep, as a slice of the tile."""
         return slice(self.first - self.start, self.last - self.start)
 
 
@@ -82,7 +82,7 @@ def apply_tiled(
 def tile_counts(
     height: int, width: int, pixels: int, halo: int, multiple: int = 1
 ) -> tuple[int, int]:
-    """Return the numbers of tiles down and across that read the fewest pixels in all.
+    """Return the numbers of tiles down and across for which the fewest pixels are read.
 
     Each has at most `pixels`, its halo included, unless even tiles of `SMALLEST_TILE` have more.
     """
@@ -123,7 +123,7 @@ def spans(length: int, count: int, halo: int, multiple: int = 1) -> list[Span]:
 
 
 def _most(length: int, halo: int, multiple: int) -> int:
-    """Return how many tiles of `SMALLEST_TILE` an axis takes."""
+    """Return how many tiles of `SMALLEST_TILE` fit along an axis."""
     inside = length - 2 * _round_up(halo, multiple)
     return max(1, math.ceil(inside / _round_up(SMALLEST_TILE, multiple)))
 

@@ -95,12 +95,12 @@ def methods(networks: Sequence[str]) -> list[Method]:
 
 
 def describe(offered: Sequence[Method]) -> list[dict[str, Any]]:
-    """Return methods as the page's script reads them."""
+    """Describe methods in the form that the page's script reads."""
     return [asdict(method) for method in offered]
 
 
 def read_values(method: Method, given: Mapping[str, str]) -> dict[str, Any]:
-    """Return the parameters of a method from the words of a request; absent ones are default.
+    """Read the parameters of a method from a request; those that are absent take their defaults.
 
     Raises
     ------
@@ -204,7 +204,7 @@ def _choices(operator: str, name: str) -> tuple[str, ...]:
 
 
 def _read_value(control: Control, word: str | None) -> float | str:
-    """Return one parameter from its word."""
+    """Read one parameter from its text."""
     if word is None:
         return control.default
     if control.choices:
@@ -223,12 +223,12 @@ def _read_value(control: Control, word: str | None) -> float | str:
 
 
 def _spelled(value: float | str) -> str:
-    """Return a value as one types it."""
+    """Write a value as people type it."""
     return value if isinstance(value, str) else f"{value:g}"
 
 
 def _as_argument(path: Path) -> str:
-    """Return a path as a command takes it: one that begins with a dash would be an option."""
+    """Write a path for a command, where one that begins with a dash would be an option."""
     return f"./{path}" if str(path).startswith("-") else str(path)
 
 

@@ -1,4 +1,4 @@
-"""The page's server: on this machine only, and only for who knows the token in its address.
+"""The page's server: it answers this machine only, and only requests with the token.
 
 Werkzeug serves; it comes with tensorboard. A page that somebody else's site opens in the same
 browser can neither read the token nor, under a name that points to 127.0.0.1, pass for this host.
@@ -42,7 +42,7 @@ _HEADERS = {
 }
 
 _KEPT_RESULTS = 24
-"""Pictures that are kept, so that a slider moved back shows its picture at once."""
+"""Results that are kept, so that a slider that is moved back shows its picture at once."""
 
 _KEPT_TABS = 64
 
@@ -86,7 +86,7 @@ class Preview:
     def _answer(self, request: Request) -> Response:
         """Return the answer to a request, or raise what is wrong with it."""
         if request.host.partition(":")[0] not in (HOST, "localhost"):
-            raise Forbidden("This server answers to its own machine only.")
+            raise Forbidden("This server answers requests from its own machine only.")
         token, _, name = request.path.lstrip("/").partition("/")
         if not secrets.compare_digest(token.encode(), self.token.encode()):
             raise Forbidden("The address lacks the token that the command printed.")
@@ -165,7 +165,7 @@ class Preview:
         return self._photographs[number]
 
     def _remember_turn(self, tab: str, turn: int) -> None:
-        """Note that a tab has asked for something newer: what it asked before is not computed."""
+        """Note that a tab has asked for something newer; its earlier requests are not computed."""
         with _TURNS:
             self._newest[tab] = max(turn, self._newest.pop(tab, turn))
             while len(self._newest) > _KEPT_TABS:
@@ -183,7 +183,7 @@ class _QuietHandler(WSGIRequestHandler):
 
 
 def start(preview: Preview, port: int = 0) -> BaseWSGIServer:
-    """Return a server that listens already; `serve_forever` answers until it is interrupted.
+    """Return a server that is already listening; `serve_forever` answers until it is interrupted.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What the page shows of a photograph: the whole of it at screen size, or a crop at full size."""
+"""What the page shows of a photograph: all of it at screen size, or a crop at full size."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CROP_SIDE = 512
 """Side of a crop in pixels."""
 
 CROP_MARGIN = 48
-"""Pixels around a crop that are smoothed with it and not shown, as its border would show."""
+"""Pixels around a crop that are smoothed with it but not shown, to hide the effect of a border."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,10 +37,10 @@ class View:
     """Pixels of the view for one of the photograph: 1, or less where it was made smaller."""
     rows: slice
     columns: slice
-    """What is shown of `pixels`; the rest is margin."""
+    """The columns of `pixels` that are shown; the others are margin."""
 
     def shown(self, pixels: NDArray[T]) -> NDArray[T]:
-        """Return what is shown of an array of the size of `pixels`."""
+        """Return the part that is shown, of an array as large as `pixels`."""
         return pixels[self.rows, self.columns]
 
 
@@ -62,7 +62,7 @@ def whole(path: Path) -> View:
 
 
 def crop(path: Path, row: int, column: int) -> View:
-    """Return a square of a photograph at full size, moved inside where it would reach beyond.
+    """Return a square of a photograph at full size, moved inside if it would reach beyond it.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def crop(path: Path, row: int, column: int) -> View:
 
 
 def to_png(pixels: Pixels) -> bytes:
-    """Return pixels as a PNG of 8 bits a channel, compressed little: it goes nowhere far."""
+    """Return pixels as a PNG of 8 bits a channel, compressed little: it stays on this machine."""
     shown = to_8_bit(pixels)
     ordered = shown if shown.ndim == 2 else np.ascontiguousarray(shown[..., ::-1])
     return bytes(cv2.imencode(".png", ordered, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1])

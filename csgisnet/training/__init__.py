@@ -1,10 +1,10 @@
 """From a dataset and a configuration to a folder of checkpoints.
 
-Read in this order: `train`, whose loop calls all the others; `config`, `runs`, `sources`, `lock`;
-for batches `data`, `augment`, `cut`; for steps `step`, `levels`, `shares`, `optimise`, `muon`,
-`distributed`; along the way `hooks`, `signals`, `values`, `validate`, `progress`,
-`loggers`, `saving`; and
-`train_segmenter`, `teacher` for the teacher. `split_dataset` serves training loops that are not
+Read `train` first: its loop calls all the others. `config`, `runs`, `sources` and `lock` say what a
+run begins with. `data`, `augment` and `cut` make its batches; `step`, `levels`, `shares`,
+`optimise`, `muon` and `distributed` take its steps; `hooks`, `signals`, `values`, `validate`,
+`progress`, `loggers` and `saving` are for what happens along the way. `train_segmenter` and
+`teacher` are about the semantic teacher, and `split_dataset` serves training loops that are not
 ours.
 
 May import: both grounds, `networks`, `checkpoints`, `evaluation`, `objective`, `prediction`,

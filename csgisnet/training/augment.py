@@ -27,7 +27,7 @@ _NUM_RANDOM = 19
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AugmentConfig:
-    """How much views may differ from the maps they are cut from; the defaults resample nothing."""
+    """How views may differ from the maps they are cut from; by default they are only turned."""
 
     turns: bool = True
     """Mirror and turn by multiples of 90 degrees."""
@@ -42,11 +42,10 @@ class AugmentConfig:
     saturation: float = 0.0
     """Largest relative change of the saturation."""
     permute: bool = False
-    """Permute red, green and blue, alike in all images of a sample. Not for teachers, which know
-    the colours of things."""
+    """Permute red, green and blue, alike in all images of a sample. Not for use with teachers,
+    as they know the colours of things."""
     invert: bool = False
-    """Take half of the samples as negatives of photographs: 1 - x for each value x. Not for
-    teachers either."""
+    """Invert half of the samples: 1 - x for each value x. Not for use with teachers either."""
     flip_texture: bool = False
     """Subtract the texture from half of the labels instead of adding it."""
     texture_gain: tuple[float, float] = (1.0, 1.0)
@@ -70,18 +69,18 @@ class AugmentConfig:
 
     @property
     def resamples(self) -> bool:
-        """Whether views interpolate between pixels."""
+        """Return whether views interpolate between pixels."""
         return self.max_angle > 0 or self.scale != (1.0, 1.0)
 
     @property
     def recolours(self) -> bool:
-        """Whether views change colours."""
+        """Return whether views change colours."""
         gradual = max(self.brightness, self.contrast, self.saturation)
         return self.permute or self.invert or gradual > 0
 
     @property
     def changes_textures(self) -> bool:
-        """Whether views change the sign or the strength of the texture."""
+        """Return whether views change the sign or the strength of the texture."""
         return self.flip_texture or self.texture_gain != (1.0, 1.0)
 
     def window(self, patch: int) -> int:
@@ -154,7 +153,7 @@ def sample_keys(
 
 
 class Changes(NamedTuple):
-    """What views do to pixels, on the device that does it."""
+    """What views do to pixels, as tensors on the device that does it."""
 
     turns: Tensor
     """Bool (B, 3), see `Views`."""
@@ -169,14 +168,14 @@ class Changes(NamedTuple):
 
 
 def pack_changes(views: Views) -> Tensor:
-    """Return what views do to pixels as one tensor (B, 23) float32: a device needs one copy."""
+    """Pack what views do to pixels into one tensor (B, 23) float32: a single copy to a device."""
     parts = (views.turns, views.affine, views.colour, views.gains, views.levels)
     rows = np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)
     return torch.from_numpy(rows.astype(np.float32))
 
 
 def unpack_changes(packed: Tensor) -> Changes:
-    """Return the parts of what `pack_changes` returned."""
+    """Unpack what `pack_changes` returned."""
     turns, affine, colour, gains, levels = torch.split(packed, [3, 6, 12, 1, 1], dim=1)
     return Changes(
         turns > 0.5,
@@ -195,7 +194,7 @@ def recolour(images: Tensor, changes: Changes) -> Tensor:
 
 
 def change_textures(images: Tensor, label: Tensor, changes: Changes) -> Tensor:
-    """Take the textures of images times their gains: ``label + gain * (image - label)``.
+    """Multiply the textures of images by their gains: ``label + gain * (image - label)``.
 
     Parameters
     ----------

@@ -56,7 +56,7 @@ class RunConfig:
     keep_best: int = 3
     """Best networks kept."""
     loggers: tuple[LoggerName, ...] = ("tensorboard",)
-    """Programs that show the run besides metrics.jsonl; none if empty."""
+    """Programs that show the run, in addition to metrics.jsonl."""
 
     def __post_init__(self) -> None:
         for name in (
@@ -93,7 +93,7 @@ class SegmenterRun:
     steps: int = 20_000
     """Optimizer steps."""
     batch_size: int = 16
-    """Patches a step, 2 or more: features pooled over a patch are normalised over the batch."""
+    """Patches in a step, 2 or more: features pooled over a patch are normalised over the batch."""
     patch: int = 256
     """Side of a patch in pixels."""
     lr: float = 2e-3

@@ -51,7 +51,7 @@ class DataConfig:
     """For a network with a level: how often the simplifier smooths a label to make that of level 1,
     see `csgisnet.training.levels`. With 0 all levels have the same label."""
     shuffle_buffer: int = 0
-    """Shards that samples are drawn from at a time, for cold or remote disks, see
+    """Number of shards that samples are drawn from at a time, for cold or remote disks, see
     `vocsmooth.shards.SampleOrder`; 0 draws from all."""
 
     def __post_init__(self) -> None:
@@ -189,7 +189,7 @@ def filled(dataset: Dataset, name: str) -> Split:
 def read_windows(
     split: Split, indices: NDArray[np.int64], views: Views, side: int, names: tuple[str, ...]
 ) -> Mapping[str, NDArray[np.uint8]]:
-    """Read windows of `side` pixels; smaller maps are mirrored to fill them, with void masks."""
+    """Read windows of `side` pixels; mirror smaller maps to fill them, and fill masks with void."""
     large = (split.shapes[indices] >= side).all(axis=1)
     if large.all():
         return split.crop(indices, views.tops, views.lefts, side, names)
@@ -210,7 +210,7 @@ def read_windows(
 
 
 def _ahead(source: BatchSource, start: int, stop: int) -> Generator[Windows, None, None]:
-    """Yield what `source` reads; a thread reads one batch ahead."""
+    """Yield the windows that `source` reads, while a thread reads one batch ahead."""
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(source.read, start)
         for number in range(start + 1, stop + 1):

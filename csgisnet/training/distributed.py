@@ -150,7 +150,7 @@ def _own_device(device: torch.device) -> torch.device:
 
 
 def _number(name: str, default: int | None = None) -> int:
-    """Return an integer of the environment; `default` if it is not set or empty."""
+    """Return an integer of the environment, or `default` if it is not set or empty."""
     text = os.environ.get(name, "")
     if not text and default is not None:
         return default

@@ -1,4 +1,4 @@
-"""What a caller of `train` may bring along: a loss of one's own, and a callback."""
+"""What a caller of `train` may add: a loss of their own, and a callback."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Loss: TypeAlias = Callable[[Smoothing, Batch], "Tensor | tuple[Tensor, Mapping[s
 """Judges what the network made of a batch: the value to minimise, alone or with terms to log."""
 
 Callback: TypeAlias = Callable[[int, Mapping[str, float]], "bool | None"]
-"""Told the step and the values of each record of the log; True ends the run."""
+"""Called with the step and values of each record of the log; returning True ends the run."""
 
 
 def objective_of(loss: Loss | None) -> Callable[..., tuple[Tensor, dict[str, Tensor]]]:

@@ -1,4 +1,4 @@
-"""Only one process at a time: a lock that the system releases however its holder ends."""
+"""A lock for one process at a time, which the system releases however its holder ends."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ else:
     import fcntl
 
 _LOCKED_BYTE = 1 << 20
-"""On Windows one byte is locked, which nobody else can read then: one behind the text."""
+"""On Windows, the byte that is locked: one after the text, as no other process can read it then."""
 
 
 def lock_path(path: Path) -> Path:
@@ -87,7 +87,7 @@ def _lock(descriptor: int) -> None:
 
 
 def _release(file: Path, descriptor: int) -> None:
-    """Remove the file and unlock it, in this order: who comes next finds no file, or a new one.
+    """Remove the file, then unlock it, so that the next process finds no file or a new one.
 
     Windows removes no file that is open; there, who opens it in between keeps it.
     """

@@ -1,4 +1,4 @@
-"""Programs that show a run: TensorBoard, Weights & Biases, MLflow, each loaded only when named."""
+"""Programs that show a run: TensorBoard, Weights & Biases and MLflow, loaded only when named."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class TensorBoard:
         self._board.flush()
 
     def close(self) -> None:
-        """Finish the file; on a full disk, as far as it fits: the rest is in JSON."""
+        """Finish the file; on a full disk, write what fits: metrics.jsonl has the values, too."""
         with contextlib.suppress(OSError):
             self._board.close()
 
@@ -192,7 +192,7 @@ _CURES = {
 
 
 def _kept(file: Path, make: Callable[[], str]) -> str:
-    """Return the id in a file of the run, so that a resumed run goes on there; make it if new."""
+    """Return the id kept in a file of the run, or create both; a resumed run continues under it."""
     if not file.exists():
         write_atomically(file, make().encode())
     return file.read_text(encoding="utf-8").strip()

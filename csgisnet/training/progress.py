@@ -26,13 +26,13 @@ METRICS = "metrics.jsonl"
 
 
 def to_stderr(line: str) -> None:
-    """Print a line to stderr at once; a log that nobody can read any more does not end a run."""
+    """Print a line to stderr at once; the run goes on even if nobody reads stderr any more."""
     with contextlib.suppress(OSError):
         print(line, file=sys.stderr, flush=True)
 
 
 def report_nothing(_: str) -> None:
-    """Take a line and drop it: of several processes, only the first reports."""
+    """Drop a line: of several processes, only the first reports."""
 
 
 class RunLog:
@@ -106,12 +106,12 @@ class RunLog:
             self.told_to_stop = True
 
     def _tell(self, what: Callable[[Logger], None]) -> None:
-        """Tell every logger something."""
+        """Pass values to every logger."""
         for name in list(self._loggers):
             self._tell_one(name, what)
 
     def _tell_one(self, name: str, what: Callable[[Logger], None]) -> None:
-        """Tell one logger something; the run goes on without one whose server is lost."""
+        """Pass values to one logger; the run goes on without a logger whose server is lost."""
         try:
             what(self._loggers[name])
         except Exception as error:

@@ -1,4 +1,4 @@
-"""What a run trains with: given for a new run, read from the folder of one to resume."""
+"""What a run trains with: given by the caller for a new run, read from its folder to resume one."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Setup:
     initial: SmoothingNetwork | None = None
     """The network it began with; None for random weights."""
     own: tuple[str, ...] = ()
-    """What the caller brings along and no file can hold: "loss"."""
+    """What the caller adds and no file can hold: "loss"."""
 
     def __post_init__(self) -> None:
         check_loggers(self.config.run.loggers)

@@ -1,4 +1,4 @@
-"""What a run leaves on disk along the way: states to resume from, and the best networks."""
+"""Save what a run leaves on disk: states to resume from, and the best networks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from vocsmooth.files import write_atomically
 
 @contextlib.contextmanager
 def explained(training: Training, folder: Path) -> Iterator[None]:
-    """Tell, in an error of the disk or the dataset, what becomes of the steps done so far."""
+    """Add to an error of the disk or the dataset what becomes of the steps done so far."""
     try:
         yield
     except (OSError, DatasetError) as error:
@@ -50,7 +50,7 @@ def restore(folder: Path, training: Training, report: Callable[[str], None]) -> 
 
 
 def better(best: Scores | None, scores: Scores) -> Scores:
-    """Return the scores with the higher PSNR of the result; the earlier ones if equal."""
+    """Return the scores with the higher PSNR of the result; the earlier ones if both are equal."""
     return scores if best is None or scores.psnr_result > best.psnr_result else best
 
 

@@ -1,4 +1,4 @@
-"""How much each loss term moves the network: its gradient, beside that of L1 and structure."""
+"""Measure how much each loss term moves the network, relative to L1 and structure."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def _share_of(mine: Tensor, theirs: Tensor) -> Share:
 
 @contextlib.contextmanager
 def _kept_buffers(network: nn.Module) -> Iterator[None]:
-    """Restore batch statistics afterwards: a measurement is no step."""
+    """Restore batch statistics afterwards, as measuring must not train the network."""
     kept = [(buffer, buffer.clone()) for buffer in network.buffers()]
     try:
         yield

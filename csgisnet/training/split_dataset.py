@@ -1,4 +1,4 @@
-"""A split as a map-style dataset of torch, for training loops of one's own."""
+"""A split as a map-style dataset of torch, for your own training loops."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class SplitDataset(torch.utils.data.Dataset[Any]):
         _share(self._epoch)  # a copy's may lie in memory of its own
 
     def set_epoch(self, epoch: int) -> None:
-        """Cut other windows from now on, those of `epoch`; also in workers that already run.
+        """Cut the windows of `epoch` from now on, also in workers that are already running.
 
         Call it before each pass over a loader, and give the pass' number, so that a run that
         resumes sees the windows that it would have seen. Without a call every pass is epoch 0.
@@ -134,12 +134,12 @@ class SplitDataset(torch.utils.data.Dataset[Any]):
 
 
 def _share(tensor: Tensor) -> None:
-    """Move a tensor to shared memory, if it does not lie there already."""
+    """Move a tensor to shared memory, if it is not there already."""
     tensor.share_memory_()  # type: ignore[no-untyped-call]
 
 
 def _as_tensor(name: str, pixels: Tensor) -> Tensor:
-    """Return a map as networks and losses take it."""
+    """Convert a map to the form that networks and losses take."""
     if name == "mask":
         return pixels.long()
     channels = pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1)

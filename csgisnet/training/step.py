@@ -32,10 +32,10 @@ Objective: TypeAlias = Callable[..., tuple[Tensor, dict[str, Tensor]]]
 """Of smoothing, batch, teachers, settings and weights; see `total_loss`."""
 
 _COPY_DECAY = 0.1
-"""What is left of a slow copy at an update, SPN's setting."""
+"""Share of a slow copy that remains after an update, as in SPN."""
 
 _SETTLED = 10**9
-"""A step so late that `update_average` takes the decay as it is."""
+"""A step late enough for `update_average` to use the full decay."""
 
 
 class Training:

@@ -1,4 +1,4 @@
-"""How well a segmenter knows the masks of a split, beside the best answer that knows nothing."""
+"""Measure how well a segmenter knows the masks of a split, beside the best constant answer."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def score_segmenter(
 
 
 def count_pairs(mask: Tensor, guess: Tensor) -> Tensor:
-    """Count the pixels of each class (row) and guess (column), void ones left out."""
+    """Count the pixels of each class (row) and guess (column), except void ones."""
     known = mask != VOID
     pairs = mask[known].long() * _VALUES + guess[known]
     return torch.bincount(pairs, minlength=_VALUES**2).reshape(_VALUES, _VALUES)
@@ -113,7 +113,7 @@ def check_teacher(
     *,
     refuse: bool = True,
 ) -> None:
-    """Refuse a teacher of the semantic term that knows nothing about the masks of a split.
+    """Refuse a teacher for the semantic term that knows nothing about the masks of a split.
 
     All processes must call together. Without `refuse` it is only warned of, as are masks that are
     void everywhere, on which no teacher can be checked.

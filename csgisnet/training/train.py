@@ -36,7 +36,7 @@ EXIT_STOPPED = 75
 """Exit code of a command that a signal stopped after it had saved its state: try again later."""
 
 _ASK_EVERY = 10
-"""Steps after which several processes ask each other whether one was told to stop."""
+"""Number of steps after which several processes ask each other whether one was told to stop."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

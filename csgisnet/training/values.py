@@ -25,7 +25,7 @@ class StepTable:
         return dict(zip(self.names, self.rows.mean(dim=0).tolist(), strict=True))
 
     def first_bad(self) -> int | None:
-        """Return the first row that has a NaN or an infinity, None if there is none."""
+        """Return the first row that holds a NaN or an infinity, or None."""
         bad = (~self.rows.isfinite()).any(dim=1).nonzero().flatten()
         return int(bad[0]) if len(bad) else None
 

@@ -1,4 +1,4 @@
-"""What nodes there are: names, inputs, outputs and functions, without ComfyUI's own classes."""
+"""The table of nodes: names, inputs, outputs and functions, without ComfyUI's own classes."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ class Node:
     """One node."""
 
     node_id: str
-    """Stays the same for ever: saved workflows name it."""
+    """Must never change, as saved workflows name it."""
     title: str
     description: str
     pictures: tuple[Picture, ...]
-    """Inputs by wire, before the `controls`."""
+    """Inputs that are connected by wires; they come before the `controls`."""
     controls: tuple[Control, ...]
-    """Inputs by hand."""
+    """Inputs that are set by hand."""
     outputs: tuple[Picture, ...]
     run: Callable[..., tuple[Tensor, ...]]
-    """Takes all inputs by name; returns the outputs in order."""
+    """Takes all inputs by name, and returns the outputs in order."""
 
 
 def number(name: str, default: float, low: float, high: float) -> Control:

@@ -44,7 +44,7 @@ ENTRIES: dict[str, Any] = {
 DESCRIPTION = """\
 Removes texture from any picture and keeps structure: contours stay sharp, areas become flat. \
 Meant for abstraction, detail and tone manipulation, and as a first step before edges or segments \
-are looked for. It is no denoiser and does not remove compression artefacts.
+are looked for. It is not meant to remove noise or compression artefacts.
 
 The network is the one of [Contrastive Semantic-Guided Image Smoothing Network]\
 (https://arxiv.org/abs/2209.00977), made small and trained anew on drawn scenes under photographed \

@@ -88,5 +88,5 @@ def test_the_ending_says_the_format(run: Command, tmp_path: Path) -> None:
     assert "--format onnx does not suit" in result.stderr
     (tmp_path / "index.json").write_text("mine")
     result = run("--checkpoint", tmp_path, "--out", tmp_path / "index.json")
-    assert (result.exit_code, "ends like none of .onnx, .pt" in result.stderr) == (2, True)
+    assert (result.exit_code, "does not end in one of .onnx, .pt" in result.stderr) == (2, True)
     assert (tmp_path / "index.json").read_text() == "mine"

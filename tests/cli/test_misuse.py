@@ -27,7 +27,7 @@ def photo(tmp_path: Path) -> Path:
         ("export DATA --map lable", "No map 'lable' to export. Did you mean 'label'?"),
         ("export DATA --split vall", "No split 'vall' to export. Did you mean 'val'?"),
         ("build --voc-root TREE --manifest voc-smoth", "Did you mean 'voc-smooth'?"),
-        ("build --voc-root TREE --split test", "splits present: train, val"),
+        ("build --voc-root TREE --split test", "splits present: train, trainval, val"),
     ],
 )
 def test_names_that_vocsmooth_does_not_know(

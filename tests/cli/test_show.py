@@ -51,7 +51,7 @@ def test_report_replaces_nothing_but_a_page(vocsmooth: Command, built: Path) -> 
     for name in ("index.json", "train-00000.h5", "README.md", "page.png"):
         result = vocsmooth("report", built, "--out", built / name)
         assert result.exit_code == 2
-        assert "does not end like a page" in result.stderr
+        assert "does not end in .html" in result.stderr
     assert vocsmooth("verify", built).exit_code == 0
 
 

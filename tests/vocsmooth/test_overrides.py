@@ -86,7 +86,7 @@ def test_changes_must_fit_together_only_in_the_end() -> None:
         ("run.steps=0", "steps must be at least 1, got 0"),
         ("run.steps=1\nseed=2", "run: steps must be of type int"),
         ("run=5", "run must be a table, got 5"),
-        ("run.steps.more=5", "steps is no section but 100000. Set it as a whole."),
+        ("run.steps.more=5", "steps is not a section but 100000. Set it as a whole."),
         ("run.steps", "expected KEY=VALUE"),
         ("=5", "unknown key ''"),
         ("run.precision=half", "precision must be one of .* got 'half'"),

@@ -122,7 +122,7 @@ def _into_file(
     """Plan the one result that is to be the file `out`."""
     if len(set(inputs)) > 1 or inputs[0].is_dir():
         raise InputError(
-            f"{out} ends like an image, so it is a file for one result, but the inputs are "
+            f"{out} has the ending of an image, so it can hold one result only, but the inputs are "
             f"{'a folder' if len(inputs) == 1 else 'several'}; give a folder."
         )
     if suffix or ending:

@@ -171,7 +171,7 @@ def _picture_stream(source: Path, given: Any, max_pixels: int) -> Any:
             f"{max_pixels}; raise the limit if you trust the file."
         )
     if context.format is None:
-        raise InputError(f"{source}: cannot be read as a video: its pixels are of no known kind.")
+        raise InputError(f"{source}: cannot be read as a video: its pixel format is not known.")
     parts = context.format.components
     if len(parts) > 3:
         raise InputError(f"{source}: has transparency, which would be lost; remove it first.")

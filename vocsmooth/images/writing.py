@@ -76,7 +76,9 @@ def write_picture(path: AnyPath, picture: Picture, quality: int = 95) -> None:
         data = _encode(channels, form, picture.icc, quality)
     except DECODER_ERRORS as error:
         height, width = picture.pixels.shape[:2]
-        raise InputError(f"{path}: {width} x {height} is not a {form} image: {error}.") from None
+        raise InputError(
+            f"{path}: {width} x {height} cannot be written as {form}: {error}."
+        ) from None
     write_atomically(path, data)
 
 

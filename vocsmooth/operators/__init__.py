@@ -2,8 +2,8 @@
 
 Read in this order: `table` names the operators; `rtv`, `l0`, `guided`, `rolling`, `ils`, `sd` and
 `pyramid` hold one each, with `multigrid` for the linear systems of RTV and `bilateral` for the
-filter inside `rolling` and `pyramid`. `kernels` chooses compiled code or
-NumPy, `compiled` calls the C functions and `interface` checks their structs. `edges`, `tuning`,
+filter inside `rolling` and `pyramid`. `kernels` chooses compiled code or NumPy, `compiled` and
+`compiled_solvers` call the C functions, and `interface` checks their structs. `edges`, `tuning`,
 `applications` and `video` build on the operators.
 
 May import the ground of `vocsmooth` and no other wing. Names are imported when first used.

@@ -47,50 +47,6 @@ class Penalty(NamedTuple):
     offset: float
 
 
-class Solved(NamedTuple):
-    """What solvers return: x, the cycles used, and the largest pixel of b - A x."""
-
-    solution: Planes
-    cycles: int
-    residual: float
-
-
-def screened_workspace(shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Return zeroed memory for `solve_screened` on images (C, H, W); it may be reused."""
-    channels, height, width = shape
-    return _zeros((kernels.required().workspace_floats(height, width, channels),), np.float32)
-
-
-def solve_screened(
-    east: Couplings,
-    south: Couplings,
-    image: Planes,
-    guess: Planes,
-    *,
-    tolerance: float,
-    max_cycles: int,
-    workspace: NDArray[np.float32],
-) -> Solved:
-    """Solve (1 + L) x = image; see multigrid/solver.py. `residual` tells whether it did."""
-    channels, height, width = image.shape
-    east, south = _contiguous(east, np.float32), _contiguous(south, np.float32)
-    image, solution = _contiguous(image, np.float64), guess.astype(np.float64, order="C")
-    problem = interface.Problem(
-        height=height,
-        width=width,
-        channels=channels,
-        max_cycles=max_cycles,
-        tolerance=tolerance,
-        east=east.ctypes.data,
-        south=south.ctypes.data,
-        image=image.ctypes.data,
-        solution=solution.ctypes.data,
-        residual=np.inf,
-    )
-    cycles = kernels.required().solve_screened(ctypes.byref(problem), workspace.ctypes.data)
-    return Solved(solution, cycles, problem.residual)
-
-
 def rtv_weights(
     image: Planes,
     kernel: NDArray[np.float32],
@@ -105,7 +61,7 @@ def rtv_weights(
     """
     channels, height, width = image.shape
     radius = len(kernel) - 1
-    image = _contiguous(image, np.float64)
+    image = contiguous(image, np.float64)
     blurred = np.zeros((channels, height + 2 * radius, width), np.float32)
     rows = np.empty(kernels.required().rtv_scratch_floats(width, channels, radius), np.float32)
     east, south = np.empty((2, height, width), np.float32)
@@ -163,9 +119,9 @@ def _in_rounds(image: Planes, run: Callable[[interface.Round], None]) -> Planes:
     image = image.swapaxes(1, 2) if turned else image
     channels, height, width = image.shape
     pitch = -(-width // STRIP) * STRIP
-    padded, smooth, work = (_zeros((channels, height, pitch), np.float64) for _ in range(3))
+    padded, smooth, work = (zeros((channels, height, pitch), np.float64) for _ in range(3))
     padded[:, :, :width] = smooth[:, :, :width] = image
-    tables = _zeros((compiled.periodic_doubles(height, pitch, channels),), np.float64)
+    tables = zeros((compiled.periodic_doubles(height, pitch, channels),), np.float64)
     step = interface.Round(
         height=height,
         width=width,
@@ -196,7 +152,7 @@ def guided_filter(image: Planes, guide: Planes, out: Planes, *, radius: int, eps
         image=image.ctypes.data,
         result=out.ctypes.data,
     )
-    work = _zeros((compiled.guided_doubles(ctypes.byref(task), len(guide), images),), np.float64)
+    work = zeros((compiled.guided_doubles(ctypes.byref(task), len(guide), images),), np.float64)
     task.work = work.ctypes.data
     compiled.guided_filter(ctypes.byref(task), len(guide), images)
 
@@ -205,7 +161,7 @@ def share_pairs(
     values: Flat, levels: Flat, total: Flat, weight: Flat, half: Sequence[tuple[int, float]]
 ) -> None:
     """Add each pixel's share to the sums of its pair; see _share_pairs of bilateral.py."""
-    values, levels = _contiguous(values, np.float32), _contiguous(levels, np.float32)
+    values, levels = contiguous(values, np.float32), contiguous(levels, np.float32)
     shift = np.array([shift for shift, _ in half], np.int32)
     log_spatial = np.array([log_spatial for _, log_spatial in half], np.float32)
     weights = np.empty(PAIRS_RUN, np.float32)
@@ -227,7 +183,7 @@ def share_pairs(
 
 def rgb_to_lab(planes: Planes, matrix: Planes) -> Planes:
     """Convert RGB to CIE Lab; `matrix` (3, 3) leads from linear RGB to XYZ over the white point."""
-    planes, lab = _contiguous(planes, np.float64), np.empty_like(planes)
+    planes, lab = contiguous(planes, np.float64), np.empty_like(planes)
     kernels.required().rgb_to_lab(
         matrix.ctypes.data, planes.ctypes.data, lab.ctypes.data, lab[0].size
     )
@@ -237,7 +193,7 @@ def rgb_to_lab(planes: Planes, matrix: Planes) -> Planes:
 def pair_weights(features: Planes, sharpness: float, floor: float) -> Planes:
     """Return the weights (4, H, W) of the pairs in each direction; see _pair_weights of sd.py."""
     channels, height, width = features.shape
-    features, row = _contiguous(features, np.float64), np.empty(width)
+    features, row = contiguous(features, np.float64), np.empty(width)
     weights = np.zeros((4, height, width))
     task = interface.Differences(
         height=height,
@@ -253,42 +209,12 @@ def pair_weights(features: Planes, sharpness: float, floor: float) -> Planes:
     return weights
 
 
-def solve_graph(
-    image: Planes,
-    weights: NDArray[np.float32],
-    guess: Planes,
-    *,
-    tolerance: float,
-    gain: float,
-    max_cycles: int,
-) -> Solved:
-    """Solve (1 + L) x = image, L of the 8-neighbour weights (4, H, W); see sd.py."""
-    compiled = kernels.required()
-    channels, height, width = image.shape
-    image, solution = _contiguous(image, np.float64), guess.astype(np.float64, order="C")
-    work = _zeros((compiled.chebyshev_floats(height, width),), np.float32)
-    graph = interface.Graph(
-        height=height,
-        width=width,
-        channels=channels,
-        max_cycles=max_cycles,
-        tolerance=tolerance,
-        gain=gain,
-        weights=weights.ctypes.data,
-        image=image.ctypes.data,
-        solution=solution.ctypes.data,
-        work=work.ctypes.data,
-    )
-    cycles = compiled.solve_graph(ctypes.byref(graph))
-    return Solved(solution, cycles, graph.residual)
-
-
-def _contiguous(array: NDArray[Any], dtype: type[np.floating[Any]]) -> NDArray[Any]:
+def contiguous(array: NDArray[Any], dtype: type[np.floating[Any]]) -> NDArray[Any]:
     """Return the array C-contiguous and of this dtype; copy it only if it is not."""
     return np.ascontiguousarray(array, dtype)
 
 
-def _zeros(shape: tuple[int, ...], dtype: type[np.floating[Any]]) -> NDArray[Any]:
+def zeros(shape: tuple[int, ...], dtype: type[np.floating[Any]]) -> NDArray[Any]:
     """Return zeros whose memory begins on a vector's boundary."""
     size = math.prod(shape) * np.dtype(dtype).itemsize
     memory = np.zeros(size + VECTOR_BYTES, np.uint8)

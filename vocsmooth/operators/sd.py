@@ -34,8 +34,9 @@ from numpy.typing import NDArray
 
 from vocsmooth.arrays import FloatImage, as_channels, check_count, check_image, check_number, like
 from vocsmooth.errors import ConvergenceError
-from vocsmooth.operators import compiled, kernels
-from vocsmooth.operators.compiled import Planes, Solved
+from vocsmooth.operators import compiled, compiled_solvers, kernels
+from vocsmooth.operators.compiled import Planes
+from vocsmooth.operators.compiled_solvers import Solved
 
 Floats = NDArray[np.float32]
 
@@ -153,7 +154,7 @@ def _pairs(shape: tuple[int, ...]) -> list[tuple[Index, Index]]:
 
 def _solve(f: Planes, weights: Floats, start: Planes) -> Planes:
     """Solve (I + L) u = f for all channels, to a maximum error."""
-    solved = kernels.choose(compiled.solve_graph, _solve_graph)(
+    solved = kernels.choose(compiled_solvers.solve_graph, _solve_graph)(
         f,
         weights,
         start,
@@ -178,7 +179,7 @@ def _solve_graph(
     gain: float,
     max_cycles: int,
 ) -> Solved:
-    """Do in NumPy what `solve_graph` of compiled.py does, with all channels at a time."""
+    """Do in NumPy what `solve_graph` of compiled_solvers.py does, with all channels at a time."""
     scale = np.reciprocal(_diagonal(weights))
     solution, cycles = guess.copy(), 0
     while True:

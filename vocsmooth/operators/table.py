@@ -93,7 +93,7 @@ def check_params(operator: str, params: dict[str, Any]) -> None:
     TypeError: Operator 'rtv' has no parameter 'lamb'. Did you mean 'lam'?
     """
     if not isinstance(operator, str):
-        raise TypeError(f"operator must be the name of one, as str, got {operator!r}.")
+        raise TypeError(f"operator must be the name of an operator, as str, got {operator!r}.")
     if operator not in OPERATORS:
         raise ValueError(f"No operator {operator!r}.{nearest(operator, OPERATORS)}")
     legal = list(inspect.signature(OPERATORS[operator]).parameters)[1:]

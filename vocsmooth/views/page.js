@@ -64,7 +64,7 @@ function makeCard(photograph) {
   compare.style.aspectRatio = `${photograph.width} / ${photograph.height}`;
   compare.style.setProperty("--at", "50%");
   compare.photograph = photograph;
-  slider.ariaLabel = `what is left of the slider in ${photograph.id}, in percent`;
+  slider.ariaLabel = `position of the divider in ${photograph.id}, in percent`;
   slider.addEventListener("input", () => compare.style.setProperty("--at", `${slider.value}%`));
   button.textContent = photograph.id;
   button.addEventListener("click", () => openViewer(photograph));

@@ -275,8 +275,8 @@ def _work(
     """On a worker: check its versions, for it may have joined late, and run a task in a child."""
     if _all_versions(versions) != expected:
         raise ClusterError(
-            f"A worker on {platform.node()} joined with other packages than the machine that gives "
-            f"the tasks. {_GOES_ON}"
+            f"A worker on {platform.node()} joined with other versions of packages than the "
+            f"machine that gives the tasks. {_GOES_ON}"
         )
     return run_in_child(function, task)
 

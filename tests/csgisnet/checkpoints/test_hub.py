@@ -204,7 +204,7 @@ def test_what_is_pushed_is_found_by_its_name_and_downloaded_once(
     assert "license: mit" in card
     assert 'csgisnet.load("hf:someone/network")' in card
     assert (loaded, width) == ("smooth", "8")
-    assert "model.safetensors of 'someone/other' cannot be had" in error
+    assert "model.safetensors of 'someone/other' cannot be downloaded" in error
     assert "Check the name (OWNER/NAME)" in error
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vocsmooth.operators import compiled, interface, kernels
+from vocsmooth.operators import compiled, compiled_solvers, interface, kernels
 
 SOURCES = Path(kernels.__file__).with_name("csrc")
 
@@ -103,7 +103,7 @@ def test_the_first_slow_operator_says_so_once_on_stderr_and_what_to_do() -> None
 def test_without_the_library_its_functions_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernels, "library", None)
     with pytest.raises(RuntimeError, match="not built"):
-        compiled.screened_workspace((1, 2, 3))
+        compiled_solvers.screened_workspace((1, 2, 3))
 
 
 @needs_library

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vocsmooth.errors import ConvergenceError
-from vocsmooth.operators import compiled, kernels, sd
+from vocsmooth.operators import compiled, compiled_solvers, kernels, sd
 from vocsmooth.operators.sd import sd_filter
 
 Array = NDArray[np.float64]
@@ -94,7 +94,7 @@ def test_kernels_do_what_numpy_does(shape: tuple[int, int, int]) -> None:
     weights = (20 * plain).astype(np.float32)
     ours, numpys = (
         solve(planes, weights, planes, tolerance=1e-12, gain=1e-5, max_cycles=1000)
-        for solve in (compiled.solve_graph, sd._solve_graph)
+        for solve in (compiled_solvers.solve_graph, sd._solve_graph)
     )
     np.testing.assert_allclose(ours.solution, numpys.solution, atol=2e-12)
 
@@ -111,7 +111,7 @@ def test_the_kernels_lab_is_numpys() -> None:
 def test_couplings_beyond_single_precision_are_an_error() -> None:
     planes = np.zeros((1, 4, 5))
     weights = np.full((4, 4, 5), np.inf, np.float32)
-    solved = compiled.solve_graph(
+    solved = compiled_solvers.solve_graph(
         planes, weights, planes + np.eye(4, 5), tolerance=1e-5, gain=1e-5, max_cycles=10
     )
     assert not solved.residual <= 1e-5

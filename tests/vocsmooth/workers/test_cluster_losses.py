@@ -105,7 +105,7 @@ def test_a_worker_of_other_versions_joins(scheduler: Scheduler, run_worker: RunW
         next(results)
         with (
             run_worker(file, "--no-nanny", first=OTHER_VERSION),
-            pytest.raises(ClusterError, match="joined with other packages than the machine"),
+            pytest.raises(ClusterError, match="joined with other versions of packages"),
         ):
             list(results)
 

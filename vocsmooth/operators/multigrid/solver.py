@@ -47,7 +47,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vocsmooth.errors import ConvergenceError
-from vocsmooth.operators import compiled, kernels
+from vocsmooth.operators import compiled_solvers, kernels
 from vocsmooth.operators.compiled import Couplings, Planes
 from vocsmooth.operators.multigrid.cycle import Grid, build_grids, cycle
 
@@ -86,12 +86,12 @@ def _numpy_solver(_: tuple[int, int, int]) -> Solver:
 
 def _compiled_solver(shape: tuple[int, int, int]) -> Solver:
     """Return the compiled solver with its memory."""
-    workspace = compiled.screened_workspace(shape)
+    workspace = compiled_solvers.screened_workspace(shape)
 
     def solve_compiled(
         east: Couplings, south: Couplings, image: Planes, guess: Planes, tolerance: float
     ) -> Planes:
-        solved = compiled.solve_screened(
+        solved = compiled_solvers.solve_screened(
             east,
             south,
             image,
