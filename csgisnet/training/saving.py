@@ -1,4 +1,4 @@
-"""Save what a run leaves on disk: states to resume from, and the best networks."""
+"""Save what a run leaves on disk: states to resume from, the best networks, a batch that failed."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from csgisnet.checkpoints.best import BEST_FILE, list_best, save_best
-from csgisnet.checkpoints.states import load_latest, save_latest
+from csgisnet.checkpoints.states import load_latest, save_latest, save_state
 from csgisnet.errors import TrainingError
+from csgisnet.training.data import BatchSource
+from csgisnet.training.distributed import Processes
 from csgisnet.training.runs import Setup
 from csgisnet.training.step import Training
 from csgisnet.training.validate import Scores
+from csgisnet.training.values import StepTable
 from vocsmooth import settings
 from vocsmooth.errors import DatasetError
 from vocsmooth.files import write_atomically
@@ -78,3 +81,27 @@ def keep_state(folder: Path, training: Training, best: Scores | None, *, keep: i
     scores = None if best is None else dataclasses.asdict(best)
     state = {"training": training.state(), "best": scores}
     save_latest(folder, training.step, state, keep=keep)
+
+
+def check_finite(
+    table: StepTable,
+    step: int,
+    source: BatchSource,
+    folder: Path,
+    setup: Setup,
+    processes: Processes,
+) -> None:
+    """Raise TrainingError if a value up to `step` is not finite, with the step's batches saved."""
+    row = table.first_bad()
+    if row is None:
+        return
+    failed = step - len(table.rows) + row + 1
+    path = folder / f"failed-step{failed:09d}-rank{processes.rank}.pt"
+    count = setup.config.run.accumulate
+    batches = source.batches((failed - 1) * count, failed * count)
+    save_state(path, {"batches": [batch._asdict() for batch in batches]})
+    raise TrainingError(
+        f"Step {failed} has values that are not finite: {table.describe(row)}. Its batch is in "
+        f"{path}; the states saved before it are intact. Lower optimizer.lr or "
+        "optimizer.clip_norm, or set run.precision to float32."
+    )

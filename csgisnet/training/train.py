@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from csgisnet.checkpoints.best import BEST_FILE
-from csgisnet.checkpoints.states import save_state
 from csgisnet.device import pick_device
-from csgisnet.errors import TrainingError
 from csgisnet.networks.segmenter import OutputStride
 from csgisnet.networks.smoothing import SmoothingNetwork
 from csgisnet.objective.forms import needs_features
@@ -23,13 +21,20 @@ from csgisnet.training.distributed import Processes, join_processes
 from csgisnet.training.hooks import Callback, Loss, objective_of
 from csgisnet.training.progress import RunLog, report_nothing, to_stderr
 from csgisnet.training.runs import Setup, claim_run, new_run, resumed_run
-from csgisnet.training.saving import better, explained, keep_network, keep_state, restore
+from csgisnet.training.saving import (
+    better,
+    check_finite,
+    explained,
+    keep_network,
+    keep_state,
+    restore,
+)
 from csgisnet.training.signals import stop_signals
 from csgisnet.training.sources import Sources
 from csgisnet.training.step import Training
 from csgisnet.training.teacher import check_teacher
 from csgisnet.training.validate import Scores, Validation
-from csgisnet.training.values import StepTable, StepValues
+from csgisnet.training.values import StepValues
 from vocsmooth.files import AnyPath, as_path, as_path_or_none
 
 EXIT_STOPPED = 75
@@ -182,7 +187,7 @@ def train(
 
                 if due.log:
                     table = values.take()
-                    _check_finite(table, step, source, run_dir, setup, processes)
+                    check_finite(table, step, source, run_dir, setup, processes)
                     if log is not None:
                         means = {**table.means(), "lr": training.learning_rate}
                         report(log.train(step, means, config.data.batch_size * run.accumulate))
@@ -279,28 +284,4 @@ def _due_after(step: int, run: RunConfig, *, stop: bool) -> _Due:
         log=step % run.log_every == 0 or validate or save,
         validate=validate,
         save=save,
-    )
-
-
-def _check_finite(
-    table: StepTable,
-    step: int,
-    source: BatchSource,
-    folder: Path,
-    setup: Setup,
-    processes: Processes,
-) -> None:
-    """Raise TrainingError if a value up to `step` is not finite, with the step's batches saved."""
-    row = table.first_bad()
-    if row is None:
-        return
-    failed = step - len(table.rows) + row + 1
-    path = folder / f"failed-step{failed:09d}-rank{processes.rank}.pt"
-    count = setup.config.run.accumulate
-    batches = source.batches((failed - 1) * count, failed * count)
-    save_state(path, {"batches": [batch._asdict() for batch in batches]})
-    raise TrainingError(
-        f"Step {failed} has values that are not finite: {table.describe(row)}. Its batch is in "
-        f"{path}; the states saved before it are intact. Lower optimizer.lr or "
-        "optimizer.clip_norm, or set run.precision to float32."
     )

@@ -31,7 +31,8 @@ def texture(name: str) -> Image:
 
 
 def photograph() -> Image:
-    return to_float(np.ascontiguousarray(data.astronaut()[100:260, 150:310]))
+    pixels: NDArray[np.uint8] = getattr(data, "astronaut")()  # noqa: B009  untyped
+    return to_float(np.ascontiguousarray(pixels[100:260, 150:310]))
 
 
 def roughness(image: Image) -> float:
