@@ -3,13 +3,19 @@
     python -m benchmarks.predict PHOTOS --compact csgisnet/models/compact.safetensors --threads 1 \\
         --out benchmarks/results/predict.json
 
+and with --others for benchmarks/results/engines.json.
+
 Plain: the network as torch runs it, NCHW, with batch normalisation in layers of its own; autocast
 is the same under torch's autocast to bfloat16. Ours: `Smoother.smooth`, which is what
 `csgisnet predict` calls. ONNX Runtime and OpenVINO run the network that `csgisnet export` writes,
-as their manuals say, where they are installed; inductor (--compile) is torch.compile with frozen
-weights. All take turns, picture by picture, in one process, so that what else the machine does
-slows all alike; "times" is the median of the ratios within a turn. "First" is what a way takes from
-weights in memory to its first picture. The error is that against the plain pass in exact float32.
+as their manuals say, where they are installed. With --others inductor and int8 are measured too,
+of networks whose weights are given, as int8 is calibrated for weights. All take turns, picture by
+picture, in one process, so that what else the machine does slows all alike; "times" is the median
+of the ratios within a turn. On one thread of a CPU the seconds are those of the processor, else
+those of the clock. "First" is what a way takes, by the clock, from weights in memory, or from the
+file that it has prepared, to its first picture. The error is that against the plain pass in exact
+float32. "Peak" is the share of what the processor multiplies at most in that format.
+
 Weights are random unless checkpoints are given: speed does not depend on them, errors do.
 """
 
@@ -22,20 +28,22 @@ import functools
 import importlib.metadata
 import importlib.util
 import json
-import platform
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
+from benchmarks import engines
 from benchmarks.command import recorded_command
+from benchmarks.engines import Image, Way
+from benchmarks.machine import describe
+from benchmarks.peak import peaks
 from csgisnet.checkpoints.export import export_network
 from csgisnet.checkpoints.networks import load_network
 from csgisnet.device import (
@@ -43,18 +51,13 @@ from csgisnet.device import (
     choose_precision,
     keep_freed_memory,
     pick_device,
-    place,
     use_precision,
 )
-from csgisnet.networks.folding import fold_batch_norm
 from csgisnet.networks.smoothing import COMPACT, FULL, NetworkConfig, SmoothingNetwork
 from csgisnet.prediction.precision import difference
 from csgisnet.prediction.smoother import Smoother
 from vocsmooth.arrays import to_float
 from vocsmooth.images.reading import read_rgb
-
-Image: TypeAlias = NDArray[np.float32]
-Way: TypeAlias = Callable[[Image], Image]
 
 
 def main() -> None:
@@ -67,7 +70,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, help="of each way; by default torch's")
     parser.add_argument("--limit", type=int, default=2, help="number of images to use; 0 for all")
     parser.add_argument("--rounds", type=int, default=7, help="turns of each way on each image")
-    parser.add_argument("--compile", action="store_true", help="measure inductor as well")
+    parser.add_argument("--others", action="store_true", help="inductor and int8 as well")
     parser.add_argument("--hardware", default="", help="a line about the machine")
     parser.add_argument("--out", type=Path, help="JSON file")
     arguments = parser.parse_args()
@@ -87,18 +90,22 @@ def main() -> None:
         "command": recorded_command(),
         "images": [path.name for path in files[: len(images)]],
         "rounds": arguments.rounds,
+        "peak_gops_of_a_core": peaks() if device.type == "cpu" else {},
         "networks": networks,
     }
     for name, path, config in (
         ("compact", arguments.compact, COMPACT),
         ("full", arguments.checkpoint, FULL),
     ):
+        if arguments.others and path is None:
+            continue
         network = network_of(path, config)
         networks[name] = {
             "weights": "random" if path is None else "trained",
             "gflop_per_megapixel": round(gflop_per_megapixel(network), 1),
-            "ways": measure(network, images, device, arguments.rounds, arguments.compile),
+            "ways": measure(network, images, device, arguments.rounds, arguments.others),
         }
+        add_shares(networks[name], report["peak_gops_of_a_core"])
         show(name, networks[name])
     if arguments.out:
         arguments.out.write_text(json.dumps(report, indent=1) + "\n")
@@ -127,13 +134,13 @@ def measure(
     images: Sequence[Image],
     device: torch.device,
     rounds: int,
-    compiled: bool,
+    others: bool,
 ) -> dict[str, dict[str, float]]:
     """Return seconds and errors of each way."""
     ways: dict[str, Way] = {}
     first = {}
     with tempfile.TemporaryDirectory() as folder:
-        for name, make in makers(network, device, Path(folder), compiled).items():
+        for name, make in makers(network, device, Path(folder), others).items():
             began = time.perf_counter()
             ways[name] = make()
             ways[name](images[0])
@@ -142,13 +149,15 @@ def measure(
         exact = joined(ways["plain"], images)
     errors = {name: difference(joined(way, images), exact) for name, way in ways.items()}
     seconds: dict[str, list[float]] = {name: [] for name in ways}
+    alone = device.type == "cpu" and torch.get_num_threads() == 1
+    clock = time.process_time if alone else time.perf_counter
     for image in images:
         for _ in range(rounds):
             for name, way in ways.items():
-                began = time.perf_counter()
+                began = clock()
                 way(image)
                 megapixels = image.shape[0] * image.shape[1] / 1e6
-                seconds[name].append((time.perf_counter() - began) / megapixels)
+                seconds[name].append((clock() - began) / megapixels)
     rows = {}
     for name, taken in seconds.items():
         ratios = [plain / own for plain, own in zip(seconds["plain"], taken, strict=True)]
@@ -161,36 +170,72 @@ def measure(
     return rows
 
 
+def add_shares(measured: Mapping[str, Any], peak: Mapping[str, float]) -> None:
+    """Add to each way in one format what share of the peak of all threads it reaches."""
+    words = {"int8": "int8", "bf": "bfloat16", "autocast": "bfloat16", "inductor": "bfloat16"}
+    for name, row in measured["ways"].items():
+        form = next((form for word, form in words.items() if word in name), "float32")
+        if peak and "blocks" not in name:
+            reached = measured["gflop_per_megapixel"] / row["seconds_per_megapixel"]
+            row["share_of_peak"] = round(reached / torch.get_num_threads() / peak[form], 3)
+
+
 def joined(way: Way, images: Sequence[Image]) -> Image:
     """Return all values of the results."""
     return np.concatenate([way(image).ravel() for image in images])
 
 
 def makers(
-    network: SmoothingNetwork, device: torch.device, folder: Path, compiled: bool
+    network: SmoothingNetwork, device: torch.device, folder: Path, others: bool
 ) -> dict[str, Callable[[], Way]]:
     """Return what makes each way ready."""
     best = choose_precision("auto", device).precision
+    fast = best == "bfloat16"
     precisions: list[Precision] = ["float32"]
     precisions += ["tf32"] if device.type == "cuda" else []
-    precisions += ["bfloat16"] if best == "bfloat16" else []
+    precisions += ["bfloat16"] if fast else []
     found: dict[str, Callable[[], Way]] = {"plain": lambda: plain(network, device)}
     for precision in precisions:
         found[f"ours {precision}"] = functools.partial(ours, network, device, precision)
-    if best == "bfloat16":
+    if fast:
         found["plain, autocast"] = lambda: plain(network, device, autocast=True)
-    if compiled:
-        found["inductor, frozen"] = lambda: inductor(network, device, autocast=best == "bfloat16")
+    if others:
+        found["inductor, frozen"] = lambda: engines.inductor(network, device, autocast=fast)
     if device.type != "cpu":
         return found
+    if others:
+        found["inductor, ahead of time"] = engines.ahead_of_time(
+            network, folder / "network.pt2", autocast=fast
+        )
     if importlib.util.find_spec("onnx") and importlib.util.find_spec("onnxruntime"):
-        export_network(network, folder / "network.onnx", "onnx")
-        found["ONNX Runtime float32"] = lambda: onnx_runtime(folder / "network.onnx")
-        if importlib.util.find_spec("openvino"):
-            for hint in ("f32", "bf16") if best == "bfloat16" else ("f32",):
-                found[f"OpenVINO {hint}"] = functools.partial(
-                    openvino, folder / "network.onnx", hint
-                )
+        found.update(exported(network, folder, fast=fast, int8=others))
+    return found
+
+
+def exported(
+    network: SmoothingNetwork, folder: Path, *, fast: bool, int8: bool
+) -> dict[str, Callable[[], Way]]:
+    """Return what opens the exported network in those other runtimes that are installed."""
+    path, images = folder / "network.onnx", 3 * network.config.shuffle**2
+    export_network(network, path, "onnx")
+    found: dict[str, Callable[[], Way]] = {
+        "ONNX Runtime float32": functools.partial(engines.onnx_runtime, path)
+    }
+    if int8:
+        engines.onnx_int8(path, folder / "int8.onnx", images)
+        found["ONNX Runtime int8"] = functools.partial(engines.onnx_runtime, folder / "int8.onnx")
+    if not importlib.util.find_spec("openvino"):
+        return found
+    rest = "bf16" if fast else "f32"
+    for hint in ("f32", "bf16") if fast else ("f32",):
+        found[f"OpenVINO {hint}"] = functools.partial(engines.openvino, path, hint)
+    if int8 and importlib.util.find_spec("nncf"):
+        engines.openvino_int8(path, folder / "int8.xml", images)
+        found["OpenVINO int8"] = functools.partial(engines.openvino, folder / "int8.xml", rest)
+        engines.write_int8_in_blocks(network, folder / "blocks.xml", images)
+        found["OpenVINO int8 in blocks"] = functools.partial(
+            engines.openvino, folder / "blocks.xml", rest
+        )
     return found
 
 
@@ -199,9 +244,9 @@ def plain(network: SmoothingNetwork, device: torch.device, *, autocast: bool = F
     placed = copy.deepcopy(network).to(device)
 
     def way(image: Image) -> Image:
-        x = batch_of(image).to(device)
+        x = engines.batch_of(image).to(device)
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=autocast):
-            return image_of(placed(x).result)
+            return engines.image_of(placed(x).result)
 
     return way
 
@@ -211,78 +256,26 @@ def ours(network: SmoothingNetwork, device: torch.device, precision: Precision) 
     return Smoother(network, device=str(device), precision=precision).smooth
 
 
-def inductor(network: SmoothingNetwork, device: torch.device, *, autocast: bool) -> Way:
-    """Return the folded network compiled with frozen weights, which needs a C++ compiler."""
-    config: Any = importlib.import_module("torch._inductor.config")
-    config.freezing = True
-    function = torch.compile(place(fold_batch_norm(network), device), dynamic=False)
-
-    def way(image: Image) -> Image:
-        x = batch_of(image).to(device).contiguous(memory_format=torch.channels_last)
-        with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=autocast):
-            return image_of(function(x).result)
-
-    return way
-
-
-def onnx_runtime(path: Path) -> Way:
-    """Return the exported network in ONNX Runtime."""
-    runtime: Any = importlib.import_module("onnxruntime")
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    session = runtime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    return lambda image: image_of(
-        torch.from_numpy(session.run(None, {"image": batch_of(image).numpy()})[0])
-    )
-
-
-def openvino(path: Path, hint: str) -> Way:
-    """Return the exported network in OpenVINO."""
-    settings = {
-        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-        "INFERENCE_PRECISION_HINT": hint,
-        "NUM_STREAMS": 1,
-    }
-    runtime: Any = importlib.import_module("openvino")
-    model = runtime.Core().compile_model(str(path), "CPU", settings)
-    return lambda image: image_of(torch.from_numpy(model([batch_of(image).numpy()])[0]))
-
-
-def batch_of(image: Image) -> torch.Tensor:
-    """Return an image (H, W, 3) as a contiguous NCHW batch of one."""
-    return torch.from_numpy(image).permute(2, 0, 1).contiguous()[None]
-
-
-def image_of(batch: torch.Tensor) -> Image:
-    """Return the image (H, W, 3) of a batch of one, clipped to [0, 1]."""
-    image: Image = batch[0].float().clamp(0, 1).permute(1, 2, 0).cpu().numpy()
-    return image
-
-
 def versions() -> dict[str, str]:
     """Return those of torch and of the runtimes that are installed."""
     return {
         name: importlib.metadata.version(name)
-        for name in ("torch", "onnxruntime", "openvino")
+        for name in ("torch", "onnxruntime", "openvino", "nncf")
         if importlib.util.find_spec(name)
     }
-
-
-def describe(device: torch.device) -> str:
-    """Name the hardware."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
 
 
 def show(name: str, measured: Mapping[str, Any]) -> None:
     """Print the table of a network."""
     print(f"{name}, {measured['weights']} weights, {measured['gflop_per_megapixel']} Gflop/MP")
-    print(f"{'':22} {'s/MP':>8} {'times':>6} {'first, s':>9} {'largest':>8} {'mean':>8}")
+    print(
+        f"{'':24} {'s/MP':>8} {'times':>6} {'first, s':>9} {'largest':>8} {'mean':>8} {'peak':>5}"
+    )
     for way, row in measured["ways"].items():
         print(
-            f"{way:22} {row['seconds_per_megapixel']:8.3f} {row['times']:6.2f} "
-            f"{row['first_seconds']:9.2f} {row['largest']:8.3f} {row['mean']:8.4f}"
+            f"{way:24} {row['seconds_per_megapixel']:8.3f} {row['times']:6.2f} "
+            f"{row['first_seconds']:9.2f} {row['largest']:8.3f} {row['mean']:8.4f} "
+            f"{row.get('share_of_peak', float('nan')):5.2f}"
         )
 
 

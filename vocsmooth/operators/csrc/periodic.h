@@ -20,7 +20,9 @@ typedef struct {
  * for one row more. */
 double *gradient_rows(const Round *round);
 
-/* Add to `smooth` the solution for the right side in `work`. */
+/* Add to `smooth` the solution for the right side in `work`. That is found in whole rows before, not
+ * in bands of columns that would stay in a second-level cache until they are transformed: bands of
+ * 64 and 160 columns took 14 and 12 % longer (Zen 5, 640 x 480), for the sake of short rows. */
 void add_solution(const Round *round);
 
 #endif
