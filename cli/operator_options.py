@@ -104,7 +104,7 @@ class OperatorCommand(click.Command):
 
 
 def operator_command(*own: Decorator) -> Callable[[Callable[..., None]], click.Command]:
-    """Make a command that smooths files with an operator; `own` are options beyond the shared."""
+    """Make a command that smooths files with an operator; `own` are options that only it has."""
 
     def decorate(function: Callable[..., None]) -> click.Command:
         all_options: list[Decorator] = [options.INPUTS, _OPERATOR, *own]

@@ -152,6 +152,8 @@ def same_step(now: dict[str, float], then: dict[str, float]) -> bool:
 
 
 def same_prediction(now: list[list[list[int]]], then: list[list[list[int]]]) -> bool:
+    if np.shape(now) != np.shape(then):
+        return False
     difference = np.abs(np.array(now) - np.array(then))
     return bool(difference.max() <= 1 and (difference > 0).mean() < 0.01)
 
@@ -170,10 +172,9 @@ def write_record() -> None:
     for name, then in old["operators"].items():
         if name in new["operators"] and same_operator(new["operators"][name], then):
             new["operators"][name] = then
-    new["losses"] = [
-        then if same_step(now, then) else now
-        for now, then in zip(new["losses"], old["losses"], strict=True)
-    ]
+    for step, (now, then) in enumerate(zip(new["losses"], old["losses"], strict=False)):
+        if same_step(now, then):
+            new["losses"][step] = then
     if same_prediction(new["prediction"], old["prediction"]):
         new["prediction"] = old["prediction"]
     lines = (f"{json.dumps(key)}: {json.dumps(value)}" for key, value in new.items())

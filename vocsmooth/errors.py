@@ -2,7 +2,7 @@
 
 VocsmoothError
 ├── InputError         a folder, list, recipe, image or mask that the user gave
-│   └── UnknownNameError   a name that stands for nothing: of a recipe, split, map, format...
+│   └── UnknownNameError   a name that is not known: of a recipe, split, map, format...
 ├── DatasetError       a shard, sidecar or index that is missing, damaged or of another format
 ├── ClusterError       a Dask cluster that cannot be used or was lost
 └── ConvergenceError   an iterative solver that could not reach its promised accuracy

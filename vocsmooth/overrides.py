@@ -27,8 +27,8 @@ def override(config: T, changes: Iterable[str]) -> T:
         Settings or a recipe.
     changes : iterable of str
         Each ``key=value``, with dots before the keys of sections. A value is written as in TOML;
-        one that is none there is a string, so that it needs no quotes. The last of several for one
-        key counts, and only what comes out in the end has to be consistent.
+        what is not valid there is taken as a string, so that strings need no quotes. Of several
+        values for one key the last one counts, and only the final settings have to be consistent.
 
     Raises
     ------

@@ -58,7 +58,7 @@ def save_pretrained(
     network : SmoothingNetwork
         Any.
     folder : str or path-like
-        Created if it is missing. A card (README.md) that lies there stays as it is.
+        Created if it is missing. A card (README.md) that is there is kept.
     license : str, optional
         SPDX identifier for a new card, such as "mit".
     repo_id : str
@@ -103,7 +103,7 @@ def push_to_hub(
     network : SmoothingNetwork
         Any.
     repo_id : str
-        "OWNER/NAME"; created if it is missing. A card that is there stays as it is.
+        "OWNER/NAME"; created if it is missing. A card that is there is kept.
     license, private, token, message
         SPDX identifier for a new card, whether a new repository is private, the access token, and
         the words of the commit.

@@ -1,7 +1,7 @@
 """Smooth files and whole folders: read, smooth and write each file of a plan (`destinations`).
 
-A file that fails is named with its reason and the others go on; every output appears whole or not
-at all.
+A file that fails is named with its reason, and the others are smoothed all the same; every output
+appears completely or not at all.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def run(
     workers
         Processes for operators on the CPU, one thread each; threads for a network.
     skip_existing
-        Leave files alone whose outputs exist (they are only ever whole).
+        Skip files whose outputs exist (an output that exists is complete).
     quality
         1 to 100, for JPEG and WebP.
     max_pixels

@@ -73,7 +73,7 @@ def describe(index: Index, files: Mapping[str, bytes]) -> str:
     -------
     str
         Markdown: what the files hold, counts, recipe, sources and licences, how to cite, versions.
-        Before it stands the front matter, in YAML, that Hugging Face reads.
+        It begins with the front matter, in YAML, that Hugging Face reads.
     """
     sections = {
         "Files": _describe_files(index, sorted(files)),

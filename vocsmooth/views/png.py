@@ -72,7 +72,7 @@ def export_png(
     """Write the samples of a dataset as PNG files, or continue an export.
 
     Colour maps become 8-bit RGB, edges 8-bit grey (0 or 255), masks palette PNGs like those of VOC.
-    A file that exists is whole and is kept.
+    A file that exists is complete, and is kept.
 
     Parameters
     ----------

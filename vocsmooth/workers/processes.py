@@ -219,8 +219,7 @@ def _interrupts_blocked() -> Iterator[None]:
 def prepare_worker(parent: int) -> None:
     """Limit OpenCV to one thread (no variable does that), ignore Ctrl-C, die when `parent` does.
 
-    What this package has to say of the whole installation is said by the parent, and not once more
-    by every worker.
+    Messages about the installation come from the parent alone, and not once more from each worker.
     """
     cv2.setNumThreads(1)
     logging.getLogger("vocsmooth").setLevel(logging.ERROR)
