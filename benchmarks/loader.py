@@ -27,6 +27,7 @@ from PIL import Image
 from benchmarks.command import recorded_command
 from vocsmooth.files import write_json
 from vocsmooth.shards import Split, open_dataset
+from vocsmooth.shards.mapped import MappedShard
 
 SIZE = 128
 BATCH = 8
@@ -127,7 +128,8 @@ def preads(split: Split, maps: tuple[str, ...], draw: Draw) -> None:
     starts = {group: first.tolist() for group, first in place.starts.items()}
     widths = place.shapes[:, 1].tolist()
     for i, (number, y) in enumerate(zip(place.shards.tolist(), draw[1].tolist(), strict=True)):
-        shard, width = split._mapped(number), widths[i]
+        shard, width = split._shard(number), widths[i]
+        assert isinstance(shard, MappedShard)  # the dataset is in a folder
         path = str(shard._path)
         if path not in files:
             files[path] = os.open(path, os.O_RDONLY)

@@ -37,6 +37,7 @@ from vocsmooth.maps.recipe import Labels, Recipe, Shards
 from vocsmooth.shards import SampleOrder, Split, open_dataset
 from vocsmooth.shards.fetching import ShardFetcher
 from vocsmooth.shards.mapped import MappedShard
+from vocsmooth.shards.remote import RemoteShard
 from vocsmooth.sources.tree import Entry, write_tree
 
 SHAPE = (375, 500)
@@ -130,7 +131,7 @@ class SmallCache:
 
     def _drop(self, number: int, start: int, length: int) -> None:
         """Take pages out of the mapping and then out of the system's cache."""
-        shard = self._split._open[number]
+        shard = mapped(self._split._open[number])
         shard._pages.advise("MADV_DONTNEED", start, length)
         if number not in self._files:
             self._files[number] = os.open(shard._path, os.O_RDONLY)
@@ -158,12 +159,18 @@ def bands(split: Split, samples: NDArray[np.int64], tops: NDArray[np.int64]) -> 
     place = split._photographs.locate(samples)
     found = split._bands(place, tops)
     return [
-        span(number, shard, name, first, SIDE * width)
+        span(number, mapped(shard), name, first, SIDE * width)
         for name in MAPS
         for number, (shard, first, width) in zip(
             place.shards.tolist(), found[split._group[name]], strict=True
         )
     ]
+
+
+def mapped(shard: MappedShard | RemoteShard) -> MappedShard:
+    """Return a shard of a dataset in a folder as what it is."""
+    assert isinstance(shard, MappedShard)
+    return shard
 
 
 def span(number: int, shard: MappedShard, name: str, first: int, count: int) -> Span:
@@ -196,7 +203,7 @@ def read_epoch(root: Path, buffer: int, whole: bool, capacity: int) -> dict[str,
         split.crop(samples, tops, lefts, SIDE, MAPS)
         seconds += time.perf_counter() - began
         for number in fetcher._fetched.keys() - before:
-            shard = split._open[number]
+            shard = mapped(split._open[number])
             cache.touch([span(number, shard, name, 0, len(shard.arrays[name])) for name in MAPS])
         cache.touch(bands(split, samples, tops))
     cache.close()

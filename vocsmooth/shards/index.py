@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,6 +21,7 @@ from vocsmooth.shards.schema import BASE_MAPS, FORMAT, INDEX_VERSION, TABLES, VE
 from vocsmooth.shards.table import decode_table, encode_table
 
 if TYPE_CHECKING:
+    from vocsmooth.shards.remote import Store
     from vocsmooth.shards.version1 import Index1
 
 T = TypeVar("T")
@@ -57,16 +58,30 @@ def read_index(root: AnyPath) -> Index:
             f"{root} holds no {INDEX_NAME}: it is not a dataset, or its build has not finished. "
             "To finish it, run `vocsmooth build` with the same arguments again."
         )
-    content = _read_object(path, (1, INDEX_VERSION))
+    return parse_index(root, lambda name: _read(root / name))
+
+
+def parse_index(root: Path | Store, read: Callable[[str], bytes]) -> Index:
+    """Return the index, of version 2 or 1, of the dataset in `root`, whose files `read` gives.
+
+    Raises
+    ------
+    DatasetError
+        The index is damaged or of another version; or from `read`, called with a file's name.
+    """
+    path, table = str(root / INDEX_NAME), str(root / TABLE_NAME)
+    content = _decode(read(INDEX_NAME), path, (1, INDEX_VERSION))
     if content["version"] == 1:
         from vocsmooth.shards.version1 import convert
 
-        return convert(_parse_version1(content, path), str(path))
-    head = _parse(IndexFile, content, str(path))
-    _check_maps(head.maps, str(path))
-    columns = decode_table(_read_table(root / TABLE_NAME, head), str(root / TABLE_NAME))
+        return convert(_parse_version1(content, path), path)
+    head = _parse(IndexFile, content, path)
+    _check_maps(head.maps, path)
+    data = read(TABLE_NAME)
+    _check_table(data, head, table)
+    columns = decode_table(data, table)
     if columns.split.size and columns.split[-1] >= len(head.splits):
-        raise DatasetError(f"{root / TABLE_NAME} has more splits than {path} names.")
+        raise DatasetError(f"{table} has more splits than {path} names.")
     if totals_of(columns) != head.totals:
         raise DatasetError(f"{path}: totals is not what {TABLE_NAME} adds up to.")
     return Index(**vars(head), columns=columns)
@@ -75,7 +90,7 @@ def read_index(root: AnyPath) -> Index:
 def read_version1(root: Path) -> Index1:
     """Read the index of a dataset whose index has version 1, with all that it says."""
     path = root / INDEX_NAME
-    return _parse_version1(_read_object(path, (1,)), path)
+    return _parse_version1(_read_object(path, (1,)), str(path))
 
 
 def index_files(index: Index) -> dict[str, bytes]:
@@ -101,7 +116,7 @@ def read_sidecar(path: Path) -> Sidecar:
 def read_record(path: Path) -> Record:
     """Read a sidecar and the SHA-256 of its file; DatasetError if it is missing or damaged."""
     data = _read(path)
-    sidecar = _parse(Sidecar, _decode(data, path, (VERSION,)), str(path))
+    sidecar = _parse(Sidecar, _decode(data, str(path), (VERSION,)), str(path))
     return Record(sidecar=sidecar, sha256=hashlib.sha256(data).hexdigest())
 
 
@@ -134,26 +149,24 @@ def sidecar_path(shard: Path) -> Path:
 _HEAD = frozenset(IndexFile.__dataclass_fields__)
 
 
-def _parse_version1(content: Mapping[str, Any], path: Path) -> Index1:
+def _parse_version1(content: Mapping[str, Any], where: str) -> Index1:
     """Turn the JSON of an index of version 1 into what it says."""
     from vocsmooth.shards.version1 import Index1
 
-    old = _parse(Index1, content, str(path))
-    _check_maps(old.maps, str(path))
+    old = _parse(Index1, content, where)
+    _check_maps(old.maps, where)
     return old
 
 
-def _read_table(path: Path, head: IndexFile) -> bytes:
-    """Return the bytes of the table; DatasetError unless they are those that index.json means."""
-    data = _read(path)
+def _check_table(data: bytes, head: IndexFile, where: str) -> None:
+    """Raise DatasetError unless these bytes of the table are those that index.json means."""
     found = hashlib.sha256(data).hexdigest()
     if found != head.table.sha256 or len(data) != head.table.bytes:
         raise DatasetError(
-            f"{path} is damaged, or not the one of {INDEX_NAME}: {head.table.bytes} bytes with "
+            f"{where} is damaged, or not the one of {INDEX_NAME}: {head.table.bytes} bytes with "
             f"SHA-256 {head.table.sha256} expected, got {len(data)} bytes with {found}. "
-            "`vocsmooth verify --repair` makes it again."
+            "`vocsmooth verify --repair` on its folder makes it again."
         )
-    return data
 
 
 def _read(path: Path) -> bytes:
@@ -166,21 +179,21 @@ def _read(path: Path) -> bytes:
 
 def _read_object(path: Path, versions: tuple[int, ...]) -> dict[str, Any]:
     """Read one of a dataset's JSON files; DatasetError says what is wrong with it."""
-    return _decode(_read(path), path, versions)
+    return _decode(_read(path), str(path), versions)
 
 
-def _decode(data: bytes, path: Path, versions: tuple[int, ...]) -> dict[str, Any]:
+def _decode(data: bytes, where: str, versions: tuple[int, ...]) -> dict[str, Any]:
     """Parse one of a dataset's JSON files, which must have one of these versions."""
     try:
         content = parse_json(data)
     except ValueError as error:
-        raise DatasetError(f"{path} is damaged: {error}.") from None
+        raise DatasetError(f"{where} is damaged: {error}.") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise DatasetError(f"{path} is not a {FORMAT} file.")
+        raise DatasetError(f"{where} is not a {FORMAT} file.")
     if content.get("version") not in versions:
         known = " and ".join(map(str, versions))
         raise DatasetError(
-            f"{path} has version {content.get('version')!r}; this package reads version {known}."
+            f"{where} has version {content.get('version')!r}; this package reads version {known}."
         )
     return content
 

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vocsmooth.errors import DatasetError, UnknownNameError
 from vocsmooth.files import AnyPath, as_path
 from vocsmooth.shards.entries import Index, ShardEntry
-from vocsmooth.shards.index import read_index
+from vocsmooth.shards.index import parse_index, read_index
 from vocsmooth.shards.schema import BASE_MAPS
 from vocsmooth.shards.split import Split
+
+if TYPE_CHECKING:
+    from vocsmooth.shards.remote import Store
+
+_URL = re.compile(r"[a-z][a-z0-9+]+://", re.IGNORECASE)
 
 
 def open_dataset(root: AnyPath) -> Dataset:
@@ -23,7 +29,8 @@ def open_dataset(root: AnyPath) -> Dataset:
     Parameters
     ----------
     root : str or path-like
-        What `vocsmooth build` wrote.
+        What `vocsmooth build` wrote; or, as a str, the URL of a copy of it in any scheme of fsspec,
+        such as "s3://bucket/voc-smooth" or "https://example.org/voc-smooth".
 
     Returns
     -------
@@ -34,7 +41,10 @@ def open_dataset(root: AnyPath) -> Dataset:
     ------
     DatasetError
         The folder does not hold a complete dataset of this version, or a shard is missing or does
-        not have the size that the index gives.
+        not have the size that the index gives. The size of a shard behind a URL is compared at its
+        first read; reading may raise this, too, when a server fails.
+    InputError
+        What fsspec needs for the URL is not installed.
 
     Examples
     --------
@@ -45,15 +55,20 @@ def open_dataset(root: AnyPath) -> Dataset:
     >>> {name: pixels.shape for name, pixels in sample.items()}
     {'input': (12, 16, 3), 'label': (12, 16, 3)}
     """
+    if isinstance(root, str) and _URL.match(root):
+        from vocsmooth.shards.remote import Store  # not for the readers of folders
+
+        store = Store(root)
+        return Dataset(store, _index_of(store))
     root = as_path(root, "root")
-    dataset = Dataset(root, read_index(root))
+    dataset = Dataset(root, _index_of(root))
     for entry in dataset.index.shards:
         _check_length(root, entry)
     return dataset
 
 
 class Dataset:
-    """A dataset on disk, from `open_dataset`.
+    """A dataset in a folder or behind a URL, from `open_dataset`.
 
     Examples
     --------
@@ -72,12 +87,12 @@ class Dataset:
     """Names of the maps of negatives."""
     splits: tuple[str, ...]
     """Names of the splits; one may be empty."""
-    root: Path
-    """Its folder."""
+    root: Path | Store
+    """Its folder, or the store that its URL leads to."""
     index: Index
     """What `vocsmooth.shards.index.read_index` says about it."""
 
-    def __init__(self, root: Path, index: Index) -> None:
+    def __init__(self, root: Path | Store, index: Index) -> None:
         self.root, self.index = root, index
         self.recipe = index.recipe
         self.splits = index.splits
@@ -101,12 +116,17 @@ class Dataset:
         return Split(self, name)
 
 
-def _reopen(root: Path, identity: str) -> Dataset:
+def _index_of(root: Path | Store) -> Index:
+    """Read the index of a dataset."""
+    return read_index(root) if isinstance(root, Path) else parse_index(root, root.read_all)
+
+
+def _reopen(root: Path | Store, identity: str) -> Dataset:
     """Open a dataset in another process, which must find the same one; its shards are not counted.
 
-    Each shard's length is checked when the process maps it.
+    Each shard's length is checked when the process opens it.
     """
-    index = read_index(root)
+    index = _index_of(root)
     if index.identity != identity:
         raise DatasetError(f"{root} holds another dataset than when it was opened; open it again.")
     return Dataset(root, index)

@@ -14,10 +14,11 @@ In each map the photographs follow each other, row by row: the label of photogra
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import h5py
 import numpy as np
@@ -84,15 +85,17 @@ def map_dtype(name: str) -> np.dtype[Any]:
     return np.dtype("<i2") if name == "texture" else np.dtype("u1")
 
 
-def read_layout(path: Path, maps: Maps) -> Layout:
+def read_layout(shard: Path | IO[bytes], maps: Maps, where: str = "") -> Layout:
     """Read the tables of a shard and locate its maps, without reading a pixel.
 
     Parameters
     ----------
-    path : Path
+    shard : Path or binary file
         The shard.
     maps : mapping
         The maps that it must hold, from the dataset's index.
+    where : str
+        What messages call an open file.
 
     Raises
     ------
@@ -101,11 +104,19 @@ def read_layout(path: Path, maps: Maps) -> Layout:
         is missing, linked, virtual, external, chunked, filtered, mistyped, misaligned or reaches
         beyond the end of the file, or the tables contradict each other.
     """
-    with refusing(f"The shard {path}"):
-        refuse_special(path)
-        size = path.stat().st_size
-        with h5py.File(path, "r", locking=False) as file:
-            return _read(file, size, maps, str(path))
+    where = where or str(shard)
+    with refusing(f"The shard {where}"):
+        size = _length(shard)
+        with h5py.File(shard, "r", locking=False) as file:
+            return _read(file, size, maps, where)
+
+
+def _length(shard: Path | IO[bytes]) -> int:
+    """Return the length of a file; OSError if it is a pipe or device, which would never end."""
+    if not isinstance(shard, Path):
+        return shard.seek(0, os.SEEK_END)
+    refuse_special(shard)
+    return shard.stat().st_size
 
 
 def _read(file: h5py.File, size: int, maps: Maps, where: str) -> Layout:

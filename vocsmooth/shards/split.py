@@ -1,4 +1,7 @@
-"""Read the samples of a split at the speed of memory: shards are mapped, pixels copied out."""
+"""Read the samples of a split at the speed of memory: shards are mapped, pixels copied out.
+
+Shards behind a URL have the same face, see `vocsmooth.shards.remote`.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import math
 import operator
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
@@ -18,6 +22,7 @@ from vocsmooth.shards.schema import Maps, map_dtype
 
 if TYPE_CHECKING:
     from vocsmooth.shards.reader import Dataset
+    from vocsmooth.shards.remote import RemoteShard
 
 _LINE = 64
 """Bytes of a cache line, to which the arrays of a batch are aligned."""
@@ -52,13 +57,15 @@ class Split:
     """(S,) samples of each shard, for `SampleOrder`; samples are numbered shard by shard."""
 
     def __init__(self, dataset: Dataset, name: str) -> None:
-        index = dataset.index
+        index, root = dataset.index, dataset.root
         self._dataset, self._name = dataset, name
         self._maps: Maps = index.maps
         self._group = {name: group for group, names in index.maps.items() for name in names}
         self._shards = numbers_of(index, name)
-        self._open = MappedShards(dataset.root, index)
-        self._disk = DiskWatch()
+        self._open: dict[int, MappedShard] | dict[int, RemoteShard] = (
+            MappedShards(root, index) if isinstance(root, Path) else root.open_shards(index)
+        )
+        self._disk = DiskWatch(always=not isinstance(root, Path))
         self._photographs = Photographs(index, self._shards)
         self.ids = SampleIds(self._photographs)
         shards = slice(self._shards.start, self._shards.stop)
@@ -104,11 +111,15 @@ class Split:
         return Split, (self._dataset, self._name)
 
     def will_need(self, shard: int, maps: Sequence[str]) -> None:
-        """Tell the system to read maps of a whole shard from the disk, without waiting for them."""
+        """Tell the system to read maps of a whole shard from the disk, without waiting for them.
+
+        Nothing happens for a shard behind a URL: there is no place to keep it.
+        """
         self._check_maps(maps)
-        mapped = self._mapped(self._shards[shard])
-        for name in maps:
-            mapped.will_need(name, 0, len(mapped.arrays[name]))
+        found = self._shard(self._shards[shard])
+        if isinstance(found, MappedShard):
+            for name in maps:
+                found.will_need(name, 0, len(found.arrays[name]))
 
     def samples_of(self, photograph: str) -> range:
         """Return the samples of the photograph with this id; ValueError if the split lacks it."""
@@ -138,13 +149,17 @@ class Split:
         """
         self._check_maps(maps)
         place = self._photographs.locate(np.array([index]))
-        shard = self._mapped(int(place.shards[0]))
+        shard = self._shard(int(place.shards[0]))
         height, width = place.shapes[0].tolist()
+        firsts = {name: int(place.starts[self._group[name]][0]) for name in maps}
         result = {}
-        for name in maps:
-            first = int(place.starts[self._group[name]][0])
-            pixels = shard.arrays[name][first : first + height * width]
-            result[name] = pixels.reshape(height, width, *self._tail(name)).copy()
+        with self._disk.watched() as cold:
+            if cold:
+                for name, first in firsts.items():
+                    shard.will_need(name, first, height * width)
+            for name, first in firsts.items():
+                pixels = shard.arrays[name][first : first + height * width]
+                result[name] = pixels.reshape(height, width, *self._tail(name)).copy()
         return result
 
     def crop(
@@ -200,10 +215,10 @@ class Split:
 
     def _bands(
         self, place: Places, tops: NDArray[np.int64]
-    ) -> dict[str, list[tuple[MappedShard, int, int]]]:
+    ) -> dict[str, list[tuple[MappedShard | RemoteShard, int, int]]]:
         """Return, by group, the band of rows of each window: shard, first pixel, width."""
         widths = place.shapes[:, 1]
-        shards = [self._mapped(number) for number in place.shards.tolist()]
+        shards = [self._shard(number) for number in place.shards.tolist()]
         return {
             group: list(
                 zip(shards, (starts + tops * widths).tolist(), widths.tolist(), strict=True)
@@ -231,8 +246,8 @@ class Split:
         channels = self._maps[self._group[name]][name]
         return (channels,) if channels > 1 else ()
 
-    def _mapped(self, number: int) -> MappedShard:
-        """Return a mapped shard whose file has its full length at this moment."""
+    def _shard(self, number: int) -> MappedShard | RemoteShard:
+        """Return a mapped shard whose file has its full length at this moment, or a remote one."""
         shard = self._open[number]
         shard.check()
         return shard

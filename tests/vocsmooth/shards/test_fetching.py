@@ -15,6 +15,7 @@ import pytest
 
 from vocsmooth.shards import SampleOrder, Split, open_dataset
 from vocsmooth.shards.fetching import ShardFetcher
+from vocsmooth.shards.mapped import MappedShard
 
 MAPS = ("input", "label")
 
@@ -44,8 +45,9 @@ def test_what_is_fetched_comes_into_memory_without_being_read(
 ) -> None:
     split = data_of_shards
     split.read(0, MAPS)
-    pages = next(iter(split._open.values()))._pages
-    (path,) = {shard._path for shard in split._open.values()}
+    (shard,) = split._open.values()
+    assert isinstance(shard, MappedShard)
+    pages, path = shard._pages, shard._path
     address, length = pages.__array_interface__["data"][0], path.stat().st_size
     pages.advise("MADV_DONTNEED", 0, length)
     with path.open("rb+") as file:
