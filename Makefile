@@ -86,15 +86,16 @@ WHEELS := robosuite==1.5.2 metaworld==3.1.1 gymnasium-robotics==1.4.2 miniworld=
 PICTURES := scikit-learn==1.7.2
 DEBS := lomiri-wallpapers-16.04 openclipart-png
 FAMILIES := drawn=0.3 ragged=0.12 print=0.06 posterised=0.34 collage=0.18
-HALF_full := --half
+EXPORT_full := --half
+EXPORT_compact = --level 0.25 --prune $(RELEASE)/release-test/tune/val/input
 OPERATORS := rtv rtv:lam=0.01,sigma=2 l0 guided rolling ils
 
 TESTS := release-test release-test-fine release-test-unseen
 
 release-model: $(TESTS:%=$(RELEASE)/%/study/summary.json)
 
-csgisnet/models/$(MODEL).safetensors: $(RELEASE)/$(MODEL)/.trained
-	$(BIN)/csgisnet export --format safetensors --checkpoint $(<D) $(HALF_$(MODEL)) --out $@ \
+csgisnet/models/$(MODEL).safetensors: $(RELEASE)/$(MODEL)/.trained $(RELEASE)/release-test/tune/val
+	$(BIN)/csgisnet export --format safetensors --checkpoint $(<D) $(EXPORT_$(MODEL)) --out $@ \
 		--description "$$(cat csgisnet/models/$(MODEL).txt)"
 
 $(RELEASE)/%/study/summary.json: csgisnet/models/$(MODEL).safetensors \

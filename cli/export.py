@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from . import messages, options
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 ENDINGS = {".onnx": "onnx", ".pt": "torchscript", ".safetensors": "safetensors"}
 """Format that an ending asks for; with any other ending, --format must say it."""
@@ -26,6 +29,12 @@ ENDINGS = {".onnx": "onnx", ".pt": "torchscript", ".safetensors": "safetensors"}
 @options.out_option(options.OUTPUT_FILE, "File to write: .onnx, .pt (TorchScript) or .safetensors.")
 @click.option("--description", default="", help="safetensors only: what `csgisnet models` shows.")
 @click.option("--half", is_flag=True, help="safetensors only: weights as bfloat16, half the size.")
+@click.option(
+    "--prune",
+    type=options.FOLDER,
+    help="safetensors only: leave out residual blocks that add nothing to any picture in this "
+    "folder.",
+)
 @options.LEVEL
 @click.option(
     "--level-input",
@@ -41,6 +50,7 @@ def export(
     out: Path,
     description: str,
     half: bool,
+    prune: Path | None,
     level: float | None,
     level_input: bool,
     as_json: bool,
@@ -84,15 +94,32 @@ def export(
             half=half,
             channel_order=channel_order,
             level=level,
+            pictures=_read_pictures(prune),
         )
         _report(out, None, as_json)
         return
-    if description or half:
-        raise click.UsageError("--description and --half go with --format safetensors only.")
+    if description or half or prune:
+        raise click.UsageError(
+            "--description, --half and --prune go with --format safetensors only."
+        )
     network = load_network(weights, channel_order)
     network = network if level is None else at_level(network, level)
     difference = export_network(network, out, form, level_input=level_input)
     _report(out, difference, as_json)
+
+
+def _read_pictures(folder: Path | None) -> list[Tensor]:
+    """Return the pictures of a folder as images (1, 3, H, W) in [0, 1]."""
+    if folder is None:
+        return []
+    import torch
+
+    from vocsmooth.arrays import to_float
+    from vocsmooth.images.finding import find_by_name
+    from vocsmooth.images.reading import read_rgb
+
+    images = [torch.from_numpy(to_float(read_rgb(p))) for p in find_by_name(folder).values()]
+    return [image.permute(2, 0, 1)[None] for image in images]
 
 
 def _report(out: Path, difference: float | None, as_json: bool) -> None:

@@ -7,18 +7,19 @@ when they are loaded.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
 import torch
+from torch import Tensor
 
 from csgisnet.checkpoints.fitting import load_into
 from csgisnet.checkpoints.foreign import read_foreign
 from csgisnet.checkpoints.format import Weights, is_ours, load_weights, save_weights
 from csgisnet.checkpoints.released import config_of, could_be_released, reverse_channels
 from csgisnet.errors import ChannelOrderWarning, CheckpointError
-from csgisnet.networks.growing import at_level
+from csgisnet.networks.growing import at_level, prune
 from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork, marks
 from vocsmooth import settings
 from vocsmooth.errors import UnknownNameError
@@ -54,6 +55,7 @@ def publish_network(
     half: bool = False,
     channel_order: ChannelOrder | None = None,
     level: float | None = None,
+    pictures: Sequence[Tensor] = (),
 ) -> None:
     """Write a network for others to use: its weights, what training recorded, a description.
 
@@ -72,6 +74,9 @@ def publish_network(
         See `load_network`. What is written takes RGB, and records what it was made from.
     level : float, optional
         Level where users give none, of a network that takes one; by default the network's own.
+    pictures : sequence of Tensor
+        If there are any, residual blocks that add nothing to one of them are left out, see
+        `csgisnet.networks.growing.prune`.
 
     Raises
     ------
@@ -82,6 +87,8 @@ def publish_network(
     path = as_path(path, "path")
     network = load_network(source, channel_order)
     network = network if level is None else at_level(network, level)
+    if pictures:
+        network = prune(network, pictures)
     if is_ours(source):
         recorded = load_weights(source, "network").metadata
     else:

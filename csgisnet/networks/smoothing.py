@@ -47,11 +47,11 @@ class NetworkConfig:
     """Level to take if none is given."""
 
     def __post_init__(self) -> None:
-        for name in ("width", "blocks", "coarse_blocks", "refine_blocks", "shuffle"):
-            if not 1 <= getattr(self, name) <= _LARGEST:
-                raise ValueError(f"{name} must be 1 to {_LARGEST}, got {getattr(self, name)}.")
-        if not 0 <= self.finish <= _LARGEST:
-            raise ValueError(f"finish must be 0 to {_LARGEST}, got {self.finish}.")
+        least = {"width": 1, "blocks": 1, "shuffle": 1}
+        for name in (*least, "coarse_blocks", "refine_blocks", "finish"):
+            low, value = least.get(name, 0), getattr(self, name)
+            if not low <= value <= _LARGEST:
+                raise ValueError(f"{name} must be {low} to {_LARGEST}, got {value}.")
         if not 0 <= self.default_level <= 1:
             raise ValueError(f"default_level must be 0 to 1, got {self.default_level}.")
 

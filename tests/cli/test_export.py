@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from click.testing import Result
+from pictures import noise, write
 
 from csgisnet.checkpoints.format import load_weights
 from csgisnet.checkpoints.networks import load_network, save_network
@@ -65,6 +67,29 @@ def test_a_model_to_share_is_described(run: Command, tmp_path: Path) -> None:
     result = run("--checkpoint", tmp_path, "--out", tmp_path / "x", "--half", "--format", "onnx")
     assert result.exit_code == 2
     assert "go with --format safetensors" in result.stderr
+
+
+def test_idle_blocks_are_pruned(run: Command, tmp_path: Path) -> None:
+    network = SmoothingNetwork(dataclasses.replace(TINY, shuffle=2, skip=True)).eval()
+    with torch.no_grad():
+        network.get_parameter("refine.3.bn_conv_3x3_3.weight").zero_()
+        network.get_parameter("refine.3.bn_conv_3x3_3.bias").fill_(-1)
+    save_network(tmp_path / "best.safetensors", network)
+    pictures, out = tmp_path / "pictures", tmp_path / "small.safetensors"
+    words = ("--checkpoint", tmp_path, "--out", out, "--prune", pictures)
+    pictures.mkdir()
+    result = run(*words)
+    assert result.exit_code == 1
+    assert "No images in" in result.stderr
+    write(pictures / "a.png", noise(20, 24, 3))
+    assert run(*words).exit_code == 0
+    smaller, image = load_network(out), torch.rand(1, 3, 30, 22)
+    assert smaller.config.refine_blocks == 0
+    with torch.no_grad():
+        assert torch.equal(smaller(image).result, network(image).result)
+    bare = tmp_path / "bare.pth"
+    torch.save(smaller.state_dict(), bare)
+    assert load_network(bare).config == smaller.config  # its keys tell that there is no block
 
 
 def test_the_network_itself_is_not_replaced(run: Command, tmp_path: Path) -> None:
