@@ -22,12 +22,16 @@ The error is in grey levels of 255; it and the first picture are the compact net
 gain nothing on the full network and 7 and 14 % on the compact one, for a compilation at every start
 or a dependency of 180 MB.
 
-What bounds it: oneDNN's 3 x 3 convolutions of 48 channels reach 490 to 515 Gflop/s in bfloat16 and
-220 to 245 in float32, and take 85 % of the time. So on such a processor no way is much more than
-twice as fast as float32. These were measured and left out, as they gain nothing here: weights
-packed beforehand (packing takes 0.3 ms a picture of 105), channels padded (convolutions of 52 and
-64 channels reach the same rate), tiles that fit the cache (images of 0.15 and 1.9 megapixels take
-the same time per pixel, and the halos of small tiles cost up to twice as much).
+What bounds it: a core of that processor multiplies at most 270 Gflop/s in float32 and 540 in
+bfloat16 (benchmarks/results/engines.json), of which these ways reach up to 85 %: oneDNN's 3 x 3
+convolutions of 48 channels, 85 % of the time, 220 to 245 and 490 to 515. So on such a processor no
+way is much more than twice as fast as float32. `csgisnet.prediction.precision` says why not int8.
+
+These were measured and left out, as they gain little or nothing here: weights packed beforehand
+(packing takes 0.3 ms a picture of 105), channels padded (convolutions of 52 and 64 channels reach
+the same rate), tiles that fit the cache (images of 0.15 and 1.9 megapixels take the same time per
+pixel, and the halos of small tiles cost up to twice as much), and a network that inductor compiled
+ahead of time (9 % faster, for a package of each network and processor).
 """
 
 from __future__ import annotations
