@@ -8,14 +8,14 @@
     vocsmooth build --voc-root drawn --out other --manifest release-test
     python -m benchmarks.priors --data data --other other --photographs VOCdevkit \\
         --boundaries boundaries --teacher teacher.safetensors --judge judge.safetensors \\
-        --runs runs/priors --seeds 1 2 3 4 5 --out benchmarks/results/priors-arms.json
+        --runs runs/priors --seeds 1 2 3 4 5 --out benchmarks/results/priors-converged.json
 
 judge.toml is the configuration `classes` with another seed. A seed decides the batches, which are
 the same for all arms; every run begins with the same network, which the study trains first. The
 learning rate is searched with the arm "none" under seeds of its own, see `best_rate`. Each finished
 run is one file in --runs, so that the same command resumes an interrupted study, and one with more
-seeds adds them. The table holds paired differences to the arm "none" with two standard
-errors over seeds and pictures, in dB, except retention, ODS and IoU.
+seeds adds them. The table holds paired differences to the arm "none" with two standard errors over
+seeds and pictures, in dB, except retention, ODS and IoU.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from csgisnet.checkpoints.segmenters import load_segmenter
 from csgisnet.networks.features import SegmenterFeatures
 from csgisnet.objective.losses import Teachers
 from vocsmooth import settings
-from vocsmooth.files import write_json
+from vocsmooth.files import sha256_file, write_json
 from vocsmooth.maps.recipe import Recipe
 from vocsmooth.shards import open_dataset
 
@@ -105,8 +105,8 @@ def open_study(given: argparse.Namespace) -> Study:
     start = given.runs / "common.safetensors"
     if not start.exists():
         save_network(start, train_start(data, given.start_steps))
-    files = [start, given.teacher, given.judge, given.data / "index.json"]
-    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
+    indexes = [folder / "index.json" for folder in (given.data, given.other)]
+    digests = [sha256_file(path) for path in (start, given.teacher, given.judge, *indexes)]
     return Study(
         data=data,
         recipe=settings.from_dict(Recipe, data.recipe, str(given.data)),

@@ -1,6 +1,6 @@
 """Draw the report of the study of priors: every arm's difference to the baseline, with intervals.
 
-    python -m benchmarks.priors_curves benchmarks/results/priors-arms.json \\
+    python -m benchmarks.priors_curves benchmarks/results/priors-converged.json \\
         --out benchmarks/results/priors-curves.svg
 
 A row is an arm and a column a measure. The three marks of a cell are the readings at a quarter, at

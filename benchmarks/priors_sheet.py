@@ -1,7 +1,7 @@
 """Show what an arm of the study of priors changes in two pictures that it has not seen.
 
     python -m benchmarks.priors_sheet "directional 0.3" --shown oracle \\
-        --sheet benchmarks/results/priors-arms.jpg STUDY...
+        --sheet benchmarks/results/priors-sheet.jpg STUDY...
 
 STUDY stands for the arguments of `benchmarks.priors`, whose runs must have ended; the networks are
 those of its first seed. The upper row is the picture in domain that gains most by the arm, the
