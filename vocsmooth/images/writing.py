@@ -77,7 +77,7 @@ def write_picture(path: AnyPath, picture: Picture, quality: int = 95) -> None:
     except DECODER_ERRORS as error:
         height, width = picture.pixels.shape[:2]
         raise InputError(
-            f"{path}: {width} x {height} cannot be written as {form}: {error}."
+            f"{path}: {width} x {height} pixels cannot be written as {form}: {error}."
         ) from None
     write_atomically(path, data)
 
