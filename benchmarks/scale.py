@@ -3,10 +3,10 @@
 read      The same photographs of 32 x 32 pixels in few or many shards. Windows are read in random
           order: the first pass maps and checks every shard, the later ones find them mapped.
 records   A million photographs in 60,000 shards, which are holes: the dataset is opened, pickled,
-          and handed to a DataLoader with 8 workers that start anew (spawn), until each has a split.
+          and handed to a DataLoader with 8 workers, until each has found a sample.
 
-Seconds are wall-clock of one process, but those of later crops are of the processor, for which a
-busy machine matters less. The exponent p says that a cost grows as shards ** p.
+Seconds are wall-clock of one process; those of the processor, and of later crops, are what a busy
+machine changes less. The exponent p says that a cost grows as shards ** p.
 
 Example: python -m benchmarks.scale --shards 64 1000 60000 --out scale.json
 """
@@ -24,7 +24,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,30 +54,16 @@ def main() -> None:
     parser.add_argument("--photographs", type=int, default=60_000, help="read: in all shards")
     parser.add_argument("--crops", type=int, default=16_000, help="read: windows of a later pass")
     parser.add_argument(
-        "--records", type=int, nargs=2, default=[60_000, 1_000_000], metavar=("S", "N")
+        "--records",
+        type=int,
+        nargs=2,
+        default=[60_000, 1_000_000],
+        metavar=("SHARDS", "PHOTOGRAPHS"),
     )
     parser.add_argument("--out", type=Path, help="write the figures here as JSON")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        roots = {shards: Path(folder) / str(shards) for shards in arguments.shards}
-        for shards, root in roots.items():
-            root.mkdir()
-            make_shards(root, shards, arguments.photographs)
-        rows = [{"shards": n, **_apart(partial(measure_opening, r))} for n, r in roots.items()]
-        reading = _apart(partial(measure_reading, list(roots.values()), arguments.crops))
-    for row, of_reading in zip(rows, reading, strict=True):
-        row.update(of_reading)
-    _print(rows)
-    shards, photographs = arguments.records
-    with tempfile.TemporaryDirectory() as folder:
-        make_records(Path(folder), shards, photographs, SPARSE_SHARD)
-        records = {
-            "shards": shards,
-            "photographs": photographs,
-            **_apart(partial(measure_opening, Path(folder))),
-            "loader_s": measure_loader(Path(folder)),
-        }
-    _print([records])
+    rows = read(arguments.shards, arguments.photographs, arguments.crops)
+    records = open_records(*arguments.records)
     if arguments.out:
         import torch
 
@@ -92,6 +78,36 @@ def main() -> None:
         write_json(arguments.out, figures)
 
 
+def read(counts: list[int], photographs: int, crops: int) -> list[dict[str, float]]:
+    """Measure the same photographs in these numbers of shards."""
+    if not counts:
+        return []
+    with tempfile.TemporaryDirectory() as folder:
+        roots = {shards: Path(folder) / str(shards) for shards in counts}
+        for shards, root in roots.items():
+            root.mkdir()
+            make_shards(root, shards, photographs)
+        opening = [{"shards": n, **_apart(partial(measure_opening, r))} for n, r in roots.items()]
+        reading = _apart(partial(measure_reading, list(roots.values()), crops))
+    rows = [one | other for one, other in zip(opening, reading, strict=True)]
+    _print(rows)
+    return rows
+
+
+def open_records(shards: int, photographs: int) -> dict[str, float]:
+    """Measure a dataset of many shards that are holes."""
+    with tempfile.TemporaryDirectory() as folder:
+        make_records(Path(folder), shards, photographs, SPARSE_SHARD)
+        row = {
+            "shards": shards,
+            "photographs": photographs,
+            **_apart(partial(measure_opening, Path(folder))),
+            "loader_s": measure_loader(Path(folder)),
+        }
+    _print([row])
+    return row
+
+
 def exponents(rows: list[dict[str, float]]) -> dict[str, float]:
     """Return how the costs grow from the first row to the last."""
     if len(rows) < 2:
@@ -104,13 +120,13 @@ def exponents(rows: list[dict[str, float]]) -> dict[str, float]:
 def measure_opening(root: Path) -> dict[str, float]:
     """Open a dataset; return seconds, memory and bytes."""
     before = _megabytes()
-    started = time.perf_counter()
+    started, worked = time.perf_counter(), time.process_time()
     split = open_dataset(root).split(SPLIT)
-    opened = time.perf_counter() - started
+    opened, worked = time.perf_counter() - started, time.process_time() - worked
     return {
         "open_s": opened,
+        "open_processor_s": worked,
         "open_MB": max(_megabytes() - before, 0.1),
-        "process_MB": _megabytes(),
         "pickle_kB": len(pickle.dumps(split)) / 1e3,
     }
 
@@ -137,9 +153,8 @@ def measure_loader(root: Path) -> float:
     from torch.utils.data import DataLoader
 
     split = open_dataset(root).split(SPLIT)
-    loader: DataLoader[int] = DataLoader(
-        Places(split), batch_size=1, num_workers=WORKERS, multiprocessing_context="spawn"
-    )
+    places: Any = Places(split)
+    loader: DataLoader[int] = DataLoader(places, batch_size=1, num_workers=WORKERS)
     started = time.perf_counter()
     batches = iter(loader)
     for _ in range(WORKERS):  # the workers take turns
