@@ -1,70 +1,69 @@
-"""How the cost of reading a dataset grows with its number of shards.
+"""How the cost of opening and reading a dataset grows with its number of shards.
 
-Every dataset has one photograph of 32 x 32 pixels a shard, so that everything but the number of
-shards stays small. Windows are read in random order; the first pass maps and checks every shard,
-the second finds them in the page cache. Times are wall-clock, of one process. The exponent p says
-that a cost grows as shards ** p between the first and the last row.
+read      The same photographs of 32 x 32 pixels in few or many shards. Windows are read in random
+          order: the first pass maps and checks every shard, the later ones find them mapped.
+records   A million photographs in 60,000 shards, which are holes: the dataset is opened, pickled,
+          and handed to a DataLoader with 8 workers, until each has found a sample.
 
-Example: python -m benchmarks.scale --shards 64 1000 2000 --out scale.json
+Seconds are wall-clock of one process; those of the processor, and of later crops, are what a busy
+machine changes less. The exponent p says that a cost grows as shards ** p.
+
+Example: python -m benchmarks.scale --shards 64 1000 60000 --out scale.json
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import math
 import multiprocessing
 import pickle
 import resource
+import statistics
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.command import recorded_command
 from benchmarks.machine import describe
-from vocsmooth.dataset.make import package_versions
+from benchmarks.scale_made import SPLIT, make_records, make_shards
 from vocsmooth.files import write_json
-from vocsmooth.maps.recipe import Labels, Recipe, maps_of
-from vocsmooth.settings import to_dict
-from vocsmooth.shards.assembling import assemble_index
-from vocsmooth.shards.entries import ImageEntry, Plan, PlannedShard, ShardEntry, Sidecar
-from vocsmooth.shards.index import index_files, record_of
 from vocsmooth.shards.reader import open_dataset
 from vocsmooth.shards.split import Split
-from vocsmooth.shards.writer import ImageMaps, encode_shard, recipe_text
 
-SIDE = 32
+Result = TypeVar("Result")
+
 CROP = 16
 BATCH = 16
 MAPS = ("input", "label", "edge", "mask")
-GROWING = ("open_s", "open_MB", "pickle_kB", "ms_a_crop_first", "ms_a_crop_later")
+WORKERS = 8
+SPARSE_SHARD = 20_000_000
+ROUNDS = 5
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--shards", type=int, nargs="+", default=[64, 1000, 4000, 16000])
-    parser.add_argument("--crops", type=int, default=8000, help="windows of the second pass")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--shards", type=int, nargs="*", default=[64, 1000, 16000, 60000])
+    parser.add_argument("--photographs", type=int, default=60_000, help="read: in all shards")
+    parser.add_argument("--crops", type=int, default=16_000, help="read: windows of a later pass")
+    parser.add_argument(
+        "--records",
+        type=int,
+        nargs=2,
+        default=[60_000, 1_000_000],
+        metavar=("SHARDS", "PHOTOGRAPHS"),
+    )
     parser.add_argument("--out", type=Path, help="write the figures here as JSON")
     arguments = parser.parse_args()
-    rows = []
-    print(f"{'shards':>8s} " + " ".join(f"{name:>16s}" for name in GROWING))
-    for count in arguments.shards:
-        with tempfile.TemporaryDirectory() as folder:
-            make_dataset(Path(folder), count)
-            # Each in a process of its own, for its memory.
-            with multiprocessing.get_context("spawn").Pool(1) as pool:
-                row = pool.apply(measure, (Path(folder), arguments.crops))
-        rows.append({"shards": count, **row})
-        print(f"{count:8d} " + " ".join(f"{row[name]:16.3f}" for name in GROWING), flush=True)
-    growth = math.log(rows[-1]["shards"] / rows[0]["shards"])
-    exponents = {
-        name: math.log(rows[-1][name] / rows[0][name]) / growth if growth else math.nan
-        for name in GROWING
-    }
-    print("exponent " + " ".join(f"{value:16.2f}" for value in exponents.values()))
+    rows = read(arguments.shards, arguments.photographs, arguments.crops)
+    records = open_records(*arguments.records)
     if arguments.out:
         import torch
 
@@ -72,112 +71,139 @@ def main() -> None:
             "machine": describe(torch.device("cpu")),
             "date": time.strftime("%Y-%m-%d"),
             "command": recorded_command(),
-            "rows": rows,
-            "exponents": exponents,
+            "read": rows,
+            "exponents": exponents(rows),
+            "records": records,
         }
         write_json(arguments.out, figures)
 
 
-def make_dataset(out: Path, count: int) -> None:
-    """Write a dataset of `count` shards, as a build does but for plan and sidecars."""
-    recipe = Recipe(labels=Labels(exact=True))
-    maps = maps_of(recipe)
-    names = [f"train-{number:05d}.h5" for number in range(count)]
-    plan = Plan(
-        package="benchmark",
-        digest="0" * 64,
-        recipe=to_dict(recipe),
-        textures={},
-        maps=maps,
-        splits=("train",),
-        shards=tuple(PlannedShard(name=name, split="train", ids=(name[:-3],)) for name in names),
-    )
-    sidecars = []
-    for name in names:
-        image = photograph(name[:-3], maps)
-        data = encode_shard([image], maps, recipe_text(plan.recipe), plan.digest)
-        (out / name).write_bytes(data)
-        shard = ShardEntry(
-            name=name,
-            split="train",
-            bytes=len(data),
-            sha256=hashlib.sha256(data).hexdigest(),
-            images=1,
-            samples=1,
-        )
-        entry = ImageEntry(
-            id=image.id,
-            split="train",
-            shard=name,
-            height=SIDE,
-            width=SIDE,
-            samples=1,
-            provenance={},
-        )
-        sidecars.append(
-            Sidecar(
-                digest=plan.digest,
-                versions=package_versions(),
-                shard=shard,
-                images=(entry,),
-                left_out=(),
-            )
-        )
-    for file, content in index_files(assemble_index(plan, map(record_of, sidecars))).items():
-        (out / file).write_bytes(content)
+def read(counts: list[int], photographs: int, crops: int) -> list[dict[str, float]]:
+    """Measure the same photographs in these numbers of shards."""
+    if not counts:
+        return []
+    with tempfile.TemporaryDirectory() as folder:
+        roots = {shards: Path(folder) / str(shards) for shards in counts}
+        for shards, root in roots.items():
+            root.mkdir()
+            make_shards(root, shards, photographs)
+        opening = [{"shards": n, **_apart(partial(measure_opening, r))} for n, r in roots.items()]
+        reading = _apart(partial(measure_reading, list(roots.values()), crops))
+    rows = [one | other for one, other in zip(opening, reading, strict=True)]
+    _print(rows)
+    return rows
 
 
-def photograph(name: str, maps: dict[str, dict[str, int]]) -> ImageMaps:
-    """Return black maps of one photograph."""
-    image, plane = np.zeros((SIDE, SIDE, 3), np.uint8), np.zeros((SIDE, SIDE), np.uint8)
-    texture = (SIDE, SIDE, 3) if maps["samples"]["texture"] == 3 else (SIDE, SIDE)
-    return ImageMaps(
-        id=name,
-        split="train",
-        label=image,
-        edge=plane,
-        mask=plane,
-        image_negatives=dict.fromkeys(maps["images"].keys() - {"label", "edge", "mask"}, image),
-        inputs=image[None],
-        textures=np.zeros((1, *texture), np.int16),
-        input_negatives=dict.fromkeys(maps["samples"].keys() - {"input", "texture"}, image[None]),
-        provenance={},
-    )
+def open_records(shards: int, photographs: int) -> dict[str, float]:
+    """Measure a dataset of many shards that are holes."""
+    with tempfile.TemporaryDirectory() as folder:
+        make_records(Path(folder), shards, photographs, SPARSE_SHARD)
+        row = {
+            "shards": shards,
+            "photographs": photographs,
+            **_apart(partial(measure_opening, Path(folder))),
+            "loader_s": measure_loader(Path(folder)),
+        }
+    _print([row])
+    return row
 
 
-def measure(root: Path, crops: int) -> dict[str, float]:
-    """Open a dataset and read windows of it; return seconds, memory and bytes."""
+def exponents(rows: list[dict[str, float]]) -> dict[str, float]:
+    """Return how the costs grow from the first row to the last."""
+    if len(rows) < 2:
+        return {}
+    first, last = rows[0], rows[-1]
+    growth = math.log(last["shards"] / first["shards"])
+    return {name: math.log(last[name] / first[name]) / growth for name in first if name != "shards"}
+
+
+def measure_opening(root: Path) -> dict[str, float]:
+    """Open a dataset; return seconds, memory and bytes."""
     before = _megabytes()
-    started = time.perf_counter()
-    split = open_dataset(root).split("train")
-    opened = time.perf_counter() - started
-    memory = _megabytes() - before
-    order = np.random.default_rng(0).permutation(len(split))
-    first = _seconds_a_crop(split, order)
-    later = np.random.default_rng(1).integers(0, len(split), crops)
+    started, worked = time.perf_counter(), time.process_time()
+    split = open_dataset(root).split(SPLIT)
+    opened, worked = time.perf_counter() - started, time.process_time() - worked
     return {
         "open_s": opened,
-        "open_MB": max(memory, 0.1),
+        "open_processor_s": worked,
+        "open_MB": max(_megabytes() - before, 0.1),
         "pickle_kB": len(pickle.dumps(split)) / 1e3,
-        "ms_a_crop_first": first * 1e3,
-        "ms_a_crop_later": min(_seconds_a_crop(split, later) for _ in range(3)) * 1e3,
     }
 
 
-def _seconds_a_crop(split: Split, order: NDArray[np.int64]) -> float:
-    """Read a window of each sample in batches; return the seconds that one takes."""
+def measure_reading(roots: list[Path], crops: int) -> list[dict[str, float]]:
+    """Read windows of several datasets, interleaved; return milliseconds a window."""
+    splits = [open_dataset(root).split(SPLIT) for root in roots]
+    count = len(splits[0])
+    order = np.random.default_rng(0).permutation(count)
+    first = [_seconds_a_crop(split, order, time.perf_counter) for split in splits]
+    later: list[list[float]] = [[] for _ in splits]
+    for number in range(1, ROUNDS + 1):
+        order = np.random.default_rng(number).integers(0, count, crops)
+        for split, seconds in zip(splits, later, strict=True):
+            seconds.append(_seconds_a_crop(split, order, time.process_time))
+    return [
+        {"ms_a_crop_first": one * 1e3, "ms_a_crop_later": statistics.median(many) * 1e3}
+        for one, many in zip(first, later, strict=True)
+    ]
+
+
+def measure_loader(root: Path) -> float:
+    """Return the seconds until each of a DataLoader's workers has opened the dataset."""
+    from torch.utils.data import DataLoader
+
+    split = open_dataset(root).split(SPLIT)
+    places: Any = Places(split)
+    loader: DataLoader[int] = DataLoader(places, batch_size=1, num_workers=WORKERS)
     started = time.perf_counter()
+    batches = iter(loader)
+    for _ in range(WORKERS):  # the workers take turns
+        next(batches)
+    return time.perf_counter() - started
+
+
+class Places:
+    """The shard of each sample of a split, found without reading it: the shards are holes."""
+
+    def __init__(self, split: Split) -> None:
+        self.split = split
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def __getitem__(self, index: int) -> int:
+        return int(self.split._photographs.locate(np.array([index])).shards[0])
+
+
+def _apart(function: Callable[[], Result]) -> Result:
+    """Run a function in a process of its own, for its memory."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(function)
+
+
+def _seconds_a_crop(split: Split, order: NDArray[np.int64], clock: Callable[[], float]) -> float:
+    """Read a window of each sample in batches; return the seconds that one takes."""
+    started = clock()
     for start in range(0, len(order), BATCH):
         indices = order[start : start + BATCH]
         corner = np.zeros(len(indices), np.int64)
         split.crop(indices, corner, corner, CROP, MAPS)
-    return (time.perf_counter() - started) / len(order)
+    return (clock() - started) / len(order)
 
 
 def _megabytes() -> float:
     """Return the memory that this process holds."""
     resident = int(Path("/proc/self/statm").read_text().split()[1])
     return resident * resource.getpagesize() / 1e6
+
+
+def _print(rows: list[dict[str, float]]) -> None:
+    """Print a table, and how its columns grow."""
+    print(" ".join(f"{name:>16s}" for name in rows[0]))
+    for row in rows:
+        print(" ".join(f"{value:16.4g}" for value in row.values()))
+    if growth := exponents(rows):
+        print(f"{'exponent':>16s} " + " ".join(f"{value:16.2f}" for value in growth.values()))
 
 
 if __name__ == "__main__":

@@ -225,11 +225,10 @@ class Index(IndexFile):
     def shard(self, number: int) -> ShardEntry:
         """Return what the table says about a shard's file."""
         columns = self.columns
-        split = int(columns.split[number])
-        first = int(np.searchsorted(columns.split, split))
+        split = self.splits[columns.split[number]]
         return ShardEntry(
-            name=shard_name(self.splits[split], number - first),
-            split=self.splits[split],
+            name=shard_name(split, int(columns.place_in_split[number])),
+            split=split,
             bytes=int(columns.bytes[number]),
             sha256=columns.sha256[number].tobytes().hex(),
             images=int(columns.images[number]),

@@ -18,14 +18,13 @@ from numpy.typing import NDArray
 from vocsmooth.errors import DatasetError
 from vocsmooth.shards.entries import Index
 from vocsmooth.shards.listing import IndexedShard, list_shard
-from vocsmooth.shards.pages import Pages
+from vocsmooth.shards.pages import Pages, most_mapped
 from vocsmooth.shards.schema import Maps, map_dtype, read_layout
 
 if sys.platform != "win32":
     import resource
 
-_MAX_MAPPED = 16_384
-"""Shards that stay mapped: a quarter of the mappings that Linux grants a process."""
+_MOST_MAPPED = most_mapped()
 
 _ANNOUNCED_BATCHES = 64
 
@@ -142,7 +141,7 @@ class MappedShards(dict[int, MappedShard]):
         self._checked: dict[int, CheckedShard] = {}
 
     def __missing__(self, number: int) -> MappedShard:
-        if len(self) >= _MAX_MAPPED:
+        while self and Pages.mapped >= _MOST_MAPPED:  # those of all datasets of the process
             del self[next(iter(self))]
         indexed = list_shard(self._index, number)
         path = self._root / indexed.entry.name

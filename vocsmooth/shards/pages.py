@@ -11,6 +11,7 @@ import mmap
 import os
 import sys
 import weakref
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -22,11 +23,32 @@ if sys.platform != "win32":
     _libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
     _libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 
+    def _unmap(address: int, length: int) -> None:
+        """Give a mapping back."""
+        _libc.munmap(address, length)
+        Pages.mapped -= 1
+
+
 _FAILED = ctypes.c_void_p(-1).value
+
+_OTHERS = 5_000
+"""Mappings that are left for all else in the process: libraries, threads, large arrays."""
+
+
+def most_mapped() -> int:
+    """Return how many files a process should have mapped at most: 60,530 with Linux' default."""
+    try:
+        granted = int(Path("/proc/sys/vm/max_map_count").read_text())
+    except (OSError, ValueError):
+        granted = 0
+    return max(granted - _OTHERS, 16_384)
 
 
 class Pages:
     """The bytes of a file, read-only, for ``np.asarray``; unmapped with the last array of them.
+
+    The class counts in ``mapped`` how many files the process has mapped, but for Windows, which
+    does not limit them.
 
     Parameters
     ----------
@@ -41,6 +63,8 @@ class Pages:
         The system refuses another mapping.
     """
 
+    mapped = 0
+
     def __init__(self, descriptor: int, length: int) -> None:
         if sys.platform == "win32":
             self._kept = mmap.mmap(descriptor, length, access=mmap.ACCESS_READ)
@@ -51,7 +75,8 @@ class Pages:
                 number = ctypes.get_errno()
                 raise OSError(number, os.strerror(number))
             # At the end of the process another thread may still be reading.
-            weakref.finalize(self, _libc.munmap, self._address, length).atexit = False
+            weakref.finalize(self, _unmap, self._address, length).atexit = False
+            Pages.mapped += 1
         self.__array_interface__: dict[str, Any] = {
             "version": 3,
             "typestr": "|u1",

@@ -68,6 +68,11 @@ class Table:
     """(B,) uint8: the reasons."""
 
     @cached_property
+    def place_in_split(self) -> NDArray[np.int64]:
+        """(S,) number of each shard among those of its split."""
+        return np.arange(len(self.split)) - np.searchsorted(self.split, self.split)
+
+    @cached_property
     def first_image(self) -> NDArray[np.int64]:
         """(S + 1,) number of each shard's first photograph; last, that of all photographs."""
         return starts(self.images)

@@ -183,7 +183,7 @@ def test_a_dataset_that_changes_ends_the_run_and_it_goes_on_with_the_old_one(
     lab: Lab, config: Config, change: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is mapped stays readable; here a process keeps a single shard open."""
-    monkeypatch.setattr(mapped, "_MAX_MAPPED", 1)
+    monkeypatch.setattr(mapped, "_MOST_MAPPED", 1)
     config, data = lab.quick(config), Path(shutil.copytree(lab.data, lab.folder / "data"))
     lab.train(config, "whole")
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from vocsmooth.errors import DatasetError
+from vocsmooth.shards.pages import Pages
 from vocsmooth.shards.reader import open_dataset
 from vocsmooth.shards.split import Split
 
@@ -27,7 +28,7 @@ def test_take_no_descriptors(pristine_dataset: Path) -> None:
 
 def test_more_than_stay_mapped(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = sums_of(open_dataset(dataset).split("train"))
-    monkeypatch.setattr("vocsmooth.shards.mapped._MAX_MAPPED", 1)
+    monkeypatch.setattr("vocsmooth.shards.mapped._MOST_MAPPED", 1)
     split = open_dataset(dataset).split("train")
     assert sums_of(split) == sums_of(split) == expected
     assert len(split._open) == 1
@@ -37,6 +38,18 @@ def test_more_than_stay_mapped(dataset: Path, monkeypatch: pytest.MonkeyPatch) -
         file["images/id"][0] = b"other"
     with pytest.raises(DatasetError, match="not the one that the index describes"):
         split.read(0, ["label"])
+
+
+def test_counts_what_the_process_has_mapped(pristine_dataset: Path) -> None:
+    gc.collect()
+    before = Pages.mapped
+    splits = [open_dataset(pristine_dataset).split("train") for _ in range(2)]
+    for split in splits:
+        sums_of(split)
+    assert Pages.mapped == before + 6
+    del split, splits
+    gc.collect()
+    assert Pages.mapped == before
 
 
 def test_arrays_outlive_the_shard(pristine_dataset: Path) -> None:
