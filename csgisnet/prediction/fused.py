@@ -42,7 +42,7 @@ from torch import Tensor, nn
 
 from csgisnet.device import Precision, is_out_of_memory, place, use_precision
 from csgisnet.networks.folding import fold_batch_norm
-from csgisnet.networks.smoothing import Block, ImageConv, NetworkConfig, SmoothingNetwork
+from csgisnet.networks.smoothing import Block, ImageConv, NetworkConfig, Smoothing, SmoothingNetwork
 
 Image: TypeAlias = NDArray[np.float32]
 
@@ -84,7 +84,7 @@ def bytes_per_pixel(config: NetworkConfig, precision: str) -> float:
 
 
 def apply_network(
-    network: SmoothingNetwork,
+    network: nn.Module,
     precision: Precision,
     device: torch.device,
     images: Sequence[Image],
@@ -94,7 +94,7 @@ def apply_network(
     Parameters
     ----------
     network, precision, device
-        What `executable` returned, and what for.
+        What `executable` returned, or another module that returns a `Smoothing`; and what for.
     images : sequence of (H, W, 3) float32 in [0, 1]
         One batch.
 
@@ -107,7 +107,7 @@ def apply_network(
         # (B, H, W, 3) seen as (B, 3, H, W) lies in memory as channels_last wants it.
         x = torch.from_numpy(np.stack(images)).to(device).permute(0, 3, 1, 2)
         with torch.inference_mode(), use_precision(precision, device):
-            smoothing = network(x)
+            smoothing: Smoothing = network(x)
         results = smoothing.result.permute(0, 2, 3, 1).float().cpu().numpy()
         edges = smoothing.edge[:, 0].float().sigmoid().cpu().numpy()
     except RuntimeError as error:

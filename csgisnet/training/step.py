@@ -14,6 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from csgisnet.device import place, use_precision
 from csgisnet.errors import ConfigError
+from csgisnet.networks.own import OwnNetwork
 from csgisnet.networks.smoothing import Smoothing, SmoothingNetwork
 from csgisnet.objective.losses import Batch, Teachers, total_loss
 from csgisnet.training.config import Config
@@ -49,7 +50,7 @@ class Training:
         Networks that judge the results, already on the device.
     processes : Processes
         Who shares each batch, and on which device.
-    initial : SmoothingNetwork, optional
+    initial : SmoothingNetwork or OwnNetwork, optional
         Network to begin with, trained in place; by default one with random weights.
     objective : callable
         What to minimise, called as `csgisnet.objective.losses.total_loss` is.
@@ -60,7 +61,7 @@ class Training:
         config: Config,
         teachers: Teachers,
         processes: Processes,
-        initial: SmoothingNetwork | None = None,
+        initial: SmoothingNetwork | OwnNetwork | None = None,
         objective: Objective = total_loss,
     ) -> None:
         self.step = 0
@@ -206,13 +207,13 @@ class Training:
 
 
 def _level_labels(
-    config: Config, device: torch.device, initial: SmoothingNetwork | None
+    config: Config, device: torch.device, initial: SmoothingNetwork | OwnNetwork | None
 ) -> LevelLabels | None:
     """Return what makes the labels of levels, for a network that takes one."""
     passes = config.data.level_passes
     if not passes:
         return None
-    if initial is None or not config.network.level:
+    if not isinstance(initial, SmoothingNetwork) or not config.network.level:
         raise ConfigError(
             "data.level_passes needs a network with a level (network.level = true) and one to "
             "begin with (--init), which makes the labels of the levels."
