@@ -118,7 +118,8 @@ def test_a_network_that_returns_all_takes_all_terms(lab: Lab, config: Config) ->
 
 def test_a_loss_of_ones_own_may_judge_images_only(lab: Lab, config: Config) -> None:
     def squares(smoothing: Smoothing, batch: Any) -> Tensor:
-        return (smoothing.result - batch.label).square().mean()
+        error: Tensor = (smoothing.result - batch.label).square().mean()
+        return error
 
     assert run(lab, lab.changed(config, steps=3), "run", network=TinyUNet(), loss=squares).finished
 
