@@ -76,6 +76,7 @@ def train_start(data: Dataset, steps: int) -> SmoothingNetwork:
     batches = source.batches(0, steps)
     for _ in range(steps):
         training.advance(batches)
+    assert isinstance(training.average, SmoothingNetwork)
     return training.average
 
 

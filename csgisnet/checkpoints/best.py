@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from csgisnet.checkpoints.networks import save_network
+from csgisnet.checkpoints.own import save_module
+from csgisnet.networks.own import OwnNetwork
 from csgisnet.networks.smoothing import SmoothingNetwork
 
 BEST_FILE = "best.safetensors"
@@ -32,7 +34,7 @@ def save_best(
     folder: Path,
     score: float,
     step: int,
-    network: SmoothingNetwork,
+    network: SmoothingNetwork | OwnNetwork,
     *,
     metadata: Mapping[str, Any] | None = None,
     keep: int = 3,
@@ -51,7 +53,10 @@ def save_best(
     best = list_best(folder)
     if len(best) >= keep and _rank(path) > _rank(best[keep - 1]):
         return None
-    save_network(path, network, metadata)
+    if isinstance(network, OwnNetwork):
+        save_module(path, network.network, metadata)
+    else:
+        save_network(path, network, metadata)
     for old in list_best(folder)[keep:]:
         old.unlink()
     return path

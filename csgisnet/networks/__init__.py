@@ -2,7 +2,7 @@
 
 Read `smoothing` first, the network that the project is about; `growing` adds parts to one that is
 trained, and `folding` makes it faster; `segmenter` and `features` are the teachers' networks, which
-only training needs.
+only training needs. `own` gives a network of somebody else's the face of ours.
 
 May import: the ground, no other wing.
 """

@@ -46,7 +46,7 @@ from torch import Tensor, nn
 
 from csgisnet.device import Precision, is_out_of_memory, place, use_precision
 from csgisnet.networks.folding import fold_batch_norm
-from csgisnet.networks.smoothing import Block, ImageConv, NetworkConfig, SmoothingNetwork
+from csgisnet.networks.smoothing import Block, ImageConv, NetworkConfig, Smoothing, SmoothingNetwork
 
 Image: TypeAlias = NDArray[np.float32]
 
@@ -88,7 +88,7 @@ def bytes_per_pixel(config: NetworkConfig, precision: str) -> float:
 
 
 def apply_network(
-    network: SmoothingNetwork,
+    network: nn.Module,
     precision: Precision,
     device: torch.device,
     images: Sequence[Image],
@@ -99,7 +99,7 @@ def apply_network(
     Parameters
     ----------
     network, precision, device
-        What `executable` returned, and what for.
+        What `executable` returned, or another module that returns a `Smoothing`; and what for.
     images : sequence of (H, W, 3) float32 in [0, 1]
         One batch.
     views : {1, 2}
@@ -132,9 +132,9 @@ def apply_network(
     raise MemoryError(reason)  # not in the handler: its traceback would keep the memory in use
 
 
-def _maps_of(network: SmoothingNetwork, images: Tensor) -> tuple[Tensor, Tensor]:
+def _maps_of(network: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
     """Return the results (B, 3, H, W) and edges (B, H, W) of images, in float32."""
-    smoothing = network(images)
+    smoothing: Smoothing = network(images)
     return smoothing.result.float(), smoothing.edge[:, 0].float().sigmoid()
 
 

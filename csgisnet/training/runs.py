@@ -9,18 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from csgisnet.checkpoints.networks import load_network, save_network
+from csgisnet.checkpoints.own import load_module, save_module
 from csgisnet.errors import ConfigError
 from csgisnet.networks.growing import grow
+from csgisnet.networks.own import OwnNetwork
 from csgisnet.networks.smoothing import SmoothingNetwork
 from csgisnet.objective.losses import Teachers
 from csgisnet.objective.teachers import load_teachers
 from csgisnet.training.config import Config, load_config
+from csgisnet.training.hooks import Own
 from csgisnet.training.lock import lock_path, only_process
 from csgisnet.training.loggers import check_loggers
-from csgisnet.training.sources import Sources, no_record, sources_of
+from csgisnet.training.sources import Sources, no_record, read_record, sources_of
 from vocsmooth import settings
 from vocsmooth.errors import InputError
-from vocsmooth.files import AnyPath, as_path, is_utf8, read_file, remove_leftovers, write_json
+from vocsmooth.files import AnyPath, as_path, is_utf8, remove_leftovers, write_json
 from vocsmooth.folders import refuse_other_files
 from vocsmooth.shards import Dataset, open_dataset
 
@@ -41,11 +44,17 @@ class Setup:
     """The dataset in `sources`, opened."""
     initial: SmoothingNetwork | None = None
     """The network it began with; None for random weights."""
-    own: tuple[str, ...] = ()
-    """What the caller adds and no file can hold: "loss"."""
+    own: Own = dataclasses.field(default_factory=Own)
+    """What the caller adds and no file can hold."""
 
     def __post_init__(self) -> None:
         check_loggers(self.config.run.loggers)
+        self.own.check(self.config)
+
+    @property
+    def network(self) -> SmoothingNetwork | OwnNetwork | None:
+        """The network to train; None for one of ours with random weights."""
+        return self.own.network or self.initial
 
     @property
     def digest(self) -> str:
@@ -59,7 +68,7 @@ class Setup:
 
     def load_teachers(self) -> Teachers:
         """Load the teachers of the loss terms; a loss of the caller's own has none."""
-        if "loss" in self.own:
+        if self.own.loss is not None:
             return Teachers()
         return load_teachers(
             self.config.losses,
@@ -74,7 +83,7 @@ def new_run(
     given: Sources,
     config: Config | None,
     initial: SmoothingNetwork | None,
-    own: tuple[str, ...] = (),
+    own: Own | None = None,
 ) -> Setup:
     """Check that a new run may begin in `folder`, and return what it trains with.
 
@@ -89,18 +98,21 @@ def new_run(
     initial : SmoothingNetwork or None
         Network to begin with, whose size replaces the one in `config`; None for random weights. A
         level or a finish that only `config` has is added to it.
-    own : tuple of str
-        See `Setup`.
+    own : Own, optional
+        What the caller brings along.
 
     Raises
     ------
     InputError
         The folder holds other files.
     ConfigError
-        No dataset is given.
+        No dataset is given, or two networks are, or `own` does not go with the settings.
     DatasetError
         The dataset cannot be opened.
     """
+    own = own or Own()
+    if initial is not None and own.network is not None:
+        raise ConfigError("Give a network of your own, or one of ours as initial, but not both.")
     dataset = _open(given)
     _refuse_other_files(folder)
     config = config or load_config("compact")
@@ -115,7 +127,7 @@ def resumed_run(
     given: Sources,
     config: Config | None = None,
     initial: SmoothingNetwork | None = None,
-    own: tuple[str, ...] = (),
+    own: Own | None = None,
 ) -> Setup:
     """Return what the run in `folder` began with, having checked that what is given now agrees.
 
@@ -129,8 +141,8 @@ def resumed_run(
         Must equal the run's own settings; None accepts them.
     initial : SmoothingNetwork or None
         Must be None: the run continues from its own weights.
-    own : tuple of str
-        See `Setup`; must be what the run began with.
+    own : Own, optional
+        Must be what the run began with.
 
     Raises
     ------
@@ -145,12 +157,13 @@ def resumed_run(
     """
     folder = as_path(folder, "folder")
     path = folder / RUN_FILE
-    record = _read_record(path)
+    record = read_record(path)
+    own = own or Own()
     began_own = record.get("own", [])  # older runs could have none
-    if began_own != list(own):
+    if began_own != own.names:
         raise ConfigError(
             f"The run in {folder} began with {_listed(began_own)} of the caller's own, given "
-            f"{_listed(own)}. No file can hold them: give the same again to train()."
+            f"{_listed(own.names)}. No file can hold them: give the same again to train()."
         )
     sources = sources_of(record, path, given)
     dataset = _open(sources)
@@ -160,7 +173,11 @@ def resumed_run(
             "new run with it."
         )
     file = folder / _INITIAL_FILE
-    began_with = load_network(file) if file.exists() else None
+    began_with = None
+    if own.network is not None:
+        load_module(file, own.network.network)
+    elif file.exists():
+        began_with = load_network(file)
     if config is not None:
         config = _with_size_of(began_with, config)
     own_config = _config_of(record, path, config, settings.digest(dataset.recipe))
@@ -200,10 +217,12 @@ def _begin_run(folder: Path, setup: Setup) -> None:
     (folder / _INITIAL_FILE).unlink(missing_ok=True)  # left by a run that was killed here
     if setup.initial is not None:
         save_network(folder / _INITIAL_FILE, setup.initial)
+    elif setup.own.network is not None:
+        save_module(folder / _INITIAL_FILE, setup.own.network.network)
     record = {
         "dataset": setup.digest,
         "config": settings.to_dict(setup.config),
-        "own": list(setup.own),
+        "own": setup.own.names,
         **setup.sources.record(),
     }
     write_json(folder / RUN_FILE, record)
@@ -247,19 +266,6 @@ def _config_of(record: dict[str, Any], path: Path, given: Config | None, digest:
 def _listed(names: Iterable[str]) -> str:
     """Return names for a message."""
     return " and ".join(f"a {name}" for name in names) or "nothing"
-
-
-def _read_record(path: Path) -> dict[str, Any]:
-    """Return what a run recorded when it began."""
-    try:
-        content = settings.parse_json(read_file(path))
-    except FileNotFoundError:
-        raise InputError(f"{path.parent} does not hold a run. Leave out --resume.") from None
-    except ValueError as error:
-        raise no_record(path, error) from None
-    if not isinstance(content, dict):
-        raise no_record(path, content)
-    return content
 
 
 def _refuse_other_files(folder: Path) -> None:

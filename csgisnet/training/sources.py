@@ -9,8 +9,9 @@ from typing import Any, get_args
 from csgisnet.checkpoints.format import is_ours
 from csgisnet.errors import ConfigError
 from csgisnet.networks.segmenter import OutputStride
+from vocsmooth import settings
 from vocsmooth.errors import InputError
-from vocsmooth.files import sha256_file
+from vocsmooth.files import read_file, sha256_file
 from vocsmooth.shards.index import INDEX_NAME
 
 
@@ -61,6 +62,19 @@ def sources_of(record: dict[str, Any], path: Path, given: Sources) -> Sources:
                 f"is another. Leave out --{name} or give the same, or begin a new run."
             )
     return sources
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Return what a run recorded when it began."""
+    try:
+        content = settings.parse_json(read_file(path))
+    except FileNotFoundError:
+        raise InputError(f"{path.parent} does not hold a run. Leave out --resume.") from None
+    except ValueError as error:
+        raise no_record(path, error) from None
+    if not isinstance(content, dict):
+        raise no_record(path, content)
+    return content
 
 
 def no_record(path: Path, found: object) -> InputError:

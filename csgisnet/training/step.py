@@ -14,6 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from csgisnet.device import place, use_precision
 from csgisnet.errors import ConfigError
+from csgisnet.networks.own import OwnNetwork
 from csgisnet.networks.smoothing import Smoothing, SmoothingNetwork
 from csgisnet.objective.losses import Batch, Teachers, total_loss
 from csgisnet.training.config import Config
@@ -49,7 +50,7 @@ class Training:
         Networks that judge the results, already on the device.
     processes : Processes
         Who shares each batch, and on which device.
-    initial : SmoothingNetwork, optional
+    initial : SmoothingNetwork or OwnNetwork, optional
         Network to begin with, trained in place; by default one with random weights.
     objective : callable
         What to minimise, called as `csgisnet.objective.losses.total_loss` is.
@@ -62,7 +63,7 @@ class Training:
         config: Config,
         teachers: Teachers,
         processes: Processes,
-        initial: SmoothingNetwork | None = None,
+        initial: SmoothingNetwork | OwnNetwork | None = None,
         objective: Objective = total_loss,
         simplifier: SmoothingNetwork | None = None,
     ) -> None:

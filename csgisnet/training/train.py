@@ -9,6 +9,8 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import NamedTuple
 
+from torch import nn
+
 from csgisnet.checkpoints.best import BEST_FILE
 from csgisnet.device import pick_device
 from csgisnet.networks.segmenter import OutputStride
@@ -18,7 +20,7 @@ from csgisnet.objective.losses import Batch, Teachers
 from csgisnet.training.config import Config, RunConfig, as_config
 from csgisnet.training.data import BatchSource, filled
 from csgisnet.training.distributed import Processes, join_processes
-from csgisnet.training.hooks import Callback, Loss, objective_of
+from csgisnet.training.hooks import Callback, Loss, Own, objective_of, own_network
 from csgisnet.training.progress import RunLog, report_nothing, to_stderr
 from csgisnet.training.runs import Setup, claim_run, new_run, resumed_run
 from csgisnet.training.saving import (
@@ -74,6 +76,7 @@ def train(
     simplifier: AnyPath | None = None,
     output_stride: OutputStride | None = None,
     initial: SmoothingNetwork | None = None,
+    network: nn.Module | None = None,
     loss: Loss | None = None,
     callback: Callback | None = None,
     report: Callable[[str], None] = to_stderr,
@@ -110,6 +113,9 @@ def train(
         Network to start from instead of random weights, as
         `csgisnet.checkpoints.networks.load_network` returns it; its size replaces the one in
         `config`. Not with `resume`: that run has its own.
+    network : Module, optional
+        One of your own, trained in place of ours: it maps (B, 3, H, W) to an image of that shape or
+        a `Smoothing`, at any size. Needed again with `resume`; seeded alike in all processes.
     loss : callable, optional
         Called with what the network made of a batch (`csgisnet.networks.smoothing.Smoothing`) and
         the batch (`csgisnet.objective.losses.Batch`); returns the value to minimise, in the place
@@ -152,12 +158,12 @@ def train(
             given,
             None if config is None else as_config(config),
             initial,
-            own=() if loss is None else ("loss",),
+            Own(loss=loss, network=own_network(network)),
         )
         config, run = setup.config, setup.config.run
         teachers = setup.load_teachers().to(processes.device)
         training = Training(
-            config, teachers, processes, setup.initial, objective_of(loss), setup.load_simplifier()
+            config, teachers, processes, setup.network, objective_of(loss), setup.load_simplifier()
         )
         source = _batch_source(setup, processes)
         validation = Validation(filled(setup.dataset, "val"), config, processes)

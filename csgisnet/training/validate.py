@@ -5,18 +5,20 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from csgisnet.device import Precision
 from csgisnet.evaluation.measure import finite_psnr
 from csgisnet.evaluation.metrics import SMALLEST_SIDE, ssim
 from csgisnet.evaluation.samples import spread_evenly
+from csgisnet.networks.own import OwnNetwork
 from csgisnet.networks.smoothing import SmoothingNetwork
-from csgisnet.prediction.fused import Image
+from csgisnet.prediction.fused import Image, apply_network
 from csgisnet.prediction.smoother import Smoother
 from csgisnet.training.config import Config
 from csgisnet.training.distributed import Processes
@@ -48,6 +50,26 @@ class Quality(NamedTuple):
     ssim: float
 
 
+class Smooths(Protocol):
+    """What can be validated."""
+
+    def smooth(self, image: Image) -> Image:
+        """Return an image (H, W, 3) in [0, 1], smoothed."""
+
+
+class OwnSmoother:
+    """Smooths whole images with a network of the caller's own: nothing is known of its tiles."""
+
+    def __init__(self, network: OwnNetwork, device: torch.device, precision: Precision) -> None:
+        self._network, self._device, self._precision = network, device, precision
+
+    def smooth(self, image: Image) -> Image:
+        """Return an image (H, W, 3) in [0, 1], smoothed and clipped."""
+        result = apply_network(self._network, self._precision, self._device, [image])[0][0]
+        clipped: Image = result.clip(0, 1)
+        return clipped
+
+
 class Validation:
     """Measures a network in training on the same samples each time.
 
@@ -66,7 +88,7 @@ class Validation:
         self._samples = choose_samples(split, config.run.validate_samples)
         self._measure_input = functools.cache(functools.partial(_measure_input, split))
 
-    def score(self, network: SmoothingNetwork) -> Scores:
+    def score(self, network: SmoothingNetwork | OwnNetwork) -> Scores:
         """Return the network's scores; all processes must call together.
 
         The inputs are measured the first time only: they never change.
@@ -74,15 +96,17 @@ class Validation:
         smoother, measure = self._smoother(network), self._measure_input
         return score(smoother, self._split, self._samples, self._processes, measure)
 
-    def draw_panel(self, network: SmoothingNetwork) -> Tensor:
+    def draw_panel(self, network: SmoothingNetwork | OwnNetwork) -> Tensor:
         """Return a picture of some of the results, see `draw_panel`."""
         negatives = self._config.data.negatives
         return draw_panel(self._smoother(network), self._split, self._samples, negatives)
 
-    def _smoother(self, network: SmoothingNetwork) -> Smoother:
+    def _smoother(self, network: SmoothingNetwork | OwnNetwork) -> Smooths:
         """Wrap the network as it is now."""
         device = self._processes.device
         precision = self._config.run.precision_on(device)
+        if isinstance(network, OwnNetwork):
+            return OwnSmoother(network, device, precision)
         return Smoother(network, device=str(device), precision=precision)
 
 
@@ -93,7 +117,7 @@ def choose_samples(split: Split, count: int) -> list[int]:
 
 
 def score(
-    smoother: Smoother,
+    smoother: Smooths,
     split: Split,
     samples: list[int],
     processes: Processes,
@@ -128,7 +152,7 @@ def _measure_input(split: Split, index: int) -> Quality:
     return _measure(to_float(maps["input"]), to_float(maps["label"]))
 
 
-def _measure_result(smoother: Smoother, split: Split, index: int) -> Quality:
+def _measure_result(smoother: Smooths, split: Split, index: int) -> Quality:
     """Smooth the input of a sample and compare the result with its label."""
     maps = split.read(index, ("input", "label"))
     return _measure(smoother.smooth(to_float(maps["input"])), to_float(maps["label"]))
@@ -140,7 +164,7 @@ def _measure(image: Image, label: Image) -> Quality:
 
 
 def draw_panel(
-    smoother: Smoother, split: Split, samples: list[int], negatives: tuple[str, ...]
+    smoother: Smooths, split: Split, samples: list[int], negatives: tuple[str, ...]
 ) -> Tensor:
     """Return a picture (3, H, W) uint8: one row a sample, with input, result, label, negatives."""
     names = ("input", "label", *(n for n in negatives if n != "input"))
