@@ -10,12 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from csgisnet.checkpoints.networks import save_network
-from csgisnet.checkpoints.own import save_module
-from csgisnet.networks.own import OwnNetwork
 from csgisnet.networks.smoothing import SmoothingNetwork
+
+if TYPE_CHECKING:
+    from csgisnet.networks.own import OwnNetwork
 
 BEST_FILE = "best.safetensors"
 """Name of a copy of the run's best network; it stays the same."""
@@ -53,10 +54,12 @@ def save_best(
     best = list_best(folder)
     if len(best) >= keep and _rank(path) > _rank(best[keep - 1]):
         return None
-    if isinstance(network, OwnNetwork):
-        save_module(path, network.network, metadata)
-    else:
+    if isinstance(network, SmoothingNetwork):
         save_network(path, network, metadata)
+    else:
+        from csgisnet.checkpoints.own import save_module  # not for those who only load ours
+
+        save_module(path, network.network, metadata)
     for old in list_best(folder)[keep:]:
         old.unlink()
     return path
