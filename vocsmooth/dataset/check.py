@@ -68,7 +68,7 @@ def check_shard(shard: ShardScan) -> list[Problem]:
 
 
 def _read(path: Path, size: int) -> tuple[NDArray[np.uint8], str]:
-    """Return the bytes of a file and its SHA-256, each piece hashed while it is in the cache.
+    """Return the bytes of a file and its SHA-256; each piece is hashed while it is in the cache.
 
     The bytes are read into an array, because NumPy asks the system for large pages: `read_bytes`
     followed by hashing takes half as long again.

@@ -22,7 +22,7 @@ JOURNAL_NAME = ".verified.jsonl"
 _SECONDS = 7 * 24 * 3600
 
 Identity = tuple[int, int, int, int]
-"""Of a file: its length, the times when its content and its inode were changed, its inode."""
+"""What tells two states of a file apart: its length, inode, and times of change."""
 
 
 def identity_of(path: Path) -> Identity | None:

@@ -71,7 +71,7 @@ class ShardTask:
     strict: bool = False
     """Raise for a photograph that cannot be used."""
     fatal: dict[str, str] = field(default_factory=dict)
-    """By id, the photographs not to make because they kill the process, each with its reason."""
+    """The photographs to leave out because they kill the process: ids with reasons."""
     tally: Tally | None = None
     """Where each photograph is ticked once it is made."""
     first: int = 0
@@ -196,7 +196,7 @@ def make_nothing(task: ShardTask) -> None:
 
 
 def package_versions() -> dict[str, str]:
-    """Return the versions of everything that has a share in a shard's bytes."""
+    """Return the versions of all packages that influence a shard's bytes."""
     names = ("h5py", "numpy", "pillow", "scikit-image", "scipy")
     return {
         "vocsmooth": vocsmooth.__version__,
@@ -218,7 +218,7 @@ def _opencv_version() -> str:
 
 @contextmanager
 def explained_writing(path: Path) -> Iterator[None]:
-    """Tell, in an error raised while `path` is written, what becomes of the work done so far."""
+    """Add to an error raised while `path` is written what becomes of the work done so far."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Repair a dataset: what is broken is rebuilt from its sources, and must be the same bytes.
+"""Repair a dataset: rebuild what is broken from its sources, and require the same bytes.
 
 The index follows from the plan and the sidecars, and the plan from the index. Shards are rebuilt
 from their photographs, together with their sidecars; so are those whose sidecar is lost, or is not

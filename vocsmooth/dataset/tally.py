@@ -11,7 +11,7 @@ _MADE = b"\1"
 
 @dataclass(frozen=True)
 class Tally:
-    """A file with one byte for each photograph, which is 1 once the photograph has been looked at.
+    """A file with one byte for each photograph, which is 1 once the photograph has been processed.
 
     To look at a photograph twice, as after the death of a worker, changes nothing. The count is
     only shown: where the file cannot be written, the build goes on without it.

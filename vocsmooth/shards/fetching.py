@@ -1,4 +1,4 @@
-"""Have whole shards read from a slow disk, each before the first of its samples is wanted."""
+"""Read whole shards from a slow disk, each before the first of its samples is needed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ShardFetcher:
         self._kept = 2 * (buffer + 1)  # a shard's last sample may be long in coming
 
     def fetch(self, samples: ArrayLike) -> None:
-        """Have the system read the shards of these samples that have not come up of late."""
+        """Let the system read those shards of these samples that were not read recently."""
         for shard in np.unique(np.searchsorted(self._ends, samples, side="right")).tolist():
             if shard not in self._fetched:
                 self._split.will_need(shard, self._maps)

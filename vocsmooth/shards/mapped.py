@@ -31,7 +31,7 @@ _ANNOUNCED_BATCHES = 64
 
 @dataclass(frozen=True, kw_only=True)
 class CheckedShard:
-    """What is kept of a shard whose tables were checked, so that they are not parsed again.
+    """What is kept of a checked shard, so that its tables are not parsed again.
 
     To parse and check them costs a hundred times as much as to map the file.
     """

@@ -11,11 +11,11 @@ _KEY = np.uint64(2**64 - 1)
 """Second half of the Philox key of an epoch's order; views of samples have the sample there."""
 
 _KEPT = 2
-"""Orders that are kept: a batch needs that of one epoch, or of two where one ends within it."""
+"""Number of orders that are kept: a batch needs that of one epoch, or of two at its end."""
 
 
 class SampleOrder:
-    """The endless stream of samples of a training: epoch after epoch, each in an order of its own.
+    """The endless stream of training samples: epoch after epoch, each in its own order.
 
     Every epoch visits all samples once. By default its order is a permutation of all samples, so
     that each sample comes from any shard. With a `buffer` the shards are shuffled, and samples are

@@ -1,4 +1,4 @@
-"""Compress a shard for an archive, and restore its file bit by bit.
+"""Compress a shard for an archive, and restore exactly the same file.
 
 An archived shard is an HDF5 file with the groups and datasets of the shard (see
 `vocsmooth.shards.schema`), chunked and compressed with gzip, with two differences:

@@ -1,4 +1,4 @@
-"""Map a file into memory by the C library, because Python's mmap keeps a file descriptor for each.
+"""Map files into memory with the C library, because Python's mmap keeps a file descriptor for each.
 
 Processes may have 65,530 mappings, but often no more than 1,024 descriptors. Windows has no such
 library and no such bound: there Python's mmap does it.

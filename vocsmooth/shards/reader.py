@@ -1,4 +1,4 @@
-"""Open a dataset: its index says what the splits hold, and each split reads its own shards."""
+"""Open a dataset: the index says what each split holds, and each split reads its own shards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a shard holds, and what is checked before any offset in the file is trusted.
+"""The format of a shard, and the checks that come before any offset in the file is trusted.
 
 A shard is an HDF5 file without links, filters, chunks or variable-length types:
 

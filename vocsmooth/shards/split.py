@@ -1,4 +1,4 @@
-"""Read the samples of a split at the speed of memory: shards are mapped, pixels copied out.
+"""Read the samples of a split at the speed of memory: map its shards and copy pixels out.
 
 Shards behind a URL have the same face, see `vocsmooth.shards.remote`.
 """
@@ -130,7 +130,7 @@ class Split:
         return found
 
     def read(self, index: int, maps: Sequence[str]) -> dict[str, NDArray[Any]]:
-        """Return the full maps of one sample, each (H, W) or (H, W, 3).
+        """Return complete maps of one sample, each (H, W) or (H, W, 3).
 
         Parameters
         ----------
