@@ -2,10 +2,12 @@
 
     python -m benchmarks.pictures photographs --out benchmarks/results/released.jpg
     python -m benchmarks.pictures study --data release/release-test-unseen/test \\
-        --samples 4 17 --out benchmarks/results/study.jpg
+        --samples 4 17 --level 0 --out benchmarks/results/study.jpg
+    python -m benchmarks.pictures levels --out benchmarks/results/levels.jpg
 
 "photographs" shows three photographs that come with scikit-image, before and after. "study" shows
 samples of a dataset smoothed by the network and by RTV, beside the label, with PSNR and SSIM.
+"levels" shows a photograph smoothed at rising levels.
 """
 
 from __future__ import annotations
@@ -62,6 +64,16 @@ def study(smoother: Smoother, data: Path, samples: list[int]) -> list[list[Panel
     return rows
 
 
+def levels(checkpoint: str) -> list[list[Panel]]:
+    """Return one row: a photograph, and the results of rising levels."""
+    photograph = to_float(read_rgb(bundled_folder() / "astronaut.png"))[:300, 60:360]
+    results = [
+        panel(f"level {level:g}", csgisnet.load(checkpoint, device="cpu", level=level)(photograph))
+        for level in (0.0, 0.25, 0.5, 1.0)
+    ]
+    return [[panel("photograph", photograph), *results]]
+
+
 def panel(caption: str, image: NDArray[np.float32]) -> Panel:
     """Return a captioned picture."""
     return Panel(caption=caption, pixels=to_uint(image, np.uint8).astype(np.uint8))
@@ -70,15 +82,18 @@ def panel(caption: str, image: NDArray[np.float32]) -> Panel:
 def main() -> None:
     """Run as a script."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
-    parser.add_argument("what", choices=("photographs", "study"))
+    parser.add_argument("what", choices=("photographs", "study", "levels"))
     parser.add_argument("--data", type=Path, help="dataset of `vocsmooth build`, for the study")
     parser.add_argument("--samples", type=int, nargs="+", default=[0, 1, 2, 3])
     parser.add_argument("--checkpoint", default="compact")
+    parser.add_argument("--level", type=float, help="of the network; by default its own")
     parser.add_argument("--out", type=Path, required=True, help="JPEG file")
     arguments = parser.parse_args()
-    smoother = csgisnet.load(arguments.checkpoint, device="cpu")
+    smoother = csgisnet.load(arguments.checkpoint, device="cpu", level=arguments.level)
     if arguments.what == "photographs":
         rows = photographs(smoother)
+    elif arguments.what == "levels":
+        rows = levels(arguments.checkpoint)
     elif arguments.data is None:
         parser.error("study needs --data")
     else:
