@@ -4,7 +4,8 @@
 how they are connected.
 
 Why plain torch with oneDNN's fused convolution: on one thread of an AMD Zen 5 with AVX-512 BF16, in
-turns in one process (benchmarks/results/predict.json; the full network has random weights):
+turns in one process (benchmarks/results/predict.json; the full network has random weights, and
+compact is the network bundled before the present one, whose figures are in predict-bundled.json):
 
 ================================  =============  =============  ================  ==========
 way                               compact, s/MP  full, s/MP     first picture, s  mean error
