@@ -90,7 +90,7 @@ def test_a_network_of_others_has_a_choice_of_channel_order(tmp_path: Path) -> No
         atol=1e-5,
     )
     assert "--channel-order bgr" in command_line(method, values, Path("a.png"))
-    assert [control.name for control in BY_NAME["compact"].controls] == ["strength"]
+    assert [control.name for control in BY_NAME["compact"].controls] == ["strength", "level"]
 
 
 def test_commands_are_quoted_and_name_what_differs_from_the_defaults() -> None:
@@ -102,6 +102,10 @@ def test_commands_are_quoted_and_name_what_differs_from_the_defaults() -> None:
         *("--sigma-space", "2.5", "--out", "smoothed"),
     ]
     network = BY_NAME["compact"]
-    words = shlex.split(command_line(network, {"strength": -0.5}, Path("a.jpg")))
+    values = read_values(network, {"strength": "-0.5"})
+    words = shlex.split(command_line(network, values, Path("a.jpg")))
     assert words[:5] == ["csgisnet", "predict", "a.jpg", "--checkpoint", "compact"]
     assert words[5:7] == ["--strength", "-0.5"]
+    assert "--level" not in words
+    values = read_values(network, {"level": "0.75"})
+    assert "--level 0.75" in command_line(network, values, Path("a.jpg"))

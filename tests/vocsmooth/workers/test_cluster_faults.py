@@ -112,8 +112,11 @@ def test_random_kills(
             killing.result()
         family = [p for worker in (one, other, third) for p in processes_under(worker.pid)]
     assert killed
-    assert content_of(out) == expected
+    assert content_of(out).items() >= expected.items()
     seconds_until(lambda: not alive(family))
+    # A child that outlives its worker may end in the middle of a write, after all is complete.
+    build_dataset(busy_tree, out, busy_recipe, jobs=1)
+    assert content_of(out) == expected
     print(f"\nkilled, in this order: {', '.join(killed)}")
 
 
