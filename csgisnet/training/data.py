@@ -49,7 +49,7 @@ class DataConfig:
     """Negatives of each patch; "input" is the patch itself, unsmoothed."""
     level_passes: int = 0
     """For a network with a level: how often the simplifier smooths a label to make that of level 1,
-    see `csgisnet.training.levels`. With 0 all levels have the same label."""
+    see `csgisnet.training.levels`. With 0 the network learns at its own level only."""
     shuffle_buffer: int = 0
     """Number of shards that samples are drawn from at a time, for cold or remote disks, see
     `vocsmooth.shards.SampleOrder`; 0 draws from all."""

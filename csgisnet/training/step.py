@@ -97,6 +97,7 @@ class Training:
         """
         optimizer = self._config.optimizer
         count = self._config.run.accumulate
+        batches = map(self._labelled, batches)
         if self._measures:
             first = next(batches)
             self._measure(first)
@@ -181,11 +182,16 @@ class Training:
             if self.step % every == 0:
                 update_average(copy, self._network, _SETTLED, _COPY_DECAY)
 
+    def _labelled(self, batch: Batch) -> Batch:
+        """Return a batch with the labels of its levels, or else at the network's own level."""
+        if self._levels is not None:
+            return self._levels(batch)
+        own = self._config.network.default_level
+        return batch._replace(level=torch.full_like(batch.level, own))
+
     def _backward(self, batch: Batch, *, last: bool) -> dict[str, Tensor]:
         """Add a batch's share of the gradient; processes exchange theirs after the last batch."""
         run = self._config.run
-        if self._levels is not None:
-            batch = self._levels(batch)
         with contextlib.ExitStack() as stack:
             if isinstance(self._forward, DistributedDataParallel) and not last:
                 stack.enter_context(self._forward.no_sync())

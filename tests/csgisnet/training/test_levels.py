@@ -61,6 +61,23 @@ def test_the_teacher_of_levels_does_not_change_while_the_network_learns() -> Non
     torch.testing.assert_close(training._levels.simplify(label), before, rtol=0, atol=0)
 
 
+def test_without_labels_of_levels_a_network_learns_at_its_own() -> None:
+    def step(default_level: float, drawn: float) -> dict[str, torch.Tensor]:
+        torch.manual_seed(1)
+        network = SmoothingNetwork(dataclasses.replace(SMALL, default_level=default_level))
+        config = dataclasses.replace(CONFIG, network=network.config, data=DataConfig())
+        training = Training(config, Teachers(), Processes(device=CPU), network)
+        batch = draw_batch()
+        batch = batch._replace(level=torch.full_like(batch.level, drawn))
+        training.advance(iter([batch]))
+        return network.state_dict()
+
+    low, high, other = step(0.25, 0.0), step(0.25, 1.0), step(0.75, 0.0)
+    name = "descriptor.conv_in.weight"
+    assert torch.equal(low[name], high[name])
+    assert not torch.equal(low[name], other[name])
+
+
 def test_frozen_statistics_stay_and_the_weights_learn() -> None:
     torch.manual_seed(1)
     network = SmoothingNetwork(SMALL)
