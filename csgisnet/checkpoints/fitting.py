@@ -46,11 +46,15 @@ def load_into(module: nn.Module, tensors: Mapping[str, Any], path: Path) -> None
         name: _fitting(tensors[name], wanted, f"{path}: {name}")
         for name, wanted in expected.items()
     }
+    masks = {name for name, buffer in module.named_buffers() if _is_mask(buffer)}
+    for name, value in fitting.items():
+        if name not in masks and not value.isfinite().all():
+            raise CheckpointError(f"{path}: {name} has values that are not finite.")
     module.load_state_dict(fitting, assign=True)
 
 
 def _fitting(value: Any, wanted: Tensor, where: str) -> Tensor:
-    """Return `value` in the wanted type; raise CheckpointError unless it is dense and finite."""
+    """Return `value` in the wanted type; raise CheckpointError unless it is a dense tensor."""
     if not isinstance(value, Tensor):
         raise CheckpointError(f"{where} must be a tensor, got {type(value).__name__}.")
     if value.layout != torch.strided or value.is_quantized:
@@ -63,7 +67,9 @@ def _fitting(value: Any, wanted: Tensor, where: str) -> Tensor:
             f"{where} must be {wanted.dtype} of shape {tuple(wanted.shape)}, "
             f"got {value.dtype} of shape {tuple(value.shape)}."
         )
-    fitting = value.to(wanted.dtype)
-    if not fitting.isfinite().all():
-        raise CheckpointError(f"{where} has values that are not finite.")
-    return fitting
+    return value.to(wanted.dtype)
+
+
+def _is_mask(buffer: Tensor) -> bool:
+    """Tell whether a buffer of the module itself is infinite, as masks of attention are."""
+    return not buffer.is_meta and bool(buffer.isinf().any())

@@ -82,7 +82,8 @@ def at_level(network: SmoothingNetwork, level: float) -> SmoothingNetwork:
         raise ConfigError("This network takes no level: leave it out.")
     with torch.device("meta"):
         changed = SmoothingNetwork(dataclasses.replace(network.config, default_level=level))
-    weights = {**network.state_dict(keep_vars=True), "level": torch.tensor([level])}
+    state = network.state_dict(keep_vars=True)
+    weights = {**state, "level": torch.tensor([level], device=state["level"].device)}
     changed.load_state_dict(weights, assign=True)
     changed.train(network.training)
     return changed

@@ -56,10 +56,11 @@ class OwnNetwork(nn.Module):
         device = next(self.parameters()).device
         try:
             found = self.eval().network(torch.zeros(1, 3, height, width, device=device))
-        except RuntimeError as error:
+        except Exception as error:
             raise ValueError(
-                f"it fails on an image of {height} x {width} pixels ({error}). Whole images of any "
-                "size are smoothed to validate it: have it pad its input, and cut its result"
+                f"it fails on an image of {height} x {width} pixels ({type(error).__name__}: "
+                f"{error}). Whole images of any size are smoothed to validate it: have it pad its "
+                "input, and cut its result"
             ) from error
         finally:
             for module, training in modes.items():

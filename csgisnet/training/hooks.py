@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from csgisnet.errors import ConfigError
 from csgisnet.networks.own import OwnNetwork
@@ -73,6 +74,8 @@ def own_network(network: nn.Module | None) -> OwnNetwork | None:
             f"network must be a torch.nn.Module of your own, got a {type(network).__name__}. A "
             "SmoothingNetwork to begin with is given as initial."
         )
+    if any(map(is_lazy, network.parameters())):
+        raise ConfigError("network has lazy layers without sizes: call it once on an image first.")
     if not any(p.requires_grad for p in network.parameters()):
         raise ConfigError("network has no weights to train.")
     tensors = [t for t in network.state_dict().values() if isinstance(t, Tensor) and t.numel()]

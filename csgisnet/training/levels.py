@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
+from pathlib import Path
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from csgisnet.checkpoints.networks import load_network
 from csgisnet.device import Precision, use_precision
+from csgisnet.errors import ChannelOrderWarning, ConfigError
 from csgisnet.networks.smoothing import SmoothingNetwork
 from csgisnet.objective.losses import Batch
 from csgisnet.prediction.fused import executable
+from csgisnet.training.data import DataConfig
 
 
 class LevelLabels:
@@ -62,3 +68,29 @@ class LevelLabels:
         """Return smoothed images (B, 3, H, W) in [0, 1]."""
         result: Tensor = self._smoother(images).result
         return result.float().clamp(0, 1)
+
+
+def load_simplifier(path: Path, data: DataConfig) -> SmoothingNetwork:
+    """Load a network that makes the labels of level 1.
+
+    Raises
+    ------
+    ConfigError
+        Nothing would ask it, or its file does not say the order of its channels.
+    CheckpointError
+        The file is missing, damaged, or not a smoothing network.
+    """
+    if not data.level_passes:
+        raise ConfigError(
+            f"A simplifier is given ({path}), but data.level_passes is 0, so nothing would ask it. "
+            "Set data.level_passes, or leave out --simplifier."
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ChannelOrderWarning)
+        try:
+            return load_network(path)
+        except ChannelOrderWarning:
+            raise ConfigError(
+                f"{path} does not say the order of its channels. Convert it first: `csgisnet "
+                "export --checkpoint FILE --channel-order ORDER --out FILE.safetensors`."
+            ) from None

@@ -18,6 +18,7 @@ from csgisnet.objective.losses import Teachers
 from csgisnet.objective.teachers import load_teachers
 from csgisnet.training.config import Config, load_config
 from csgisnet.training.hooks import Own
+from csgisnet.training.levels import load_simplifier
 from csgisnet.training.lock import lock_path, only_process
 from csgisnet.training.loggers import check_loggers
 from csgisnet.training.sources import Sources, no_record, read_record, sources_of
@@ -64,7 +65,7 @@ class Setup:
     def load_simplifier(self) -> SmoothingNetwork | None:
         """Load the network that makes the labels of level 1; by default the initial one does."""
         path = self.sources.simplifier
-        return self.initial if path is None else load_network(path)
+        return self.initial if path is None else load_simplifier(path, self.config.data)
 
     def load_teachers(self) -> Teachers:
         """Load the teachers of the loss terms; a loss of the caller's own has none."""

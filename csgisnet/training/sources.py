@@ -10,9 +10,9 @@ from csgisnet.checkpoints.format import is_ours
 from csgisnet.errors import ConfigError
 from csgisnet.networks.segmenter import OutputStride
 from vocsmooth import settings
-from vocsmooth.errors import InputError
+from vocsmooth.errors import DatasetError, InputError
 from vocsmooth.files import read_file, sha256_file
-from vocsmooth.shards.index import INDEX_NAME
+from vocsmooth.shards.index import INDEX_NAME, read_index
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class Sources:
     def record(self) -> dict[str, Any]:
         """Return what `sources_of` reads, as JSON can hold it: each file with its SHA-256."""
         files = {
-            name: {"path": str(path.resolve()), "sha256": _identify(path)}
+            name: {"path": str(path.resolve()), "sha256": next(iter(_identify(path)), None)}
             for name, path in self.given().items()
         }
         return {"sources": files, "output_stride": self.output_stride}
@@ -56,7 +56,8 @@ def sources_of(record: dict[str, Any], path: Path, given: Sources) -> Sources:
         return sources
     for name, now in sources.given().items():
         before, digest = recorded.get(name, (None, None))
-        if _identify(now) not in (digest, None):
+        found = _identify(now)
+        if found and digest not in found:
             raise ConfigError(
                 f"The run in {path.parent} began with {before or 'none'} as its {name}, and {now} "
                 f"is another. Leave out --{name} or give the same, or begin a new run."
@@ -101,12 +102,15 @@ def _stride_of(
     return began
 
 
-def _identify(path: Path) -> str | None:
-    """Return the SHA-256 of a file, or of a dataset's index, which lists those of its shards.
+def _identify(path: Path) -> list[str]:
+    """Return the SHA-256 of a file, or of what a dataset holds.
 
-    None if it cannot be read: whoever opens it next says why.
+    For a dataset that of its index's file follows, which older runs recorded. Empty if it cannot be
+    read: whoever opens it next says why.
     """
     try:
-        return sha256_file(path / INDEX_NAME if path.is_dir() else path)
-    except OSError:
-        return None
+        if path.is_dir():
+            return [read_index(path).identity, sha256_file(path / INDEX_NAME)]
+        return [sha256_file(path)]
+    except (OSError, DatasetError):
+        return []

@@ -5,6 +5,7 @@ Each class is one object of the JSON, each field one of its keys.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -216,11 +217,9 @@ class Index(IndexFile):
 
     @property
     def identity(self) -> str:
-        """What differs between datasets: the SHA-256 of the table, which holds those of all files.
-
-        An index of version 1 has the table that it would have today.
-        """
-        return f"{self.digest} {self.table.sha256}"
+        """SHA-256 of the plan's digest and of those of all shards, whatever the index's version."""
+        content = self.digest.encode() + self.columns.sha256.tobytes()
+        return hashlib.sha256(content).hexdigest()
 
     def shard(self, number: int) -> ShardEntry:
         """Return what the table says about a shard's file."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, overload
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from vocsmooth.shards.entries import Index
 from vocsmooth.shards.table import starts
@@ -146,3 +146,19 @@ class SampleIds(Sequence[str]):
 
     def __repr__(self) -> str:
         return f"<ids of {len(self)} samples>"
+
+
+def as_integers(**values: ArrayLike) -> list[NDArray[np.int64]]:
+    """Return arrays (B,) of whole numbers of one length; ValueError says which one is not."""
+    arrays = []
+    for name, value in values.items():
+        array = np.asarray(value)
+        if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
+            raise ValueError(
+                f"{name} must be whole numbers (B,), got {array.dtype} of shape {array.shape}"
+            )
+        arrays.append(array.astype(np.int64, copy=False))
+    lengths = {name: len(array) for name, array in zip(values, arrays, strict=True)}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"indices, tops and lefts must be of one length, got {lengths}")
+    return arrays

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from vocsmooth.shards.listing import numbers_of
 from vocsmooth.shards.mapped import DiskWatch, MappedShard, MappedShards
-from vocsmooth.shards.photographs import Photographs, Places, SampleIds
+from vocsmooth.shards.photographs import Photographs, Places, SampleIds, as_integers
 from vocsmooth.shards.schema import Maps, map_dtype
 
 if TYPE_CHECKING:
@@ -189,11 +189,12 @@ class Split:
         Raises
         ------
         IndexError, ValueError
-            A sample or map does not exist, or a window reaches beyond its image.
+            A sample or map does not exist, a window reaches beyond its image, or samples and
+            corners are not whole numbers, one of each for a window.
         DatasetError
             A shard is not the one that the index describes.
         """
-        chosen, top, left = (np.asarray(a, np.int64) for a in (indices, tops, lefts))
+        chosen, top, left = as_integers(indices=indices, tops=tops, lefts=lefts)
         self._check_maps(maps)
         place = self._photographs.locate(chosen)
         self._photographs.check_windows(place, top, left, size)

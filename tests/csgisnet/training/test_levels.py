@@ -19,7 +19,7 @@ from csgisnet.objective.losses import Teachers
 from csgisnet.training.config import Config, RunConfig
 from csgisnet.training.data import DataConfig
 from csgisnet.training.distributed import Processes
-from csgisnet.training.levels import LevelLabels
+from csgisnet.training.levels import LevelLabels, load_simplifier
 from csgisnet.training.step import Training
 from csgisnet.training.train import train
 
@@ -131,3 +131,12 @@ def test_levels_need_a_simplifier_and_a_network_that_takes_them(level: bool) -> 
     config = dataclasses.replace(CONFIG, network=network)
     with pytest.raises(ConfigError, match=r"level_passes needs a network with a level"):
         Training(config, Teachers(), Processes(device=CPU), simplifier=simplifier)
+
+
+def test_a_simplifier_that_nothing_asks_or_of_unknown_colours_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "authors.pth"
+    torch.save(SmoothingNetwork(NetworkConfig(width=4, blocks=1)).state_dict(), path)
+    with pytest.raises(ConfigError, match=r"level_passes is 0, so nothing would ask it"):
+        load_simplifier(path, DataConfig())
+    with pytest.raises(ConfigError, match=r"authors\.pth does not say the order of its channels"):
+        load_simplifier(path, DataConfig(level_passes=1))

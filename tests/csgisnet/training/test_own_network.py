@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,10 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from csgisnet.checkpoints.networks import load_network
-from csgisnet.checkpoints.own import load_module
+from csgisnet.checkpoints.own import load_module, save_module
 from csgisnet.errors import CheckpointError, ConfigError
 from csgisnet.networks.smoothing import Smoothing, SmoothingNetwork
 from csgisnet.training.config import Config
+from csgisnet.training.hooks import Own, own_network
 from csgisnet.training.train import Summary, train
 
 if TYPE_CHECKING:
@@ -169,3 +171,43 @@ def test_one_of_ours_is_given_as_initial(lab: Lab, config: Config) -> None:
         run(lab, config, "run", network=ours)
     with pytest.raises(ConfigError, match="but not both"):
         run(lab, config, "run", network=TinyUNet(), initial=ours)
+
+
+class OnlyEighths(nn.Module):
+    """A network that asserts the size of its input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(3, 3, 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        assert image.shape[-1] % 8 == 0, "sides must be multiples of 8"
+        result: Tensor = self.layer(image)
+        return result
+
+
+def test_a_network_that_asserts_a_size_and_a_lazy_one_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"(?s)AssertionError: sides must be multiples of 8.*pad"):
+        Own(network=own_network(OnlyEighths())).check(Config())
+    with pytest.raises(ConfigError, match="lazy layers without sizes"):
+        own_network(nn.LazyConv2d(3, 1))
+
+
+class Masked(nn.Module):
+    """A network with a mask of minus infinity, as attention has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(3, 3, 1)
+        self.register_buffer("mask", torch.full((2,), -torch.inf))
+
+
+def test_masks_may_be_infinite_in_files_and_weights_may_not(tmp_path: Path) -> None:
+    path, network = tmp_path / "net.safetensors", Masked()
+    save_module(path, network)
+    loaded = load_module(path, Masked())
+    assert torch.equal(loaded.layer.weight, network.layer.weight)
+    nn.init.constant_(network.layer.weight, torch.nan)
+    save_module(path, network)
+    with pytest.raises(CheckpointError, match=r"layer\.weight has values that are not finite"):
+        load_module(path, Masked())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import shutil
 from typing import TYPE_CHECKING
@@ -21,6 +22,9 @@ from csgisnet.training.runs import claim_run, new_run
 from csgisnet.training.sources import Sources
 from csgisnet.training.train import train
 from vocsmooth.errors import InputError
+from vocsmooth.shards.entries import TableEntry
+from vocsmooth.shards.index import TABLE_NAME, index_files, read_index
+from vocsmooth.shards.table import encode_table
 
 if TYPE_CHECKING:
     from tests.csgisnet.training.conftest import Lab
@@ -85,9 +89,13 @@ def test_resuming_with_another_source_is_refused(name: str, lab: Lab, config: Co
     other = lab.folder / "other"
     if name == "data":  # of the same recipe: only the bytes of its shards differ
         shutil.copytree(lab.data, other)
-        index = json.loads((other / "index.json").read_text())
-        index["table"]["sha256"] = 64 * "0"
-        (other / "index.json").write_text(json.dumps(index))
+        index = read_index(other)
+        sha256 = index.columns.sha256.copy()
+        sha256[0] ^= 1
+        table = bytes(encode_table(dataclasses.replace(index.columns, sha256=sha256)))
+        entry = TableEntry(bytes=len(table), sha256=hashlib.sha256(table).hexdigest())
+        for file, content in index_files(dataclasses.replace(index, table=entry)).items():
+            (other / file).write_bytes(table if file == TABLE_NAME else content)
     else:
         save_segmenter(other, Segmenter(config.segmenter.network))
     given = {"data_dir": None, name + "_dir" * (name == "data"): other}

@@ -118,6 +118,12 @@ class TestCrop:
         split = open_dataset(pristine_dataset).split("val")
         assert split.crop([], [], [], 8, ["input"])["input"].shape == (0, 8, 8, 3)
         assert split.crop([0], [0], [0], 8, []) == {}
+        with pytest.raises(ValueError, match=r"tops must be whole numbers \(B,\), got float64"):
+            split.crop([0], [0.7], [0], 8, ["input"])
+        with pytest.raises(ValueError, match=r"lefts must be whole numbers \(B,\), .* shape \(\)"):
+            split.crop([0], [0], 0, 8, ["input"])
+        with pytest.raises(ValueError, match=r"of one length, got .*'lefts': 2"):
+            split.crop([0], [0], [0, 0], 8, ["input"])
 
     @pytest.mark.parametrize(
         ("top", "left", "size"),
