@@ -1,0 +1,259 @@
+"""How the cost of each step of a dataset's life grows with its number of photographs.
+
+Photographs of 32 x 32 pixels are built into shards of 16, once for each number of them:
+
+plan      list the photographs and deal them out to shards
+build     make all shards, with one worker
+resume    the same command again, when the dataset is finished
+continue  the same command again, when the index is lost: each shard is read and kept
+open      open the dataset and take its split
+crop      read one window of each input, in random order
+verify    check every file
+repair    make one lost shard again; this verifies before and after
+report    write the page for people
+
+Each step runs in a process of its own. Seconds are those of the processor, in this process and its
+workers, which other work on the machine changes less than wall-clock time; both are recorded. The
+memory is the peak of the process itself without its workers (VmHWM, because `ru_maxrss` starts with
+that of whatever started the process).
+
+The exponent p says that a step takes as long as photographs ** p. Starting Python makes it small,
+so it is also given without the cost of the smallest number ("growing"): the exponent of what the
+second and the last number cost more than the first. The margin is what one more photograph costs
+between the two largest numbers.
+
+Example: python -m benchmarks.growth --photographs 250 1000 4000 --out growth.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.command import ROOT, recorded_command
+from vocsmooth.dataset.build import build_dataset
+from vocsmooth.dataset.plan import make_plan
+from vocsmooth.dataset.repair import repair_dataset
+from vocsmooth.dataset.verify import verify_dataset
+from vocsmooth.files import write_json
+from vocsmooth.maps.recipe import Labels, Recipe
+from vocsmooth.maps.texture_settings import Textures
+from vocsmooth.maps.textures import open_textures
+from vocsmooth.shards.index import INDEX_NAME
+from vocsmooth.shards.reader import open_dataset
+from vocsmooth.sources.voc import find_tree, list_photographs
+from vocsmooth.views.page import write_report
+
+SIDE = 32
+CROP = 16
+BATCH = 16
+SPLITS = ("train",)
+RECIPE = Recipe(labels=Labels(exact=True), textures=Textures(count=1), val_fraction=0.0)
+
+Row = dict[str, float]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--photographs", type=int, nargs="+", default=[250, 1000, 4000])
+    parser.add_argument("--out", type=Path, help="write the figures here as JSON")
+    parser.add_argument("--step", nargs=2, metavar=("STEP", "FOLDER"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.step:
+        print(json.dumps(measure(STEPS[arguments.step[0]], Path(arguments.step[1]))))
+        return
+    counts = sorted(arguments.photographs)
+    rows: dict[str, list[Row]] = {step: [] for step in STEPS}
+    for count in counts:
+        for step, row in measure_all(count).items():
+            rows[step].append(row)
+            print(f"{count:8d} {step:9s}" + "".join(f" {n} {v:.4g}" for n, v in row.items()))
+    growth = {step: grow(counts, of_step) for step, of_step in rows.items()}
+    print_table(counts, rows, growth)
+    if arguments.out:
+        import torch
+
+        from benchmarks.machine import describe
+
+        figures = {
+            "machine": describe(torch.device("cpu")),
+            "date": time.strftime("%Y-%m-%d"),
+            "command": recorded_command(),
+            "photographs": counts,
+            "steps": rows,
+            "growth": growth,
+        }
+        write_json(arguments.out, figures)
+
+
+def measure_all(count: int) -> dict[str, Row]:
+    """Measure every step with this number of photographs."""
+    with tempfile.TemporaryDirectory() as folder:
+        make_tree(Path(folder), count)
+        rows = {}
+        for step in STEPS:
+            command = [sys.executable, "-m", "benchmarks.growth", "--step", step, folder]
+            done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
+            rows[step] = json.loads(done.stdout)
+            if step == "build":
+                files = [path.stat().st_size for path in Path(folder, "out").iterdir()]
+                rows[step]["dataset_bytes_a_photograph"] = sum(files) / count
+            if step == "report":
+                rows[step]["page_MB"] = Path(folder, "page.html").stat().st_size / 1e6
+        return rows
+
+
+def make_tree(folder: Path, count: int) -> None:
+    """Write photographs of noise."""
+    images = folder / "JPEGImages"
+    images.mkdir()
+    generator = np.random.default_rng(0)
+    for number in range(count):
+        pixels = generator.integers(0, 256, (SIDE, SIDE, 3), np.uint8)
+        Image.fromarray(pixels).save(images / f"photograph_{number:08d}.png")
+
+
+def measure(step: Callable[[Path], None], folder: Path) -> Row:
+    """Run a step; return its seconds, and the peak memory of this process."""
+    if step is kept_shards:
+        (folder / "out" / INDEX_NAME).unlink()
+    elif step is repair:
+        (folder / "out" / "train-00001.h5").unlink()
+    started, worked = time.perf_counter(), _processor_seconds()
+    step(folder)
+    return {
+        "seconds": _processor_seconds() - worked,
+        "wall_seconds": time.perf_counter() - started,
+        "MB": _peak_megabytes(),
+    }
+
+
+def plan(folder: Path) -> None:
+    """List the photographs and deal them out to shards."""
+    make_plan(
+        list_photographs(find_tree(folder), SPLITS, val_fraction=RECIPE.val_fraction),
+        RECIPE,
+        open_textures(),
+        SPLITS,
+    )
+
+
+def build(folder: Path) -> None:
+    """Make the dataset."""
+    build_dataset(folder, folder / "out", RECIPE, splits=SPLITS, jobs=1)
+
+
+def finished(folder: Path) -> None:
+    """Build a dataset that is finished."""
+    assert build_dataset(folder, folder / "out", RECIPE, splits=SPLITS, jobs=1).complete_before
+
+
+def kept_shards(folder: Path) -> None:
+    """Build a dataset of which only the index is missing."""
+    build(folder)
+
+
+def open_split(folder: Path) -> None:
+    """Open the dataset."""
+    open_dataset(folder / "out").split(SPLITS[0])
+
+
+def crop(folder: Path) -> None:
+    """Read one window of each input."""
+    split = open_dataset(folder / "out").split(SPLITS[0])
+    order = np.random.default_rng(0).permutation(len(split))
+    for start in range(0, len(order), BATCH):
+        indices = order[start : start + BATCH]
+        corner = np.zeros(len(indices), np.int64)
+        split.crop(indices, corner, corner, CROP, ("input", "label", "edge", "mask"))
+
+
+def verify(folder: Path) -> None:
+    """Check every file."""
+    assert not verify_dataset(folder / "out", jobs=1, fresh=True).problems
+
+
+def repair(folder: Path) -> None:
+    """Make a lost shard again."""
+    repaired = repair_dataset(folder / "out", folder, jobs=1, fresh=True)
+    assert len(repaired.shards) == 1
+    assert not repaired.verification.problems
+
+
+def report(folder: Path) -> None:
+    """Write the page."""
+    write_report(folder / "out", folder / "page.html", jobs=1)
+
+
+STEPS: dict[str, Callable[[Path], None]] = {
+    "plan": plan,
+    "build": build,
+    "resume": finished,
+    "continue": kept_shards,
+    "open": open_split,
+    "crop": crop,
+    "verify": verify,
+    "repair": repair,
+    "report": report,
+}
+
+
+def grow(counts: list[int], rows: list[Row]) -> Row:
+    """Return how the cost of a step grows with the number of photographs."""
+    if len(counts) < 2:
+        return {}
+    seconds = [row["seconds"] for row in rows]
+    slope = np.polyfit(np.log(counts), np.log(seconds), 1)[0]
+    more = counts[-1] - counts[-2]
+    result = {
+        "exponent": float(slope),
+        "margin_ms": (seconds[-1] - seconds[-2]) / more * 1e3,
+        "margin_bytes": (rows[-1]["MB"] - rows[-2]["MB"]) / more * 1e6,
+    }
+    first, last = seconds[1] - seconds[0], seconds[-1] - seconds[0]
+    if len(counts) > 2 and 0 < first < last:
+        steps = (counts[-1] - counts[0]) / (counts[1] - counts[0])
+        result["growing"] = math.log(last / first) / math.log(steps)
+    return result
+
+
+def print_table(counts: list[int], rows: dict[str, list[Row]], growth: dict[str, Row]) -> None:
+    """Print the seconds and the memory of each step, and how they grow."""
+    heads = [*(f"{n} s" for n in counts), *(f"{n} MB" for n in counts)]
+    names = ("exponent", "growing", "margin_ms", "margin_bytes")
+    print(f"\n{'step':9s}" + "".join(f"{head:>13s}" for head in (*heads, *names)))
+    for step, of_step in rows.items():
+        cells = [f"{row['seconds']:.3f}" for row in of_step]
+        cells += [f"{row['MB']:.0f}" for row in of_step]
+        cells += [f"{growth[step][n]:.3f}" if n in growth[step] else "-" for n in names]
+        print(f"{step:9s}" + "".join(f"{cell:>13s}" for cell in cells))
+
+
+def _processor_seconds() -> float:
+    """Return the processor time of this process and of its workers that have ended."""
+    kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    usages = [resource.getrusage(kind) for kind in kinds]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+def _peak_megabytes() -> float:
+    """Return the most memory that this process has held."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024 / 1e6
+
+
+if __name__ == "__main__":
+    main()
