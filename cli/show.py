@@ -81,13 +81,23 @@ def report_labels(folder: Path, as_json: bool) -> None:
     type=click.IntRange(min=16),
     help="Longer side of a picture, in pixels.  [default: 320, or less if there are many]",
 )
+@click.option(
+    "--most",
+    type=click.IntRange(min=1),
+    default=3000,
+    show_default=True,
+    help="Of more photographs than this show a sample, evenly spread.",
+)
 @options.JOBS
 @options.JSON
 @messages.amount_options
-def report(folder: Path, out: Path, side: int | None, jobs: int | None, as_json: bool) -> None:
-    """Write one HTML page that shows every photograph of a dataset with all its maps.
+def report(
+    folder: Path, out: Path, side: int | None, most: int, jobs: int | None, as_json: bool
+) -> None:
+    """Write one HTML page that shows the photographs of a dataset with all their maps.
 
-    Pictures are shrunk to --side pixels, by default so that the page stays below about 60 MB.
+    Pictures are shrunk to --side pixels, by default so that the page stays below about 60 MB, or
+    20 MB if it shows a sample.
 
     \b
     Example: vocsmooth report voc-smooth --out report.html
@@ -97,9 +107,12 @@ def report(folder: Path, out: Path, side: int | None, jobs: int | None, as_json:
     if out.suffix.lower() not in ("", ".html", ".htm"):  # index.json of the dataset, say
         raise click.UsageError(f"{out} does not end in .html; give a name that does.")
     with progress_bar("shards") as bar:
-        summary = write_report(folder, out, side=side, jobs=jobs, progress=bar.update)
+        summary = write_report(folder, out, side=side, most=most, jobs=jobs, progress=bar.update)
+    shown = counted(summary.photographs, "photograph")
+    if summary.photographs < summary.dataset_photographs:
+        shown += f" (a sample of {summary.dataset_photographs}; see --most)"
     messages.summary(
-        f"{out}: {counted(summary.photographs, 'photograph')} at {summary.side} pixels, "
+        f"{out}: {shown} at {summary.side} pixels, "
         f"{summary.bytes / 1e6:.1f} MB, {summary.seconds:.1f} s",
         to_dict(summary),
         as_json,

@@ -17,6 +17,8 @@ class IndexedShard:
 
     entry: ShardEntry
     """Its file: name, length, SHA-256."""
+    first_image: int
+    """Number of its first photograph in the dataset."""
     raw_ids: NDArray[np.bytes_]
     """(N,) ids of its photographs, in order, in UTF-8."""
     shapes: NDArray[np.int64]
@@ -56,6 +58,7 @@ def list_shard(index: Index, number: int) -> IndexedShard:
     rows = slice(*columns.first_image[[number, number + 1]].tolist())
     return IndexedShard(
         entry=index.shard(number),
+        first_image=rows.start,
         raw_ids=columns.ids[rows],
         shapes=columns.shapes[rows].astype(np.int64),
         samples=columns.samples[rows].astype(np.int64),

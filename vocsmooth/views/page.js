@@ -4,6 +4,10 @@ const BATCH = 48; // cards added whenever the end of the page comes near
 const BINS = 20;
 
 const data = JSON.parse(document.getElementById("data").textContent);
+const sampled =
+  data.datasetPhotographs > data.photographs.length
+    ? `, a sample of the dataset's ${data.datasetPhotographs}`
+    : "";
 const controls = document.getElementById("controls");
 const cards = document.getElementById("cards");
 const viewer = document.getElementById("viewer");
@@ -114,7 +118,7 @@ function update() {
   cards.replaceChildren();
   addCards();
   document.getElementById("count").textContent =
-    `${chosen.length} of ${data.photographs.length} photographs`;
+    `${chosen.length} of ${data.photographs.length} photographs${sampled}`;
   document.getElementById("plots").replaceChildren(
     ...(chosen.some(({ score }) => score !== null) ? [plotScores(chosen)] : []),
     plotCounts("labels by operator", count(chosen, ({ operator }) => [operator])),
@@ -189,9 +193,11 @@ function showLeftOut() {
     return row;
   });
   const section = document.getElementById("left-out");
-  section.querySelector("h2").textContent = `Left out: ${rows.length}`;
+  const all = Math.max(data.datasetLeftOut, rows.length);
+  section.querySelector("h2").textContent =
+    `Left out: ${all}${all > rows.length ? `, of which ${rows.length} are listed` : ""}`;
   section.querySelector("tbody").append(...rows);
-  section.hidden = rows.length === 0;
+  section.hidden = all === 0;
 }
 
 const observer = new IntersectionObserver(

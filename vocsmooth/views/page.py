@@ -1,4 +1,4 @@
-"""One HTML page to browse a dataset: every photograph with all its maps.
+"""One HTML page to browse a dataset: its photographs, or a sample of them, with all their maps.
 
 The page is page.html, with page.css, page.js and the data put in; it loads nothing else.
 """
@@ -30,8 +30,14 @@ from vocsmooth.views.text import describe_dataset, name_operator
 
 Pixels = NDArray[np.uint8]
 
+MOST = 3000
+"""Photographs that a page shows if no other number is asked for."""
+
 _PAGE_BYTES = 55_000_000
-"""Total size of the pictures of a page."""
+"""Total size of the pictures of a page that shows a whole dataset."""
+
+_SAMPLE_BYTES = 17_000_000
+"""Total size of the pictures of a page that shows a sample."""
 
 _BYTES_PER_PIXEL = 0.22
 """Size of a pixel of small thumbnails, base64 included, as measured over all maps."""
@@ -47,6 +53,9 @@ class ReportSummary:
     """What a report shows."""
 
     photographs: int
+    """Photographs that the page shows."""
+    dataset_photographs: int
+    """Photographs in the dataset."""
     side: int
     """Longer side of the thumbnails, in pixels."""
     bytes: int
@@ -60,12 +69,16 @@ def write_report(
     out: AnyPath,
     *,
     side: int | None = None,
+    most: int = MOST,
     jobs: int | None = None,
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> ReportSummary:
-    """Write a page that shows every photograph of a dataset: its maps, label, scores, statistics.
+    """Write a page that shows the photographs of a dataset: maps, label, scores, statistics.
 
-    Of a photograph's inputs the first is shown.
+    Of more than `most` photographs every n-th is shown, with the smallest n that suffices, and the
+    page says so; shards without such a photograph are not read. Of what was left out of the shards
+    that are read, at most `most` entries are listed likewise. Of a photograph's inputs the first is
+    shown.
 
     Parameters
     ----------
@@ -75,11 +88,13 @@ def write_report(
         The HTML file; it needs no other and can be opened from disk.
     side : int, optional
         Longer side of the thumbnails in pixels. By default 320, or less where there are so many
-        photographs that the page would grow beyond about 60 MB.
+        photographs that the page would grow beyond about 60 MB, or 20 MB if it shows a sample.
+    most : int
+        Largest number of photographs to show, at least 1.
     jobs : int, optional
         Worker processes; one per core if not given.
     progress : callable
-        Called with the number of shards that are done and of all.
+        Called with the number of shards that are done and of all that are read.
 
     Raises
     ------
@@ -87,38 +102,49 @@ def write_report(
         `root` is not a complete dataset, or a shard is damaged.
     InputError
         The folder for `out` does not exist.
+    ValueError
+        `most` is less than 1.
     """
+    if most < 1:
+        raise ValueError(f"most must be at least 1, got {most}")
     root = as_path(root, "root")
     out = as_path(out, "out")
     started = time.monotonic()
     if not out.parent.is_dir():  # better known now than after the work
         raise InputError(f"--out {out}: the folder {out.parent} does not exist.")
     index = read_index(root)
-    side = side or choose_side(index)
+    every = _step(index.totals.images, most)
+    side = side or choose_side(index, every)
     shown: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {}
-    shards = list_shards(root, index)
-    function = partial(_show_shard, side=side)
+    shards = [s for s in list_shards(root, index) if every == 1 or _sampled(s, every)]
+    function = partial(_show_shard, side=side, every=every)
     for shard, result in run_on_shards(function, shards, jobs=jobs, progress=progress):
         shown[shard.path.name] = result
     in_order = [shown[shard.path.name] for shard in shards]
     photographs = [one for of_shard, _ in in_order for one in of_shard]
     left_out = [one for _, of_shard in in_order for one in of_shard]
+    left_out = left_out[:: _step(len(left_out), most)]
     page = make_page(index, photographs, left_out).encode()
     write_atomically(out, page)
     return ReportSummary(
-        photographs=index.totals.images,
+        photographs=len(photographs),
+        dataset_photographs=index.totals.images,
         side=side,
         bytes=len(page),
         seconds=time.monotonic() - started,
     )
 
 
-def choose_side(index: Index) -> int:
-    """Return the longer side of thumbnails that keeps the page small, in pixels."""
+def choose_side(index: Index, every: int = 1) -> int:
+    """Return the longer side of thumbnails that keeps the page small, in pixels.
+
+    The page shows every n-th photograph, where n is `every`.
+    """
     maps = sum(len(names) for names in index.maps.values())
-    shapes = index.columns.shapes
+    shapes = index.columns.shapes[::every]
     areas = float((shapes.min(axis=1) / shapes.max(axis=1)).sum()) if len(shapes) else 0.0
-    side = math.sqrt(_PAGE_BYTES / (_BYTES_PER_PIXEL * maps * max(areas, 1)))
+    size = _PAGE_BYTES if every == 1 else _SAMPLE_BYTES
+    side = math.sqrt(size / (_BYTES_PER_PIXEL * maps * max(areas, 1)))
     low, high = _SIDES
     return int(min(max(side, low), high))
 
@@ -133,7 +159,9 @@ def make_page(
         "minScore": index.recipe["labels"]["min_score"],
         "maps": [name for group in ("samples", "images") for name in index.maps[group]],
         "photographs": photographs,
+        "datasetPhotographs": index.totals.images,
         "leftOut": left_out,
+        "datasetLeftOut": index.totals.rejected + index.totals.errors,
     }
     folder = resources.files("vocsmooth.views")
     page, style, script = (
@@ -145,8 +173,22 @@ def make_page(
     return page.replace("@STYLE@", style).replace("@SCRIPT@", script).replace("@DATA@", text)
 
 
-def _show_shard(shard: ShardScan, side: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return what the page needs to show the photographs of a shard, and those left out of it."""
+def _step(count: int, most: int) -> int:
+    """Return the smallest n for which every n-th of `count` things are at most `most`."""
+    return max(1, -(-count // most))
+
+
+def _sampled(shard: ShardScan, every: int) -> range:
+    """Return the places in a shard of the photographs that are in the sample of the dataset."""
+    first = -shard.indexed.first_image % every
+    return range(first, shard.entry.images, every)
+
+
+def _show_shard(
+    shard: ShardScan, side: int, every: int
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return what the page needs to show the sampled photographs of a shard, and its left out."""
+    sampled = _sampled(shard, every)
     left_out = [
         {
             "id": entry.id,
@@ -158,7 +200,9 @@ def _show_shard(shard: ShardScan, side: int) -> tuple[list[dict[str, Any]], list
         for entry in shard.read_record().sidecar.left_out
     ]
     return [
-        _show(image, maps, shard.maps["samples"], side) for image, maps in shard.read()
+        _show(image, maps, shard.maps["samples"], side)
+        for place, (image, maps) in enumerate(shard.read())
+        if place in sampled
     ], left_out
 
 

@@ -18,6 +18,7 @@ from vocsmooth.errors import InputError
 from vocsmooth.shards.entries import Index
 from vocsmooth.shards.index import read_index
 from vocsmooth.shards.reader import open_dataset
+from vocsmooth.shards.scan import list_shards
 from vocsmooth.views.page import choose_side, make_page, write_report
 
 HOSTILE = "</script><script>document.title = 'broken'</script>@SCRIPT@"
@@ -70,6 +71,45 @@ def test_thumbnails_shrink_to_the_side_asked_for(screened: Path, tmp_path: Path)
         for uri in one["thumbnails"].values()
     ]
     assert set(shapes) == {20}
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 6, 7])
+def test_a_large_dataset_is_sampled_evenly_over_its_shards(
+    screened: Path, tmp_path: Path, most: int
+) -> None:
+    path, told = tmp_path / "report.html", list[tuple[int, int]]()
+    summary = write_report(
+        screened, path, most=most, jobs=1, progress=lambda *done: told.append(done)
+    )
+    data = data_of(path.read_text(encoding="utf-8"))
+    ids = [name.decode() for name in read_index(screened).columns.ids]
+    every = next(n for n in range(1, 8) if len(ids[::n]) <= most)
+    assert [one["id"] for one in data["photographs"]] == ids[::every]
+    assert summary.photographs == len(ids[::every]) <= most
+    assert summary.dataset_photographs == data["datasetPhotographs"] == 7
+    assert data["datasetLeftOut"] == 1
+    shards = list_shards(screened, read_index(screened))
+    with_some = [shard for shard in shards if set(shard.indexed.ids) & set(ids[::every])]
+    assert told[-1] == (len(with_some), len(with_some))  # the others are not read
+
+
+def test_what_was_left_out_is_sampled_too(screened: Path, tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    with pytest.raises(ValueError, match="most must be at least 1, got 0"):
+        write_report(screened, path, most=0)
+    for most, listed in ((7, 1), (1, 0)):  # the one is in a shard that a sample of one leaves out
+        write_report(screened, path, most=most, jobs=1)
+        assert len(data_of(path.read_text(encoding="utf-8"))["leftOut"]) == listed
+
+
+def test_a_sample_makes_a_small_page(pristine_dataset: Path) -> None:
+    index = read_index(pristine_dataset)
+    shapes = np.repeat([[500, 375]], 1_000_000, axis=0).astype(np.int32)
+    million = replace(index, columns=replace(index.columns, shapes=shapes))
+    maps = sum(len(names) for names in index.maps.values())
+    side = choose_side(million, every=334)
+    assert side >= 64
+    assert side**2 * 0.75 * 0.22 * maps * len(shapes[::334]) < 20e6
 
 
 def test_a_page_without_a_folder_is_refused_before_the_work(

@@ -73,6 +73,8 @@ async function check() {
   result.plots = [...document.querySelectorAll("#plots svg")].map((one) => one.children.length > 0);
   result.leftOut = document.querySelector("#left-out tbody").textContent;
   result.title = document.title;
+  result.count = document.getElementById("count").textContent;
+  result.leftOutHead = document.querySelector("#left-out h2").textContent;
   scrollTo(0, document.body.scrollHeight);
   // What comes into view is looked for when a frame is drawn: wait for frames, not for time.
   const { photographs } = JSON.parse(document.getElementById("data").textContent);
@@ -129,6 +131,8 @@ def test_the_page_works_in_a_browser(page: str, screened: Path, tmp_path: Path) 
     assert found["plots"] == [True] * 3
     assert found["unscored"] == 2
     assert found["leftOut"] == "bad_9valtoo weak"
+    assert found["count"] == "7 of 7 photographs"
+    assert found["leftOutHead"] == "Left out: 1"
 
 
 def test_cards_are_added_as_one_scrolls(page: str, screened: Path, tmp_path: Path) -> None:
@@ -138,6 +142,14 @@ def test_cards_are_added_as_one_scrolls(page: str, screened: Path, tmp_path: Pat
     assert found["errors"] == []
     assert len(found["all"]) < len(photographs)
     assert len(found["reset"]) < found["scrolled"] <= len(photographs)
+
+
+def test_a_page_of_a_sample_says_so(page: str, screened: Path, tmp_path: Path) -> None:
+    photographs = data_of(page)["photographs"][::2]
+    found, _ = look(make_page(read_index(screened), photographs, []), tmp_path)
+    assert found["errors"] == []
+    assert found["count"] == "4 of 4 photographs, a sample of the dataset's 7"
+    assert found["leftOutHead"] == "Left out: 1, of which 0 are listed"
 
 
 def test_an_id_that_looks_like_a_program_is_shown_as_it_is(
