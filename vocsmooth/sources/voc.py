@@ -46,7 +46,7 @@ class VocTree:
         return f"{self.root}{others}: masks {masks}; lists {lists}"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Photograph:
     """One photograph of a tree; the files are named here and read later."""
 
@@ -250,8 +250,9 @@ def _hash_splits(ids: Iterable[str], splits: Sequence[str], val_fraction: float)
 
 def _by_stem(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
     """Map file names without suffix to paths; of several suffixes the first wins."""
-    files = [p for p in sorted(folder.iterdir()) if p.suffix.lower() in suffixes]
-    files.sort(key=lambda p: -suffixes.index(p.suffix.lower()))
+    files = [p for p in folder.iterdir() if p.suffix.lower() in suffixes]
+    # By name: comparing paths would take as long as all the rest, and each would keep its parts.
+    files.sort(key=lambda p: (-suffixes.index(p.suffix.lower()), p.name))
     return {path.stem: path for path in files}
 
 

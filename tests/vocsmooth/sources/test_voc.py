@@ -211,3 +211,12 @@ def test_a_split_named_twice_counts_once(tmp_path: Path) -> None:
     make_tree(tmp_path)
     write_list(tmp_path, "train", "a\nb\n")
     assert len(list_photographs(find_tree(tmp_path), ["train", "train"])) == 2
+
+
+def test_of_several_files_of_an_id_the_first_suffix_wins(tmp_path: Path) -> None:
+    images = tmp_path / "JPEGImages"
+    images.mkdir()
+    for name in ("b.png", "a.png", "b.jpeg", "c.PNG", "a.jpg", "a.jpeg", "c.txt"):
+        (images / name).touch()
+    listed = list_photographs(find_tree(tmp_path), ["train", "val"])
+    assert sorted(one.image.name for one in listed) == ["a.jpg", "b.jpeg", "c.PNG"]
