@@ -77,7 +77,7 @@ $(DEMO)/.trained: $(DEMO)/segmenter.safetensors
 		$(if $(wildcard $(DEMO)/run/run.json),--resume) > $@.part
 	mv $@.part $@
 
-# The released network, trained with the project's own commands. It takes about seven hours on two
+# The released network, trained with the project's own commands. It takes more than six hours on two
 # CPU cores, and continues after an interruption. MODEL=full trains the paper's network, which needs
 # a GPU. The textures come from wheels of the package index; tests and training share none of them.
 # The photographs and drawings of the last two stages come from one more wheel and from two packages

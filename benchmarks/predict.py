@@ -125,8 +125,15 @@ def network_of(path: Path | None, config: NetworkConfig) -> SmoothingNetwork:
 
 def gflop_per_megapixel(network: SmoothingNetwork) -> float:
     """Return what its convolutions multiply and add."""
-    convs = (module for module in network.modules() if isinstance(module, nn.Conv2d))
-    return sum(2e-3 * conv.weight.numel() for conv in convs) / network.config.shuffle**2
+    finish = (network.finish.details, network.finish.layers) if network.finish else ()
+    whole = sum(_weights(layers) for layers in finish)  # at full resolution
+    cells = network.config.shuffle**2
+    return 2e-3 * (whole + (_weights(network) - whole) / cells)
+
+
+def _weights(module: nn.Module) -> int:
+    """Return how many weights the convolutions of a module have."""
+    return sum(m.weight.numel() for m in module.modules() if isinstance(m, nn.Conv2d))
 
 
 def measure(

@@ -14,10 +14,10 @@ from typing import Any, Literal, TypeAlias, get_args
 import torch
 from torch import Tensor
 
+from csgisnet.checkpoints.bare import config_of, could_be_released, reverse_channels
 from csgisnet.checkpoints.fitting import load_into
 from csgisnet.checkpoints.foreign import read_foreign
 from csgisnet.checkpoints.format import Weights, is_ours, load_weights, save_weights
-from csgisnet.checkpoints.released import config_of, could_be_released, reverse_channels
 from csgisnet.errors import ChannelOrderWarning, CheckpointError
 from csgisnet.networks.growing import at_level, prune
 from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork, marks

@@ -158,7 +158,7 @@ class SmoothingNetwork(nn.Module):
 def marks(config: NetworkConfig) -> dict[str, Tensor]:
     """Return a one-element buffer for each option that cannot be told from the shapes of weights.
 
-    With them a bare state dict tells the whole configuration, see `csgisnet.checkpoints.released`.
+    With them a bare state dict tells the whole configuration, see `csgisnet.checkpoints.bare`.
     """
     skip = {"skip": torch.ones(1, dtype=torch.int64)} if config.skip else {}
     return skip | ({"level": torch.tensor([config.default_level])} if config.level else {})

@@ -4,23 +4,23 @@
 how they are connected.
 
 Why plain torch with oneDNN's fused convolution: on one thread of an AMD Zen 5 with AVX-512 BF16, in
-turns in one process (benchmarks/results/predict.json; the full network has random weights, and
-compact is the network bundled before the present one, whose figures are in predict-bundled.json):
+turns in one process (compact, the bundled network: benchmarks/results/engines.json; full, with
+random weights: benchmarks/results/predict.json):
 
 ================================  =============  =============  ================  ==========
 way                               compact, s/MP  full, s/MP     first picture, s  mean error
 ================================  =============  =============  ================  ==========
-torch                             1.60           26.3           0.27              0
-ours, float32                     1.33           21.8           0.51              0
-ONNX Runtime, float32             1.23           21.6           0.20              0
-torch, autocast to bfloat16       0.97           18.2           0.16              0.12
-ours, bfloat16                    0.71           10.8           0.12              0.12
-torch.compile, frozen, bfloat16   0.66           10.7           6.05              0.12
-OpenVINO, bfloat16                0.62           10.8           0.19              0.12
+torch                             1.38           26.3           0.28              0
+ours, float32                     1.10           21.8           0.19              0
+ONNX Runtime, float32             1.10           21.6           0.18              0
+torch, autocast to bfloat16       0.87           18.2           0.15              0.10
+ours, bfloat16                    0.61           10.8           0.12              0.10
+torch.compile, frozen, bfloat16   0.58           10.7           4.57              0.10
+OpenVINO, bfloat16                0.55           10.8           0.18              0.10
 ================================  =============  =============  ================  ==========
 
 The error is in grey levels of 255; it and the first picture are the compact network's. The others
-gain nothing on the full network and 7 and 14 % on the compact one, for a compilation at every start
+gain nothing on the full network and 4 and 9 % on the compact one, for a compilation at every start
 or a dependency of 180 MB.
 
 What bounds it: a core of that processor multiplies at most 270 Gflop/s in float32 and 540 in
@@ -32,7 +32,7 @@ These were measured and left out, as they gain little or nothing here: weights p
 (packing takes 0.3 ms a picture of 105), channels padded (convolutions of 52 and 64 channels reach
 the same rate), tiles that fit the cache (images of 0.15 and 1.9 megapixels take the same time per
 pixel, and the halos of small tiles cost up to twice as much), and a network that inductor compiled
-ahead of time (9 % faster, for a package of each network and processor).
+ahead of time (6 % faster, for a package of each network and processor).
 """
 
 from __future__ import annotations

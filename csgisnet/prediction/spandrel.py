@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from csgisnet.checkpoints.bare import config_of
 from csgisnet.checkpoints.networks import build_network
-from csgisnet.checkpoints.released import config_of
 from csgisnet.device import default_memory
 from csgisnet.errors import ConfigError
 from csgisnet.networks.smoothing import SmoothingNetwork, receptive_radius

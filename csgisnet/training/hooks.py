@@ -40,6 +40,8 @@ class Own:
         """Raise ConfigError if the network cannot be trained with these settings."""
         if self.network is None:
             return
+        if config.data.level_passes:
+            raise ConfigError("network takes no level: data.level_passes must be 0.")
         side = config.data.patch
         try:
             complete = self.network.returns_smoothing(side + 1, side + 3)

@@ -1,4 +1,4 @@
-"""Read HDF5 files of unknown origin: nothing is trusted before it is checked.
+"""HDF5 files that can be mapped: how they are written, and read without trust in their origin.
 
 Damage to an HDF5 file, or a file made to do harm, may give links to other files, sizes beyond the
 end, or values that HDF5 would have to unpack; all of it is refused with a `DatasetError`.
@@ -6,6 +6,7 @@ end, or values that HDF5 would have to unpack; all of it is refused with a `Data
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +30,17 @@ class Located:
     offset: int
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
+
+
+def new_file(target: io.BytesIO) -> h5py.File:
+    """Open a new file whose datasets start at pages; the same content gives the same bytes."""
+    return h5py.File(
+        target,
+        "w",
+        libver=("v110", "v110"),
+        alignment_threshold=ALIGNMENT,
+        alignment_interval=ALIGNMENT,
+    )
 
 
 @contextmanager

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vocsmooth.errors import DatasetError
-from vocsmooth.shards.guarded import ALIGNMENT, expect, find_dataset, locate, refusing
+from vocsmooth.shards.guarded import expect, find_dataset, locate, new_file, refusing
 from vocsmooth.shards.schema import ID_DTYPE
 
 KINDS = ("rejected", "error")
@@ -135,13 +135,7 @@ def join_tables(tables: Sequence[Table]) -> Table:
 def encode_table(table: Table) -> memoryview:
     """Return the HDF5 file that holds a table; the same bytes for the same columns."""
     buffer = io.BytesIO()
-    with h5py.File(
-        buffer,
-        "w",
-        libver=("v110", "v110"),
-        alignment_threshold=ALIGNMENT,
-        alignment_interval=ALIGNMENT,
-    ) as file:
+    with new_file(buffer) as file:
         for field, (group, name, _, _) in _PLACES.items():
             column = getattr(table, field)
             file.create_dataset(f"{group}/{name}", data=column, track_times=False)

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from vocsmooth.shards.guarded import ALIGNMENT
+from vocsmooth.shards.guarded import new_file
 from vocsmooth.shards.schema import FORMAT, ID_DTYPE, VERSION, Maps, map_dtype
 
 Pixels = NDArray[np.uint8]
@@ -70,13 +70,7 @@ def encode_shard(images: Sequence[ImageMaps], maps: Maps, recipe: str, digest: s
         An image lacks a map, or a map has another type or shape than `maps` and the label ask for.
     """
     buffer = io.BytesIO()
-    with h5py.File(
-        buffer,
-        "w",
-        libver=("v110", "v110"),
-        alignment_threshold=ALIGNMENT,
-        alignment_interval=ALIGNMENT,
-    ) as file:
+    with new_file(buffer) as file:
         for name, text in {
             "format": FORMAT,
             "version": str(VERSION),

@@ -4,7 +4,7 @@ Read in this order: `voc` finds a tree and lists its photographs, `masks` reads 
 writes a tree. Two kinds are written: `bundled` takes the photographs of scikit-image (their places
 and licences are in `photographs`, their masks come from `outlines`), and `scenes` draws pictures
 of the kinds in `families`: `drawing` composes them from the objects in `shapes`, `materials` for
-textures by class; `ragged`, `pages` and `posterise` make what drawn objects lack.
+textures by class; `ragged`, `printed` and `posterise` make what drawn objects lack.
 
 May import the ground, `operators` and `images`.
 """

@@ -18,8 +18,8 @@ from vocsmooth.errors import InputError
 from vocsmooth.images.reading import read_rgb
 from vocsmooth.sources.drawing import RIM, Paint, Scene, draw_rims, draw_scene
 from vocsmooth.sources.materials import draw_class_scene
-from vocsmooth.sources.pages import draw_page
 from vocsmooth.sources.posterise import posterise
+from vocsmooth.sources.printed import draw_page
 from vocsmooth.sources.ragged import draw_ragged
 from vocsmooth.sources.shapes import Rng
 

@@ -10,10 +10,10 @@ import pytest
 
 import csgisnet
 from csgisnet.checkpoints import pretrained
+from csgisnet.checkpoints.bare import config_of
 from csgisnet.checkpoints.format import load_weights
 from csgisnet.checkpoints.networks import save_network
 from csgisnet.checkpoints.pretrained import bundled_models, find_weights
-from csgisnet.checkpoints.released import config_of
 from csgisnet.errors import CheckpointError
 from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
 from vocsmooth.errors import UnknownNameError

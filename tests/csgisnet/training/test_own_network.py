@@ -16,6 +16,7 @@ from csgisnet.checkpoints.own import load_module, save_module
 from csgisnet.errors import CheckpointError, ConfigError
 from csgisnet.networks.smoothing import Smoothing, SmoothingNetwork
 from csgisnet.training.config import Config
+from csgisnet.training.data import DataConfig
 from csgisnet.training.hooks import Own, own_network
 from csgisnet.training.train import Summary, train
 
@@ -189,6 +190,9 @@ class OnlyEighths(nn.Module):
 def test_a_network_that_asserts_a_size_and_a_lazy_one_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"(?s)AssertionError: sides must be multiples of 8.*pad"):
         Own(network=own_network(OnlyEighths())).check(Config())
+    levels = Config(data=DataConfig(level_passes=3))
+    with pytest.raises(ConfigError, match="level_passes must be 0"):
+        Own(network=own_network(OnlyEighths())).check(levels)
     with pytest.raises(ConfigError, match="lazy layers without sizes"):
         own_network(nn.LazyConv2d(3, 1))
 

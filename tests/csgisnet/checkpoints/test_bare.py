@@ -7,10 +7,10 @@ import pytest
 import safetensors.torch
 import torch
 
+from csgisnet.checkpoints.bare import config_of
 from csgisnet.checkpoints.export import export_network
 from csgisnet.checkpoints.format import load_weights
 from csgisnet.checkpoints.networks import load_network, publish_network, save_network
-from csgisnet.checkpoints.released import config_of
 from csgisnet.errors import ChannelOrderWarning, CheckpointError
 from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
 from vocsmooth.errors import UnknownNameError
