@@ -32,7 +32,7 @@ from csgisnet.evaluation.boundaries import (
     score_boundaries,
 )
 from csgisnet.evaluation.samples import spread_evenly
-from csgisnet.prediction.smoother import load
+from csgisnet.prediction.loading import load
 from vocsmooth.arrays import to_float
 from vocsmooth.images.reading import read_picture, read_rgb
 from vocsmooth.operators.table import smooth

@@ -24,7 +24,8 @@ from torch.nn import functional
 from csgisnet.checkpoints.export import export_network
 from csgisnet.device import place
 from csgisnet.networks.folding import fold_batch_norm
-from csgisnet.networks.smoothing import Block, SmoothingNetwork
+from csgisnet.networks.layers import Block
+from csgisnet.networks.smoothing import SmoothingNetwork
 from vocsmooth.arrays import to_float
 
 Image: TypeAlias = NDArray[np.float32]

@@ -11,7 +11,7 @@ from csgisnet.checkpoints.networks import load_network, publish_network, save_ne
 from csgisnet.checkpoints.pretrained import find_weights
 from csgisnet.checkpoints.segmenters import load_segmenter
 from csgisnet.networks.smoothing import COMPACT, SmoothingNetwork
-from csgisnet.prediction.smoother import load
+from csgisnet.prediction.loading import load
 from csgisnet.training.config import as_config, load_config
 from csgisnet.training.train import train
 from csgisnet.training.train_segmenter import train_segmenter
