@@ -25,8 +25,9 @@ or a dependency of 180 MB.
 
 What bounds it: a core of that processor multiplies at most 270 Gflop/s in float32 and 540 in
 bfloat16 (benchmarks/results/engines.json), of which these ways reach up to 85 %: oneDNN's 3 x 3
-convolutions of 48 channels, 85 % of the time, 220 to 245 and 490 to 515. So on such a processor no
-way is much more than twice as fast as float32. `csgisnet.prediction.precision` says why not int8.
+convolutions of 48 channels, 85 % of the time, 220 to 245 and 490 to 515. So on such a processor
+bfloat16 is not much more than twice as fast as float32. `csgisnet.prediction.int8` is 1.4 times as
+fast as bfloat16.
 
 These were measured and left out, as they gain little or nothing here: weights packed beforehand
 (packing takes 0.3 ms a picture of 105), channels padded (convolutions of 52 and 64 channels reach

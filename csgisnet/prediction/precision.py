@@ -62,7 +62,7 @@ def prepare(
 
     "auto" takes the fastest that the device has, unless this network's results on a small picture
     then differ from those in float32 by more than `LARGEST_MEAN` and `SMALLEST_SHARE` allow: int8
-    where `_pays_in_int8` says so, then what `csgisnet.device.choose_precision` says. That is
+    where `pays_in_int8` says so, then what `csgisnet.device.choose_precision` says. That is
     measured here and not kept in files, so that it holds for the weights at hand, whoever wrote
     them. On photographs the bundled network's results differ by 0.23 on average in int8, and by
     0.13 in bfloat16 (benchmarks/results/precision.json).
@@ -73,7 +73,13 @@ def prepare(
         The device does not multiply like that, or int8 is asked for without a calibration.
     """
     if precision == "int8":
-        if missing := _missing_for_int8(device, calibration):
+        missing = _missing_for_int8(device)
+        if not missing and calibration is None:
+            missing = (
+                "a calibration, which the network's file lacks. Write one with `csgisnet export "
+                "--calibrate PICTURES --out NETWORK.safetensors`"
+            )
+        if missing:
             raise ConfigError(f"Precision int8 needs {missing}. Take auto, float32 or bfloat16.")
         return executable(network, "int8", device, calibration), Choice("int8", "as asked for")
     choice = Choice(*choose_precision(precision, device))
@@ -81,7 +87,7 @@ def prepare(
         return executable(network, choice.precision, device), choice
     exact = executable(network, "float32", device)
     fast = [] if choice.precision == "float32" else [choice]
-    if _pays_in_int8(device, calibration):
+    if calibration is not None and pays_in_int8(device):
         how = ", ".join(int8_instructions())
         fast.insert(0, Choice("int8", f"this processor multiplies int8 in hardware ({how})"))
     if not fast:
@@ -101,28 +107,23 @@ def prepare(
     return exact, Choice("float32", "; ".join(refused))
 
 
-def _missing_for_int8(device: torch.device, calibration: Calibration | None) -> str | None:
-    """Say what prediction in int8 lacks here, if anything."""
+def _missing_for_int8(device: torch.device) -> str | None:
+    """Say what prediction in int8 lacks on a device, if anything."""
     if device.type != "cpu":
         return f"a processor, and runs on {device}"
     if not int8_instructions():
         return "a processor with AVX-512 VNNI, AVX-VNNI or AMX, and torch finds none of them"
     if not has_int8_convolution():
         return f"another build of torch than {torch.__version__}, which lacks the operator"
-    if calibration is None:
-        return (
-            "a calibration, which the network's file lacks. Write one with `csgisnet export "
-            "--calibrate PICTURES --out NETWORK.safetensors`"
-        )
     return None
 
 
-def _pays_in_int8(device: torch.device, calibration: Calibration | None) -> bool:
-    """Return whether int8 is possible, and is faster than bfloat16 for all that was measured.
+def pays_in_int8(device: torch.device) -> bool:
+    """Return whether int8 is possible on a device, and was measured to be faster than bfloat16.
 
-    With AMX, which multiplies bfloat16 eight times as fast as AVX-512 does, it never was.
+    With AMX, which multiplies bfloat16 eight times as fast as AVX-512 does, it never was measured.
     """
-    if _missing_for_int8(device, calibration) or "AMX" in bfloat16_instructions():
+    if _missing_for_int8(device) or "AMX" in bfloat16_instructions():
         return False
     return "AVX-512 VNNI" in int8_instructions()
 
