@@ -40,7 +40,7 @@ from vocsmooth.operators.table import smooth
 Image = NDArray[np.float32]
 Smooth = Callable[[Image], Image]
 
-THRESHOLDS = np.geomspace(0.015, 0.09, 8)
+THRESHOLDS = np.geomspace(0.006, 0.09, 12)
 
 
 def main() -> None:

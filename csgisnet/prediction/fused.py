@@ -10,24 +10,25 @@ random weights: benchmarks/results/predict.json):
 ================================  =============  =============  ================  ==========
 way                               compact, s/MP  full, s/MP     first picture, s  mean error
 ================================  =============  =============  ================  ==========
-torch                             1.38           26.3           0.28              0
-ours, float32                     1.10           21.8           0.19              0
-ONNX Runtime, float32             1.10           21.6           0.18              0
-torch, autocast to bfloat16       0.87           18.2           0.15              0.10
-ours, bfloat16                    0.61           10.8           0.12              0.10
-torch.compile, frozen, bfloat16   0.58           10.7           4.57              0.10
-OpenVINO, bfloat16                0.55           10.8           0.18              0.10
+torch                             1.44           25.0           0.68              0
+ours, float32                     1.16           21.0           0.40              0
+ONNX Runtime, float32             1.13           21.1           0.48              0
+torch, autocast to bfloat16       0.93           18.1           0.31              0.10
+ours, bfloat16                    0.65           10.6           0.25              0.10
+torch.compile, frozen, bfloat16   0.62           -              7.00              0.10
+OpenVINO, bfloat16                0.57           10.3           0.24              0.10
+ours, int8                        0.47           6.5            0.20              0.23
 ================================  =============  =============  ================  ==========
 
 The error is in grey levels of 255; it and the first picture are the compact network's. The others
-gain nothing on the full network and 4 and 9 % on the compact one, for a compilation at every start
+gain 4 % on the full network and up to 12 % on the compact one, for a compilation at every start
 or a dependency of 180 MB.
 
 What bounds it: a core of that processor multiplies at most 270 Gflop/s in float32 and 540 in
 bfloat16 (benchmarks/results/engines.json), of which these ways reach up to 85 %: oneDNN's 3 x 3
 convolutions of 48 channels, 85 % of the time, 220 to 245 and 490 to 515. So on such a processor
 bfloat16 is not much more than twice as fast as float32. `csgisnet.prediction.int8` is 1.4 times as
-fast as bfloat16.
+fast as bfloat16 on the compact network and 1.6 times on the full one.
 
 These were measured and left out, as they gain little or nothing here: weights packed beforehand
 (packing takes 0.3 ms a picture of 105), channels padded (convolutions of 52 and 64 channels reach
