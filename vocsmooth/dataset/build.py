@@ -11,8 +11,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from vocsmooth.dataset.make import (
-    ShardTask,
     counted,
     explained_writing,
     find_finished,
@@ -21,6 +22,7 @@ from vocsmooth.dataset.make import (
 from vocsmooth.dataset.plan import check_folder, make_plan, needed_bytes
 from vocsmooth.dataset.runner import open_runner
 from vocsmooth.dataset.tally import Tally
+from vocsmooth.dataset.work import Work
 from vocsmooth.errors import DatasetError
 from vocsmooth.files import (
     AnyPath,
@@ -33,7 +35,7 @@ from vocsmooth.files import (
 from vocsmooth.maps.recipe import Recipe, as_recipe
 from vocsmooth.maps.textures import open_textures
 from vocsmooth.shards.assembling import assemble_index
-from vocsmooth.shards.entries import Index, LeftOutEntry, Plan
+from vocsmooth.shards.entries import Index, LeftOutEntry
 from vocsmooth.shards.index import (
     INDEX_NAME,
     PLAN_NAME,
@@ -42,8 +44,8 @@ from vocsmooth.shards.index import (
     read_index,
     read_record,
     sidecar_path,
-    write_object,
 )
+from vocsmooth.shards.planned import Plan, write_plan
 from vocsmooth.sources.voc import find_tree, list_photographs
 from vocsmooth.views.croissant import DESCRIPTIONS
 from vocsmooth.workers.processes import Runner, sigterm_interrupts
@@ -170,6 +172,7 @@ def build_dataset(
     if scheduler is not None:  # its workers run in other folders
         voc_root, out = voc_root.resolve(), out.resolve()
         textures_dir = textures_dir and textures_dir.resolve()
+    splits = tuple(dict.fromkeys(splits))
     textures = open_textures(textures_dir, procedural=recipe.textures.procedural)
     photographs = list_photographs(
         find_tree(voc_root), splits, ids_file, recipe.val_fraction, ids=recipe.ids
@@ -179,26 +182,21 @@ def build_dataset(
     index, missing = _finished(out, plan), 0
     complete_before = index is not None
     if index is None:
-        by_id = {photograph.id: photograph for photograph in photographs}
-        tasks = [
-            ShardTask(
-                planned=planned,
-                photographs=tuple(by_id[i] for i in planned.ids),
-                digest=plan.digest,
-                recipe=recipe,
-                textures=textures,
-                out=out,
-                strict=strict,
-            )
-            for planned in plan.shards
-        ]
+        shards, rows = plan.shards.choose(np.arange(len(plan.shards)) % parts == number - 1)
+        work = Work(
+            shards=shards,
+            photographs=photographs.take(rows),
+            digest=plan.digest,
+            recipe=recipe,
+            textures=textures,
+            out=out,
+            strict=strict,
+        )
         shared = (out / PLAN_NAME, photographs[0].image)
-        tasks = tasks[number - 1 :: parts]
         tally = Tally(temporary_path(out / _TALLY_NAME, os.getpid()))
-        total = sum(len(task.photographs) for task in tasks)
-        idle = functools.partial(_report_count, tally, total, progress)
+        idle = functools.partial(_report_count, tally, len(work.photographs), progress)
         with sigterm_interrupts(), open_runner(scheduler, jobs, shared, idle) as run:
-            index, missing = _build(plan, out, tasks, run, tally, progress)
+            index, missing = _build(plan, work, run, tally, progress)
     else:
         remove_leftovers(out)  # of workers that froze, and woke when others had done their work
     return BuildSummary(
@@ -215,31 +213,29 @@ def _finished(out: Path, plan: Plan) -> Index | None:
     """Return the index if there is nothing to do: the dataset is complete and nothing failed."""
     try:
         index = read_index(out)
-        sizes = [(out / shard.name).stat().st_size for shard in index.shards]
+        if index.digest != plan.digest or index.totals.errors:
+            return None
+        shards = map(index.shard, range(len(index.columns.split)))
+        complete = all((out / shard.name).stat().st_size == shard.bytes for shard in shards)
     except (DatasetError, OSError):
         return None
-    complete = sizes == [shard.bytes for shard in index.shards]
-    return index if complete and index.digest == plan.digest and not index.totals.errors else None
+    return index if complete else None
 
 
 def _build(
-    plan: Plan,
-    out: Path,
-    tasks: Sequence[ShardTask],
-    run: Runner,
-    tally: Tally,
-    progress: Callable[[Progress], None],
+    plan: Plan, work: Work, run: Runner, tally: Tally, progress: Callable[[Progress], None]
 ) -> tuple[Index, int]:
     """Write the plan, make the shards of a part, and complete the dataset if no other is missing.
 
     Returns the index and 0, or an index of this part alone and the number of shards that are still
     missing from other parts.
     """
+    out, total = work.out, len(work.photographs)
     _begin(out, plan)
-    total = sum(len(task.photographs) for task in tasks)
-    progress(_start(out, tasks, total))
+    progress(_start(work))
     finished_photographs = 0
-    with counted(tasks, tally) as numbered, closing(finish_shards(numbered, run)) as finished:
+    tasks = counted(work.tasks(), tally)
+    with tasks as numbered, closing(finish_shards(numbered, run)) as finished:
         for task, shard in finished:
             tally.tick(task.first, len(task.photographs))
             finished_photographs += len(task.photographs)
@@ -253,9 +249,8 @@ def _build(
                     left_out=shard.left_out,
                 )
             )
-    made = {task.planned.name for task in tasks}
-    missing = _count_missing(out, [p.name for p in plan.shards if p.name not in made], plan.digest)
-    names = [planned.name for planned in plan.shards if not missing or planned.name in made]
+    missing = _count_missing(plan, work)
+    names = work.shards.names if missing else plan.shards.names
     index = assemble_index(plan, (read_record(sidecar_path(out / name)) for name in names))
     if not missing:
         with explained_writing(out / INDEX_NAME):
@@ -281,19 +276,22 @@ def _begin(out: Path, plan: Plan) -> None:
         # No index may vouch for shards that are about to change.
         for name in (INDEX_NAME, TABLE_NAME):
             (out / name).unlink(missing_ok=True)
-        write_object(out / PLAN_NAME, plan)
+        write_plan(out / PLAN_NAME, plan)
 
 
-def _start(out: Path, tasks: Sequence[ShardTask], total: int) -> Progress:
+def _start(work: Work) -> Progress:
     """Return the first report, with the space that is needed and free on the disk."""
-    taken = sum(shard.stat().st_size for shard in out.glob("*.h5"))
-    photographs = [photograph for task in tasks for photograph in task.photographs]
-    needed = needed_bytes(photographs, tasks[0].recipe, tasks[0].textures) if tasks else 0
-    free = shutil.disk_usage(out).free + taken
-    return Progress(done=0, total=total, shard=None, needed_bytes=needed, free_bytes=free)
+    taken = sum(shard.stat().st_size for shard in work.out.glob("*.h5"))
+    needed = needed_bytes(work.photographs, work.recipe, work.textures)
+    free = shutil.disk_usage(work.out).free + taken
+    return Progress(
+        done=0, total=len(work.photographs), shard=None, needed_bytes=needed, free_bytes=free
+    )
 
 
-def _count_missing(out: Path, names: Sequence[str], digest: str) -> int:
+def _count_missing(plan: Plan, work: Work) -> int:
     """Return how many shards of other parts are not finished."""
-    missing = sum(not sidecar_path(out / name).is_file() for name in names)
-    return missing or sum(find_finished(out / name, digest) is None for name in names)
+    others = set(plan.shards.names) - set(work.shards.names)
+    there = {path.name for path in work.out.iterdir()} if others else set()
+    missing = sum(sidecar_path(Path(name)).name not in there for name in others)
+    return missing or sum(find_finished(work.out / name, plan.digest) is None for name in others)

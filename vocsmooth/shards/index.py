@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from vocsmooth.errors import DatasetError, InputError
 from vocsmooth.files import AnyPath, as_path, read_file, write_atomically
 from vocsmooth.settings import from_dict, parse_json, to_dict
-from vocsmooth.shards.entries import Index, IndexFile, Plan, Record, Sidecar, totals_of
+from vocsmooth.shards.entries import Index, IndexFile, Record, Sidecar, totals_of
 from vocsmooth.shards.schema import BASE_MAPS, FORMAT, INDEX_VERSION, TABLES, VERSION
 from vocsmooth.shards.table import decode_table, encode_table
 
@@ -75,7 +75,7 @@ def parse_index(root: Path | Store, read: Callable[[str], bytes]) -> Index:
         from vocsmooth.shards.version1 import convert
 
         return convert(_parse_version1(content, path), path)
-    head = _parse(IndexFile, content, path)
+    head = parse(IndexFile, content, path)
     _check_maps(head.maps, path)
     data = read(TABLE_NAME)
     _check_table(data, head, table)
@@ -90,7 +90,7 @@ def parse_index(root: Path | Store, read: Callable[[str], bytes]) -> Index:
 def read_version1(root: Path) -> Index1:
     """Read the index of a dataset whose index has version 1, with all that it says."""
     path = root / INDEX_NAME
-    return _parse_version1(_read_object(path, (1,)), str(path))
+    return _parse_version1(read_object(path, (1,)), str(path))
 
 
 def index_files(index: Index) -> dict[str, bytes]:
@@ -116,19 +116,14 @@ def read_sidecar(path: Path) -> Sidecar:
 def read_record(path: Path) -> Record:
     """Read a sidecar and the SHA-256 of its file; DatasetError if it is missing or damaged."""
     data = _read(path)
-    sidecar = _parse(Sidecar, _decode(data, str(path), (VERSION,)), str(path))
+    sidecar = parse(Sidecar, _decode(data, str(path), (VERSION,)), str(path))
     return Record(sidecar=sidecar, sha256=hashlib.sha256(data).hexdigest())
 
 
 def record_of(sidecar: Sidecar) -> Record:
-    """Return a sidecar with the SHA-256 of the file that `write_object` makes of it."""
+    """Return a sidecar with the SHA-256 of the file that `write_sidecar` makes of it."""
     data = to_bytes(to_dict(sidecar))
     return Record(sidecar=sidecar, sha256=hashlib.sha256(data).hexdigest())
-
-
-def read_plan(path: Path) -> Plan:
-    """Read a plan; DatasetError if it is missing or damaged."""
-    return _parse(Plan, _read_object(path, (VERSION,)), str(path))
 
 
 def to_bytes(content: dict[str, Any]) -> bytes:
@@ -136,9 +131,9 @@ def to_bytes(content: dict[str, Any]) -> bytes:
     return (json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-def write_object(path: Path, settings: Plan | Sidecar) -> None:
-    """Write a plan or a sidecar, completely or not at all."""
-    write_atomically(path, to_bytes(to_dict(settings)))
+def write_sidecar(path: Path, sidecar: Sidecar) -> None:
+    """Write a sidecar, completely or not at all."""
+    write_atomically(path, to_bytes(to_dict(sidecar)))
 
 
 def sidecar_path(shard: Path) -> Path:
@@ -153,7 +148,7 @@ def _parse_version1(content: Mapping[str, Any], where: str) -> Index1:
     """Turn the JSON of an index of version 1 into what it says."""
     from vocsmooth.shards.version1 import Index1
 
-    old = _parse(Index1, content, where)
+    old = parse(Index1, content, where)
     _check_maps(old.maps, where)
     return old
 
@@ -177,7 +172,7 @@ def _read(path: Path) -> bytes:
         raise DatasetError(f"Cannot read {path}: {error.strerror}.") from None
 
 
-def _read_object(path: Path, versions: tuple[int, ...]) -> dict[str, Any]:
+def read_object(path: Path, versions: tuple[int, ...]) -> dict[str, Any]:
     """Read one of a dataset's JSON files; DatasetError says what is wrong with it."""
     return _decode(_read(path), str(path), versions)
 
@@ -198,7 +193,7 @@ def _decode(data: bytes, where: str, versions: tuple[int, ...]) -> dict[str, Any
     return content
 
 
-def _parse(cls: type[T], content: Mapping[str, Any], where: str) -> T:
+def parse(cls: type[T], content: Mapping[str, Any], where: str) -> T:
     """Turn JSON into one of the `entries`; DatasetError if a key or type is wrong."""
     try:
         return from_dict(cls, content, where)
