@@ -106,6 +106,12 @@ def refuse_ids(bad: Sequence[str], where: str) -> None:
         )
 
 
+def each_id(ids: Ids) -> Iterator[bytes]:
+    """Yield the ids in a column, of which only some are turned into objects at a time."""
+    for start in range(0, len(ids), _TOGETHER):
+        yield from ids[start : start + _TOGETHER].tolist()
+
+
 def decode_ids(ids: Ids) -> list[str]:
     """Return the strings in a column."""
     return [name.decode() for name in ids.tolist()]

@@ -16,6 +16,7 @@ from vocsmooth.files import AnyPath, as_path, as_path_or_none
 from vocsmooth.sources.ids import (
     Ids,
     decode_ids,
+    each_id,
     id_column,
     places_of,
     read_id_column,
@@ -146,14 +147,15 @@ def list_photographs(
     more, split_of_more = _hash_splits(unlisted, splits, val_fraction)
     found, split = np.concatenate([listed, more]), np.concatenate([split, split_of_more])
     order = np.lexsort((found, split))
+    found, split = found[order], split[order]
     photographs = Photographs(
         splits=splits,
         image_kinds=images.kinds,
         mask_kinds=masks.kinds,
-        ids=found[order],
-        split=split[order],
-        image=images.kinds_of(found[order]),
-        mask=masks.kinds_of(found[order]),
+        ids=found,
+        split=split,
+        image=images.kinds_of(found),
+        mask=masks.kinds_of(found),
     )
     source = str(ids_file) if ids_file else str(tree.lists or tree.root)
     _check_files(photographs, source, masked=bool(tree.mask_folders))
@@ -228,7 +230,7 @@ def _hash_splits(
     split = np.fromiter(
         (
             val if int.from_bytes(hashlib.sha256(name).digest()[:8], "big") < bound else train
-            for name in ids.tolist()
+            for name in each_id(ids)
         ),
         np.int32,
         len(ids),
