@@ -37,7 +37,7 @@ def make_plan(
     Parameters
     ----------
     photographs : Photographs
-        Those of a split in the order that they will have in the dataset.
+        In the order that they will have in the dataset, one split after the other.
     recipe : Recipe
         The recipe.
     textures : TextureSource
@@ -69,7 +69,7 @@ def _cut(photographs: Photographs, splits: Sequence[str], size: int) -> PlannedS
         names=tuple(shard_name(split, number) for split, number, _ in cuts),
         splits=tuple(split for split, _, _ in cuts),
         starts=starts(np.array([count for _, _, count in cuts], np.int64)),
-        ids=np.concatenate(columns),
+        ids=photographs.ids if photographs.splits == tuple(splits) else np.concatenate(columns),
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -126,9 +126,32 @@ def record_of(sidecar: Sidecar) -> Record:
     return Record(sidecar=sidecar, sha256=hashlib.sha256(data).hexdigest())
 
 
-def to_bytes(content: dict[str, Any]) -> bytes:
+def to_bytes(content: Mapping[str, Any]) -> bytes:
     """Return the one spelling of a JSON object that the files of a dataset use."""
-    return (json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    return f"{_spell(content)}\n".encode()
+
+
+def spell_list(
+    head: Mapping[str, Any], key: str, items: Iterable[Mapping[str, Any]]
+) -> Iterator[str]:
+    """Yield, item by item, the text of `to_bytes` for an object that ends with a long list.
+
+    Parameters
+    ----------
+    head : mapping
+        What comes before the list; not empty.
+    key : str
+        Key of the list.
+    items : iterable of mapping
+        The list.
+    """
+    yield f"{_spell(head)[:-2]},\n {json.dumps(key)}: ["
+    end = "]"
+    for number, item in enumerate(items):
+        text = _spell(item).replace("\n", "\n  ")
+        yield f"{',' if number else ''}\n  {text}"
+        end = "\n ]"
+    yield f"{end}\n}}\n"
 
 
 def write_sidecar(path: Path, sidecar: Sidecar) -> None:
@@ -151,6 +174,11 @@ def _parse_version1(content: Mapping[str, Any], where: str) -> Index1:
     old = parse(Index1, content, where)
     _check_maps(old.maps, where)
     return old
+
+
+def _spell(content: Mapping[str, Any]) -> str:
+    """Return JSON with one value a line."""
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
 
 
 def _check_table(data: bytes, head: IndexFile, where: str) -> None:

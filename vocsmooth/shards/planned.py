@@ -21,9 +21,12 @@ from vocsmooth.errors import DatasetError
 from vocsmooth.files import replacing
 from vocsmooth.settings import to_dict
 from vocsmooth.shards.entries import PlanHead, check_name
-from vocsmooth.shards.index import parse, read_object
+from vocsmooth.shards.index import parse, read_object, spell_list
 from vocsmooth.shards.schema import ID_DTYPE, VERSION
 from vocsmooth.shards.table import starts
+
+Rows = slice | NDArray[np.bool_]
+"""Which of all photographs are meant."""
 
 _JOINED = 1000
 
@@ -77,7 +80,7 @@ class PlannedShards(Sequence[PlannedShard]):
             ids=tuple(one.decode() for one in self.ids[self.rows(number)].tolist()),
         )
 
-    def choose(self, chosen: NDArray[np.bool_]) -> tuple[PlannedShards, NDArray[np.bool_]]:
+    def choose(self, chosen: NDArray[np.bool_]) -> tuple[PlannedShards, Rows]:
         """Return some of the shards, and which of all photographs are theirs.
 
         Parameters
@@ -85,6 +88,8 @@ class PlannedShards(Sequence[PlannedShard]):
         chosen : (S,) bool
             The shards to return.
         """
+        if chosen.all():
+            return self, slice(None)
         counts = np.diff(self.starts)
         rows = np.repeat(chosen, counts)
         return PlannedShards(
@@ -134,7 +139,7 @@ def write_plan(path: Path, plan: Plan) -> bool:
     if holds_plan(path, plan):
         return False
     with replacing(path) as temporary, temporary.open("wb") as file:
-        file.writelines(_spelled_plan(plan))
+        file.writelines(_spelled(plan))
     return True
 
 
@@ -143,9 +148,7 @@ def holds_plan(path: Path, plan: Plan) -> bool:
     if not path.is_file():
         return False
     with path.open("rb") as file:
-        return (
-            all(file.read(len(piece)) == piece for piece in _spelled_plan(plan)) and not file.read()
-        )
+        return all(file.read(len(piece)) == piece for piece in _spelled(plan)) and not file.read()
 
 
 def plan_digest(plan: Plan) -> str:
@@ -182,20 +185,11 @@ def join_shards(shards: Iterable[PlannedShard]) -> PlannedShards:
     )
 
 
-def _spelled_plan(plan: Plan) -> Iterator[bytes]:
-    """Yield the bytes of plan.json, shard by shard: JSON as in all files of a dataset."""
-    yield f'{_spelled(plan.head())[:-2]},\n "shards": ['.encode()
-    for number, shard in enumerate(plan.shards):
-        text = _spelled(vars(shard)).replace("\n", "\n  ")
-        yield f"{',' if number else ''}\n  {text}".encode()
-    yield (b"\n ]" if plan.shards else b"]") + b"\n}\n"
+def _spelled(plan: Plan) -> Iterator[bytes]:
+    """Yield the bytes of plan.json, shard by shard."""
+    return (text.encode() for text in spell_list(plan.head(), "shards", map(vars, plan.shards)))
 
 
 def _canonical(content: dict[str, Any]) -> str:
     """Return JSON as `vocsmooth.settings.digest` does."""
     return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
-def _spelled(content: dict[str, Any]) -> str:
-    """Return JSON as `vocsmooth.shards.index.to_bytes` does, without the last end of line."""
-    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)

@@ -58,7 +58,7 @@ class Files:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Photographs(Sequence[Photograph]):
-    """A sequence of N photographs, in columns; a slice of it is one, too."""
+    """A sequence of N photographs, in columns, one split after the other; so is a slice of it."""
 
     splits: tuple[str, ...]
     """Names of splits."""
@@ -69,7 +69,7 @@ class Photographs(Sequence[Photograph]):
     ids: Ids
     """(N,) ids."""
     split: NDArray[np.integer[Any]]
-    """(N,) split of each, a number of `splits`."""
+    """(N,) split of each, a number of `splits`; never decreases."""
     image: NDArray[np.int8]
     """(N,) kind of each photograph's file, a number of `image_kinds`."""
     mask: NDArray[np.int8]
