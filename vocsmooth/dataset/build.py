@@ -9,26 +9,24 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
+from vocsmooth.dataset.folder import begin, count_missing, read_finished, tidy
 from vocsmooth.dataset.make import (
     counted,
     explained_writing,
-    find_finished,
     finish_shards,
 )
+from vocsmooth.dataset.parts import LISTING_NAME, listing_key, read_listing, write_listing
 from vocsmooth.dataset.plan import check_folder, make_plan, needed_bytes
 from vocsmooth.dataset.runner import open_runner
 from vocsmooth.dataset.tally import Tally
 from vocsmooth.dataset.work import Work
-from vocsmooth.errors import DatasetError
 from vocsmooth.files import (
     AnyPath,
     as_path,
     as_path_or_none,
-    remove_leftovers,
     temporary_path,
     write_atomically,
 )
@@ -39,13 +37,11 @@ from vocsmooth.shards.entries import Index, LeftOutEntry
 from vocsmooth.shards.index import (
     INDEX_NAME,
     PLAN_NAME,
-    TABLE_NAME,
     index_files,
-    read_index,
     read_record,
     sidecar_path,
 )
-from vocsmooth.shards.planned import Plan, write_plan
+from vocsmooth.shards.planned import Plan
 from vocsmooth.sources.voc import find_tree, list_photographs
 from vocsmooth.views.croissant import DESCRIPTIONS
 from vocsmooth.workers.processes import Runner, sigterm_interrupts
@@ -174,12 +170,14 @@ def build_dataset(
         textures_dir = textures_dir and textures_dir.resolve()
     splits = tuple(dict.fromkeys(splits))
     textures = open_textures(textures_dir, procedural=recipe.textures.procedural)
-    photographs = list_photographs(
-        find_tree(voc_root), splits, ids_file, recipe.val_fraction, ids=recipe.ids
-    )
+    tree = find_tree(voc_root)
+    key = listing_key(tree, splits, ids_file, recipe) if parts > 1 else None
+    photographs = there = read_listing(out, key) if key else None
+    if photographs is None:
+        photographs = list_photographs(tree, splits, ids_file, recipe.val_fraction, ids=recipe.ids)
     plan = make_plan(photographs, recipe, textures, splits)
     check_folder(out, plan)
-    index, missing = _finished(out, plan), 0
+    index, missing = read_finished(out, plan), 0
     complete_before = index is not None
     if index is None:
         shards, rows = plan.shards.choose(np.arange(len(plan.shards)) % parts == number - 1)
@@ -196,9 +194,13 @@ def build_dataset(
         tally = Tally(temporary_path(out / _TALLY_NAME, os.getpid()))
         idle = functools.partial(_report_count, tally, len(work.photographs), progress)
         with sigterm_interrupts(), open_runner(scheduler, jobs, shared, idle) as run:
+            begin(out, plan)
+            if key and not there:
+                with explained_writing(out / LISTING_NAME):
+                    write_listing(out, key, photographs)
             index, missing = _build(plan, work, run, tally, progress)
     else:
-        remove_leftovers(out)  # of workers that froze, and woke when others had done their work
+        tidy(out)  # of workers that froze, and woke when others had done their work
     return BuildSummary(
         **vars(index.totals),
         seconds=time.monotonic() - started,
@@ -209,29 +211,15 @@ def build_dataset(
     )
 
 
-def _finished(out: Path, plan: Plan) -> Index | None:
-    """Return the index if there is nothing to do: the dataset is complete and nothing failed."""
-    try:
-        index = read_index(out)
-        if index.digest != plan.digest or index.totals.errors:
-            return None
-        shards = map(index.shard, range(len(index.columns.split)))
-        complete = all((out / shard.name).stat().st_size == shard.bytes for shard in shards)
-    except (DatasetError, OSError):
-        return None
-    return index if complete else None
-
-
 def _build(
     plan: Plan, work: Work, run: Runner, tally: Tally, progress: Callable[[Progress], None]
 ) -> tuple[Index, int]:
-    """Write the plan, make the shards of a part, and complete the dataset if no other is missing.
+    """Make the shards of a part, and complete the dataset if no other is missing.
 
     Returns the index and 0, or an index of this part alone and the number of shards that are still
     missing from other parts.
     """
     out, total = work.out, len(work.photographs)
-    _begin(out, plan)
     progress(_start(work))
     finished_photographs = 0
     tasks = counted(work.tasks(), tally)
@@ -249,12 +237,12 @@ def _build(
                     left_out=shard.left_out,
                 )
             )
-    missing = _count_missing(plan, work)
+    missing = count_missing(out, plan, work.shards.names)
     names = work.shards.names if missing else plan.shards.names
     index = assemble_index(plan, (read_record(sidecar_path(out / name)) for name in names))
     if not missing:
         with explained_writing(out / INDEX_NAME):
-            remove_leftovers(out)  # of workers that have died
+            tidy(out)  # of workers that have died
             files = index_files(index)
             described = {n: describe(index, files).encode() for n, describe in DESCRIPTIONS.items()}
             for name, data in (described | files).items():
@@ -268,17 +256,6 @@ def _report_count(tally: Tally, total: int, progress: Callable[[Progress], None]
         progress(Progress(done=done, total=total, shard=None))
 
 
-def _begin(out: Path, plan: Plan) -> None:
-    """Write the plan, and remove the index of an earlier run."""
-    with explained_writing(out / PLAN_NAME):
-        out.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(out)
-        # No index may vouch for shards that are about to change.
-        for name in (INDEX_NAME, TABLE_NAME):
-            (out / name).unlink(missing_ok=True)
-        write_plan(out / PLAN_NAME, plan)
-
-
 def _start(work: Work) -> Progress:
     """Return the first report, with the space that is needed and free on the disk."""
     taken = sum(shard.stat().st_size for shard in work.out.glob("*.h5"))
@@ -287,11 +264,3 @@ def _start(work: Work) -> Progress:
     return Progress(
         done=0, total=len(work.photographs), shard=None, needed_bytes=needed, free_bytes=free
     )
-
-
-def _count_missing(plan: Plan, work: Work) -> int:
-    """Return how many shards of other parts are not finished."""
-    others = set(plan.shards.names) - set(work.shards.names)
-    there = {path.name for path in work.out.iterdir()} if others else set()
-    missing = sum(sidecar_path(Path(name)).name not in there for name in others)
-    return missing or sum(find_finished(work.out / name, plan.digest) is None for name in others)

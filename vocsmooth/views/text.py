@@ -57,16 +57,11 @@ def describe_dataset(index: Index) -> str:
 
 def count_splits(index: Index) -> list[tuple[str, ...]]:
     """Return a row of text for each split and one for all, see `COLUMNS`."""
-    rows = []
+    rows, columns = [], index.columns
     for split in (*index.splits, "all"):
-        shards = [shard for shard in index.shards if split in (shard.split, "all")]
-        counts = [
-            sum(shard.images for shard in shards),
-            sum(shard.samples for shard in shards),
-            len(shards),
-        ]
-        size = sum(shard.bytes for shard in shards)
-        rows.append((split, *map(str, counts), f"{size / 1e6:.1f}"))
+        chosen = np.array([split in (name, "all") for name in index.splits], bool)[columns.split]
+        counts = (columns.images[chosen].sum(), columns.shard_samples[chosen].sum(), chosen.sum())
+        rows.append((split, *map(str, counts), f"{columns.bytes[chosen].sum() / 1e6:.1f}"))
     return rows
 
 
