@@ -23,6 +23,7 @@ class Tally:
 
     def begin(self) -> None:
         """Make the file, with no photograph ticked."""
+        self._whole = 0
         with suppress(OSError):
             self.path.write_bytes(b"")
 

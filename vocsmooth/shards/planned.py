@@ -121,7 +121,7 @@ def read_plan(path: Path) -> Plan:
     where = str(path)
     content = read_object(path, (VERSION,))
     shards = content.pop("shards", None)
-    if not isinstance(shards, list):
+    if not isinstance(shards, list) or not all(isinstance(shard, dict) for shard in shards):
         raise DatasetError(f"{where}: shards must be an array of objects.")
     head = parse(PlanHead, content, where)
     planned = (

@@ -11,6 +11,7 @@ from helpers import content_of
 from PIL import Image
 
 from vocsmooth.dataset.build import BuildSummary, Progress, build_dataset
+from vocsmooth.dataset.parts import LISTING_NAME
 from vocsmooth.errors import InputError
 from vocsmooth.files import temporary_path
 from vocsmooth.maps.recipe import Recipe
@@ -124,6 +125,7 @@ class TestParts:
             part = (number, 3)
             summaries.append(build_dataset(pristine_tree, tmp_path, recipe, jobs=1, part=part))
             final = content_of(tmp_path)
+            final.pop(LISTING_NAME, None)
             assert all(data == expected[name] for name, data in final.items())
         assert [s.missing for s in summaries] == [3, 1, 0]
         assert [s.images for s in summaries] == [1, 4, 7]
@@ -140,6 +142,54 @@ class TestParts:
                 for number in range(1, 7)
             ]
         assert all(part.result().errors == 0 for part in parts)
+        assert content_of(tmp_path) == content_of(pristine_dataset)
+
+    def test_the_first_one_lists_for_all(
+        self,
+        pristine_tree: Path,
+        pristine_dataset: Path,
+        recipe: Recipe,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        build_dataset(pristine_tree, tmp_path, recipe, jobs=1, part=(2, 2))
+        monkeypatch.setattr("vocsmooth.dataset.build.list_photographs", None)
+        for number in (2, 1):  # the second one was submitted twice
+            build_dataset(pristine_tree, tmp_path, recipe, jobs=1, part=(number, 2))
+        assert content_of(tmp_path) == content_of(pristine_dataset)
+
+    def test_a_listing_of_another_state_or_for_other_arguments_does_not_count(
+        self, tree: Path, recipe: Recipe, tmp_path: Path
+    ) -> None:
+        out, ids = tmp_path / "out", tmp_path / "ids.txt"
+        build_dataset(tree, out, recipe, jobs=1, part=(3, 3))
+        ids.write_text("a_1")
+        with pytest.raises(InputError, match="its photographs differ"):
+            build_dataset(tree, out, recipe, ids_file=ids, part=(1, 3))
+        with pytest.raises(InputError, match="its splits differ"):
+            build_dataset(tree, out, recipe, splits=["val"], part=(1, 3))
+        with (tree / "ImageSets/Segmentation/val.txt").open("a") as file:
+            file.write("\nx_9\n")
+        for name in ("JPEGImages/{}.jpg", "SegmentationClass/{}.png"):
+            shutil.copy(tree / name.format("v_1"), tree / name.format("x_9"))
+        with pytest.raises(InputError, match="its photographs differ"):
+            build_dataset(tree, out, recipe, jobs=1, part=(1, 3))
+
+    @pytest.mark.parametrize("damage", [b"", b"no archive", None])
+    def test_a_damaged_listing_is_made_again(
+        self,
+        pristine_tree: Path,
+        pristine_dataset: Path,
+        recipe: Recipe,
+        tmp_path: Path,
+        damage: bytes | None,
+    ) -> None:
+        build_dataset(pristine_tree, tmp_path, recipe, jobs=1, part=(2, 2))
+        path = tmp_path / LISTING_NAME
+        data = bytearray(path.read_bytes())
+        data[data.index(b"c_3")] = ord("d")  # in the column of ids
+        path.write_bytes(bytes(data) if damage is None else damage)
+        build_dataset(pristine_tree, tmp_path, recipe, jobs=1, part=(1, 2))
         assert content_of(tmp_path) == content_of(pristine_dataset)
 
     def test_a_plain_build_takes_over(

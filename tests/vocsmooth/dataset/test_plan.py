@@ -1,6 +1,8 @@
 """How photographs are dealt out to shards, and what a plan's digest depends on."""
 
 import dataclasses
+import gc
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -48,6 +50,24 @@ def test_digest_is_of_contents_not_of_places(
         ),
     ]
     assert len({plan.digest, *(other.digest for other in others)}) == 5
+
+
+def test_a_million_photographs_are_planned_in_columns(recipe: Recipe, tmp_path: Path) -> None:
+    """No object is kept for a photograph: a string of its id alone would take 72 bytes."""
+    (tmp_path / "JPEGImages").mkdir()
+    for number in range(4000):
+        (tmp_path / f"JPEGImages/photograph_{number:08d}.jpg").touch()
+    textures = open_textures()
+    recipe = dataclasses.replace(recipe, shards=dataclasses.replace(recipe.shards, images=16))
+    gc.collect()
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    photographs = list_photographs(find_tree(tmp_path), ("train", "val"))
+    plan = make_plan(photographs, recipe, textures, ("train", "val"))
+    taken = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert len(plan.shards.ids) == 4000
+    assert taken < 4000 * 72
 
 
 def test_needed_bytes_is_the_size_of_all_maps(
