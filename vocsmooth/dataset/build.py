@@ -244,8 +244,9 @@ def _build(
         with explained_writing(out / INDEX_NAME):
             tidy(out)  # of workers that have died
             files = index_files(index)
-            described = {n: describe(index, files).encode() for n, describe in DESCRIPTIONS.items()}
-            for name, data in (described | files).items():
+            for name, describe in DESCRIPTIONS.items():
+                write_atomically(out / name, describe(index, files).encode())
+            for name, data in files.items():
                 write_atomically(out / name, data)
     return index, missing
 

@@ -96,7 +96,7 @@ def read_version1(root: Path) -> Index1:
 def index_files(index: Index) -> dict[str, bytes]:
     """Return the files of an index by name, in the order in which they must be written."""
     head = IndexFile(**{name: value for name, value in vars(index).items() if name in _HEAD})
-    return {TABLE_NAME: bytes(encode_table(index.columns)), INDEX_NAME: to_bytes(to_dict(head))}
+    return {TABLE_NAME: encode_table(index.columns), INDEX_NAME: to_bytes(to_dict(head))}
 
 
 def refuse_archive(root: Path) -> None:

@@ -9,6 +9,7 @@ Specification 1.0, http://mlcommons.org/croissant/RAI/1.0.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Callable, Mapping
 from itertools import chain
@@ -115,7 +116,9 @@ def describe_croissant(index: Index, files: Mapping[str, bytes]) -> str:
     }
     shards = map(index.shard, range(len(index.columns.split)))
     listed = (_file(shard.name, shard.bytes, shard.sha256) for shard in shards)
-    return "".join(spell_list(content, "distribution", chain(_list_index(files), listed)))
+    text = io.StringIO()  # tens of thousands of pieces, joined, would be in memory twice
+    text.writelines(spell_list(content, "distribution", chain(_list_index(files), listed)))
+    return text.getvalue()
 
 
 def list_index_anew(text: bytes, files: Mapping[str, bytes]) -> bytes:
