@@ -54,6 +54,7 @@ def assemble_index(plan: PlanHead, records: Iterable[Record]) -> Index:
         if len(tables) == _JOINED:  # small arrays take ten times the memory of what they hold
             tables = [join_tables(tables)]
     table = join_tables(tables)
+    tables.clear()  # the file that follows is as large again
     data = encode_table(table)
     return Index(
         digest=plan.digest,

@@ -73,11 +73,14 @@ def describe_left_out(index: Index) -> str:
 
 def describe_sizes(index: Index) -> str:
     """Return the smallest and the largest photograph's size."""
-    heights, widths = index.columns.shapes.T.astype(np.int64)
-    if not heights.size:
+    heights, widths = index.columns.shapes.T
+    # Each size once: a million photographs have few, and would take 50 MB to sort.
+    packed = np.unique((heights.astype(np.int64) << 32) + widths)
+    if not packed.size:
         return "none"
-    order = np.lexsort((heights, widths, heights * widths))
-    small, large = ((widths[row], heights[row]) for row in (order[0], order[-1]))
+    sizes = ((one & 0xFFFFFFFF, one >> 32) for one in packed.tolist())
+    by_area = sorted((width * height, width, height) for width, height in sizes)
+    small, large = by_area[0][1:], by_area[-1][1:]
     return f"{small[0]} x {small[1]} to {large[0]} x {large[1]} pixels (width x height)"
 
 
