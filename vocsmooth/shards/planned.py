@@ -74,6 +74,7 @@ class PlannedShards(Sequence[PlannedShard]):
     def __getitem__(self, number: int | slice) -> PlannedShard | Sequence[PlannedShard]:
         if isinstance(number, slice):
             return [self[one] for one in range(*number.indices(len(self)))]
+        number = range(len(self))[number]
         return PlannedShard(
             name=self.names[number],
             split=self.splits[number],

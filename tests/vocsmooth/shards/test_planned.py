@@ -49,7 +49,9 @@ def content_of(plan: Plan) -> dict[str, object]:
 def test_a_shard_comes_back_as_it_was() -> None:
     shards = make(*SHARDS).shards
     assert tuple(shards) == SHARDS
-    assert shards[-1] == SHARDS[-1]
+    assert [shards[number] for number in (-1, -2, -3)] == list(reversed(SHARDS))
+    with pytest.raises(IndexError):
+        shards[-4]
     assert tuple(shards[1:]) == SHARDS[1:]
     some, rows = shards.choose(np.array([True, False, True]))
     assert tuple(some) == (SHARDS[0], SHARDS[2])
