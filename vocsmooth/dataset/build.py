@@ -18,7 +18,7 @@ from vocsmooth.dataset.make import (
     explained_writing,
     finish_shards,
 )
-from vocsmooth.dataset.parts import LISTING_NAME, listing_key, read_listing, write_listing
+from vocsmooth.dataset.parts import listing_key, read_listing, write_listing
 from vocsmooth.dataset.plan import check_folder, make_plan, needed_bytes
 from vocsmooth.dataset.runner import open_runner
 from vocsmooth.dataset.tally import Tally
@@ -172,7 +172,7 @@ def build_dataset(
     textures = open_textures(textures_dir, procedural=recipe.textures.procedural)
     tree = find_tree(voc_root)
     key = listing_key(tree, splits, ids_file, recipe) if parts > 1 else None
-    photographs = there = read_listing(out, key) if key else None
+    photographs = there = read_listing(out, key, tree) if key else None
     if photographs is None:
         photographs = list_photographs(tree, splits, ids_file, recipe.val_fraction, ids=recipe.ids)
     plan = make_plan(photographs, recipe, textures, splits)
@@ -196,8 +196,7 @@ def build_dataset(
         with sigterm_interrupts(), open_runner(scheduler, jobs, shared, idle) as run:
             begin(out, plan)
             if key and not there:
-                with explained_writing(out / LISTING_NAME):
-                    write_listing(out, key, photographs)
+                write_listing(out, key, photographs)
             index, missing = _build(plan, work, run, tally, progress)
     else:
         tidy(out)  # of workers that froze, and woke when others had done their work

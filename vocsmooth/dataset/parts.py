@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,8 @@ from vocsmooth.sources.voc import VocTree
 
 LISTING_NAME = ".photographs.npz"
 """File of the listing in the folder of the dataset."""
+
+_KINDS = ("image_kinds", "mask_kinds")
 
 _COLUMNS = ("ids", "split", "image", "mask")
 
@@ -43,8 +46,8 @@ def listing_key(tree: VocTree, splits: Sequence[str], ids_file: Path | None, rec
     )
 
 
-def read_listing(out: Path, key: str) -> Photographs | None:
-    """Return what another part has listed; None if there is nothing, or not for the same tree."""
+def read_listing(out: Path, key: str, tree: VocTree) -> Photographs | None:
+    """Return what another part has listed; None if there is nothing, or not with the same key."""
     path = out / LISTING_NAME
     if not path.is_file():
         return None
@@ -53,24 +56,33 @@ def read_listing(out: Path, key: str) -> Photographs | None:
             head = json.loads(file["head"].tobytes())
             if head["key"] != key:
                 return None
+            columns = {name: file[name] for name in _COLUMNS}
+            images, masks = (
+                tuple(
+                    Kind(folder=tree.root / folder, suffix=suffix) for folder, suffix in head[name]
+                )
+                for name in _KINDS
+            )
             return Photographs(
-                splits=tuple(head["splits"]),
-                image_kinds=tuple(Kind(folder=Path(p), suffix=s) for p, s in head["image_kinds"]),
-                mask_kinds=tuple(Kind(folder=Path(p), suffix=s) for p, s in head["mask_kinds"]),
-                **{name: file[name] for name in _COLUMNS},
+                splits=tuple(head["splits"]), image_kinds=images, mask_kinds=masks, **columns
             )
     except (OSError, ValueError, LookupError, TypeError, EOFError, zipfile.BadZipFile):
         return None  # damaged, or gone since another part has completed the dataset
 
 
 def write_listing(out: Path, key: str, photographs: Photographs) -> None:
-    """Leave the listing for other parts, completely or not at all."""
+    """Leave the listing for other parts, completely or not at all; without it, each lists alone."""
     kinds = {
-        name: [[str(kind.folder), kind.suffix] for kind in getattr(photographs, name)]
-        for name in ("image_kinds", "mask_kinds")
+        # Without the root: each part has its own path to it, relative to its own working folder.
+        name: [[kind.folder.name, kind.suffix] for kind in getattr(photographs, name)]
+        for name in _KINDS
     }
     head = {"key": key, "splits": photographs.splits, **kinds}
     columns = {name: getattr(photographs, name) for name in _COLUMNS}
     data = np.frombuffer(json.dumps(head).encode(), np.uint8)
-    with replacing(out / LISTING_NAME) as temporary, temporary.open("wb") as file:
+    with (
+        suppress(OSError),
+        replacing(out / LISTING_NAME) as temporary,
+        temporary.open("wb") as file,
+    ):
         np.savez(file, head=data, **columns)

@@ -49,10 +49,12 @@ def test_the_first_one_lists_for_all(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    build_dataset(pristine_tree, tmp_path, recipe, jobs=1, part=(2, 2))
+    monkeypatch.chdir(pristine_tree)
+    build_dataset(".", tmp_path, recipe, jobs=1, part=(2, 2))
+    monkeypatch.chdir(pristine_tree.parent)
     monkeypatch.setattr("vocsmooth.dataset.build.list_photographs", None)
     for number in (2, 1):  # the second one was submitted twice
-        build_dataset(pristine_tree, tmp_path, recipe, jobs=1, part=(number, 2))
+        build_dataset(pristine_tree.name, tmp_path, recipe, jobs=1, part=(number, 2))
     assert content_of(tmp_path) == content_of(pristine_dataset)
 
 
