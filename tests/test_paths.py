@@ -24,8 +24,9 @@ from vocsmooth.images.reading import read_picture, read_rgb
 from vocsmooth.maps.recipe import as_recipe, load_recipe
 from vocsmooth.maps.textures import open_textures
 from vocsmooth.shards import open_dataset
+from vocsmooth.sources.ids import read_ids
 from vocsmooth.sources.masks import read_mask
-from vocsmooth.sources.voc import find_tree, read_ids
+from vocsmooth.sources.voc import find_tree
 from vocsmooth.views.page import write_report
 from vocsmooth.views.png import export_png
 
