@@ -34,19 +34,28 @@ def main() -> None:
     image = torch.from_numpy(photograph)[None]
     smoothed = call(node["Csgisnet_network"], image=image)
     texture = call(node["Vocsmooth_texture"], image=image, smoothed=smoothed)
+    strong = call(node["Csgisnet_network"], image=image, level=1.0)
     rtv = call(node["Vocsmooth_rtv"], image=image, lam=0.01)
     enhanced = call(node["Vocsmooth_enhance"], image=image, smoothed=smoothed)
+    mask = torch.linspace(0, 1, image.shape[2]).expand(image.shape[:3])
+    blended = call(node["Vocsmooth_blend"], image=image, smoothed=strong, mask=mask)
     drawing = call(node["Vocsmooth_abstract"], smoothed=rtv)
     rows = [
-        [panel("image", image), panel("Smooth: CSGIS-Net", smoothed), panel("Texture", texture)],
+        [
+            panel("image", image),
+            panel("Smooth: CSGIS-Net, level 0.25", smoothed),
+            panel("Smooth: CSGIS-Net, level 1", strong),
+            panel("Texture Layer", texture),
+        ],
         [
             panel("Smooth: RTV, lam 0.01", rtv),
             panel("Abstract, of RTV", drawing),
             panel("Enhance Detail", enhanced),
+            panel("Blend Smoothed, by a mask", blended),
         ],
     ]
     encoded = io.BytesIO()
-    Image.fromarray(compose_sheet(rows, height=300)).save(encoded, "JPEG", quality=88)
+    Image.fromarray(compose_sheet(rows, height=220)).save(encoded, "JPEG", quality=88)
     write_atomically(arguments.out, encoded.getvalue())
 
 

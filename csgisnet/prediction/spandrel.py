@@ -3,6 +3,7 @@
 `register` is all that they need. It makes spandrel recognise every file of weights of a smoothing
 network, ours or the authors' released ones, by the names and shapes in it. Networks whose files do
 not tell the order of their channels are taken for RGB: write others anew with `csgisnet export`.
+A network that takes a level smooths at its own, which `csgisnet export --level` changes.
 """
 
 from __future__ import annotations
@@ -25,14 +26,14 @@ from csgisnet.prediction.tiling import spans, tile_counts
 _SOURCE = Path("the state dict")
 """Used in error messages instead of the path, which spandrel does not pass on."""
 
-_KEYS = (
+NAMES = (
     "descriptor.conv_in.weight",
     "descriptor.res16.0.conv_3x3_1.weight",
     "interpreter1.6.weight",
-    "interpreter2.3.conv_3x3_1.weight",
-    "refine.3.conv_3x3_1.weight",
+    "interpreter2.0.weight",
+    "refine.0.weight",
 )
-"""Names that every smoothing network has, and no other architecture that spandrel knows."""
+"""Names that every smoothing network has, however small, and no other one that spandrel knows."""
 
 
 def register() -> None:
@@ -57,7 +58,7 @@ def register() -> None:
 
     class SmoothingArchitecture(Architecture):  # type: ignore[misc]  # spandrel is optional
         def __init__(self) -> None:
-            super().__init__(id="CSGISNet", name="CSGIS-Net", detect=KeyCondition.has_all(*_KEYS))
+            super().__init__(id="CSGISNet", name="CSGIS-Net", detect=KeyCondition.has_all(*NAMES))
 
         def load(self, state_dict: dict[str, Any]) -> Any:
             return _describe(state_dict, self)

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-import csgisnet
+from csgisnet import Smoother
+from csgisnet.checkpoints.networks import load_network
 from csgisnet.checkpoints.pretrained import DEFAULT, bundled_models
 from csgisnet.preview.methods import STRENGTHS, Control, Method, methods
 from vocsmooth.operators import abstract, blend, detail_enhance, smooth
@@ -82,15 +83,18 @@ def network_files() -> dict[str, str]:
     return found
 
 
-@functools.lru_cache(maxsize=2)
-def _network(path: str, _changed: int) -> csgisnet.Smoother:
+@functools.lru_cache(maxsize=4)
+def _network(path: str, _changed: int, level: float) -> Smoother:
     """Return a network, loaded when it is first asked for and when its file has changed."""
-    return csgisnet.load(path)
+    network = load_network(path)
+    return Smoother(network, level=level if network.config.level else None)
 
 
-def _smooth_with_network(image: Tensor, network: str, strength: float) -> tuple[Tensor, ...]:
+def _smooth_with_network(
+    image: Tensor, network: str, strength: float, level: float
+) -> tuple[Tensor, ...]:
     path = network_files()[network]
-    smoother = _network(path, Path(path).stat().st_mtime_ns)
+    smoother = _network(path, Path(path).stat().st_mtime_ns, level)
     return (for_each_image(lambda array: smoother.smooth(array, strength), image),)
 
 
@@ -160,16 +164,18 @@ def _operator_node(method: Method) -> Node:
 
 def nodes() -> list[Node]:
     """Return all nodes, the network first."""
-    low, high = STRENGTHS
     networks = Control(name="network", default=DEFAULT, choices=tuple(network_files()))
+    (bundled,) = (method for method in methods([DEFAULT]) if method.is_network)
     return [
         Node(
             node_id="Csgisnet_network",
             title="Smooth: CSGIS-Net",
             description="Removes texture and keeps structure, with a trained network. Strength 1 "
-            "is its result, 0 the image; below 0 detail is enhanced. Without seams at any size.",
+            "is its result, 0 the image; below 0 detail is enhanced. Level says how much faint "
+            "structure goes with the texture, from 0 to 1; networks that were trained without "
+            "levels take no notice of it. Without seams at any size.",
             pictures=(_IMAGE,),
-            controls=(networks, number("strength", 1.0, low, high)),
+            controls=(networks, *bundled.controls),
             outputs=(_SMOOTHED,),
             run=_smooth_with_network,
         ),
@@ -206,7 +212,7 @@ def nodes() -> list[Node]:
             title="Blend Smoothed",
             description="Smooth more or less strongly, everywhere or by a mask.",
             pictures=(_IMAGE, _SMOOTHED, Picture(name="mask", kind="MASK", optional=True)),
-            controls=(number("strength", 1.0, low, high),),
+            controls=(number("strength", 1.0, *STRENGTHS),),
             outputs=(_IMAGE,),
             run=_blend,
         ),

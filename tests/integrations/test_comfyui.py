@@ -113,6 +113,18 @@ def test_the_network_s_node_gives_its_prediction(nodes: dict[str, Call], image: 
         np.testing.assert_array_equal(array(result), expected)
 
 
+def test_the_level_begins_at_the_network_s_own(nodes: dict[str, Call], image: Tensor) -> None:
+    own, *others = (csgisnet.load("compact", level=level) for level in (None, 0.0, 1.0))
+    np.testing.assert_array_equal(
+        array(nodes["Csgisnet_network"](image=image)), own.smooth(array(image))
+    )
+    for level, smoother in zip((0.0, 1.0), others, strict=True):
+        expected = smoother.smooth(array(image))
+        assert np.abs(expected - own.smooth(array(image))).max() > 0.01
+        result = nodes["Csgisnet_network"](image=image, level=level)
+        np.testing.assert_array_equal(array(result), expected)
+
+
 @pytest.mark.parametrize("operator", OPERATORS)
 def test_operators_give_their_own_defaults(
     operator: str, nodes: dict[str, Call], image: Tensor
@@ -184,7 +196,7 @@ def test_own_networks_are_offered_from_comfyui_s_folder(
     monkeypatch.setitem(sys.modules, "comfy_api", None)
     node = load_pack(monkeypatch, "pack_own").NODE_CLASS_MAPPINGS["Csgisnet_network"]
     assert node.INPUT_TYPES()["required"]["network"][0] == ["compact", "mine.safetensors"]
-    result = v1_call(node)(image=image, network="mine.safetensors")
+    result = v1_call(node)(image=image, network="mine.safetensors", level=0.9)  # takes none
     np.testing.assert_array_equal(array(result), csgisnet.load(path).smooth(array(image)))
 
 

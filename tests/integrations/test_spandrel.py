@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,9 +19,14 @@ import csgisnet
 from csgisnet.checkpoints.networks import load_network, save_network
 from csgisnet.checkpoints.pretrained import find_weights
 from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork, receptive_radius
-from csgisnet.prediction.spandrel import register, smooth_in_tiles
+from csgisnet.prediction.spandrel import NAMES, register, smooth_in_tiles
 
 SMALL = NetworkConfig(width=4, blocks=1, coarse_blocks=1, refine_blocks=1, shuffle=2, skip=True)
+
+PLAIN = NetworkConfig(width=4, blocks=2, refine_blocks=1)
+
+PRUNED = replace(SMALL, coarse_blocks=0, refine_blocks=0, finish=4, level=True, default_level=0.5)
+"""Of the kind of the bundled one: with every option, and without the blocks that can be left out."""
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +84,7 @@ def test_half_precision_is_near(spandrel: Any) -> None:
 
 
 @pytest.mark.parametrize("form", ["ours", "safetensors", "pickle", "nested"])
-@pytest.mark.parametrize("config", [SMALL, NetworkConfig(width=4, blocks=2, refine_blocks=1)])
+@pytest.mark.parametrize("config", [SMALL, PLAIN, PRUNED])
 def test_every_form_of_file_is_recognised(
     form: str, config: NetworkConfig, spandrel: Any, tmp_path: Path
 ) -> None:
@@ -95,6 +101,13 @@ def test_every_form_of_file_is_recognised(
     image = torch.rand(1, 3, 31, 18)
     assert model.model.config == config
     assert torch.equal(model(image), network(image).result.clamp(0, 1))
+
+
+@pytest.mark.parametrize("config", [SMALL, PLAIN, PRUNED])
+def test_every_network_has_the_names_that_tell_it(config: NetworkConfig) -> None:
+    """Also where spandrel is not installed and the tests above are skipped."""
+    bundled = load_network(find_weights("compact")).state_dict()
+    assert set(NAMES) <= random_network(config).state_dict().keys() & bundled.keys()
 
 
 def test_our_keys_are_nobody_elses(spandrel: Any) -> None:

@@ -162,7 +162,8 @@ def test_an_onnx_file_is_not_a_checkpoint(onnx_file: Path) -> None:
 
 @pytest.fixture(scope="module")
 def onnx_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network of the bundled one's kind, written at its own level: images are the only input."""
     pytest.importorskip("onnxscript", reason="needs the extra: pip install csgisnet[export]")
     path = tmp_path_factory.mktemp("onnx") / "net.onnx"
-    export_network(make_network(SHUFFLED), path, "onnx")
+    export_network(make_network(FINISHED), path, "onnx")
     return path
