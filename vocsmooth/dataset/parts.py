@@ -23,6 +23,11 @@ from vocsmooth.sources.voc import VocTree
 LISTING_NAME = ".photographs.npz"
 """File of the listing in the folder of the dataset."""
 
+_DAMAGED = (  # what a file that is no archive, or a damaged one, may cause
+    *(OSError, EOFError, zipfile.BadZipFile, MemoryError, RuntimeError),
+    *(ValueError, LookupError, TypeError, AttributeError),
+)
+
 _KINDS = ("image_kinds", "mask_kinds")
 
 _COLUMNS = ("ids", "split", "image", "mask")
@@ -52,7 +57,7 @@ def read_listing(out: Path, key: str, tree: VocTree) -> Photographs | None:
     if not path.is_file():
         return None
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             head = json.loads(file["head"].tobytes())
             if head["key"] != key:
                 return None
@@ -66,7 +71,7 @@ def read_listing(out: Path, key: str, tree: VocTree) -> Photographs | None:
             return Photographs(
                 splits=tuple(head["splits"]), image_kinds=images, mask_kinds=masks, **columns
             )
-    except (OSError, ValueError, LookupError, TypeError, EOFError, zipfile.BadZipFile):
+    except _DAMAGED:
         return None  # damaged, or gone since another part has completed the dataset
 
 
