@@ -118,15 +118,10 @@ def _accelerators() -> list[str]:
 
 def _precision() -> str:
     """Say in which precision networks run by default, and why."""
-    from csgisnet.device import choose_precision, int8_instructions, pick_device
-    from csgisnet.prediction.precision import pays_in_int8
+    from csgisnet.device import choose_precision, pick_device
 
-    device = pick_device()
-    choice = choose_precision("auto", device)
-    text = f"{choice.precision}, as {choice.reason}"
-    if pays_in_int8(device):
-        text += f"; int8 ({', '.join(int8_instructions())}) for networks with ranges for it"
-    return text
+    choice = choose_precision("auto", pick_device())
+    return f"{choice.precision}, as {choice.reason}"
 
 
 def _instructions() -> list[str]:

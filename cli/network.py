@@ -207,8 +207,8 @@ def _print_summary(out: Path, summary: Summary, as_json: bool) -> None:
     "--precision",
     type=click.Choice(["auto", "float32", "tf32", "bfloat16", "int8"]),
     default="auto",
-    help="Of the convolutions; auto takes int8 or bfloat16 where that is faster and changes the "
-    "results by less than a grey level or so, else float32, which is exact.",
+    help="Of the convolutions; auto takes bfloat16 where that is faster and changes the "
+    "results by less than a grey level or so, else float32, which is exact; int8 is faster still.",
 )
 @click.option(
     "--memory",

@@ -60,12 +60,12 @@ def prepare(
 ) -> tuple[SmoothingNetwork, Choice]:
     """Return a network's executable form on a device, and the precision chosen for it.
 
-    "auto" takes the fastest that the device has, unless this network's results on a small picture
-    then differ from those in float32 by more than `LARGEST_MEAN` and `SMALLEST_SHARE` allow: int8
-    where `pays_in_int8` says so, then what `csgisnet.device.choose_precision` says. That is
-    measured here and not kept in files, so that it holds for the weights at hand, whoever wrote
-    them. On photographs the bundled network's results differ by 0.23 on average in int8, and by
-    0.13 in bfloat16 (benchmarks/results/precision.json).
+    "auto" takes what `csgisnet.device.choose_precision` says, unless this network's results on a
+    small picture then differ from those in float32 by more than `LARGEST_MEAN` and `SMALLEST_SHARE`
+    allow. That is measured here and not kept in files, so that it holds for the weights at hand,
+    whoever wrote them. On photographs the bundled network's results differ by 0.13 on average
+    (benchmarks/results/precision.json). It never takes int8: with ranges measured on photographs,
+    results on noise and on patterns of full contrast are several grey levels off.
 
     Raises
     ------
@@ -87,9 +87,6 @@ def prepare(
         return executable(network, choice.precision, device), choice
     exact = executable(network, "float32", device)
     fast = [] if choice.precision == "float32" else [choice]
-    if calibration is not None and pays_in_int8(device):
-        how = ", ".join(int8_instructions())
-        fast.insert(0, Choice("int8", f"this processor multiplies int8 in hardware ({how})"))
     if not fast:
         return exact, choice
     expected = _smoothed_probe(exact, "float32", device)

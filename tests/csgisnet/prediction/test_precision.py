@@ -78,39 +78,21 @@ def test_the_bundled_network_is_fast_where_it_can_be_and_nearly_the_same(
 
 
 @needs_int8
-def test_a_calibrated_network_is_run_in_int8_where_that_pays(
+def test_a_calibrated_network_runs_in_int8_if_asked(
     bundled: SmoothingNetwork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calibration = load_calibration(find_weights(), bundled)
     assert calibration is not None
     on_a_processor_with(monkeypatch, "avx512_vnni", "avx512_bf16")
-    fast = Smoother(bundled, device="cpu", calibration=calibration)
+    fast = Smoother(bundled, device="cpu", precision="int8", calibration=calibration)
     exact = Smoother(bundled, device="cpu", precision="float32")
     assert fast.precision == "int8"
-    assert "AVX-512 VNNI" in fast.reason
     image = photograph()
     apart = difference(fast.smooth(image), exact.smooth(image))
-    assert 0 < apart.mean < LARGEST_MEAN["int8"]
+    assert 0 < apart.mean < 0.5
     assert apart.within_two >= 0.999
-    assert Smoother(bundled, device="cpu").precision == "bfloat16"  # no ranges, no int8
-    on_a_processor_with(monkeypatch, "avx512_vnni", "amx_bf16", "amx_int8")
+    # never by itself: on pictures unlike those of the calibration it is several levels off
     assert Smoother(bundled, device="cpu", calibration=calibration).precision == "bfloat16"
-
-
-@needs_int8
-def test_ranges_that_do_not_fit_the_weights_are_not_used(
-    bundled: SmoothingNetwork, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    on_a_processor_with(monkeypatch, "avx512_vnni", "avx512_bf16")
-    calibration = load_calibration(find_weights(), bundled)
-    assert calibration is not None
-    narrow = {name: r._replace(high=r.high / 8, low=r.low / 8) for name, r in calibration.items()}
-    assert prepare(bundled, "auto", CPU, narrow)[1].precision == "bfloat16"
-    on_a_processor_with(monkeypatch, "avx512_vnni")
-    choice = prepare(bundled, "auto", CPU, narrow)[1]
-    assert choice.precision == "float32"
-    assert "int8 would change this network's results by" in choice.reason
-    assert prepare(bundled, "int8", CPU, narrow)[1] == ("int8", "as asked for")
 
 
 def test_what_int8_lacks_is_said(
