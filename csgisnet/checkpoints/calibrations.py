@@ -60,7 +60,7 @@ def load_calibration(path: Path, network: SmoothingNetwork) -> Calibration | Non
 
 
 def _range_of(values: dict[str, Any]) -> Range:
-    """Return a range from its JSON values; ValueError if one is no finite number."""
+    """Return a range from its JSON values; ValueError if one is not a finite number."""
     found = Range(*(torch.tensor(values[field], dtype=torch.float32) for field in Range._fields))
     if not all(torch.isfinite(tensor).all() for tensor in found):
         raise ValueError("infinite")
