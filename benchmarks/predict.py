@@ -56,7 +56,7 @@ from csgisnet.device import (
 )
 from csgisnet.networks.quantising import Calibration, calibrate
 from csgisnet.networks.smoothing import COMPACT, FULL, NetworkConfig, SmoothingNetwork
-from csgisnet.prediction.precision import difference, pays_in_int8
+from csgisnet.prediction.precision import difference, missing_for_int8
 from csgisnet.prediction.smoother import Smoother
 from vocsmooth.arrays import to_float
 from vocsmooth.images.reading import read_rgb
@@ -212,7 +212,7 @@ def makers(
         found["inductor, frozen"] = lambda: engines.inductor(network, device, autocast=fast)
     if device.type != "cpu":
         return found
-    if pays_in_int8(device):
+    if not missing_for_int8(device):
         pictures = [engines.batch_of(image) for image in engines.calibration()]
         ranges = calibrate(network, pictures)
         found["ours int8"] = functools.partial(ours, network, device, "int8", ranges)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +40,7 @@ ENDINGS = {".onnx": "onnx", ".pt": "torchscript", ".safetensors": "safetensors"}
     "--calibrate",
     type=options.FOLDER,
     help="safetensors only: measure on the pictures in this folder what prediction in int8 needs; "
-    "some ten photographs of the kind to smooth.",
+    "some ten photographs of the kind to smooth. Without it the file has no such ranges.",
 )
 @options.LEVEL
 @click.option(
@@ -101,8 +102,8 @@ def export(
             half=half,
             channel_order=channel_order,
             level=level,
-            pictures=_read_pictures(prune),
-            calibration_pictures=_read_pictures(calibrate),
+            pictures=list(_read_pictures(prune)) if prune else [],
+            calibration_pictures=_read_pictures(calibrate) if calibrate else None,
         )
         _report(out, None, as_json)
         return
@@ -116,18 +117,16 @@ def export(
     _report(out, difference, as_json)
 
 
-def _read_pictures(folder: Path | None) -> list[Tensor]:
-    """Return the pictures of a folder as images (1, 3, H, W) in [0, 1]."""
-    if folder is None:
-        return []
+def _read_pictures(folder: Path) -> Iterator[Tensor]:
+    """Yield the pictures of a folder as images (1, 3, H, W) in [0, 1]."""
     import torch
 
     from vocsmooth.arrays import to_float
     from vocsmooth.images.finding import find_by_name
     from vocsmooth.images.reading import read_rgb
 
-    images = [torch.from_numpy(to_float(read_rgb(p))) for p in find_by_name(folder).values()]
-    return [image.permute(2, 0, 1)[None] for image in images]
+    for path in find_by_name(folder).values():
+        yield torch.from_numpy(to_float(read_rgb(path))).permute(2, 0, 1)[None]
 
 
 def _report(out: Path, difference: float | None, as_json: bool) -> None:

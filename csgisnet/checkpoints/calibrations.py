@@ -9,7 +9,7 @@ import torch
 
 from csgisnet.checkpoints.format import is_ours, load_weights
 from csgisnet.errors import CheckpointError
-from csgisnet.networks.quantising import Calibration, Range, convolutions
+from csgisnet.networks.quantising import Calibration, Range, fits
 from csgisnet.networks.smoothing import SmoothingNetwork
 
 KEY = "int8"
@@ -40,28 +40,21 @@ def load_calibration(path: Path, network: SmoothingNetwork) -> Calibration | Non
     recorded = load_weights(path, "network").metadata.get(KEY) if is_ours(path) else None
     if recorded is None:
         return None
-    convs = convolutions(network)
     try:
         calibration = {name: _range_of(values) for name, values in recorded.items()}
-        sizes = {name: (len(r.low), len(r.high), len(r.shift)) for name, r in calibration.items()}
-    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError):
-        sizes = {}
-    expected = {
-        name: (conv.in_channels, conv.in_channels, conv.out_channels)
-        for name, conv in convs.items()
-    }
-    if sizes != expected:
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError, RuntimeError):
+        calibration = {}
+    if not fits(network, calibration):
         raise CheckpointError(
-            f"{path}: the ranges for int8 are not those of this network's {len(expected)} "
-            "convolutions. Write the file anew with `csgisnet export --calibrate`, or take it "
-            "from where it came once more."
+            f"{path}: the ranges for int8 are not those of this network's convolutions. Write the "
+            "file anew with `csgisnet export --calibrate`, or take it from where it came once more."
         )
     return calibration
 
 
 def _range_of(values: dict[str, Any]) -> Range:
-    """Return a range from its JSON values; ValueError if one is not a finite number."""
+    """Return a range from its JSON values; ValueError if it is not one of finite numbers."""
     found = Range(*(torch.tensor(values[field], dtype=torch.float32) for field in Range._fields))
-    if not all(torch.isfinite(tensor).all() for tensor in found):
-        raise ValueError("infinite")
+    if not all(torch.isfinite(tensor).all() for tensor in found) or (found.low > found.high).any():
+        raise ValueError("not a range")
     return found

@@ -7,7 +7,7 @@ when they are loaded.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -58,7 +58,7 @@ def publish_network(
     channel_order: ChannelOrder | None = None,
     level: float | None = None,
     pictures: Sequence[Tensor] = (),
-    calibration_pictures: Sequence[Tensor] = (),
+    calibration_pictures: Iterable[Tensor] | None = None,
 ) -> None:
     """Write a network for others to use: its weights, what training recorded, a description.
 
@@ -80,9 +80,10 @@ def publish_network(
     pictures : sequence of Tensor
         If there are any, residual blocks that add nothing to one of them are left out, see
         `csgisnet.networks.growing.prune`.
-    calibration_pictures : sequence of Tensor
-        If there are any, the file has the ranges that prediction in int8 needs, measured on them,
-        see `csgisnet.networks.quantising.calibrate`; otherwise it has none.
+    calibration_pictures : iterable of Tensor, optional
+        The file gets the ranges that prediction in int8 needs, measured on these, see
+        `csgisnet.networks.quantising.calibrate`. Without them it has none, as those of `source`
+        are of other weights.
 
     Raises
     ------
@@ -110,7 +111,7 @@ def publish_network(
         tensors = {name: t.bfloat16() if t.ndim > 1 else t for name, t in tensors.items()}
         network.load_state_dict(tensors)
     recorded = {key: value for key, value in recorded.items() if key != calibrations.KEY}
-    if calibration_pictures:
+    if calibration_pictures is not None:
         measured = calibrate(network, calibration_pictures)
         recorded[calibrations.KEY] = calibrations.calibration_to_json(measured)
     weights = Weights(

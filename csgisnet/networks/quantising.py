@@ -1,8 +1,8 @@
-"""Convolutions in int8: which bear it, the ranges that they need, and how weights are rounded.
+"""Convolutions in int8: which of them tolerate it, the ranges they need, how weights are rounded.
 
 A convolution in int8 multiplies whole numbers: its input is rounded to 256 steps, its weights to
-255. `calibrate` finds the ranges of those steps on pictures, once for a network; what is measured
-there and not chosen well leaves errors that pictures show, so that this is no matter of loading.
+255. `calibrate` measures on pictures how large the steps have to be, once for a network. Values
+beyond the largest that it saw are clipped, so that the pictures should be like those to smooth.
 
 References
 ----------
@@ -15,7 +15,7 @@ References
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, TypeAlias
 
 import torch
@@ -68,9 +68,9 @@ Calibration: TypeAlias = Mapping[str, Range]
 def bears_int8(name: str) -> bool:
     """Return whether a convolution of a `SmoothingNetwork` is one that runs in int8.
 
-    Those are not that read the image itself, where 256 steps of each colour are too few: the first
-    layer, and the details at full resolution, whose weights are few and far apart in size as well.
-    Of the bundled network's error in int8 they would make two thirds.
+    All are but those that read the image itself: the first layer, and the head at full resolution
+    up to its last layer. 256 steps of each colour are too few there, and their weights are few and
+    far apart in size. They would make most of the bundled network's error in int8.
     """
     image_readers = ("descriptor.conv_in", "finish.details", "finish.guide", "finish.layers.0")
     return not name.startswith(image_readers)
@@ -83,6 +83,19 @@ def convolutions(network: nn.Module) -> dict[str, nn.Conv2d]:
         for name, module in network.named_modules()
         if isinstance(module, nn.Conv2d) and bears_int8(name)
     }
+
+
+def fits(network: nn.Module, calibration: Calibration) -> bool:
+    """Return whether a calibration has the convolutions of a network, each of the right size."""
+    expected = {
+        name: (conv.in_channels, conv.in_channels, conv.out_channels)
+        for name, conv in convolutions(network).items()
+    }
+    sizes = {
+        name: tuple(values.numel() if values.ndim == 1 else -1 for values in measured)
+        for name, measured in calibration.items()
+    }
+    return sizes == expected
 
 
 def rounded_weights(weight: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
@@ -107,7 +120,7 @@ def rounded_weights(weight: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
     return (scaled / distance[:, None, None, None]).round(), distance
 
 
-def calibrate(network: SmoothingNetwork, pictures: Sequence[Tensor]) -> Calibration:
+def calibrate(network: SmoothingNetwork, pictures: Iterable[Tensor]) -> Calibration:
     """Measure the ranges of a network's convolutions on pictures.
 
     The mean of what a convolution returns is set right for each output channel: rounded weights are
@@ -117,9 +130,9 @@ def calibrate(network: SmoothingNetwork, pictures: Sequence[Tensor]) -> Calibrat
     ----------
     network : SmoothingNetwork
         On the CPU; it is not modified.
-    pictures : sequence of Tensor
-        (1, 3, H, W) float32 in [0, 1], of the kind that is to be smoothed. Of each, four windows of
-        256 x 256 pixels are looked at. Five photographs do for the bundled network.
+    pictures : iterable of Tensor
+        (1, 3, H, W) float32 in [0, 1], of the kind that is to be smoothed. Of each, at most four
+        windows of 256 x 256 pixels are looked at, and kept. Ten photographs are enough.
 
     Returns
     -------
@@ -138,10 +151,10 @@ def calibrate(network: SmoothingNetwork, pictures: Sequence[Tensor]) -> Calibrat
     >>> calibrate(network, [torch.rand(1, 3, 32, 32)])["interpreter1.0"].high.shape
     torch.Size([4])
     """
-    if not pictures:
+    windows = [window for picture in pictures for window in _windows(picture)]
+    if not windows:
         raise ValueError("There must be at least one picture to calibrate on.")
     folded = fold_batch_norm(network)
-    windows = [window for picture in pictures for window in _windows(picture)]
     levels = LEVELS if network.config.level else (None,)
 
     def run() -> None:
@@ -154,7 +167,10 @@ def calibrate(network: SmoothingNetwork, pictures: Sequence[Tensor]) -> Calibrat
 
 
 def _windows(picture: Tensor) -> list[Tensor]:
-    """Return the middles of a picture's quarters, or all of a small picture."""
+    """Return the middles of a picture's quarters, or all of a small picture, as copies.
+
+    In a picture of less than 512 pixels they overlap or are cut off at its border.
+    """
     *_, height, width = picture.shape
     if max(height, width) <= _SIDE:
         return [picture]
@@ -163,7 +179,7 @@ def _windows(picture: Tensor) -> list[Tensor]:
         for side in (height, width)
     ]
     return [
-        picture[..., top : top + _SIDE, left : left + _SIDE]
+        picture[..., top : top + _SIDE, left : left + _SIDE].clone()
         for top, left in itertools.product(*starts)
     ]
 

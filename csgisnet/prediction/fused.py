@@ -97,7 +97,9 @@ def bytes_per_pixel(config: NetworkConfig, precision: str) -> float:
     Measured: 280 for the bundled network (165 in bfloat16), 1,320 for the full one (680).
     """
     maps = 6 * config.width / config.shuffle**2 + 4 * config.finish
-    return (2 if precision in ("bfloat16", "int8") else 4) * maps + 160
+    if precision == "int8":
+        precision = features_precision()
+    return (2 if precision == "bfloat16" else 4) * maps + 160
 
 
 def apply_network(

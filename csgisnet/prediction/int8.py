@@ -15,11 +15,13 @@ ONNX Runtime, int8  0.51  0.76        4.7 %                onnxruntime, 50 MB
 OpenVINO, int8      0.35  0.76        4.8 %                OpenVINO and NNCF, 180 MB
 ==================  ====  ==========  ===================  ===========================
 
-They calibrate one range for all channels of a tensor, and round what reads the image as well.
+They have one range for all channels of a tensor, also where values can be negative, and round what
+reads the image as well.
 """
 
 from __future__ import annotations
 
+import functools
 from typing import Literal
 
 import torch
@@ -34,12 +36,22 @@ _ZERO = 128
 """The whole number that stands for 0 where an input has negative values."""
 
 
+@functools.cache
 def has_int8_convolution() -> bool:
-    """Return whether this build of torch has oneDNN's convolution in int8.
+    """Return whether this build of torch has oneDNN's convolution in int8, as it is called here.
 
     torch.compile calls the same operator, but torch does not promise to keep it.
     """
-    return hasattr(torch.ops.onednn, "qconv2d_pointwise")
+    one = torch.ones(1)
+    try:
+        with torch.inference_mode():
+            layer = _Int8Conv(
+                nn.Conv2d(1, 1, 1), Range(0 * one, one, 0 * one), relu=False, to=torch.float32
+            )
+            layer(one.view(1, 1, 1, 1))
+    except (AttributeError, RuntimeError, TypeError):
+        return False
+    return True
 
 
 def features_precision() -> Literal["float32", "bfloat16"]:

@@ -7,23 +7,21 @@ from typing import Literal, NamedTuple
 import numpy as np
 import torch
 
-from csgisnet.device import (
-    PredictionPrecision,
-    bfloat16_instructions,
-    choose_precision,
-    int8_instructions,
-)
+from csgisnet.device import PredictionPrecision, choose_precision, int8_instructions
 from csgisnet.errors import ConfigError
-from csgisnet.networks.quantising import Calibration
+from csgisnet.networks.quantising import Calibration, fits
 from csgisnet.networks.smoothing import SmoothingNetwork
 from csgisnet.prediction.fused import Image, apply_network, executable
 from csgisnet.prediction.int8 import has_int8_convolution
 
-LARGEST_MEAN = {"bfloat16": 0.25, "int8": 0.5}
-"""Largest mean difference, in grey levels of 255, at which "auto" takes a precision."""
+LARGEST_MEAN = 0.25
+"""Largest mean difference, in grey levels of 255, at which "auto" takes bfloat16."""
 
 SMALLEST_SHARE = 0.999
 """Share of the values that must lie within two grey levels of those in float32."""
+
+_USELESS = 2.0
+"""Mean difference at which int8 is refused even if asked for: its ranges are of something else."""
 
 _SIDE = 96
 """Side of the picture on which the two are compared, which takes the bundled network 15 ms."""
@@ -63,48 +61,65 @@ def prepare(
     "auto" takes what `csgisnet.device.choose_precision` says, unless this network's results on a
     small picture then differ from those in float32 by more than `LARGEST_MEAN` and `SMALLEST_SHARE`
     allow. That is measured here and not kept in files, so that it holds for the weights at hand,
-    whoever wrote them. On photographs the bundled network's results differ by 0.13 on average
+    whoever wrote them. On photographs the bundled network's results differ by 0.12 on average
     (benchmarks/results/precision.json). It never takes int8: with ranges measured on photographs,
     results on noise and on patterns of full contrast are several grey levels off.
 
     Raises
     ------
     ConfigError
-        The device does not multiply like that, or int8 is asked for without a calibration.
+        The device does not multiply like that, or int8 is asked for without ranges that suit the
+        network.
     """
     if precision == "int8":
-        missing = _missing_for_int8(device)
-        if not missing and calibration is None:
-            missing = (
-                "a calibration, which the network's file lacks. Write one with `csgisnet export "
-                "--calibrate PICTURES --out NETWORK.safetensors`"
-            )
-        if missing:
-            raise ConfigError(f"Precision int8 needs {missing}. Take auto, float32 or bfloat16.")
-        return executable(network, "int8", device, calibration), Choice("int8", "as asked for")
+        return _prepare_int8(network, device, calibration), Choice("int8", "as asked for")
     choice = Choice(*choose_precision(precision, device))
-    if precision != "auto":
-        return executable(network, choice.precision, device), choice
+    chosen = executable(network, choice.precision, device)
+    if precision != "auto" or choice.precision == "float32":
+        return chosen, choice
     exact = executable(network, "float32", device)
-    fast = [] if choice.precision == "float32" else [choice]
-    if not fast:
-        return exact, choice
     expected = _smoothed_probe(exact, "float32", device)
-    refused = []
-    for candidate in fast:
-        chosen = executable(network, candidate.precision, device, calibration)
-        apart = difference(_smoothed_probe(chosen, candidate.precision, device), expected)
-        allowed = LARGEST_MEAN[candidate.precision]
-        if apart.mean <= allowed and apart.within_two >= SMALLEST_SHARE:  # False for NaN
-            return chosen, candidate
-        refused.append(
-            f"{candidate.precision} would change this network's results by {apart.mean:.2f} grey "
-            f"levels on average and {apart.largest:.1f} at most"
-        )
-    return exact, Choice("float32", "; ".join(refused))
+    apart = difference(_smoothed_probe(chosen, choice.precision, device), expected)
+    if apart.mean <= LARGEST_MEAN and apart.within_two >= SMALLEST_SHARE:  # False for NaN
+        return chosen, choice
+    reason = (
+        f"{choice.precision} would change this network's results by {apart.mean:.2f} grey levels "
+        f"on average and {apart.largest:.1f} at most"
+    )
+    return exact, Choice("float32", reason)
 
 
-def _missing_for_int8(device: torch.device) -> str | None:
+def _prepare_int8(
+    network: SmoothingNetwork, device: torch.device, calibration: Calibration | None
+) -> SmoothingNetwork:
+    """Return a network's executable form in int8.
+
+    Its results on a small picture are compared with those in float32: whole numbers are never NaN,
+    so that ranges, or weights, which are of no use would not show otherwise.
+    """
+    missing = missing_for_int8(device)
+    if not missing and calibration is None:
+        missing = "a calibration, which the network's file lacks"
+    elif not missing and calibration is not None and not fits(network, calibration):
+        missing = "a calibration of this network, and was given that of another"
+    if missing or calibration is None:
+        raise ConfigError(_REFUSAL.format(missing))
+    chosen = executable(network, "int8", device, calibration)
+    expected = _smoothed_probe(executable(network, "float32", device), "float32", device)
+    apart = difference(_smoothed_probe(chosen, "int8", device), expected)
+    if not apart.mean <= _USELESS:  # so that NaN fails too
+        reason = f"other ranges: with these, results are {apart.mean:.1f} grey levels off"
+        raise ConfigError(_REFUSAL.format(reason))
+    return chosen
+
+
+_REFUSAL = (
+    "Precision int8 needs {}. Take auto, float32 or bfloat16, or measure ranges with `csgisnet "
+    "export --calibrate PHOTOGRAPHS --out NETWORK.safetensors`."
+)
+
+
+def missing_for_int8(device: torch.device) -> str | None:
     """Say what prediction in int8 lacks on a device, if anything."""
     if device.type != "cpu":
         return f"a processor, and runs on {device}"
@@ -113,16 +128,6 @@ def _missing_for_int8(device: torch.device) -> str | None:
     if not has_int8_convolution():
         return f"another build of torch than {torch.__version__}, which lacks the operator"
     return None
-
-
-def pays_in_int8(device: torch.device) -> bool:
-    """Return whether int8 is possible on a device, and was measured to be faster than bfloat16.
-
-    With AMX, which multiplies bfloat16 eight times as fast as AVX-512 does, it never was measured.
-    """
-    if _missing_for_int8(device) or "AMX" in bfloat16_instructions():
-        return False
-    return "AVX-512 VNNI" in int8_instructions()
 
 
 def _smoothed_probe(

@@ -78,7 +78,7 @@ class Training:
         """The terms' weights; those given as shares are 0 until they have been calibrated."""
         self._shares: dict[str, float] = {}
         self._norms: dict[str, list[float]] = {}
-        """Of the terms with a share, on the batches that they have been calibrated on so far."""
+        """Of each term, on the batches on which the shares have been calibrated so far."""
         self._network = synchronise(network, processes).train()
         if config.run.freeze_statistics:
             for module in self._network.modules():
@@ -176,11 +176,13 @@ class Training:
             name: Share(*processes.mean(torch.tensor(share, device=self._device)).tolist())
             for name, share in found.items()
         }
-        if self.step in self._calibration:
+        steps = self._calibration
+        # A state of an earlier version, calibrated on the first of these batches, has no norms.
+        if self.step in steps and (self._norms or self.step == steps[0]):
             for name, share in shares.items():
                 self._norms.setdefault(name, []).append(share.norm)
-        if self._calibration and self.step == self._calibration[-1]:
-            self.weights = calibrated(losses, self._norms)
+            if self.step == steps[-1]:
+                self.weights = calibrated(losses, self._norms)
         if self._config.run.shares_every:
             self._shares = described(shares, self.weights)
 

@@ -112,6 +112,19 @@ def test_values_beyond_the_calibrated_range_are_clipped_and_not_wrapped() -> Non
         torch.testing.assert_close(found, expected, atol=0.012, rtol=0)
 
 
+@pytest.mark.usefixtures("in_float32")
+def test_memory_is_reckoned_with_the_type_of_the_features() -> None:
+    assert fused.bytes_per_pixel(WHOLE, "int8") == fused.bytes_per_pixel(WHOLE, "float32")
+
+
+def test_an_operator_of_another_torch_counts_as_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def other(*_: object) -> None:
+        raise RuntimeError("expected at most 5 arguments")
+
+    monkeypatch.setattr(torch.ops.onednn, "qconv2d_pointwise", other)
+    assert not int8.has_int8_convolution.__wrapped__()
+
+
 def test_without_a_calibration_there_is_an_error() -> None:
     with pytest.raises(ValueError, match="needs a calibration"):
         executable(trained_network(), "int8", CPU)

@@ -118,6 +118,25 @@ def test_a_share_is_that_of_the_average_batch(
     assert weights[-2] == weights[-1] == pytest.approx(0.1 * 3 / (1e-4 + 3 + 1))
 
 
+def test_a_state_of_an_earlier_version_keeps_its_weights(
+    config: Config, teachers: Teachers, tmp_path: Path
+) -> None:
+    """It was calibrated on one batch, and may be resumed within the sixteen of today."""
+    config = with_shares(config)
+    training = Training(config, teachers, ALONE)
+    batches = map(random_batch, itertools.count())
+    for _ in range(config.schedule.warmup + 1):
+        training.advance(batches)
+    state = training.state() | {"weights": {**training.weights, "contrast": 0.25}}
+    del state["norms"]
+    save_state(tmp_path / "state.pt", state)
+    other = Training(config, teachers, ALONE)
+    other.restore(load_state(tmp_path / "state.pt"))
+    while other.step < config.run.steps:
+        other.advance(batches)
+    assert other.weights["contrast"] == 0.25
+
+
 def test_measuring_changes_no_step(config: Config, teachers: Teachers) -> None:
     weights = []
     for every in (0, 1):
