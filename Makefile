@@ -87,7 +87,8 @@ PICTURES := scikit-learn==1.7.2
 DEBS := lomiri-wallpapers-16.04 openclipart-png
 FAMILIES := drawn=0.3 ragged=0.12 print=0.06 posterised=0.34 collage=0.18
 EXPORT_full := --half
-EXPORT_compact = --level 0.25 --prune $(RELEASE)/release-test/tune/val/input
+EXPORT_compact = --level 0.25 --prune $(RELEASE)/release-test/tune/val/input \
+	--calibrate $(RELEASE)/pictures/photographs
 OPERATORS := rtv rtv:lam=0.01,sigma=2 l0 guided rolling ils
 
 TESTS := release-test release-test-fine release-test-unseen

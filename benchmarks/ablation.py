@@ -26,7 +26,7 @@ from typing import Any, Literal
 import torch
 
 from csgisnet.device import Precision
-from csgisnet.prediction.smoother import load
+from csgisnet.prediction.loading import load
 from csgisnet.training.config import Config, load_config, without_terms
 from csgisnet.training.distributed import join_processes
 from csgisnet.training.progress import METRICS

@@ -26,7 +26,7 @@ from benchmarks.command import recorded_command
 from benchmarks.machine import describe
 from csgisnet.evaluation.metrics import psnr, ssim
 from csgisnet.evaluation.samples import spread_evenly
-from csgisnet.prediction.smoother import load
+from csgisnet.prediction.loading import load
 from vocsmooth.arrays import to_float
 from vocsmooth.operators.table import smooth
 from vocsmooth.shards import open_dataset

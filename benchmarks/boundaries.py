@@ -32,7 +32,7 @@ from csgisnet.evaluation.boundaries import (
     score_boundaries,
 )
 from csgisnet.evaluation.samples import spread_evenly
-from csgisnet.prediction.smoother import load
+from csgisnet.prediction.loading import load
 from vocsmooth.arrays import to_float
 from vocsmooth.images.reading import read_picture, read_rgb
 from vocsmooth.operators.table import smooth
@@ -40,7 +40,7 @@ from vocsmooth.operators.table import smooth
 Image = NDArray[np.float32]
 Smooth = Callable[[Image], Image]
 
-THRESHOLDS = np.geomspace(0.015, 0.09, 8)
+THRESHOLDS = np.geomspace(0.006, 0.09, 12)
 
 
 def main() -> None:

@@ -44,8 +44,9 @@ from vocsmooth.operators import kernels
 from vocsmooth.operators.edges import find_edges
 from vocsmooth.operators.table import smooth
 from vocsmooth.shards.writer import ImageMaps, encode_shard
+from vocsmooth.sources.listing import Photograph
 from vocsmooth.sources.masks import read_mask
-from vocsmooth.sources.voc import Photograph, find_tree, list_photographs
+from vocsmooth.sources.voc import find_tree, list_photographs
 
 VOC_IMAGES = 2913
 VOC_PIXELS = 500 * 375

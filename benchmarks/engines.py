@@ -1,16 +1,14 @@
 """Other runtimes that predict with the exported network, as their manuals say; see `predict`.
 
-Quantisation to int8 is calibrated on scikit-image's photographs; what outputs an image is left out
-of it. "In blocks" quantises only the residual blocks of the descriptor and of the refine head,
-which the bundled network bears best, after `balance`.
+Quantisation to int8, ours as well, is calibrated on scikit-image's photographs; theirs leaves out
+what outputs an image.
 """
 
 from __future__ import annotations
 
 import importlib
-import itertools
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -21,10 +19,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from csgisnet.checkpoints.export import export_network
 from csgisnet.device import place
 from csgisnet.networks.folding import fold_batch_norm
-from csgisnet.networks.smoothing import Block, SmoothingNetwork
+from csgisnet.networks.smoothing import SmoothingNetwork
 from vocsmooth.arrays import to_float
 
 Image: TypeAlias = NDArray[np.float32]
@@ -139,22 +136,16 @@ def onnx_int8(exported: Path, path: Path, images: int) -> None:
     )
 
 
-def openvino_int8(exported: Path, path: Path, images: int, kept: Sequence[int] = ()) -> None:
-    """Write NNCF's quantisation: all but what outputs an image and the convolutions `kept`.
-
-    They are numbers in the order of execution.
-    """
+def openvino_int8(exported: Path, path: Path, images: int) -> None:
+    """Write NNCF's quantisation of all but what outputs an image."""
     nncf: Any = importlib.import_module("nncf")
     nncf.set_log_level(logging.ERROR)
     core: Any = importlib.import_module("openvino").Core()
     model = core.read_model(str(exported))
-    operators = [op for op in model.get_ordered_ops() if channels_of(op)]
-    convs = [op for op in operators if op.get_type_name() == "Convolution"]
-    adds = [op for op in operators if op.get_type_name() == "Add"]
-    ignored = {op.get_friendly_name() for op in (*convs, *adds) if channels_of(op) in (3, images)}
-    ignored.update(convs[number].get_friendly_name() for number in kept)
-    if kept:  # sums of features then stay in the other precision as well
-        ignored.update(op.get_friendly_name() for op in adds if not has_constant(op))
+    operators = [op for op in model.get_ordered_ops() if channels_of(op) in (3, images)]
+    ignored = {
+        op.get_friendly_name() for op in operators if op.get_type_name() in ("Convolution", "Add")
+    }
     photographs = [batch_of(image).numpy() for image in calibration()]
     quantised = nncf.quantize(
         model,
@@ -171,59 +162,6 @@ def channels_of(operator: Any) -> int:
     shape: Any = operator.output(0).get_partial_shape() if operator.get_output_size() else []
     batch = len(shape) == 4 and shape[1].is_static
     return int(shape[1].get_length()) if batch else 0
-
-
-def has_constant(operator: Any) -> bool:
-    """Tell whether one of an operator's inputs is a constant, as a bias is."""
-    nodes = (source.get_source_output().get_node() for source in operator.inputs())
-    return any(node.get_type_name() == "Constant" for node in nodes)
-
-
-def write_int8_in_blocks(network: SmoothingNetwork, path: Path, images: int) -> None:
-    """Write a network whose blocks in descriptor and refine head are in int8, the rest is not."""
-    balanced = balance(network)
-    exported = path.with_suffix(".onnx")
-    export_network(balanced, exported, "onnx")
-    names = [name for name, module in balanced.named_modules() if isinstance(module, nn.Conv2d)]
-    chosen = [".conv_3x3_" in name and "interpreter" not in name for name in names]
-    openvino_int8(exported, path, images, [k for k, in_int8 in enumerate(chosen) if not in_int8])
-
-
-def balance(network: SmoothingNetwork) -> SmoothingNetwork:
-    """Return the same function with channels of similar size between the layers of a block.
-
-    ReLU leaves positive factors as they are, so a channel divided by s and its weights in the next
-    layer multiplied by s change nothing, except what 8 bits for all channels round (SmoothQuant).
-    """
-    balanced = fold_batch_norm(network)
-    blocks = [module for module in balanced.modules() if isinstance(module, Block)]
-    largest: dict[nn.Module, Tensor] = {}
-
-    def watch(conv: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        found = inputs[0].amax((0, 2, 3))
-        largest[conv] = torch.maximum(found, largest.get(conv, found))
-
-    hooks = [
-        conv.register_forward_pre_hook(watch)
-        for block in blocks
-        for conv in (block.conv_3x3_2, block.conv_3x3_3)
-    ]
-    with torch.inference_mode():
-        for image in calibration():
-            balanced(batch_of(image))
-    for hook in hooks:
-        hook.remove()
-    with torch.no_grad():
-        for block in blocks:
-            convs = (block.conv_3x3_1, block.conv_3x3_2, block.conv_3x3_3)
-            for conv, following in itertools.pairwise(convs):
-                spread = following.weight.abs().amax((0, 2, 3))
-                scale = largest[following].clamp_min(1e-3) ** 0.7 / spread**0.3
-                conv.weight /= scale[:, None, None, None]
-                if conv.bias is not None:  # folding has given it one
-                    conv.bias /= scale
-                following.weight *= scale[None, :, None, None]
-    return balanced
 
 
 def calibration() -> Iterator[Image]:

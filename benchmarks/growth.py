@@ -17,12 +17,14 @@ workers, which other work on the machine changes less than wall-clock time; both
 memory is the peak of the process itself without its workers (VmHWM, because `ru_maxrss` starts with
 that of whatever started the process).
 
+Listing and planning are also measured alone, with many more photographs: links to one file.
+
 The exponent p says that a step takes as long as photographs ** p. Starting Python makes it small,
 so it is also given without the cost of the smallest number ("growing"): the exponent of what the
 second and the last number cost more than the first. The margin is what one more photograph costs
 between the two largest numbers.
 
-Example: python -m benchmarks.growth --photographs 250 1000 4000 --out growth.json
+Example: python -m benchmarks.growth --photographs 250 1000 4000 --planned 10000 --out growth.json
 """
 
 from __future__ import annotations
@@ -58,6 +60,7 @@ from vocsmooth.views.page import write_report
 SIDE = 32
 CROP = 16
 BATCH = 16
+LINKS = 60_000  # to one file: what ext4 allows, and a few less
 SPLITS = ("train",)
 RECIPE = Recipe(labels=Labels(exact=True), textures=Textures(count=1), val_fraction=0.0)
 
@@ -69,6 +72,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--photographs", type=int, nargs="+", default=[250, 1000, 4000])
+    parser.add_argument("--planned", type=int, nargs="*", default=[], help="list and plan these")
     parser.add_argument("--out", type=Path, help="write the figures here as JSON")
     parser.add_argument("--step", nargs=2, metavar=("STEP", "FOLDER"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -83,6 +87,10 @@ def main() -> None:
             print(f"{count:8d} {step:9s}" + "".join(f" {n} {v:.4g}" for n, v in row.items()))
     growth = {step: grow(counts, of_step) for step, of_step in rows.items()}
     print_table(counts, rows, growth)
+    planned = sorted(arguments.planned)
+    plans = {"plan": [measure_planning(count) for count in planned]}
+    of_plans = {"plan": grow(planned, plans["plan"])}
+    print_table(planned, plans, of_plans)
     if arguments.out:
         import torch
 
@@ -95,6 +103,7 @@ def main() -> None:
             "photographs": counts,
             "steps": rows,
             "growth": growth,
+            "planned": {"photographs": planned, "steps": plans, "growth": of_plans},
         }
         write_json(arguments.out, figures)
 
@@ -105,15 +114,35 @@ def measure_all(count: int) -> dict[str, Row]:
         make_tree(Path(folder), count)
         rows = {}
         for step in STEPS:
-            command = [sys.executable, "-m", "benchmarks.growth", "--step", step, folder]
-            done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
-            rows[step] = json.loads(done.stdout)
+            rows[step] = measure_step(step, folder)
             if step == "build":
                 files = [path.stat().st_size for path in Path(folder, "out").iterdir()]
                 rows[step]["dataset_bytes_a_photograph"] = sum(files) / count
             if step == "report":
                 rows[step]["page_MB"] = Path(folder, "page.html").stat().st_size / 1e6
         return rows
+
+
+def measure_planning(count: int) -> Row:
+    """Measure listing and planning with this number of photographs."""
+    with tempfile.TemporaryDirectory() as folder:
+        images = Path(folder, "JPEGImages")
+        images.mkdir()
+        for number in range(count):
+            path, first = (images / name_of(n) for n in (number, number - number % LINKS))
+            if path == first:
+                path.touch()
+            else:
+                path.hardlink_to(first)
+        return measure_step("plan", folder)
+
+
+def measure_step(step: str, folder: str) -> Row:
+    """Measure a step in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.growth", "--step", step, folder]
+    done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
+    row: Row = json.loads(done.stdout)
+    return row
 
 
 def make_tree(folder: Path, count: int) -> None:
@@ -123,7 +152,12 @@ def make_tree(folder: Path, count: int) -> None:
     generator = np.random.default_rng(0)
     for number in range(count):
         pixels = generator.integers(0, 256, (SIDE, SIDE, 3), np.uint8)
-        Image.fromarray(pixels).save(images / f"photograph_{number:08d}.png")
+        Image.fromarray(pixels).save(images / name_of(number))
+
+
+def name_of(number: int) -> str:
+    """Return the file name of a photograph."""
+    return f"photograph_{number:08d}.png"
 
 
 def measure(step: Callable[[Path], None], folder: Path) -> Row:

@@ -1,4 +1,4 @@
-"""How far prediction in bfloat16 is from prediction in float32, on photographs and a dataset.
+"""How far prediction in bfloat16 and int8 is from that in float32, on photographs and a dataset.
 
     python -m benchmarks.precision PHOTOS VOC/JPEGImages --ids VOC/val.txt --data voc-smooth \\
         --out benchmarks/results/precision.json
@@ -6,7 +6,7 @@
 For each folder: the largest and the mean difference over all values of all pictures in grey levels
 of 255, the difference that 99.9 % do not exceed, and the share within two; and, averaged over the
 flattest window of each picture, the amplitude of a checkerboard of single pixels in both results.
-For the dataset's split: the measures of `csgisnet evaluate` in both precisions. --crops also writes
+For the dataset's split: the measures of `csgisnet evaluate` in each precision. --crops also writes
 those windows of both results with their contrast times eight, and their difference times 64, to
 look for grids and bands.
 """
@@ -17,7 +17,7 @@ import argparse
 import datetime
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -26,11 +26,10 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.command import recorded_command
-from csgisnet.checkpoints.networks import load_network
-from csgisnet.checkpoints.pretrained import find_weights
-from csgisnet.device import bfloat16_instructions
+from csgisnet.device import PredictionPrecision, bfloat16_instructions, int8_instructions
 from csgisnet.evaluation.measure import evaluate, summarise
 from csgisnet.evaluation.samples import samples_of
+from csgisnet.prediction.loading import load
 from csgisnet.prediction.precision import LARGEST_MEAN, SMALLEST_SHARE, difference
 from csgisnet.prediction.smoother import Smoother
 from vocsmooth.arrays import to_float, to_uint
@@ -39,6 +38,8 @@ from vocsmooth.images.writing import write_picture
 from vocsmooth.shards.reader import open_dataset
 
 Image: TypeAlias = NDArray[np.float32]
+
+PRECISIONS: tuple[PredictionPrecision, ...] = ("float32", "bfloat16", "int8")
 
 _CROP = 96
 
@@ -54,15 +55,18 @@ def main() -> None:
     parser.add_argument("--crops", type=Path, help="folder for pictures of flat windows")
     parser.add_argument("--out", type=Path, help="JSON file")
     arguments = parser.parse_args()
-    network = load_network(find_weights(arguments.checkpoint))
-    exact = Smoother(network, device="cpu", precision="float32")
-    fast = Smoother(network, device="cpu", precision="bfloat16")
+    smoothers: dict[str, Smoother] = {
+        precision: load(arguments.checkpoint, device="cpu", precision=precision)
+        for precision in PRECISIONS
+    }
+    exact, *fast = smoothers.values()
+    instructions = [*bfloat16_instructions(), *int8_instructions()]
     report: dict[str, Any] = {
         "command": recorded_command(),
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
-        "machine": f"{platform.machine()}, {', '.join(bfloat16_instructions()) or 'no bfloat16'}",
+        "machine": f"{platform.machine()}, {', '.join(instructions)}",
         "torch": torch.__version__,
-        "auto": Smoother(network, device="cpu").reason,
+        "auto": load(arguments.checkpoint, device="cpu").reason,
         "bounds": {"mean": LARGEST_MEAN, "within_two": SMALLEST_SHARE},
         "folders": {},
     }
@@ -71,10 +75,12 @@ def main() -> None:
         if arguments.ids and folder == arguments.folders[-1]:
             names = set(arguments.ids.read_text().split())
             files = [path for path in files if path.stem in names]
-        report["folders"][folder.name] = compare(files, exact, fast, arguments.crops)
-        print(folder, report["folders"][folder.name])
+        report["folders"][folder.name] = {
+            one.precision: compare(files, exact, one, arguments.crops) for one in fast
+        }
+        print(folder, json.dumps(report["folders"][folder.name], indent=1))
     if arguments.data:
-        report["evaluate"] = measures(arguments.data, arguments.samples, exact, fast)
+        report["evaluate"] = measures(arguments.data, arguments.samples, smoothers)
         print(json.dumps(report["evaluate"], indent=1))
     if arguments.out:
         arguments.out.write_text(json.dumps(report, indent=1) + "\n")
@@ -85,8 +91,8 @@ def compare(
 ) -> dict[str, float]:
     """Return the differences over all values of all files."""
     ones, others, worst, boards = [], [], 0.0, []
-    for path in files:
-        image = to_float(read_rgb(path))
+    for file in files:
+        image = to_float(read_rgb(file))
         one, other = fast.smooth(image), exact.smooth(image)
         worst = max(worst, difference(one, other).mean)
         ones.append(one.ravel())
@@ -95,7 +101,9 @@ def compare(
         boards.append([checkerboard(window) for window in windows])
         if crops:
             crops.mkdir(parents=True, exist_ok=True)
-            write_picture(crops / f"{path.stem}.png", Picture(pixels=magnified(*windows)))
+            write_picture(
+                crops / f"{file.stem}-{fast.precision}.png", Picture(pixels=magnified(*windows))
+            )
     one, other = np.concatenate(ones), np.concatenate(others)
     found = difference(one, other)
     exact_board, fast_board = np.mean(boards, axis=0).tolist()
@@ -105,7 +113,7 @@ def compare(
         "largest_mean_of_a_picture": worst,
         "quantile_999": float(np.quantile(np.abs(one - other), 0.999) * 255),
         "checkerboard_float32": exact_board,
-        "checkerboard_bfloat16": fast_board,
+        "checkerboard": fast_board,
     }
 
 
@@ -147,13 +155,20 @@ def magnified(one: Image, other: Image) -> NDArray[np.uint8]:
     return pixels
 
 
-def measures(data: Path, count: int, exact: Smoother, fast: Smoother) -> dict[str, Any]:
-    """Return the means of evaluate's measures, and by how much they differ."""
+def measures(data: Path, count: int, smoothers: Mapping[str, Smoother]) -> dict[str, Any]:
+    """Return the means of evaluate's measures, and by how much they differ from float32's."""
     samples = samples_of(open_dataset(data).split("val"), count)
-    smoothers = {"float32": exact.smooth, "bfloat16": fast.smooth}
-    means = {s.smoother: s.means for s in summarise(evaluate(smoothers, samples))}
-    changes = {key: means["bfloat16"][key] - value for key, value in means["float32"].items()}
-    del changes["seconds_per_megapixel"]  # timed one after another, beside whatever else runs
+    found = evaluate({name: smoother.smooth for name, smoother in smoothers.items()}, samples)
+    means = {s.smoother: s.means for s in summarise(found)}
+    exact, *fast = means
+    changes = {
+        name: {
+            key: means[name][key] - value
+            for key, value in means[exact].items()
+            if key != "seconds_per_megapixel"  # timed one after another, beside what else runs
+        }
+        for name in fast
+    }
     return {"samples": len(samples.names), **means, "change": changes}
 
 

@@ -48,13 +48,15 @@ from csgisnet.checkpoints.export import export_network
 from csgisnet.checkpoints.networks import load_network
 from csgisnet.device import (
     Precision,
+    PredictionPrecision,
     choose_precision,
     keep_freed_memory,
     pick_device,
     use_precision,
 )
+from csgisnet.networks.quantising import Calibration, calibrate
 from csgisnet.networks.smoothing import COMPACT, FULL, NetworkConfig, SmoothingNetwork
-from csgisnet.prediction.precision import difference
+from csgisnet.prediction.precision import difference, pays_in_int8
 from csgisnet.prediction.smoother import Smoother
 from vocsmooth.arrays import to_float
 from vocsmooth.images.reading import read_rgb
@@ -182,7 +184,7 @@ def add_shares(measured: Mapping[str, Any], peak: Mapping[str, float]) -> None:
     words = {"int8": "int8", "bf": "bfloat16", "autocast": "bfloat16", "inductor": "bfloat16"}
     for name, row in measured["ways"].items():
         form = next((form for word, form in words.items() if word in name), "float32")
-        if peak and "blocks" not in name:
+        if peak:
             reached = measured["gflop_per_megapixel"] / row["seconds_per_megapixel"]
             row["share_of_peak"] = round(reached / torch.get_num_threads() / peak[form], 3)
 
@@ -210,6 +212,10 @@ def makers(
         found["inductor, frozen"] = lambda: engines.inductor(network, device, autocast=fast)
     if device.type != "cpu":
         return found
+    if pays_in_int8(device):
+        pictures = [engines.batch_of(image) for image in engines.calibration()]
+        ranges = calibrate(network, pictures)
+        found["ours int8"] = functools.partial(ours, network, device, "int8", ranges)
     if others:
         found["inductor, ahead of time"] = engines.ahead_of_time(
             network, folder / "network.pt2", autocast=fast
@@ -239,10 +245,6 @@ def exported(
     if int8 and importlib.util.find_spec("nncf"):
         engines.openvino_int8(path, folder / "int8.xml", images)
         found["OpenVINO int8"] = functools.partial(engines.openvino, folder / "int8.xml", rest)
-        engines.write_int8_in_blocks(network, folder / "blocks.xml", images)
-        found["OpenVINO int8 in blocks"] = functools.partial(
-            engines.openvino, folder / "blocks.xml", rest
-        )
     return found
 
 
@@ -258,9 +260,16 @@ def plain(network: SmoothingNetwork, device: torch.device, *, autocast: bool = F
     return way
 
 
-def ours(network: SmoothingNetwork, device: torch.device, precision: Precision) -> Way:
+def ours(
+    network: SmoothingNetwork,
+    device: torch.device,
+    precision: PredictionPrecision,
+    calibration: Calibration | None = None,
+) -> Way:
     """Return what `csgisnet predict` runs."""
-    return Smoother(network, device=str(device), precision=precision).smooth
+    return Smoother(
+        network, device=str(device), precision=precision, calibration=calibration
+    ).smooth
 
 
 def versions() -> dict[str, str]:

@@ -35,6 +35,12 @@ ENDINGS = {".onnx": "onnx", ".pt": "torchscript", ".safetensors": "safetensors"}
     help="safetensors only: leave out residual blocks that add nothing to any picture in this "
     "folder.",
 )
+@click.option(
+    "--calibrate",
+    type=options.FOLDER,
+    help="safetensors only: measure on the pictures in this folder what prediction in int8 needs; "
+    "some ten photographs of the kind to smooth.",
+)
 @options.LEVEL
 @click.option(
     "--level-input",
@@ -51,6 +57,7 @@ def export(
     description: str,
     half: bool,
     prune: Path | None,
+    calibrate: Path | None,
     level: float | None,
     level_input: bool,
     as_json: bool,
@@ -95,12 +102,13 @@ def export(
             channel_order=channel_order,
             level=level,
             pictures=_read_pictures(prune),
+            calibration_pictures=_read_pictures(calibrate),
         )
         _report(out, None, as_json)
         return
-    if description or half or prune:
+    if description or half or prune or calibrate:
         raise click.UsageError(
-            "--description, --half and --prune go with --format safetensors only."
+            "--description, --half, --prune and --calibrate go with --format safetensors only."
         )
     network = load_network(weights, channel_order)
     network = network if level is None else at_level(network, level)

@@ -12,12 +12,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from .messages import amount, printable
 
-_SECONDS_BETWEEN_LINES = 10.0
+_SECONDS_BETWEEN_LINES = 60.0
 """How often a log that is not a terminal gets a line of progress."""
 
 
 class Bar:
-    """A progress bar, and lines printed above it; in a log, a line every ten seconds instead."""
+    """A progress bar, and lines printed above it; in a log, a line a minute instead."""
 
     def __init__(self, progress: Progress, description: str, total: int | None) -> None:
         self._progress, self._description = progress, description
@@ -38,7 +38,7 @@ class Bar:
             self._log(time.monotonic())
 
     def _log(self, now: float) -> None:
-        """Print the first state, the last one, and one every ten seconds in between."""
+        """Print the first state, the last one, and one a minute in between."""
         if self._first is None:
             self._first = self._done  # what an earlier, interrupted command had finished
         elif self._done < self._total and now - self._said < _SECONDS_BETWEEN_LINES:

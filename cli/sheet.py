@@ -44,7 +44,7 @@ def sheet(
     \b
     Example: csgisnet sheet --data voc-smooth --checkpoint runs/a --out before_after.png
     """
-    from csgisnet.prediction.smoother import load
+    from csgisnet.prediction.loading import load
     from vocsmooth.images.reading import Picture
     from vocsmooth.images.writing import format_of, write_picture
     from vocsmooth.shards.reader import open_dataset

@@ -82,7 +82,7 @@ def load_networks(
     that of the files from other projects; if there are none, loading ours with it is an error.
     """
     from csgisnet.checkpoints.format import is_ours
-    from csgisnet.prediction.smoother import load
+    from csgisnet.prediction.loading import load
 
     ours = {name for name, path in files.items() if is_ours(path)}
     if len(ours) == len(files):

@@ -21,20 +21,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from csgisnet.prediction.smoother import Smoother, load
+    from csgisnet.prediction.loading import load
+    from csgisnet.prediction.smoother import Smoother
 
 __version__ = "0.1.0"
 
 __all__ = ["Smoother", "__version__", "load"]
 
-_LAZY = ("Smoother", "load")
+_MODULES = {"Smoother": "smoother", "load": "loading"}
 
 
 def __getattr__(name: str) -> Any:
     """Import a name when it is first used (PEP 562)."""
-    if name not in _LAZY:
+    if name not in _MODULES:
         raise AttributeError(f"module 'csgisnet' has no attribute {name!r}")
-    value = getattr(import_module("csgisnet.prediction.smoother"), name)
+    value = getattr(import_module(f"csgisnet.prediction.{_MODULES[name]}"), name)
     globals()[name] = value
     return value
 

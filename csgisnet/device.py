@@ -28,10 +28,21 @@ Precision: TypeAlias = Literal["auto", "float32", "tf32", "bfloat16"]
 - "auto": what `choose_precision` says.
 """
 
+PredictionPrecision: TypeAlias = Precision | Literal["int8"]
+"""How a trained network multiplies: also in whole numbers of 8 bits, on processors, where its file
+has the ranges for it (see `csgisnet.networks.quantising`)."""
+
 _BFLOAT16_INSTRUCTIONS = {"amx_bf16": "AMX", "avx512_bf16": "AVX-512 BF16"}
 """Names in ``torch.cpu.get_capabilities()`` of the instructions that were measured to pay. With
 AVX-512 BF16 (Zen 5) prediction takes half as long as in float32 (benchmarks/results/predict.json),
 with AMX torch's autocast alone took a third. Arm's were never measured: float32 is taken there."""
+
+_INT8_INSTRUCTIONS = {
+    "amx_int8": "AMX",
+    "avx512_vnni": "AVX-512 VNNI",
+    "avx_vnni": "AVX-VNNI",
+}
+"""Likewise, of the instructions whose sums of int8 products cannot overflow."""
 
 _NO_MEMORY = ("can't allocate memory", "out of memory", "could not create a primitive")
 """Phrases in torch's messages about memory; the last is oneDNN's, for convolutions on the CPU."""
@@ -122,9 +133,19 @@ def _fastest(device: torch.device) -> Choice:
 
 def bfloat16_instructions() -> list[str]:
     """Name the processor's instructions that multiply bfloat16; torch before 2.12 finds none."""
+    return _instructions(_BFLOAT16_INSTRUCTIONS)
+
+
+def int8_instructions() -> list[str]:
+    """Name the processor's instructions that multiply int8 exactly."""
+    return _instructions(_INT8_INSTRUCTIONS)
+
+
+def _instructions(names: Mapping[str, str]) -> list[str]:
+    """Return the names of those that torch finds in the processor."""
     find: Callable[[], Mapping[str, Any]] = getattr(torch.cpu, "get_capabilities", dict)
     capabilities = find()
-    return [name for key, name in _BFLOAT16_INSTRUCTIONS.items() if capabilities.get(key)]
+    return [name for key, name in names.items() if capabilities.get(key)]
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from csgisnet.checkpoints.networks import load_network, publish_network, save_ne
 from csgisnet.checkpoints.pretrained import find_weights
 from csgisnet.checkpoints.segmenters import load_segmenter
 from csgisnet.networks.smoothing import COMPACT, SmoothingNetwork
-from csgisnet.prediction.smoother import load
+from csgisnet.prediction.loading import load
 from csgisnet.training.config import as_config, load_config
 from csgisnet.training.train import train
 from csgisnet.training.train_segmenter import train_segmenter
@@ -24,8 +24,9 @@ from vocsmooth.images.reading import read_picture, read_rgb
 from vocsmooth.maps.recipe import as_recipe, load_recipe
 from vocsmooth.maps.textures import open_textures
 from vocsmooth.shards import open_dataset
+from vocsmooth.sources.ids import read_ids
 from vocsmooth.sources.masks import read_mask
-from vocsmooth.sources.voc import find_tree, read_ids
+from vocsmooth.sources.voc import find_tree
 from vocsmooth.views.page import write_report
 from vocsmooth.views.png import export_png
 

@@ -14,12 +14,14 @@ from typing import Any, Literal, TypeAlias, get_args
 import torch
 from torch import Tensor
 
+from csgisnet.checkpoints import calibrations
 from csgisnet.checkpoints.bare import config_of, could_be_released, reverse_channels
 from csgisnet.checkpoints.fitting import load_into
 from csgisnet.checkpoints.foreign import read_foreign
 from csgisnet.checkpoints.format import Weights, is_ours, load_weights, save_weights
 from csgisnet.errors import ChannelOrderWarning, CheckpointError
 from csgisnet.networks.growing import at_level, prune
+from csgisnet.networks.quantising import calibrate
 from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork, marks
 from vocsmooth import settings
 from vocsmooth.errors import UnknownNameError
@@ -56,6 +58,7 @@ def publish_network(
     channel_order: ChannelOrder | None = None,
     level: float | None = None,
     pictures: Sequence[Tensor] = (),
+    calibration_pictures: Sequence[Tensor] = (),
 ) -> None:
     """Write a network for others to use: its weights, what training recorded, a description.
 
@@ -77,6 +80,9 @@ def publish_network(
     pictures : sequence of Tensor
         If there are any, residual blocks that add nothing to one of them are left out, see
         `csgisnet.networks.growing.prune`.
+    calibration_pictures : sequence of Tensor
+        If there are any, the file has the ranges that prediction in int8 needs, measured on them,
+        see `csgisnet.networks.quantising.calibrate`; otherwise it has none.
 
     Raises
     ------
@@ -102,6 +108,11 @@ def publish_network(
     tensors = network.state_dict()
     if half:
         tensors = {name: t.bfloat16() if t.ndim > 1 else t for name, t in tensors.items()}
+        network.load_state_dict(tensors)
+    recorded = {key: value for key, value in recorded.items() if key != calibrations.KEY}
+    if calibration_pictures:
+        measured = calibrate(network, calibration_pictures)
+        recorded[calibrations.KEY] = calibrations.calibration_to_json(measured)
     weights = Weights(
         kind="network",
         config=settings.to_dict(network.config),

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from csgisnet.errors import ConfigError
-from csgisnet.networks.smoothing import Block, NetworkConfig, SmoothingNetwork
+from csgisnet.networks.layers import Block
+from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
 
 
 def grow(network: SmoothingNetwork, config: NetworkConfig, seed: int = 0) -> SmoothingNetwork:

@@ -18,7 +18,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-_DILATIONS = (1, 2, 3)
+from csgisnet.networks.layers import (
+    DILATIONS,
+    Block,
+    Finish,
+    ImageConv,
+    conv,
+    conv_bn_relu,
+    shrink,
+    shuffle,
+)
 
 _LARGEST = 1024
 
@@ -90,22 +99,22 @@ class SmoothingNetwork(nn.Module):
         edge, image = cells, 3 * cells
         self.descriptor = _Descriptor(image + config.level, width, config.blocks)
         self.interpreter1 = nn.Sequential(
-            *_conv_bn_relu(width, width), *_conv_bn_relu(width, width), _conv(width, edge)
+            *conv_bn_relu(width, width), *conv_bn_relu(width, width), conv(width, edge)
         )
         self.interpreter2 = nn.Sequential(
-            *_conv_bn_relu(width + edge, width),
+            *conv_bn_relu(width + edge, width),
             *(Block(width) for _ in range(config.coarse_blocks)),
-            *_conv_bn_relu(width, width),
+            *conv_bn_relu(width, width),
             ImageConv(width, image),
         )
         self.refine = nn.Sequential(
-            *_conv_bn_relu(width + edge + image, width),
+            *conv_bn_relu(width + edge + image, width),
             *(Block(width) for _ in range(config.refine_blocks)),
             ImageConv(width, image),
         )
         if config.skip:
-            _shrink(self.interpreter2[-1])
-            _shrink(self.refine[-1])
+            shrink(self.interpreter2[-1])
+            shrink(self.refine[-1])
         self.finish = Finish(width, config.finish, config.shuffle) if config.finish else None
         for name, mark in marks(config).items():
             self.register_buffer(name, mark)
@@ -138,7 +147,7 @@ class SmoothingNetwork(nn.Module):
             features = layer(features)
         residual = to_image(features)
         maps = (coarse + residual, coarse, residual, edge)
-        result, *others = (_shuffle(m, factor) for m in maps)
+        result, *others = (shuffle(m, factor) for m in maps)
         if self.finish is not None:
             result = result + self.finish(image, result, features)
         return Smoothing(*(m[..., :height, :width] for m in (result, *others)))
@@ -170,7 +179,7 @@ def receptive_radius(config: NetworkConfig) -> int:
     A tile with a halo this wide gives the same result as the whole image, if the tile (halo
     included) starts at a multiple of ``config.shuffle``.
     """
-    block = sum(_DILATIONS)
+    block = sum(DILATIONS)
     descriptor = 1 + block * config.blocks
     edge = 3
     coarse = 3 + block * config.coarse_blocks
@@ -180,88 +189,17 @@ def receptive_radius(config: NetworkConfig) -> int:
     return config.shuffle * cells + config.shuffle - 1 + finish
 
 
-class Block(nn.Module):
-    """Residual hybrid dilated convolution (rHDC): three dilations in sequence, plus the input."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.conv_3x3_1 = _conv(width, width, _DILATIONS[0])
-        self.bn_conv_3x3_1 = nn.BatchNorm2d(width)
-        self.conv_3x3_2 = _conv(width, width, _DILATIONS[1])
-        self.bn_conv_3x3_2 = nn.BatchNorm2d(width)
-        self.conv_3x3_3 = _conv(width, width, _DILATIONS[2])
-        self.bn_conv_3x3_3 = nn.BatchNorm2d(width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return features (B, width, H, W) for features of that shape."""
-        y = functional.relu(self.bn_conv_3x3_1(self.conv_3x3_1(x)), inplace=True)
-        y = functional.relu(self.bn_conv_3x3_2(self.conv_3x3_2(y)), inplace=True)
-        y = functional.relu(self.bn_conv_3x3_3(self.conv_3x3_3(y)), inplace=True)
-        return x + y
-
-
-class ImageConv(nn.Conv2d):
-    """The convolution that outputs an image, without autocast: bfloat16 would round to 8 bits."""
-
-    def __init__(self, channels: int, width: int) -> None:
-        super().__init__(channels, width, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return an image (B, width, H, W) for features (B, channels, H, W) of any precision."""
-        with torch.autocast(x.device.type, enabled=False):
-            return super().forward(x.to(self.weight.dtype))
-
-
-class Finish(nn.Module):
-    """Corrects the result at full resolution, where the input has details that other layers lack.
-
-    Parameters
-    ----------
-    width : int
-        Channels of the features at reduced resolution.
-    channels : int
-        Channels at full resolution.
-    factor : int
-        Ratio of the two resolutions.
-    """
-
-    def __init__(self, width: int, channels: int, factor: int) -> None:
-        super().__init__()
-        self.factor = factor
-        self.details = nn.Sequential(*_conv_bn_relu(6, channels))
-        self.guide: nn.Module = nn.Conv2d(width, channels * factor**2, 1)
-        self.layers = nn.Sequential(*_conv_bn_relu(2 * channels, channels), ImageConv(channels, 3))
-        _shrink(self.layers[-1])
-
-    def forward(self, image: Tensor, result: Tensor, features: Tensor) -> Tensor:
-        """Return what to add to `result`, (B, 3, H, W)."""
-        details = self.details(torch.cat([image, result.to(image.dtype)], dim=1))
-        guide = _shuffle(self.guide(features), self.factor)
-        correction: Tensor = self.layers(torch.cat([details, guide.to(details.dtype)], dim=1))
-        return correction
-
-
 class _Descriptor(nn.Module):
     """A convolution and a chain of blocks: the features that all heads read."""
 
     def __init__(self, channels: int, width: int, blocks: int) -> None:
         super().__init__()
-        self.conv_in = _conv(channels, width)
+        self.conv_in = conv(channels, width)
         self.res16 = nn.Sequential(*(Block(width) for _ in range(blocks)))
 
     def forward(self, x: Tensor) -> Tensor:
         features: Tensor = self.res16(self.conv_in(x))
         return features
-
-
-def _conv(channels: int, width: int, dilation: int = 1) -> nn.Conv2d:
-    """Return a 3x3 convolution that keeps the size."""
-    return nn.Conv2d(channels, width, 3, padding=dilation, dilation=dilation)
-
-
-def _conv_bn_relu(channels: int, width: int) -> tuple[nn.Module, ...]:
-    """Return the three layers that begin every head."""
-    return _conv(channels, width), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
 
 
 def _add_marks(
@@ -272,12 +210,6 @@ def _add_marks(
         state.setdefault(prefix + name, mark)
 
 
-def _shrink(conv: nn.Module) -> None:
-    """Make an output layer nearly zero; exactly zero would block the gradient of all before it."""
-    for parameter in conv.parameters():
-        nn.init.normal_(parameter, std=3e-4)
-
-
 def _fitted(image: Tensor, factor: int) -> Tensor:
     """Replicate the bottom and right border until sides are multiples of `factor`."""
     height, width = image.shape[-2:]
@@ -285,8 +217,3 @@ def _fitted(image: Tensor, factor: int) -> Tensor:
         padding = (0, -width % factor, 0, -height % factor)
         image = functional.pad(image, padding, mode="replicate")
     return image
-
-
-def _shuffle(maps: Tensor, factor: int) -> Tensor:
-    """Put cells of `factor` x `factor` channels back into pixels."""
-    return maps if factor == 1 else functional.pixel_shuffle(maps, factor)

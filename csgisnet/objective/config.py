@@ -22,9 +22,9 @@ Form: TypeAlias = Literal["ratio", "triplet", "directional", "push", "positive",
 class LossConfig:
     """Weights and forms of the terms; a term of weight 0 and share 0 is left out.
 
-    A share takes the place of a weight: at the first step after the warm-up, the weight is set so
-    that the term's gradient in the network's weights has this share of the norm of the gradient of
-    L1 and structure. Until then the term is only logged.
+    A share takes the place of a weight: on the first 16 batches after the warm-up, the weight is
+    set so that the term's gradient in the network's weights has this share of the norm of the
+    gradient of L1 and structure, on average. Until then the term is only logged.
     """
 
     l1: float = 1.0

@@ -2,7 +2,8 @@
 
 Read `smoother` first; it cuts large images by `tiling` and groups the requests of several threads
 by `batching`; `inputs` takes tensors and other kinds of images. `precision` chooses how a network
-multiplies, and `fused` is the network for that. `spandrel` hands the network to other programs.
+multiplies, and `fused` and `int8` are the network for that; `loading` finds it by its name.
+`spandrel` hands the network to other programs.
 
 May import: the ground of both packages, `networks`, `checkpoints`.
 """
@@ -13,11 +14,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from csgisnet.prediction.smoother import Smoother, load
+    from csgisnet.prediction.loading import load
+    from csgisnet.prediction.smoother import Smoother
 
 __all__ = ["Smoother", "load"]
 
-_MODULES = {"Smoother": "smoother", "load": "smoother"}
+_MODULES = {"Smoother": "smoother", "load": "loading"}
 
 
 def __getattr__(name: str) -> Any:

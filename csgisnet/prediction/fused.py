@@ -10,23 +10,25 @@ random weights: benchmarks/results/predict.json):
 ================================  =============  =============  ================  ==========
 way                               compact, s/MP  full, s/MP     first picture, s  mean error
 ================================  =============  =============  ================  ==========
-torch                             1.38           26.3           0.28              0
-ours, float32                     1.10           21.8           0.19              0
-ONNX Runtime, float32             1.10           21.6           0.18              0
-torch, autocast to bfloat16       0.87           18.2           0.15              0.10
-ours, bfloat16                    0.61           10.8           0.12              0.10
-torch.compile, frozen, bfloat16   0.58           10.7           4.57              0.10
-OpenVINO, bfloat16                0.55           10.8           0.18              0.10
+torch                             1.44           25.0           0.68              0
+ours, float32                     1.16           21.0           0.40              0
+ONNX Runtime, float32             1.13           21.1           0.48              0
+torch, autocast to bfloat16       0.93           18.1           0.31              0.10
+ours, bfloat16                    0.65           10.6           0.25              0.10
+torch.compile, frozen, bfloat16   0.62           -              7.00              0.10
+OpenVINO, bfloat16                0.57           10.3           0.24              0.10
+ours, int8                        0.47           6.5            0.20              0.23
 ================================  =============  =============  ================  ==========
 
 The error is in grey levels of 255; it and the first picture are the compact network's. The others
-gain nothing on the full network and 4 and 9 % on the compact one, for a compilation at every start
+gain 4 % on the full network and up to 12 % on the compact one, for a compilation at every start
 or a dependency of 180 MB.
 
 What bounds it: a core of that processor multiplies at most 270 Gflop/s in float32 and 540 in
 bfloat16 (benchmarks/results/engines.json), of which these ways reach up to 85 %: oneDNN's 3 x 3
-convolutions of 48 channels, 85 % of the time, 220 to 245 and 490 to 515. So on such a processor no
-way is much more than twice as fast as float32. `csgisnet.prediction.precision` says why not int8.
+convolutions of 48 channels, 85 % of the time, 220 to 245 and 490 to 515. So on such a processor
+bfloat16 is not much more than twice as fast as float32. `csgisnet.prediction.int8` is 1.4 times as
+fast as bfloat16 on the compact network and 1.6 times on the full one.
 
 These were measured and left out, as they gain little or nothing here: weights packed beforehand
 (packing takes 0.3 ms a picture of 105), channels padded (convolutions of 52 and 64 channels reach
@@ -45,26 +47,36 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from csgisnet.device import Precision, is_out_of_memory, place, use_precision
+from csgisnet.device import PredictionPrecision, is_out_of_memory, place, use_precision
 from csgisnet.networks.folding import fold_batch_norm
-from csgisnet.networks.smoothing import Block, ImageConv, NetworkConfig, Smoothing, SmoothingNetwork
+from csgisnet.networks.layers import Block, Guide, ImageConv
+from csgisnet.networks.quantising import Calibration
+from csgisnet.networks.smoothing import NetworkConfig, Smoothing, SmoothingNetwork
+from csgisnet.prediction.int8 import features_precision, quantise
 
 Image: TypeAlias = NDArray[np.float32]
 
 
 def executable(
     network: SmoothingNetwork,
-    precision: Literal["float32", "tf32", "bfloat16"],
+    precision: Literal["float32", "tf32", "bfloat16", "int8"],
     device: torch.device,
+    calibration: Calibration | None = None,
 ) -> SmoothingNetwork:
     """Return a frozen copy of a network on `device`, for prediction in `precision`.
 
     In float32 and tf32 it is the network with its normalisation folded, no more: fusing gains at
     most 2 % there, and this way the results stay the same bits. In bfloat16 the hidden layers have
     weights and results of that type; the layers that output an image stay in float32, as bfloat16
-    would round an image to 8 bits.
+    would round an image to 8 bits. In int8 some of these layers remain, see
+    `csgisnet.networks.quantising.bears_int8`.
     """
     copy = fold_batch_norm(network)
+    if precision == "int8":
+        if calibration is None:
+            raise ValueError("Prediction in int8 needs a calibration.")
+        quantise(copy, calibration)
+        precision = features_precision()
     if precision == "bfloat16":
         descriptor = copy.descriptor
         descriptor.add_module("conv_in", _FusedConv(descriptor.conv_in, relu=False))
@@ -74,7 +86,7 @@ def executable(
         copy.refine = _fuse(copy.refine)
         if copy.finish is not None:
             copy.finish.details = _fuse(copy.finish.details)
-            copy.finish.guide = _FusedConv(copy.finish.guide, relu=False)
+            copy.finish.add_module("guide", _FusedGuide(copy.finish.guide))
             copy.finish.layers = _fuse(copy.finish.layers)
     return place(copy, device)
 
@@ -85,12 +97,12 @@ def bytes_per_pixel(config: NetworkConfig, precision: str) -> float:
     Measured: 280 for the bundled network (165 in bfloat16), 1,320 for the full one (680).
     """
     maps = 6 * config.width / config.shuffle**2 + 4 * config.finish
-    return (2 if precision == "bfloat16" else 4) * maps + 160
+    return (2 if precision in ("bfloat16", "int8") else 4) * maps + 160
 
 
 def apply_network(
     network: nn.Module,
-    precision: Precision,
+    precision: PredictionPrecision,
     device: torch.device,
     images: Sequence[Image],
     views: int = 1,
@@ -114,7 +126,8 @@ def apply_network(
     try:
         # (B, H, W, 3) seen as (B, 3, H, W) lies in memory as channels_last wants it.
         x = torch.from_numpy(np.stack(images)).to(device).permute(0, 3, 1, 2)
-        with torch.inference_mode(), use_precision(precision, device):
+        outside_int8 = features_precision() if precision == "int8" else precision
+        with torch.inference_mode(), use_precision(outside_int8, device):
             smoothed, edge = _maps_of(network, x)
             if views == 2:
                 negative, other_edge = _maps_of(network, 1 - x)
@@ -150,6 +163,8 @@ def _fuse(layers: Iterable[nn.Module]) -> nn.Sequential:
             fused.append(layer)
         elif isinstance(layer, nn.Conv2d):
             fused.append(_FusedConv(layer, relu=isinstance(following, nn.ReLU)))
+        elif not isinstance(layer, nn.ReLU):
+            fused.append(layer)
     return nn.Sequential(*fused)
 
 
@@ -194,6 +209,26 @@ class _FusedBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.convs(x)
         return y.add_(x)
+
+
+class _FusedGuide(nn.Module):
+    """What a `Guide` computes, in an order of channels that makes pixels of them in one copy."""
+
+    def __init__(self, guide: Guide) -> None:
+        super().__init__()
+        self.factor = guide.factor
+        order = torch.arange(guide.out_channels).view(-1, guide.factor**2).T.flatten()
+        conv = nn.Conv2d(guide.in_channels, guide.out_channels, 1)
+        conv.load_state_dict({name: value[order] for name, value in guide.state_dict().items()})
+        self.conv = _FusedConv(conv.requires_grad_(False), relu=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        y: Tensor = self.conv(features).permute(0, 2, 3, 1)
+        batch, height, width, _ = y.shape
+        factor = self.factor
+        cells = y.view(batch, height, width, factor, factor, -1).transpose(2, 3)
+        pixels = cells.reshape(batch, height * factor, width * factor, -1)
+        return pixels.permute(0, 3, 1, 2)
 
 
 def _has_fused_convolution() -> bool:

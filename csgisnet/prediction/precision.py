@@ -1,33 +1,40 @@
-"""The precision that a network predicts in: a fast one only if its results are nearly the same.
-
-Why there is no int8, which Zen 5 multiplies four times as fast as float32: with the bundled network
-OpenVINO's is 1.8 times as fast as our bfloat16 and differs from float32 by 0.8 grey levels on
-average, but by more than two in one value of twenty, and by 15 at most; ONNX Runtime's likewise.
-With int8 in the blocks that bear it and bfloat16 elsewhere, 0.1 % of the values differ by more than
-two, for 1.4 times the speed and a dependency of 180 MB (benchmarks/results/engines.json). It also
-depends on the weights: the network bundled before had a few features hundreds of times as large as
-the others, and differed by 6.5 grey levels on average.
-"""
+"""The precision that a network predicts in: a fast one only if its results are nearly the same."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 
-from csgisnet.device import Choice, Precision, choose_precision
+from csgisnet.device import (
+    PredictionPrecision,
+    bfloat16_instructions,
+    choose_precision,
+    int8_instructions,
+)
+from csgisnet.errors import ConfigError
+from csgisnet.networks.quantising import Calibration
 from csgisnet.networks.smoothing import SmoothingNetwork
 from csgisnet.prediction.fused import Image, apply_network, executable
+from csgisnet.prediction.int8 import has_int8_convolution
 
-LARGEST_MEAN = 0.25
-"""Largest mean difference, in grey levels of 255, at which "auto" takes bfloat16."""
+LARGEST_MEAN = {"bfloat16": 0.25, "int8": 0.5}
+"""Largest mean difference, in grey levels of 255, at which "auto" takes a precision."""
 
 SMALLEST_SHARE = 0.999
 """Share of the values that must lie within two grey levels of those in float32."""
 
 _SIDE = 96
 """Side of the picture on which the two are compared, which takes the bundled network 15 ms."""
+
+
+class Choice(NamedTuple):
+    """A precision, and why it was chosen."""
+
+    precision: Literal["float32", "tf32", "bfloat16", "int8"]
+    reason: str
+    """A clause such as "this processor multiplies int8 in hardware (AVX-512 VNNI)"."""
 
 
 class Difference(NamedTuple):
@@ -46,33 +53,81 @@ def difference(one: Image, other: Image) -> Difference:
 
 
 def prepare(
-    network: SmoothingNetwork, precision: Precision, device: torch.device
+    network: SmoothingNetwork,
+    precision: PredictionPrecision,
+    device: torch.device,
+    calibration: Calibration | None = None,
 ) -> tuple[SmoothingNetwork, Choice]:
     """Return a network's executable form on a device, and the precision chosen for it.
 
-    "auto" takes bfloat16 where `csgisnet.device.choose_precision` does, unless this network's
-    results on a small picture then differ from those in float32 by more than `LARGEST_MEAN` and
-    `SMALLEST_SHARE` allow. That is measured here and not kept in files, so that it holds for the
-    weights at hand, whoever wrote them. On photographs the bundled network's results differ by 0.13
-    on average (benchmarks/results/precision.json).
+    "auto" takes what `csgisnet.device.choose_precision` says, unless this network's results on a
+    small picture then differ from those in float32 by more than `LARGEST_MEAN` and `SMALLEST_SHARE`
+    allow. That is measured here and not kept in files, so that it holds for the weights at hand,
+    whoever wrote them. On photographs the bundled network's results differ by 0.13 on average
+    (benchmarks/results/precision.json). It never takes int8: with ranges measured on photographs,
+    results on noise and on patterns of full contrast are several grey levels off.
+
+    Raises
+    ------
+    ConfigError
+        The device does not multiply like that, or int8 is asked for without a calibration.
     """
-    choice = choose_precision(precision, device)
-    chosen = executable(network, choice.precision, device)
-    if precision != "auto" or choice.precision == "float32":
-        return chosen, choice
+    if precision == "int8":
+        missing = _missing_for_int8(device)
+        if not missing and calibration is None:
+            missing = (
+                "a calibration, which the network's file lacks. Write one with `csgisnet export "
+                "--calibrate PICTURES --out NETWORK.safetensors`"
+            )
+        if missing:
+            raise ConfigError(f"Precision int8 needs {missing}. Take auto, float32 or bfloat16.")
+        return executable(network, "int8", device, calibration), Choice("int8", "as asked for")
+    choice = Choice(*choose_precision(precision, device))
+    if precision != "auto":
+        return executable(network, choice.precision, device), choice
     exact = executable(network, "float32", device)
-    found = _smoothed_probe(chosen, choice.precision, device)
-    apart = difference(found, _smoothed_probe(exact, "float32", device))
-    if apart.mean <= LARGEST_MEAN and apart.within_two >= SMALLEST_SHARE:  # False for NaN
-        return chosen, choice
-    reason = (
-        f"{choice.precision} would change this network's results by {apart.mean:.2f} grey levels "
-        f"on average and {apart.largest:.1f} at most"
-    )
-    return exact, Choice("float32", reason)
+    fast = [] if choice.precision == "float32" else [choice]
+    if not fast:
+        return exact, choice
+    expected = _smoothed_probe(exact, "float32", device)
+    refused = []
+    for candidate in fast:
+        chosen = executable(network, candidate.precision, device, calibration)
+        apart = difference(_smoothed_probe(chosen, candidate.precision, device), expected)
+        allowed = LARGEST_MEAN[candidate.precision]
+        if apart.mean <= allowed and apart.within_two >= SMALLEST_SHARE:  # False for NaN
+            return chosen, candidate
+        refused.append(
+            f"{candidate.precision} would change this network's results by {apart.mean:.2f} grey "
+            f"levels on average and {apart.largest:.1f} at most"
+        )
+    return exact, Choice("float32", "; ".join(refused))
 
 
-def _smoothed_probe(network: SmoothingNetwork, precision: Precision, device: torch.device) -> Image:
+def _missing_for_int8(device: torch.device) -> str | None:
+    """Say what prediction in int8 lacks on a device, if anything."""
+    if device.type != "cpu":
+        return f"a processor, and runs on {device}"
+    if not int8_instructions():
+        return "a processor with AVX-512 VNNI, AVX-VNNI or AMX, and torch finds none of them"
+    if not has_int8_convolution():
+        return f"another build of torch than {torch.__version__}, which lacks the operator"
+    return None
+
+
+def pays_in_int8(device: torch.device) -> bool:
+    """Return whether int8 is possible on a device, and was measured to be faster than bfloat16.
+
+    With AMX, which multiplies bfloat16 eight times as fast as AVX-512 does, it never was measured.
+    """
+    if _missing_for_int8(device) or "AMX" in bfloat16_instructions():
+        return False
+    return "AVX-512 VNNI" in int8_instructions()
+
+
+def _smoothed_probe(
+    network: SmoothingNetwork, precision: PredictionPrecision, device: torch.device
+) -> Image:
     """Return the result of an executable network on a small picture."""
     result, _ = apply_network(network, precision, device, [_probe()])[0]
     return result.clip(0, 1)

@@ -8,11 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from csgisnet.checkpoints.networks import ChannelOrder, load_network
-from csgisnet.checkpoints.pretrained import find_weights
-from csgisnet.device import Precision, default_memory, pick_device, return_freed_memory
+from csgisnet.device import (
+    PredictionPrecision,
+    default_memory,
+    pick_device,
+    return_freed_memory,
+)
 from csgisnet.errors import CheckpointError, ConfigError
 from csgisnet.networks.growing import at_level
+from csgisnet.networks.quantising import Calibration
 from csgisnet.networks.smoothing import SmoothingNetwork, receptive_radius
 from csgisnet.prediction.batching import Batcher
 from csgisnet.prediction.fused import Image, apply_network, bytes_per_pixel
@@ -20,7 +24,6 @@ from csgisnet.prediction.inputs import AnyImage, blended, check_smoothable, smoo
 from csgisnet.prediction.precision import prepare
 from csgisnet.prediction.tiling import SMALLEST_TILE, apply_tiled
 from vocsmooth.arrays import Pixels, check_image, check_number, to_float, to_uint
-from vocsmooth.files import AnyPath
 
 _GPU_BATCH = 8
 
@@ -37,9 +40,10 @@ class Smoother:
         Trained weights. They are copied, and the copy is made faster.
     device : {"auto", "cpu", "cuda", "mps"}
         Where to compute.
-    precision : {"auto", "float32", "tf32", "bfloat16"}
-        How to multiply (see `csgisnet.device.Precision`). "auto" takes bfloat16 where the hardware
-        multiplies it and this network's results stay nearly the same, else float32, which is exact.
+    precision : {"auto", "float32", "tf32", "bfloat16", "int8"}
+        How to multiply (see `csgisnet.device.PredictionPrecision`). "auto" takes the fastest that
+        the hardware multiplies and that leaves this network's results nearly the same, else
+        float32, which is exact.
     memory : int, optional
         Bytes that the activations may take, besides the image and its result; images that would
         need more are cut into tiles. By default half of a GPU's free memory, and 1 GB elsewhere.
@@ -51,6 +55,8 @@ class Smoother:
         By default the network's own.
     views : {1, 2}
         2 averages each result with what the image's negative gives: better, in twice the time.
+    calibration : Mapping, optional
+        What `csgisnet.networks.quantising.calibrate` measured, without which there is no int8.
 
     Raises
     ------
@@ -60,7 +66,7 @@ class Smoother:
 
     Attributes
     ----------
-    precision : {"float32", "tf32", "bfloat16"}
+    precision : {"float32", "tf32", "bfloat16", "int8"}
         What was chosen.
     reason : str
         Why, as a clause.
@@ -80,17 +86,19 @@ class Smoother:
         network: SmoothingNetwork,
         *,
         device: str = "auto",
-        precision: Precision = "auto",
+        precision: PredictionPrecision = "auto",
         memory: int | None = None,
         batch: int | None = None,
         level: float | None = None,
         views: int = 1,
+        calibration: Calibration | None = None,
     ) -> None:
         if views not in (1, 2):
             raise ConfigError(f"views must be 1 or 2, got {views!r}.")
         self.device = pick_device(device)
         network = network if level is None else at_level(network, level)
-        fast, (self.precision, self.reason) = prepare(network, precision, self.device)
+        fast, choice = prepare(network, precision, self.device, calibration)
+        self.precision, self.reason = choice
         self.batch = batch or (1 if self.device.type == "cpu" else _GPU_BATCH)
         memory = default_memory(self.device) if memory is None else memory
         self.pixels = int(memory / bytes_per_pixel(network.config, self.precision))
@@ -124,8 +132,8 @@ class Smoother:
 
         Examples
         --------
-        >>> import torch
-        >>> smoother = load("compact", device="cpu")
+        >>> import csgisnet, torch
+        >>> smoother = csgisnet.load("compact", device="cpu")
         >>> smoother(torch.zeros(2, 3, 30, 40)).shape, smoother(np.zeros((6, 8, 3))).dtype
         (torch.Size([2, 3, 30, 40]), dtype('float64'))
         """
@@ -164,7 +172,8 @@ class Smoother:
 
         Examples
         --------
-        >>> smoother = load("compact", device="cpu")
+        >>> import csgisnet
+        >>> smoother = csgisnet.load("compact", device="cpu")
         >>> smoother.smooth(np.full((4, 6, 3), 0.5, np.float32)).shape
         (4, 6, 3)
         """
@@ -201,7 +210,8 @@ class Smoother:
 
         Examples
         --------
-        >>> smoother = load("compact", device="cpu")
+        >>> import csgisnet
+        >>> smoother = csgisnet.load("compact", device="cpu")
         >>> smoothed, edges = smoother.smooth_pixels(np.zeros((4, 6), np.uint16), with_edges=True)
         >>> smoothed.dtype.name, edges.dtype.name, edges.shape
         ('uint16', 'uint8', (4, 6))
@@ -246,55 +256,3 @@ class Smoother:
         result = blended(result, image, strength)
         smoothed = result if tile.dtype == np.float32 else to_uint(result, tile.dtype)
         return (smoothed, to_uint(edges, np.uint8)) if with_edges else (smoothed,)
-
-
-def load(
-    path_or_name: AnyPath | None = None,
-    *,
-    device: str = "auto",
-    precision: Precision = "auto",
-    memory: int | None = None,
-    batch: int | None = None,
-    channel_order: ChannelOrder | None = None,
-    level: float | None = None,
-    views: int = 1,
-) -> Smoother:
-    """Load a network, ours or one that the paper's authors released, ready to smooth.
-
-    Parameters
-    ----------
-    path_or_name : str or path-like, optional
-        A file of weights, the folder of a run (whose best weights are loaded), or the name of a
-        network that comes with the package; by default "compact".
-    device, precision, memory, batch, level, views
-        See `Smoother`.
-    channel_order : {"rgb", "bgr"}, optional
-        Of another project's network, see `csgisnet.checkpoints.networks.load_network`.
-
-    Returns
-    -------
-    Smoother
-        Its `smooth` maps an image to its smoothed self.
-
-    Raises
-    ------
-    CheckpointError
-        The file is missing, damaged, or not a smoothing network; or no network has that name.
-    ConfigError
-        The device is unknown or not available, or does not compute in this precision.
-
-    Examples
-    --------
-    >>> load("compact", device="cpu").smooth(np.full((4, 6, 3), 0.5, np.float32)).shape
-    (4, 6, 3)
-    """
-    network = load_network(find_weights(path_or_name), channel_order)
-    return Smoother(
-        network,
-        device=device,
-        precision=precision,
-        memory=memory,
-        batch=batch,
-        level=level,
-        views=views,
-    )

@@ -17,7 +17,8 @@ from csgisnet.checkpoints.format import is_ours, load_weights
 from csgisnet.checkpoints.networks import ChannelOrder
 from csgisnet.checkpoints.pretrained import find_weights
 from csgisnet.networks.smoothing import NetworkConfig
-from csgisnet.prediction.smoother import Smoother, load
+from csgisnet.prediction.loading import load
+from csgisnet.prediction.smoother import Smoother
 from vocsmooth.errors import InputError
 from vocsmooth.operators.table import OPERATORS, smooth
 
@@ -135,7 +136,7 @@ def apply(method: Method, values: Mapping[str, Any], image: Image, device: str) 
     Raises
     ------
     VocsmoothError, TypeError, ValueError
-        As the operator, or as `csgisnet.prediction.smoother.load`.
+        As the operator, or as `csgisnet.prediction.loading.load`.
     """
     if method.is_network:
         network = _network(method.name, device, values.get("channel_order"), values.get("level"))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -12,6 +13,10 @@ from torch import Tensor, nn
 from csgisnet.networks.smoothing import Smoothing
 from csgisnet.objective.config import BASE, PRIORS, LossConfig
 from csgisnet.objective.losses import Batch, Teachers, term_values
+
+CALIBRATED_ON = 16
+"""Batches on which shares are turned into weights. The gradients of some terms are a few hundred
+times smaller on one batch than on the next, as hinges and negatives that are far away make them."""
 
 
 class Share(NamedTuple):
@@ -62,17 +67,24 @@ def measure_shares(
         }
 
 
-def calibrated(config: LossConfig, shares: Mapping[str, Share]) -> dict[str, float]:
-    """Return the weights with which every term that has a share in `config` has that share.
+def calibrated(config: LossConfig, norms: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """Return the weights with which every term that has a share in `config` has it on average.
 
     A term without gradient, as a gated contrast may begin, keeps the weight that `config` gives
     it: no weight would give it a share.
+
+    Parameters
+    ----------
+    config : LossConfig
+        The shares.
+    norms : dict of str to list of float
+        `Share.norm` of each of these terms on some batches.
     """
     weights = config.weights
     for name in PRIORS:
         share = config.shares[name]
         if share:
-            norm = shares[name].norm
+            norm = statistics.fmean(norms[name])
             weights[name] = share / norm if norm > 0 else getattr(config, name)
     return weights
 

@@ -27,7 +27,7 @@ from csgisnet.training.optimise import (
     take_step,
     update_average,
 )
-from csgisnet.training.shares import Share, calibrated, described, measure_shares
+from csgisnet.training.shares import CALIBRATED_ON, Share, calibrated, described, measure_shares
 
 Objective: TypeAlias = Callable[..., tuple[Tensor, dict[str, Tensor]]]
 """Of smoothing, batch, teachers, settings and weights; see `total_loss`."""
@@ -77,6 +77,8 @@ class Training:
         self.weights = config.losses.weights
         """The terms' weights; those given as shares are 0 until they have been calibrated."""
         self._shares: dict[str, float] = {}
+        self._norms: dict[str, list[float]] = {}
+        """Of the terms with a share, on the batches that they have been calibrated on so far."""
         self._network = synchronise(network, processes).train()
         if config.run.freeze_statistics:
             for module in self._network.modules():
@@ -129,6 +131,7 @@ class Training:
             "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
             "weights": dict(self.weights),
             "shares": dict(self._shares),
+            "norms": {name: list(norms) for name, norms in self._norms.items()},
             "copies": [copy.state_dict() for copy in self._teachers.copies],
         }
 
@@ -142,6 +145,7 @@ class Training:
         # States of earlier versions lack these, and their configurations do not use them.
         self.weights |= state.get("weights", {})
         self._shares = dict(state.get("shares", {}))
+        self._norms = {name: list(norms) for name, norms in state.get("norms", {}).items()}
         for copy, kept in zip(self._teachers.copies, state.get("copies", ()), strict=True):
             copy.load_state_dict(kept)
 
@@ -149,16 +153,19 @@ class Training:
     def _measures(self) -> bool:
         """Whether the terms' gradients are due: now and then, or to calibrate the shares."""
         every = self._config.run.shares_every
-        return (every > 0 and self.step % every == 0) or self._calibrates
+        return (every > 0 and self.step % every == 0) or self.step in self._calibration
 
     @property
-    def _calibrates(self) -> bool:
-        """Whether this is the step that turns shares into weights: the first after the warm-up.
+    def _calibration(self) -> range:
+        """The steps that turn shares into weights: the first ones after the warm-up.
 
         In a run that ends in its warm-up it is the last one.
         """
-        due = min(self._config.schedule.warmup, self._config.run.steps - 1)
-        return self.step == due and any(self._config.losses.shares.values())
+        if not any(self._config.losses.shares.values()):
+            return range(0)
+        steps = self._config.run.steps
+        first = min(self._config.schedule.warmup, steps - 1)
+        return range(first, min(first + CALIBRATED_ON, steps))
 
     def _measure(self, batch: Batch) -> None:
         """Measure the terms' gradients on a batch, and calibrate the shares if it is time."""
@@ -169,8 +176,11 @@ class Training:
             name: Share(*processes.mean(torch.tensor(share, device=self._device)).tolist())
             for name, share in found.items()
         }
-        if self._calibrates:
-            self.weights = calibrated(losses, shares)
+        if self.step in self._calibration:
+            for name, share in shares.items():
+                self._norms.setdefault(name, []).append(share.norm)
+        if self._calibration and self.step == self._calibration[-1]:
+            self.weights = calibrated(losses, self._norms)
         if self._config.run.shares_every:
             self._shares = described(shares, self.weights)
 

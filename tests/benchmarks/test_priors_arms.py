@@ -72,7 +72,8 @@ def gradient_of(name: str, batch: Batch, start: SmoothingNetwork, teachers: Teac
         changed(arm, batch),
         arm.config(BASE.losses),
     )
-    weights = calibrated(losses, measure_shares(network, seen, teachers, losses))
+    shares = measure_shares(network, seen, teachers, losses)
+    weights = calibrated(losses, {name: [share.norm] for name, share in shares.items()})
     smoothing = network(*seen.arguments(network))
     total, _ = objective_of(arm, 1)(smoothing, seen, teachers, losses, weights)
     torch.autograd.backward(total)

@@ -14,6 +14,7 @@ from pictures import noise, write
 
 from csgisnet.checkpoints.format import load_weights
 from csgisnet.checkpoints.networks import load_network, save_network
+from csgisnet.device import int8_instructions
 from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
 
 Command = Callable[..., Result]
@@ -115,3 +116,26 @@ def test_the_ending_says_the_format(run: Command, tmp_path: Path) -> None:
     result = run("--checkpoint", tmp_path, "--out", tmp_path / "index.json")
     assert (result.exit_code, "does not end in one of .onnx, .pt" in result.stderr) == (2, True)
     assert (tmp_path / "index.json").read_text() == "mine"
+
+
+def test_a_calibrated_network_predicts_in_int8_and_says_so(
+    csgisnet: Command, run: Command, tmp_path: Path
+) -> None:
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    write(pictures / "a.png", noise(40, 30))
+    save_network(tmp_path / "best.safetensors", SmoothingNetwork(TINY).eval())
+    out = tmp_path / "net.safetensors"
+    words = ("--checkpoint", tmp_path, "--calibrate", pictures)
+    assert run(*words, "--out", out).exit_code == 0
+    smooth = ("predict", pictures, "--out", tmp_path / "out", "--precision", "int8", "--device=cpu")
+    result = csgisnet(*smooth, "--checkpoint", tmp_path)
+    assert result.exit_code == 1
+    if int8_instructions():
+        assert "needs a calibration" in " ".join(result.stderr.split())
+        result = csgisnet(*smooth, "--checkpoint", out)
+        assert result.exit_code == 0, result.output
+        assert "int8" in result.output
+    result = run(*words, "--out", tmp_path / "net.pt")
+    assert result.exit_code == 2
+    assert "--calibrate go with --format safetensors" in " ".join(result.stderr.split())

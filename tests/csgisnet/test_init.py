@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import csgisnet
-from csgisnet.prediction import smoother
+from csgisnet.prediction import loading, smoother
 
 
 def test_importing_the_package_does_not_import_torch() -> None:
@@ -21,7 +21,7 @@ def test_importing_the_package_does_not_import_torch() -> None:
 
 
 def test_the_lazy_names_are_those_of_prediction() -> None:
-    assert csgisnet.load is smoother.load
+    assert csgisnet.load is loading.load
     assert csgisnet.Smoother is smoother.Smoother
 
 

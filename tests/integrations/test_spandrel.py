@@ -26,7 +26,7 @@ SMALL = NetworkConfig(width=4, blocks=1, coarse_blocks=1, refine_blocks=1, shuff
 PLAIN = NetworkConfig(width=4, blocks=2, refine_blocks=1)
 
 PRUNED = replace(SMALL, coarse_blocks=0, refine_blocks=0, finish=4, level=True, default_level=0.5)
-"""Of the bundled one's kind: with every option, and without the blocks that can be left out."""
+"""Of the kind of the bundled one: every option, and no blocks that can be left out."""
 
 
 @pytest.fixture(scope="module")

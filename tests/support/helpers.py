@@ -13,12 +13,8 @@ from typing import Any
 
 from vocsmooth.dataset.recover import write_records
 from vocsmooth.shards.entries import TableEntry, totals_of
-from vocsmooth.shards.index import (
-    index_files,
-    read_index,
-    read_plan,
-    to_bytes,
-)
+from vocsmooth.shards.index import index_files, read_index, to_bytes
+from vocsmooth.shards.planned import read_plan
 from vocsmooth.shards.schema import INDEX_VERSION
 from vocsmooth.shards.table import encode_table
 from vocsmooth.views.croissant import DESCRIPTIONS

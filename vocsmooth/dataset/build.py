@@ -9,41 +9,39 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 
+import numpy as np
+
+from vocsmooth.dataset.folder import begin, count_missing, read_finished, tidy
 from vocsmooth.dataset.make import (
-    ShardTask,
     counted,
     explained_writing,
-    find_finished,
     finish_shards,
 )
+from vocsmooth.dataset.parts import listing_key, read_listing, write_listing
 from vocsmooth.dataset.plan import check_folder, make_plan, needed_bytes
 from vocsmooth.dataset.runner import open_runner
 from vocsmooth.dataset.tally import Tally
-from vocsmooth.errors import DatasetError
+from vocsmooth.dataset.work import Work
 from vocsmooth.files import (
     AnyPath,
     as_path,
     as_path_or_none,
-    remove_leftovers,
     temporary_path,
     write_atomically,
 )
 from vocsmooth.maps.recipe import Recipe, as_recipe
 from vocsmooth.maps.textures import open_textures
 from vocsmooth.shards.assembling import assemble_index
-from vocsmooth.shards.entries import Index, LeftOutEntry, Plan
+from vocsmooth.shards.entries import Index, LeftOutEntry
 from vocsmooth.shards.index import (
     INDEX_NAME,
     PLAN_NAME,
-    TABLE_NAME,
     index_files,
-    read_index,
     read_record,
     sidecar_path,
-    write_object,
 )
+from vocsmooth.shards.planned import Plan
 from vocsmooth.sources.voc import find_tree, list_photographs
 from vocsmooth.views.croissant import DESCRIPTIONS
 from vocsmooth.workers.processes import Runner, sigterm_interrupts
@@ -170,37 +168,38 @@ def build_dataset(
     if scheduler is not None:  # its workers run in other folders
         voc_root, out = voc_root.resolve(), out.resolve()
         textures_dir = textures_dir and textures_dir.resolve()
+    splits = tuple(dict.fromkeys(splits))
     textures = open_textures(textures_dir, procedural=recipe.textures.procedural)
-    photographs = list_photographs(
-        find_tree(voc_root), splits, ids_file, recipe.val_fraction, ids=recipe.ids
-    )
+    tree = find_tree(voc_root)
+    key = listing_key(tree, splits, ids_file, recipe) if parts > 1 else None
+    photographs = there = read_listing(out, key, tree) if key else None
+    if photographs is None:
+        photographs = list_photographs(tree, splits, ids_file, recipe.val_fraction, ids=recipe.ids)
     plan = make_plan(photographs, recipe, textures, splits)
     check_folder(out, plan)
-    index, missing = _finished(out, plan), 0
+    index, missing = read_finished(out, plan), 0
     complete_before = index is not None
     if index is None:
-        by_id = {photograph.id: photograph for photograph in photographs}
-        tasks = [
-            ShardTask(
-                planned=planned,
-                photographs=tuple(by_id[i] for i in planned.ids),
-                digest=plan.digest,
-                recipe=recipe,
-                textures=textures,
-                out=out,
-                strict=strict,
-            )
-            for planned in plan.shards
-        ]
+        shards, rows = plan.shards.choose(np.arange(len(plan.shards)) % parts == number - 1)
+        work = Work(
+            shards=shards,
+            photographs=photographs.take(rows),
+            digest=plan.digest,
+            recipe=recipe,
+            textures=textures,
+            out=out,
+            strict=strict,
+        )
         shared = (out / PLAN_NAME, photographs[0].image)
-        tasks = tasks[number - 1 :: parts]
         tally = Tally(temporary_path(out / _TALLY_NAME, os.getpid()))
-        total = sum(len(task.photographs) for task in tasks)
-        idle = functools.partial(_report_count, tally, total, progress)
+        idle = functools.partial(_report_count, tally, len(work.photographs), progress)
         with sigterm_interrupts(), open_runner(scheduler, jobs, shared, idle) as run:
-            index, missing = _build(plan, out, tasks, run, tally, progress)
+            begin(out, plan)
+            if key and not there:
+                write_listing(out, key, photographs)
+            index, missing = _build(plan, work, run, tally, progress)
     else:
-        remove_leftovers(out)  # of workers that froze, and woke when others had done their work
+        tidy(out)  # of workers that froze, and woke when others had done their work
     return BuildSummary(
         **vars(index.totals),
         seconds=time.monotonic() - started,
@@ -211,35 +210,19 @@ def build_dataset(
     )
 
 
-def _finished(out: Path, plan: Plan) -> Index | None:
-    """Return the index if there is nothing to do: the dataset is complete and nothing failed."""
-    try:
-        index = read_index(out)
-        sizes = [(out / shard.name).stat().st_size for shard in index.shards]
-    except (DatasetError, OSError):
-        return None
-    complete = sizes == [shard.bytes for shard in index.shards]
-    return index if complete and index.digest == plan.digest and not index.totals.errors else None
-
-
 def _build(
-    plan: Plan,
-    out: Path,
-    tasks: Sequence[ShardTask],
-    run: Runner,
-    tally: Tally,
-    progress: Callable[[Progress], None],
+    plan: Plan, work: Work, run: Runner, tally: Tally, progress: Callable[[Progress], None]
 ) -> tuple[Index, int]:
-    """Write the plan, make the shards of a part, and complete the dataset if no other is missing.
+    """Make the shards of a part, and complete the dataset if no other is missing.
 
     Returns the index and 0, or an index of this part alone and the number of shards that are still
     missing from other parts.
     """
-    _begin(out, plan)
-    total = sum(len(task.photographs) for task in tasks)
-    progress(_start(out, tasks, total))
+    out, total = work.out, len(work.photographs)
+    progress(_start(work))
     finished_photographs = 0
-    with counted(tasks, tally) as numbered, closing(finish_shards(numbered, run)) as finished:
+    tasks = counted(work.tasks(), tally)
+    with tasks as numbered, closing(finish_shards(numbered, run)) as finished:
         for task, shard in finished:
             tally.tick(task.first, len(task.photographs))
             finished_photographs += len(task.photographs)
@@ -253,16 +236,16 @@ def _build(
                     left_out=shard.left_out,
                 )
             )
-    made = {task.planned.name for task in tasks}
-    missing = _count_missing(out, [p.name for p in plan.shards if p.name not in made], plan.digest)
-    names = [planned.name for planned in plan.shards if not missing or planned.name in made]
+    missing = count_missing(out, plan, work.shards.names)
+    names = work.shards.names if missing else plan.shards.names
     index = assemble_index(plan, (read_record(sidecar_path(out / name)) for name in names))
     if not missing:
         with explained_writing(out / INDEX_NAME):
-            remove_leftovers(out)  # of workers that have died
+            tidy(out)  # of workers that have died
             files = index_files(index)
-            described = {n: describe(index, files).encode() for n, describe in DESCRIPTIONS.items()}
-            for name, data in (described | files).items():
+            for name, describe in DESCRIPTIONS.items():
+                write_atomically(out / name, describe(index, files).encode())
+            for name, data in files.items():
                 write_atomically(out / name, data)
     return index, missing
 
@@ -273,27 +256,11 @@ def _report_count(tally: Tally, total: int, progress: Callable[[Progress], None]
         progress(Progress(done=done, total=total, shard=None))
 
 
-def _begin(out: Path, plan: Plan) -> None:
-    """Write the plan, and remove the index of an earlier run."""
-    with explained_writing(out / PLAN_NAME):
-        out.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(out)
-        # No index may vouch for shards that are about to change.
-        for name in (INDEX_NAME, TABLE_NAME):
-            (out / name).unlink(missing_ok=True)
-        write_object(out / PLAN_NAME, plan)
-
-
-def _start(out: Path, tasks: Sequence[ShardTask], total: int) -> Progress:
+def _start(work: Work) -> Progress:
     """Return the first report, with the space that is needed and free on the disk."""
-    taken = sum(shard.stat().st_size for shard in out.glob("*.h5"))
-    photographs = [photograph for task in tasks for photograph in task.photographs]
-    needed = needed_bytes(photographs, tasks[0].recipe, tasks[0].textures) if tasks else 0
-    free = shutil.disk_usage(out).free + taken
-    return Progress(done=0, total=total, shard=None, needed_bytes=needed, free_bytes=free)
-
-
-def _count_missing(out: Path, names: Sequence[str], digest: str) -> int:
-    """Return how many shards of other parts are not finished."""
-    missing = sum(not sidecar_path(out / name).is_file() for name in names)
-    return missing or sum(find_finished(out / name, digest) is None for name in names)
+    taken = sum(shard.stat().st_size for shard in work.out.glob("*.h5"))
+    needed = needed_bytes(work.photographs, work.recipe, work.textures)
+    free = shutil.disk_usage(work.out).free + taken
+    return Progress(
+        done=0, total=len(work.photographs), shard=None, needed_bytes=needed, free_bytes=free
+    )

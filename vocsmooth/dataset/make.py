@@ -9,11 +9,10 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from importlib import metadata
-from itertools import accumulate
 from pathlib import Path
 
 import cv2
@@ -27,10 +26,11 @@ from vocsmooth.maps.photograph import make_maps
 from vocsmooth.maps.recipe import Recipe, maps_of
 from vocsmooth.maps.textures import TextureSource
 from vocsmooth.operators import kernels
-from vocsmooth.shards.entries import ImageEntry, LeftOutEntry, PlannedShard, ShardEntry, Sidecar
-from vocsmooth.shards.index import read_sidecar, sidecar_path, write_object
+from vocsmooth.shards.entries import ImageEntry, LeftOutEntry, ShardEntry, Sidecar
+from vocsmooth.shards.index import read_sidecar, sidecar_path, write_sidecar
+from vocsmooth.shards.planned import PlannedShard
 from vocsmooth.shards.writer import ImageMaps, encode_shard, recipe_text
-from vocsmooth.sources.voc import Photograph
+from vocsmooth.sources.listing import Photograph
 from vocsmooth.workers.processes import Runner, WorkerDied
 
 _DIED = "the process that worked on it died, out of memory or of a fault in a library."
@@ -89,21 +89,24 @@ class FinishedShard:
 
 
 @contextmanager
-def counted(tasks: Sequence[ShardTask], tally: Tally) -> Iterator[list[ShardTask]]:
+def counted(tasks: Iterable[ShardTask], tally: Tally) -> Iterator[Iterator[ShardTask]]:
     """Yield tasks that tick their photographs in a tally, which is removed at the end."""
-    ends = accumulate((len(task.photographs) for task in tasks), initial=0)
+
+    def numbered() -> Iterator[ShardTask]:
+        first = 0
+        for task in tasks:
+            yield replace(task, tally=tally, first=first)
+            first += len(task.photographs)
+
     try:
         tally.begin()
-        yield [
-            replace(task, tally=tally, first=first)
-            for task, first in zip(tasks, ends, strict=False)
-        ]
+        yield numbered()
     finally:
         tally.path.unlink(missing_ok=True)
 
 
 def finish_shards(
-    tasks: Sequence[ShardTask], run: Runner
+    tasks: Iterable[ShardTask], run: Runner
 ) -> Generator[tuple[ShardTask, FinishedShard], None, None]:
     """Keep or make every shard; yield each as it is finished.
 
@@ -158,7 +161,7 @@ def build_shard(task: ShardTask) -> Sidecar:
     )
     with explained_writing(path):
         write_atomically(path, data)
-        write_object(sidecar_path(path), sidecar)
+        write_sidecar(sidecar_path(path), sidecar)
     return sidecar
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 import vocsmooth
@@ -15,17 +16,18 @@ from vocsmooth.files import refuse_special
 from vocsmooth.folders import refuse_other_files
 from vocsmooth.maps.recipe import Recipe, maps_of
 from vocsmooth.maps.textures import TextureSource
-from vocsmooth.settings import digest, to_dict
-from vocsmooth.shards.entries import Plan, PlannedShard
-from vocsmooth.shards.index import PLAN_NAME, read_plan
+from vocsmooth.shards.entries import shard_name
+from vocsmooth.shards.index import PLAN_NAME
+from vocsmooth.shards.planned import Plan, PlannedShards, holds_plan, plan_digest, read_plan
 from vocsmooth.shards.schema import map_dtype
-from vocsmooth.sources.voc import Photograph
+from vocsmooth.shards.table import starts
+from vocsmooth.sources.listing import Photograph, Photographs
 
 _MEASURED = 500
 
 
 def make_plan(
-    photographs: Sequence[Photograph],
+    photographs: Photographs,
     recipe: Recipe,
     textures: TextureSource,
     splits: Sequence[str],
@@ -34,8 +36,8 @@ def make_plan(
 
     Parameters
     ----------
-    photographs : sequence of Photograph
-        In the order that they will have in the dataset; each in one of `splits`.
+    photographs : Photographs
+        In the order that they will have in the dataset, one split after the other.
     recipe : Recipe
         The recipe.
     textures : TextureSource
@@ -43,15 +45,6 @@ def make_plan(
     splits : sequence of str
         Names of the splits, in order; a split without photographs gets no shard.
     """
-    size = recipe.shards.images
-    shards = []
-    for split in splits:
-        ids = [photograph.id for photograph in photographs if photograph.split == split]
-        for number, start in enumerate(range(0, len(ids), size)):
-            name = f"{split}-{number:05d}.h5"
-            shards.append(
-                PlannedShard(name=name, split=split, ids=tuple(ids[start : start + size]))
-            )
     plan = Plan(
         package=vocsmooth.__version__,
         digest="",
@@ -59,19 +52,30 @@ def make_plan(
         textures=describe_textures(textures),
         maps=maps_of(recipe),
         splits=tuple(splits),
-        shards=tuple(shards),
+        shards=_cut(photographs, splits, recipe.shards.images),
     )
     return replace(plan, digest=plan_digest(plan))
+
+
+def _cut(photographs: Photographs, splits: Sequence[str], size: int) -> PlannedShards:
+    """Cut the photographs of each split into shards of this size; the last may be smaller."""
+    columns = [photographs.ids_of(split) for split in splits]
+    cuts = [
+        (split, number, len(ids[start : start + size]))
+        for split, ids in zip(splits, columns, strict=True)
+        for number, start in enumerate(range(0, len(ids), size))
+    ]
+    return PlannedShards(
+        names=tuple(shard_name(split, number) for split, number, _ in cuts),
+        splits=tuple(split for split, _, _ in cuts),
+        starts=starts(np.array([count for _, _, count in cuts], np.int64)),
+        ids=photographs.ids if photographs.splits == tuple(splits) else np.concatenate(columns),
+    )
 
 
 def describe_textures(textures: TextureSource) -> dict[str, Any]:
     """Return what a plan says about the textures: names and hashes, but not their folder."""
     return {"photographs": textures.photographs, "families": textures.families}
-
-
-def plan_digest(plan: Plan) -> str:
-    """Return the digest of a plan: of everything in it except the digest."""
-    return digest(to_dict(replace(plan, digest="")))
 
 
 def check_folder(out: Path, plan: Plan) -> None:
@@ -83,11 +87,12 @@ def check_folder(out: Path, plan: Plan) -> None:
         It is not a folder, holds another dataset, or other files.
     """
     path = out / PLAN_NAME
-    # Looked for again for each file found: another part may write it at this very moment.
-    refuse_other_files(
-        out, lambda _: path.exists(), f"give a new or empty one: it has no {PLAN_NAME}"
-    )
     if not path.exists():
+        # Looked for again for each file found: another part may write it at this very moment.
+        refuse_other_files(
+            out, lambda _: path.exists(), f"give a new or empty one: it has no {PLAN_NAME}"
+        )
+    if not path.exists() or holds_plan(path, plan):
         return
     try:
         there = read_plan(path)
@@ -132,6 +137,6 @@ def _difference(there: Plan, wanted: Plan) -> str:
     if there.package != wanted.package:
         return f"it was built by vocsmooth {there.package}, and this is {wanted.package}"
     for key in ("recipe", "textures", "splits"):
-        if to_dict(there)[key] != to_dict(wanted)[key]:
+        if there.head()[key] != wanted.head()[key]:
             return f"its {key} differ" if key.endswith("s") else f"its {key} differs"
     return "its photographs differ"

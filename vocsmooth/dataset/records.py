@@ -9,21 +9,20 @@ from pathlib import Path
 import numpy as np
 
 from vocsmooth.dataset.check import Problem, file_problem
-from vocsmooth.dataset.plan import plan_digest
 from vocsmooth.errors import DatasetError
 from vocsmooth.files import read_file
 from vocsmooth.settings import parse_json, to_dict
 from vocsmooth.shards.assembling import assemble_index, differences
-from vocsmooth.shards.entries import Index, Plan, Record
+from vocsmooth.shards.entries import Index, Record
 from vocsmooth.shards.index import (
     INDEX_NAME,
     PLAN_NAME,
-    read_plan,
     read_record,
     read_version1,
     sidecar_path,
     to_bytes,
 )
+from vocsmooth.shards.planned import Plan, holds_plan, plan_digest, read_plan
 from vocsmooth.shards.version1 import VERSION as VERSION_1
 from vocsmooth.shards.version1 import assemble_index1
 
@@ -46,7 +45,8 @@ def check_records(root: Path, index: Index) -> Iterator[Problem]:
     plan = None
     try:
         plan = read_plan(root / PLAN_NAME)
-        yield from _check_spelling(root / PLAN_NAME)
+        if not holds_plan(root / PLAN_NAME, plan):
+            yield file_problem(PLAN_NAME, "was changed after it was written")
         yield from _check_plan(plan, index)
     except DatasetError as error:
         yield file_problem(PLAN_NAME, str(error))
@@ -102,13 +102,12 @@ def _check_plan(plan: Plan, index: Index) -> Iterator[Problem]:
     """Check the plan's digest, and that it has the shards and photographs of the index."""
     if plan_digest(plan) != plan.digest:
         yield file_problem(PLAN_NAME, "was changed: its digest does not match its content")
-    planned = [(shard.name, shard.split) for shard in plan.shards]
+    planned = list(zip(plan.shards.names, plan.shards.splits, strict=True))
     if planned != [(shard.name, shard.split) for shard in index.shards]:
         yield file_problem(INDEX_NAME, f"lists different shards than {PLAN_NAME}")
     columns = index.columns
     dealt_with = np.sort(np.concatenate([columns.ids, columns.left_out_ids]))
-    ids = np.sort(np.array([i.encode() for shard in plan.shards for i in shard.ids], "S"))
-    if not np.array_equal(dealt_with, ids):
+    if not np.array_equal(dealt_with, np.sort(plan.shards.ids)):
         yield file_problem(INDEX_NAME, f"lists different photographs than {PLAN_NAME}")
 
 

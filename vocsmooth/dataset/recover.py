@@ -6,25 +6,23 @@ they disagree, one of them is wrong, and only the shard, made again, tells which
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeGuard
 
-from vocsmooth.dataset.plan import plan_digest
 from vocsmooth.errors import DatasetError
 from vocsmooth.files import read_file, write_atomically
 from vocsmooth.settings import to_dict
 from vocsmooth.shards.assembling import assemble_index, differences
-from vocsmooth.shards.entries import Index, LeftOutEntry, Plan, Sidecar
+from vocsmooth.shards.entries import Index, LeftOutEntry, Sidecar
 from vocsmooth.shards.index import (
     INDEX_NAME,
     PLAN_NAME,
     TABLE_NAME,
     index_files,
     read_index,
-    read_plan,
     read_record,
     read_sidecar,
     read_version1,
@@ -32,6 +30,7 @@ from vocsmooth.shards.index import (
     sidecar_path,
     to_bytes,
 )
+from vocsmooth.shards.planned import Plan, plan_digest, read_plan, write_plan
 from vocsmooth.shards.schema import INDEX_VERSION
 from vocsmooth.shards.version1 import VERSION as VERSION_1
 from vocsmooth.shards.version1 import assemble_index1, sidecars_of
@@ -157,12 +156,12 @@ class Records:
         Written are those that only an index of version 1 still holds, or that were spelled anew.
         """
         unclear, written = [], []
-        for planned in self._plan.shards:
-            known, path = self.know(planned.name), sidecar_path(self._root / planned.name)
+        for name in self._plan.shards.names:
+            known, path = self.know(name), sidecar_path(self._root / name)
             if known.file_sha256 and known.file_sha256 == known.sidecar_sha256:
                 continue
             if not known.is_clear:
-                unclear.append(planned.name)
+                unclear.append(name)
             elif write_if_other(path, to_bytes(to_dict(known.sidecars[0]))):
                 written.append(path.name)
         return unclear, written
@@ -184,24 +183,32 @@ def write_records(root: Path, plan: Plan, version: int) -> tuple[str, ...]:
     version : int
         The version that its index shall have.
     """
-    paths = [sidecar_path(root / planned.name) for planned in plan.shards]
-    index = assemble_index(plan, map(read_record, paths))
+    index = assemble_index(plan, map(read_record, _sidecar_paths(root, plan)))
     if version == VERSION_1:
-        old = assemble_index1(plan, [read_sidecar(path) for path in paths])
+        old = assemble_index1(
+            plan, [read_sidecar(sidecar_path(root / n)) for n in plan.shards.names]
+        )
         files = {INDEX_NAME: to_bytes(to_dict(old))}
     elif _is_index(there := read_sound_index(root), index):
         # The table stays, whatever bytes this version of HDF5 would write.
         files = index_files(there) | {TABLE_NAME: read_file(root / TABLE_NAME)}
     else:
         files = index_files(index)
-    wanted = {PLAN_NAME: to_bytes(to_dict(plan))}
+    written = [PLAN_NAME] if write_plan(root / PLAN_NAME, plan) else []
+    wanted = {}
     for name, describe in DESCRIPTIONS.items():
         if not (root / name).is_file():
             wanted[name] = describe(index, files).encode()
         elif name == CROISSANT_NAME:
             wanted[name] = list_index_anew((root / name).read_bytes(), files)
     wanted |= files
-    return tuple(name for name, data in wanted.items() if write_if_other(root / name, data))
+    written += [name for name, data in wanted.items() if write_if_other(root / name, data)]
+    return tuple(written)
+
+
+def _sidecar_paths(root: Path, plan: Plan) -> Iterator[Path]:
+    """Yield the paths of all sidecars, in the order of the plan."""
+    return (sidecar_path(root / name) for name in plan.shards.names)
 
 
 def _is_index(there: Index | None, expected: Index) -> TypeGuard[Index]:

@@ -12,11 +12,13 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from vocsmooth.dataset.make import ShardTask, finish_shards, package_versions
+import numpy as np
+from numpy.typing import NDArray
+
+from vocsmooth.dataset.make import finish_shards, package_versions
 from vocsmooth.dataset.plan import describe_textures, make_plan
 from vocsmooth.dataset.recover import (
     Known,
@@ -27,13 +29,14 @@ from vocsmooth.dataset.recover import (
     write_records,
 )
 from vocsmooth.dataset.verify import Verification, verify_dataset
+from vocsmooth.dataset.work import Work
 from vocsmooth.errors import DatasetError, InputError
 from vocsmooth.files import AnyPath, as_path, as_path_or_none, remove_leftovers, sha256_file
 from vocsmooth.maps.recipe import Recipe
 from vocsmooth.maps.textures import TextureSource, open_textures
 from vocsmooth.operators import kernels
 from vocsmooth.settings import digest, from_dict, to_dict
-from vocsmooth.shards.entries import ImageEntry, Index, LeftOutEntry, Plan, Sidecar
+from vocsmooth.shards.entries import ImageEntry, Index, LeftOutEntry, Sidecar
 from vocsmooth.shards.index import (
     INDEX_NAME,
     PLAN_NAME,
@@ -43,9 +46,11 @@ from vocsmooth.shards.index import (
     sidecar_path,
     to_bytes,
 )
-from vocsmooth.shards.listing import list_shard
+from vocsmooth.shards.planned import Plan
 from vocsmooth.shards.schema import INDEX_VERSION
-from vocsmooth.sources.voc import Photograph, find_tree, list_photographs
+from vocsmooth.sources.ids import Ids, decode_ids, places_of
+from vocsmooth.sources.listing import Photographs
+from vocsmooth.sources.voc import find_tree, list_photographs
 from vocsmooth.workers.processes import available_cores, local_runner, sigterm_interrupts
 
 WORKSHOP_NAME = ".repair"
@@ -117,7 +122,7 @@ def repair_dataset(
     version = index.version if index is not None else INDEX_VERSION
     files = (*written, *write_records(root, plan, version))
     report = verify_dataset(root, jobs=jobs, fresh=fresh, progress=progress)
-    names = {planned.name for planned in plan.shards} - made
+    names = set(plan.shards.names) - made
     broken = sorted({problem.shard for problem in report.problems if problem.shard in names})
     if broken:
         made |= _rebuild(root, plan, sources, broken, Records(root, plan, read_index(root)), jobs)
@@ -145,16 +150,13 @@ def _derive_plan(
         )
     recipe = _read_recipe(index.recipe)
     textures = open_textures(textures_dir, procedural=recipe.textures.procedural)
-    splits = {
-        i: shard.entry.split
-        for shard in map(partial(list_shard, index), range(len(index.columns.split)))
-        for i in shard.ids
-    }
-    splits |= {entry.id: entry.split for entry in index.left_out}
-    photographs = _find_photographs(voc_root, recipe, splits)
-    order = {split: number for number, split in enumerate(index.splits)}
-    in_order = sorted(photographs.values(), key=lambda p: (order[p.split], p.id))
-    plan = make_plan(in_order, recipe, textures, index.splits)
+    columns = index.columns
+    ids = np.concatenate([columns.ids, columns.left_out_ids])
+    counts = np.concatenate([columns.images, columns.left_out])
+    split = np.repeat(np.concatenate([columns.split, columns.split]), counts)
+    order = np.lexsort((ids, split))
+    photographs = _find_photographs(voc_root, recipe, index.splits, ids[order], split[order])
+    plan = make_plan(photographs, recipe, textures, index.splits)
     if plan.digest != index.digest:
         raise InputError(
             f"{root / PLAN_NAME} is damaged or missing and cannot be derived: the photographs, the "
@@ -184,26 +186,26 @@ def _read_recipe(recipe: dict[str, Any]) -> Recipe:
 
 
 def _find_photographs(
-    voc_root: Path, recipe: Recipe, splits: Mapping[str, str]
-) -> dict[str, Photograph]:
-    """Find photographs by their ids, and put each into the split that it was in."""
-    every = tuple(dict.fromkeys(splits.values()))
-    tree, ids = find_tree(voc_root), tuple(splits)
-    found = {p.id: p for p in list_photographs(tree, every, None, recipe.val_fraction, ids=ids)}
-    if missing := [i for i in ids if i not in found]:
+    voc_root: Path,
+    recipe: Recipe,
+    splits: tuple[str, ...],
+    ids: Ids,
+    split: NDArray[np.integer[Any]],
+) -> Photographs:
+    """Find photographs by their ids, in this order, each in the split that it was in."""
+    used = tuple(splits[number] for number in np.unique(split))
+    found = list_photographs(find_tree(voc_root), used, None, recipe.val_fraction, ids=ids)
+    by_id = np.argsort(found.ids)
+    places = places_of(ids, found.ids[by_id])
+    if missing := decode_ids(ids[places < 0]):
         raise InputError(
-            f"{voc_root}: {missing[0]!r} is not in any of the splits {', '.join(every)}."
+            f"{voc_root}: {missing[0]!r} is not in any of the splits {', '.join(used)}."
         )
-    return {i: replace(found[i], split=splits[i]) for i in ids}
+    return replace(found.take(by_id[places]), splits=splits, split=split)
 
 
 def _rebuild(
-    root: Path,
-    plan: Plan,
-    sources: _Sources,
-    names: Sequence[str],
-    records: Records,
-    jobs: int,
+    root: Path, plan: Plan, sources: _Sources, names: Sequence[str], records: Records, jobs: int
 ) -> set[str]:
     """Rebuild shards from their photographs; put them in place if they are the recorded ones.
 
@@ -211,32 +213,30 @@ def _rebuild(
     """
     if not names:
         return set()
-    shards = [planned for planned in plan.shards if planned.name in names]
+    wanted = set(names)
+    shards, _ = plan.shards.choose(np.array([name in wanted for name in plan.shards.names]))
     known = {name: records.know(name) for name in names}
     _check_versions([versions for one in known.values() for versions in one.versions])
-    splits = {i: planned.split for planned in shards for i in planned.ids}
-    photographs = _find_photographs(sources.voc_root, sources.recipe, splits)
+    splits = tuple(dict.fromkeys(shards.splits))
+    split = np.repeat([splits.index(one) for one in shards.splits], np.diff(shards.starts))
+    photographs = _find_photographs(sources.voc_root, sources.recipe, splits, shards.ids, split)
     _check_photographs(photographs, [s for one in known.values() for s in one.sidecars])
     workshop = root / WORKSHOP_NAME
     workshop.mkdir(exist_ok=True)
-    tasks = [
-        ShardTask(
-            planned=planned,
-            photographs=tuple(photographs[i] for i in planned.ids),
-            digest=plan.digest,
-            recipe=sources.recipe,
-            textures=sources.textures,
-            out=workshop,
-            strict=True,
-            fatal={
-                entry.id: entry.reason
-                for entry in reversed(known[planned.name].left_out)
-                if entry.kind == "error"
-            },
-        )
-        for planned in shards
-    ]
-    with sigterm_interrupts(), closing(finish_shards(tasks, local_runner(jobs))) as finished:
+    work = Work(
+        shards=shards,
+        photographs=photographs,
+        digest=plan.digest,
+        recipe=sources.recipe,
+        textures=sources.textures,
+        out=workshop,
+        strict=True,
+        fatal={
+            name: {e.id: e.reason for e in reversed(one.left_out) if e.kind == "error"}
+            for name, one in known.items()
+        },
+    )
+    with sigterm_interrupts(), closing(finish_shards(work.tasks(), local_runner(jobs))) as finished:
         for task, _ in finished:
             name = task.planned.name
             made = read_sidecar(sidecar_path(workshop / name))
@@ -262,7 +262,7 @@ def _check_versions(made_by: Sequence[Mapping[str, str]]) -> None:
         )
 
 
-def _check_photographs(photographs: Mapping[str, Photograph], records: Sequence[Sidecar]) -> None:
+def _check_photographs(photographs: Photographs, records: Sequence[Sidecar]) -> None:
     """Refuse source files that are not those that the dataset was built from."""
     recorded: dict[tuple[str, str], set[str]] = defaultdict(set)
     for record in records:
@@ -272,7 +272,7 @@ def _check_photographs(photographs: Mapping[str, Photograph], records: Sequence[
                 source = entry.provenance.get(kind)
                 if isinstance(source, dict) and "sha256" in source:
                     recorded[entry.id, kind].add(source["sha256"])
-    for photograph in photographs.values():
+    for photograph in photographs:
         for kind, path in (("image", photograph.image), ("mask", photograph.mask)):
             expected = recorded[photograph.id, kind]
             if path is not None and expected and (found := sha256_file(path)) not in expected:

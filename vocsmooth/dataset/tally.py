@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 _MADE = b"\1"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Tally:
     """A file with one byte for each photograph, which is 1 once the photograph has been processed.
 
@@ -18,9 +18,12 @@ class Tally:
     """
 
     path: Path
+    _whole: int = field(default=0, init=False)
+    """So many photographs from the first on were all ticked at the last count."""
 
     def begin(self) -> None:
         """Make the file, with no photograph ticked."""
+        self._whole = 0
         with suppress(OSError):
             self.path.write_bytes(b"")
 
@@ -33,6 +36,11 @@ class Tally:
     def count(self) -> int:
         """Return how many photographs are ticked; 0 if the file cannot be read."""
         try:
-            return self.path.read_bytes().count(_MADE)
+            with self.path.open("rb") as file:
+                file.seek(self._whole)  # reading all of it for each shard would add up
+                ticks = file.read()
         except OSError:
             return 0
+        count = self._whole + ticks.count(_MADE)
+        self._whole += len(ticks) - len(ticks.lstrip(_MADE))
+        return count

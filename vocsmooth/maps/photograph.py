@@ -29,8 +29,8 @@ from vocsmooth.operators.table import smooth
 from vocsmooth.settings import describe_operator, to_dict
 from vocsmooth.shards.entries import LeftOutEntry
 from vocsmooth.shards.writer import ImageMaps, Pixels
+from vocsmooth.sources.listing import Photograph
 from vocsmooth.sources.masks import read_mask
-from vocsmooth.sources.voc import Photograph
 
 
 def make_maps(

@@ -19,7 +19,7 @@ from vocsmooth.operators.table import check_params, smooth
 from vocsmooth.overrides import override
 from vocsmooth.settings import bundled_toml, load_toml, nearest, to_dict
 from vocsmooth.shards.schema import BASE_MAPS
-from vocsmooth.sources.voc import read_ids
+from vocsmooth.sources.ids import read_ids
 
 Params = dict[str, Any]
 """Keyword arguments of an operator: numbers or names."""

@@ -16,7 +16,7 @@ from vocsmooth.shards.entries import (
     Index,
     IndexFile,
     LabelCount,
-    Plan,
+    PlanHead,
     Record,
     Sidecar,
     TableEntry,
@@ -28,12 +28,12 @@ from vocsmooth.shards.table import KINDS, Table, encode_table, join_tables, make
 _JOINED = 1000
 
 
-def assemble_index(plan: Plan, records: Iterable[Record]) -> Index:
+def assemble_index(plan: PlanHead, records: Iterable[Record]) -> Index:
     """Return the index of a finished dataset.
 
     Parameters
     ----------
-    plan : Plan
+    plan : PlanHead
         Its plan.
     records : iterable of Record
         Those of the shards, in the order of the plan. Each is looked at once and not kept.
@@ -54,6 +54,7 @@ def assemble_index(plan: Plan, records: Iterable[Record]) -> Index:
         if len(tables) == _JOINED:  # small arrays take ten times the memory of what they hold
             tables = [join_tables(tables)]
     table = join_tables(tables)
+    tables.clear()  # the file that follows is as large again
     data = encode_table(table)
     return Index(
         digest=plan.digest,

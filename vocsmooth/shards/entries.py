@@ -1,4 +1,4 @@
-"""What the JSON files of a dataset say: the plan, a sidecar beside each shard, and the index.
+"""What the JSON files of a dataset say: a sidecar beside each shard, and the index.
 
 Each class is one object of the JSON, each field one of its keys.
 """
@@ -37,7 +37,7 @@ class ShardEntry:
     """Samples in it: one for each input."""
 
     def __post_init__(self) -> None:
-        _check_name(self.name)
+        check_name(self.name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,23 +79,8 @@ class LeftOutEntry:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlannedShard:
-    """One shard as planned: the photographs that it is made from."""
-
-    name: str
-    """File name, SPLIT-00000.h5."""
-    split: str
-    """Their split."""
-    ids: tuple[str, ...]
-    """Their ids, in order; a photograph that is left out later stays in this list."""
-
-    def __post_init__(self) -> None:
-        _check_name(self.name)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """Everything that decides the bytes of a dataset, written before its first shard."""
+class PlanHead:
+    """What decides the bytes of a dataset besides the photographs."""
 
     format: str = FORMAT
     version: int = VERSION
@@ -111,7 +96,6 @@ class Plan:
     """Channels of each map by name, in the groups "images" and "samples"."""
     splits: tuple[str, ...]
     """Names of the splits, in order."""
-    shards: tuple[PlannedShard, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,7 +187,7 @@ class IndexFile:
 
     def __post_init__(self) -> None:
         for split in self.splits:
-            _check_name(shard_name(split, 0))
+            check_name(shard_name(split, 0))
         if len(set(self.splits)) < len(self.splits):
             raise ValueError(f"splits lists one twice: {', '.join(self.splits)}")
 
@@ -284,7 +268,7 @@ def shard_name(split: str, number: int) -> str:
     return f"{split}-{number:05d}.h5"
 
 
-def _check_name(name: str) -> None:
+def check_name(name: str) -> None:
     """Refuse shard names that lead out of the dataset's folder."""
     if not _SHARD_NAME.fullmatch(name):
         raise ValueError(f"{name!r} is not a shard name")

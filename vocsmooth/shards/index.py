@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vocsmooth.errors import DatasetError, InputError
 from vocsmooth.files import AnyPath, as_path, read_file, write_atomically
 from vocsmooth.settings import from_dict, parse_json, to_dict
-from vocsmooth.shards.entries import Index, IndexFile, Plan, Record, Sidecar, totals_of
+from vocsmooth.shards.entries import Index, IndexFile, Record, Sidecar, totals_of
 from vocsmooth.shards.schema import BASE_MAPS, FORMAT, INDEX_VERSION, TABLES, VERSION
 from vocsmooth.shards.table import decode_table, encode_table
 
@@ -75,7 +75,7 @@ def parse_index(root: Path | Store, read: Callable[[str], bytes]) -> Index:
         from vocsmooth.shards.version1 import convert
 
         return convert(_parse_version1(content, path), path)
-    head = _parse(IndexFile, content, path)
+    head = parse(IndexFile, content, path)
     _check_maps(head.maps, path)
     data = read(TABLE_NAME)
     _check_table(data, head, table)
@@ -90,13 +90,13 @@ def parse_index(root: Path | Store, read: Callable[[str], bytes]) -> Index:
 def read_version1(root: Path) -> Index1:
     """Read the index of a dataset whose index has version 1, with all that it says."""
     path = root / INDEX_NAME
-    return _parse_version1(_read_object(path, (1,)), str(path))
+    return _parse_version1(read_object(path, (1,)), str(path))
 
 
 def index_files(index: Index) -> dict[str, bytes]:
     """Return the files of an index by name, in the order in which they must be written."""
     head = IndexFile(**{name: value for name, value in vars(index).items() if name in _HEAD})
-    return {TABLE_NAME: bytes(encode_table(index.columns)), INDEX_NAME: to_bytes(to_dict(head))}
+    return {TABLE_NAME: encode_table(index.columns), INDEX_NAME: to_bytes(to_dict(head))}
 
 
 def refuse_archive(root: Path) -> None:
@@ -116,29 +116,47 @@ def read_sidecar(path: Path) -> Sidecar:
 def read_record(path: Path) -> Record:
     """Read a sidecar and the SHA-256 of its file; DatasetError if it is missing or damaged."""
     data = _read(path)
-    sidecar = _parse(Sidecar, _decode(data, str(path), (VERSION,)), str(path))
+    sidecar = parse(Sidecar, _decode(data, str(path), (VERSION,)), str(path))
     return Record(sidecar=sidecar, sha256=hashlib.sha256(data).hexdigest())
 
 
 def record_of(sidecar: Sidecar) -> Record:
-    """Return a sidecar with the SHA-256 of the file that `write_object` makes of it."""
+    """Return a sidecar with the SHA-256 of the file that `write_sidecar` makes of it."""
     data = to_bytes(to_dict(sidecar))
     return Record(sidecar=sidecar, sha256=hashlib.sha256(data).hexdigest())
 
 
-def read_plan(path: Path) -> Plan:
-    """Read a plan; DatasetError if it is missing or damaged."""
-    return _parse(Plan, _read_object(path, (VERSION,)), str(path))
-
-
-def to_bytes(content: dict[str, Any]) -> bytes:
+def to_bytes(content: Mapping[str, Any]) -> bytes:
     """Return the one spelling of a JSON object that the files of a dataset use."""
-    return (json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    return f"{_spell(content)}\n".encode()
 
 
-def write_object(path: Path, settings: Plan | Sidecar) -> None:
-    """Write a plan or a sidecar, completely or not at all."""
-    write_atomically(path, to_bytes(to_dict(settings)))
+def spell_list(
+    head: Mapping[str, Any], key: str, items: Iterable[Mapping[str, Any]]
+) -> Iterator[str]:
+    """Yield, item by item, the text of `to_bytes` for an object that ends with a long list.
+
+    Parameters
+    ----------
+    head : mapping
+        What comes before the list; not empty.
+    key : str
+        Key of the list.
+    items : iterable of mapping
+        The list.
+    """
+    yield f"{_spell(head)[:-2]},\n {json.dumps(key)}: ["
+    end = "]"
+    for number, item in enumerate(items):
+        text = _spell(item).replace("\n", "\n  ")
+        yield f"{',' if number else ''}\n  {text}"
+        end = "\n ]"
+    yield f"{end}\n}}\n"
+
+
+def write_sidecar(path: Path, sidecar: Sidecar) -> None:
+    """Write a sidecar, completely or not at all."""
+    write_atomically(path, to_bytes(to_dict(sidecar)))
 
 
 def sidecar_path(shard: Path) -> Path:
@@ -153,9 +171,14 @@ def _parse_version1(content: Mapping[str, Any], where: str) -> Index1:
     """Turn the JSON of an index of version 1 into what it says."""
     from vocsmooth.shards.version1 import Index1
 
-    old = _parse(Index1, content, where)
+    old = parse(Index1, content, where)
     _check_maps(old.maps, where)
     return old
+
+
+def _spell(content: Mapping[str, Any]) -> str:
+    """Return JSON with one value a line."""
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
 
 
 def _check_table(data: bytes, head: IndexFile, where: str) -> None:
@@ -177,7 +200,7 @@ def _read(path: Path) -> bytes:
         raise DatasetError(f"Cannot read {path}: {error.strerror}.") from None
 
 
-def _read_object(path: Path, versions: tuple[int, ...]) -> dict[str, Any]:
+def read_object(path: Path, versions: tuple[int, ...]) -> dict[str, Any]:
     """Read one of a dataset's JSON files; DatasetError says what is wrong with it."""
     return _decode(_read(path), str(path), versions)
 
@@ -198,7 +221,7 @@ def _decode(data: bytes, where: str, versions: tuple[int, ...]) -> dict[str, Any
     return content
 
 
-def _parse(cls: type[T], content: Mapping[str, Any], where: str) -> T:
+def parse(cls: type[T], content: Mapping[str, Any], where: str) -> T:
     """Turn JSON into one of the `entries`; DatasetError if a key or type is wrong."""
     try:
         return from_dict(cls, content, where)

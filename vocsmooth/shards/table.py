@@ -132,14 +132,14 @@ def join_tables(tables: Sequence[Table]) -> Table:
     return make_table(**joined)
 
 
-def encode_table(table: Table) -> memoryview:
+def encode_table(table: Table) -> bytes:
     """Return the HDF5 file that holds a table; the same bytes for the same columns."""
     buffer = io.BytesIO()
     with new_file(buffer) as file:
         for field, (group, name, _, _) in _PLACES.items():
             column = getattr(table, field)
             file.create_dataset(f"{group}/{name}", data=column, track_times=False)
-    return buffer.getbuffer()
+    return buffer.getvalue()
 
 
 def decode_table(data: bytes, where: str) -> Table:

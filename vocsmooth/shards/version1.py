@@ -17,7 +17,7 @@ from vocsmooth.shards.entries import (
     ImageEntry,
     Index,
     LeftOutEntry,
-    Plan,
+    PlanHead,
     Record,
     ShardEntry,
     Sidecar,
@@ -72,14 +72,13 @@ def convert(old: Index1, where: str) -> Index:
         firsts.setdefault(shard.split, shard.name)
     # From which shard of its split a photograph was left out, only the plan says.
     shard_of = {entry.id: firsts.get(entry.split, "") for entry in old.left_out}
-    plan = Plan(
+    plan = PlanHead(
         package="",
         digest=old.digest,
         recipe=old.recipe,
         textures={},
         maps=old.maps,
         splits=old.splits,
-        shards=(),
     )
     try:
         sidecars = sidecars_of(old, shard_of).values()
@@ -128,7 +127,7 @@ def sidecars_of(old: Index1, shard_of: dict[str, str]) -> dict[str, Sidecar]:
     return sidecars
 
 
-def assemble_index1(plan: Plan, sidecars: Sequence[Sidecar]) -> Index1:
+def assemble_index1(plan: PlanHead, sidecars: Sequence[Sidecar]) -> Index1:
     """Return the index of version 1 that follows from a plan and the sidecars in its order.
 
     Raises

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vocsmooth.errors import InputError, UnknownNameError
-from vocsmooth.files import AnyPath, as_path, as_path_or_none, read_file
+import numpy as np
+from numpy.typing import NDArray
 
-MAX_ID_BYTES = 64
-"""Longest photograph id, in UTF-8; the shards store ids in fields of this size."""
+from vocsmooth.errors import InputError, UnknownNameError
+from vocsmooth.files import AnyPath, as_path, as_path_or_none
+from vocsmooth.sources.ids import (
+    Ids,
+    decode_ids,
+    each_id,
+    id_column,
+    places_of,
+    read_id_column,
+    refuse_ids,
+    shorten,
+)
+from vocsmooth.sources.listing import Photographs, list_files
 
 _IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
-_SHOWN = 5
+_NOTHING: Ids = np.array([], "S")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,20 +56,6 @@ class VocTree:
         return f"{self.root}{others}: masks {masks}; lists {lists}"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Photograph:
-    """One photograph of a tree; the files are named here and read later."""
-
-    id: str
-    """File name without suffix."""
-    split: str
-    """The only split it belongs to."""
-    image: Path
-    """The photograph."""
-    mask: Path | None
-    """Its class mask, or None in a tree without masks."""
-
-
 def find_tree(root: AnyPath) -> VocTree:
     """Find the VOC tree at `root`: a VOCdevkit folder, one of its years, or a bare tree.
 
@@ -85,35 +81,10 @@ def find_tree(root: AnyPath) -> VocTree:
     if not usable:
         raise InputError(
             f"No VOC tree in {root}: looked for JPEGImages/ in it and in VOC20xx/ "
-            f"(found: {_shorten(sorted(p.name for p in root.iterdir()))}). "
+            f"(found: {shorten(sorted(p.name for p in root.iterdir()))}). "
             "Give the folder VOCdevkit, one of its years, or one that holds JPEGImages."
         )
     return _tree_at(usable[-1], passed_over=tuple(year.name for year in usable[:-1]))
-
-
-def read_ids(path: AnyPath) -> tuple[str, ...]:
-    """Read an id list: one id a line, in order; blank lines and what follows # do not count.
-
-    Raises
-    ------
-    InputError
-        The file is missing, not text, empty, or holds an id twice or one that cannot name a file.
-    """
-    path = as_path(path, "path")
-    try:
-        lines = read_file(path).decode("utf-8-sig").splitlines()
-    except FileNotFoundError:
-        raise InputError(f"No id list {path}.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"Cannot read the id list {path}: {error}.") from None
-    ids = [text for line in lines if (text := line.split("#")[0].strip())]
-    if not ids:
-        raise InputError(f"The id list {path} is empty; expected one id a line.")
-    _check_ids(ids, str(path))
-    counts = Counter(ids)
-    if twice := [i for i, count in counts.items() if count > 1]:
-        raise InputError(f"{path}: ids given twice: {_shorten(twice)}.")
-    return tuple(ids)
 
 
 def list_photographs(
@@ -122,8 +93,8 @@ def list_photographs(
     ids_file: AnyPath | None = None,
     val_fraction: float = 0.1,
     *,
-    ids: Sequence[str] = (),
-) -> tuple[Photograph, ...]:
+    ids: Sequence[str] | Ids = (),
+) -> Photographs:
     """List the photographs of `splits`, ordered by split and id; each is in one split only.
 
     Splits are the lists ImageSets/Segmentation/NAME.txt. Without that folder every photograph
@@ -141,7 +112,7 @@ def list_photographs(
         Id list, see `read_ids`; takes precedence over `ids`.
     val_fraction : float
         Share of the hash values that is val, in [0, 1].
-    ids : sequence of str
+    ids : sequence of str, or column
         The ids themselves; empty takes all.
 
     Raises
@@ -157,34 +128,43 @@ def list_photographs(
             "without lists the splits are train and val."
         )
     splits = tuple(dict.fromkeys(splits))
-    wanted = read_ids(ids_file) if ids_file else tuple(ids)
-    images = _by_stem(tree.images, _IMAGE_SUFFIXES)
-    masks: dict[str, Path] = {}
-    for folder in reversed(tree.mask_folders):
-        masks |= _by_stem(folder, (".png",))
-    split_of = _read_splits(tree.lists, splits) if tree.lists else {}
-    if wanted:
-        listed = _all_listed(tree.lists)
-        unlisted = [i for i in wanted if i not in listed]
-        split_of = {i: split_of[i] for i in wanted if i in split_of}
+    if ids_file:
+        wanted = read_id_column(ids_file)
     else:
-        unlisted = [] if tree.lists else list(masks if tree.mask_folders else images)
-    _check_ids(unlisted, str(tree.images))
-    split_of |= _hash_splits(unlisted, splits, val_fraction)
-    source = str(ids_file) if ids_file else str(tree.lists or tree.root)
-    _check_files(split_of, images, masks if tree.mask_folders else None, source)
-    photographs = (
-        Photograph(id=i, split=split, image=images[i], mask=masks.get(i))
-        for i, split in split_of.items()
+        wanted = ids if isinstance(ids, np.ndarray) else id_column(ids, str(tree.images))
+    images = list_files([tree.images], _IMAGE_SUFFIXES)
+    masks = list_files(tree.mask_folders, [".png"])
+    listed, split = _read_splits(tree.lists, splits) if tree.lists else (_NOTHING, _numbers(0))
+    unlisted = _NOTHING
+    if wanted.size:
+        unlisted = np.unique(wanted[places_of(wanted, _all_listed(tree.lists)) < 0])
+        chosen = places_of(listed, np.sort(wanted)) >= 0
+        listed, split = listed[chosen], split[chosen]
+    elif not tree.lists:
+        files = masks if tree.mask_folders else images
+        refuse_ids(files.bad, str(tree.images))
+        unlisted = files.ids
+    more, split_of_more = _hash_splits(unlisted, splits, val_fraction)
+    found, split = np.concatenate([listed, more]), np.concatenate([split, split_of_more])
+    order = np.lexsort((found, split))
+    found, split = found[order], split[order]
+    photographs = Photographs(
+        splits=splits,
+        image_kinds=images.kinds,
+        mask_kinds=masks.kinds,
+        ids=found,
+        split=split,
+        image=images.kinds_of(found),
+        mask=masks.kinds_of(found),
     )
-    order = {name: position for position, name in enumerate(splits)}
-    result = tuple(sorted(photographs, key=lambda p: (order[p.split], p.id)))
-    if not result:
+    source = str(ids_file) if ids_file else str(tree.lists or tree.root)
+    _check_files(photographs, source, masked=bool(tree.mask_folders))
+    if not photographs:
         raise InputError(
             f"No photographs for the splits {', '.join(splits)} in {tree.describe()}"
-            + (f"; none of the {len(wanted)} ids given is in them." if wanted else ".")
+            + (f"; none of the {len(wanted)} ids given is in them." if wanted.size else ".")
         )
-    return result
+    return photographs
 
 
 def _tree_at(root: Path, passed_over: tuple[str, ...] = ()) -> VocTree:
@@ -199,74 +179,74 @@ def _tree_at(root: Path, passed_over: tuple[str, ...] = ()) -> VocTree:
     )
 
 
-def _check_ids(ids: Iterable[str], where: str) -> None:
-    """Refuse ids that cannot be file names without suffix, or are too long for the shards."""
-    bad = [
-        i
-        for i in ids
-        if re.search(r"[\s/\\]", i) or not i.isprintable() or len(i.encode()) > MAX_ID_BYTES
-    ]
-    if bad:
-        raise InputError(
-            f"{where}: not ids: {_shorten(bad)}. Expected file names without suffix, no blanks or "
-            f"slashes, at most {MAX_ID_BYTES} bytes."
-        )
+def _read_splits(lists: Path, splits: Sequence[str]) -> tuple[Ids, NDArray[np.int32]]:
+    """Read the lists of `splits`: ids, sorted, with the number of the split of each.
 
-
-def _read_splits(lists: Path, splits: Sequence[str]) -> dict[str, str]:
-    """Read the lists of `splits`; a photograph in two of them is an error."""
-    split_of: dict[str, str] = {}
-    for split in splits:
-        path = lists / f"{split}.txt"
+    A photograph in two of them is an error.
+    """
+    ids, split = _NOTHING, _numbers(0)
+    for number, name in enumerate(splits):
+        path = lists / f"{name}.txt"
         if not path.is_file():
-            there = _shorten(sorted(p.stem for p in lists.glob("*.txt")))
+            there = shorten(sorted(p.stem for p in lists.glob("*.txt")))
             raise UnknownNameError(f"No list {path}; splits present: {there}.")
-        ids = read_ids(path)
-        if shared := [i for i in ids if i in split_of]:
+        more = read_id_column(path)
+        places = places_of(more, ids)
+        if shared := decode_ids(more[places >= 0]):
+            other = splits[split[places[places >= 0][0]]]
             raise InputError(
-                f"{path}: photographs that the split {split_of[shared[0]]!r} has already: "
-                f"{_shorten(shared)}. A photograph may be in one split only."
+                f"{path}: photographs that the split {other!r} has already: "
+                f"{shorten(shared)}. A photograph may be in one split only."
             )
-        split_of |= dict.fromkeys(ids, split)
-    return split_of
+        ids, split = np.append(ids, more), np.append(split, _numbers(len(more), number))
+        order = np.argsort(ids)
+        ids, split = ids[order], split[order]
+    return ids, split
 
 
-def _all_listed(lists: Path | None) -> set[str]:
-    """Return the ids of every list in the folder."""
-    if lists is None:
-        return set()
-    files = (path for path in lists.glob("*.txt") if path.is_file())
-    return {photograph for path in files for photograph in read_ids(path)}
+def _numbers(count: int, number: int = 0) -> NDArray[np.int32]:
+    """Return so many times the number of one split."""
+    return np.full(count, number, np.int32)
 
 
-def _hash_splits(ids: Iterable[str], splits: Sequence[str], val_fraction: float) -> dict[str, str]:
-    """Put each id into train or val by its hash alone; drop those of splits not asked for."""
-    split_of = {}
-    for image_id in ids:
-        number = int.from_bytes(hashlib.sha256(image_id.encode()).digest()[:8], "big")
-        split_of[image_id] = "val" if number < val_fraction * 2**64 else "train"
-    return {i: split for i, split in split_of.items() if split in splits}
+def _all_listed(lists: Path | None) -> Ids:
+    """Return the ids of every list in the folder, sorted."""
+    paths = sorted(lists.glob("*.txt")) if lists else []
+    return np.unique(
+        np.concatenate([_NOTHING, *(read_id_column(path) for path in paths if path.is_file())])
+    )
 
 
-def _by_stem(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
-    """Map file names without suffix to paths; of several suffixes the first wins."""
-    files = [p for p in folder.iterdir() if p.suffix.lower() in suffixes]
-    # By name: comparing paths would take as long as all the rest, and each would keep its parts.
-    files.sort(key=lambda p: (-suffixes.index(p.suffix.lower()), p.name))
-    return {path.stem: path for path in files}
+def _hash_splits(
+    ids: Ids, splits: Sequence[str], val_fraction: float
+) -> tuple[Ids, NDArray[np.int32]]:
+    """Put each id into train or val by its hash alone; drop those of splits not asked for.
+
+    Returns the ids that are left, with the number of the split of each.
+    """
+    numbers = {name: number for number, name in enumerate(splits)}
+    train, val = numbers.get("train", -1), numbers.get("val", -1)
+    bound = val_fraction * 2**64
+    split = np.fromiter(
+        (
+            val if int.from_bytes(hashlib.sha256(name).digest()[:8], "big") < bound else train
+            for name in each_id(ids)
+        ),
+        np.int32,
+        len(ids),
+    )
+    return ids[split >= 0], split[split >= 0]
 
 
-def _check_files(
-    ids: Iterable[str], images: Mapping[str, Path], masks: Mapping[str, Path] | None, source: str
-) -> None:
-    """Name all ids without an image or a mask in one error."""
-    bare = sorted(i for i in ids if i not in images)
-    blind = sorted(i for i in ids if i in images and masks is not None and i not in masks)
+def _check_files(photographs: Photographs, source: str, *, masked: bool) -> None:
+    """Name all ids without an image or, in a tree with masks, without a mask in one error."""
+    bare = photographs.image < 0
+    blind = ~bare & (photographs.mask < 0) & masked
     problems = [
-        f"{_ids(missing)} without {what}: {_shorten(missing)}"
+        f"{_ids(missing)} without {what}: {shorten(missing)}"
         for missing, what in (
-            (bare, "an image in JPEGImages"),
-            (blind, "a mask in SegmentationClass"),
+            (decode_ids(np.sort(photographs.ids[bare])), "an image in JPEGImages"),
+            (decode_ids(np.sort(photographs.ids[blind])), "a mask in SegmentationClass"),
         )
         if missing
     ]
@@ -279,9 +259,3 @@ def _check_files(
 def _ids(names: Sequence[str]) -> str:
     """Write a number of ids for a message."""
     return "1 id" if len(names) == 1 else f"{len(names)} ids"
-
-
-def _shorten(names: Sequence[str]) -> str:
-    """Join names for a message, at most five."""
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return (", ".join(names[:_SHOWN]) or "nothing") + more

@@ -9,12 +9,14 @@ Specification 1.0, http://mlcommons.org/croissant/RAI/1.0.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Callable, Mapping
+from itertools import chain
 from typing import Any
 
 from vocsmooth.shards.entries import Index
-from vocsmooth.shards.index import INDEX_NAME, TABLE_NAME, to_bytes
+from vocsmooth.shards.index import INDEX_NAME, TABLE_NAME, spell_list, to_bytes
 from vocsmooth.shards.schema import VERSION
 from vocsmooth.views.card import CARD_NAME, SUMMARY, describe, list_papers, title
 from vocsmooth.views.text import describe_left_out, describe_versions
@@ -111,12 +113,12 @@ def describe_croissant(index: Index, files: Mapping[str, bytes]) -> str:
         "citeAs": " ".join(f"{paper}." for paper in list_papers(index)),
         **_describe_derivation(index),
         **_describe_responsibility(index),
-        "distribution": [
-            *_list_index(files),
-            *(_file(s.name, s.bytes, s.sha256) for s in index.shards),
-        ],
     }
-    return to_bytes(content).decode()
+    shards = map(index.shard, range(len(index.columns.split)))
+    listed = (_file(shard.name, shard.bytes, shard.sha256) for shard in shards)
+    text = io.StringIO()  # tens of thousands of pieces, joined, would be in memory twice
+    text.writelines(spell_list(content, "distribution", chain(_list_index(files), listed)))
+    return text.getvalue()
 
 
 def list_index_anew(text: bytes, files: Mapping[str, bytes]) -> bytes:

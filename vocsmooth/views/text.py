@@ -57,16 +57,11 @@ def describe_dataset(index: Index) -> str:
 
 def count_splits(index: Index) -> list[tuple[str, ...]]:
     """Return a row of text for each split and one for all, see `COLUMNS`."""
-    rows = []
+    rows, columns = [], index.columns
     for split in (*index.splits, "all"):
-        shards = [shard for shard in index.shards if split in (shard.split, "all")]
-        counts = [
-            sum(shard.images for shard in shards),
-            sum(shard.samples for shard in shards),
-            len(shards),
-        ]
-        size = sum(shard.bytes for shard in shards)
-        rows.append((split, *map(str, counts), f"{size / 1e6:.1f}"))
+        chosen = np.array([split in (name, "all") for name in index.splits], bool)[columns.split]
+        counts = (columns.images[chosen].sum(), columns.shard_samples[chosen].sum(), chosen.sum())
+        rows.append((split, *map(str, counts), f"{columns.bytes[chosen].sum() / 1e6:.1f}"))
     return rows
 
 
@@ -78,11 +73,14 @@ def describe_left_out(index: Index) -> str:
 
 def describe_sizes(index: Index) -> str:
     """Return the smallest and the largest photograph's size."""
-    heights, widths = index.columns.shapes.T.astype(np.int64)
-    if not heights.size:
+    heights, widths = index.columns.shapes.T
+    # Each size once: a million photographs have few, and would take 50 MB to sort.
+    packed = np.unique((heights.astype(np.int64) << 32) + widths)
+    if not packed.size:
         return "none"
-    order = np.lexsort((heights, widths, heights * widths))
-    small, large = ((widths[row], heights[row]) for row in (order[0], order[-1]))
+    sizes = ((one & 0xFFFFFFFF, one >> 32) for one in packed.tolist())
+    by_area = sorted((width * height, width, height) for width, height in sizes)
+    small, large = by_area[0][1:], by_area[-1][1:]
     return f"{small[0]} x {small[1]} to {large[0]} x {large[1]} pixels (width x height)"
 
 

@@ -11,8 +11,7 @@ import math
 import platform
 import time
 import warnings
-from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -27,7 +26,7 @@ from vocsmooth.errors import ClusterError, InputError
 from vocsmooth.files import read_file, sha256_file
 from vocsmooth.settings import parse_json
 from vocsmooth.workers.child import run_in_child
-from vocsmooth.workers.processes import Runner, WorkerDied
+from vocsmooth.workers.processes import Runner, Waiting, WorkerDied
 
 Task = TypeVar("Task")
 
@@ -103,13 +102,13 @@ def cluster_runner(
     """
 
     def run(
-        function: Callable[[Task], Result], tasks: Sequence[Task]
+        function: Callable[[Task], Result], tasks: Iterable[Task]
     ) -> Generator[tuple[Task, Result | WorkerDied], None, None]:
         _check_files(client, {str(path): sha256_file(path) for path in shared})
-        suspects = yield from _run(client, function, deque(tasks), versions, idle)
+        suspects = yield from _run(client, function, Waiting(tasks, 1), versions, idle)
         # Dask also suspects tasks that were only waiting on a worker that died.
         for task in suspects:
-            if (yield from _run(client, function, deque([task]), versions, idle)):
+            if (yield from _run(client, function, Waiting([task], 1), versions, idle)):
                 yield task, WorkerDied()
 
     return run
@@ -229,17 +228,17 @@ def _digest_of(path: Path) -> str | None:
 def _run(
     client: Client,
     function: Callable[[Task], Result],
-    queue: deque[Task],
+    waiting: Waiting[Task],
     versions: Versions,
     idle: Idle,
 ) -> Generator[tuple[Task, Result | WorkerDied], None, list[Task]]:
-    """Run the tasks in `queue`; return those that Dask gave up because their workers died."""
+    """Run the tasks that wait; return those that Dask gave up because their workers died."""
     here = _all_versions(versions)
     suspects: list[Task] = []
     running: dict[Future[Any], Task] = {}
     completed = as_completed(loop=client.loop)
     threads, looked, seen = 0, -math.inf, time.monotonic()
-    while queue or running:
+    while waiting.next or running:
         now = time.monotonic()
         if now - looked > _LOOK_EVERY:
             with _loss_named():
@@ -251,10 +250,10 @@ def _run(
                     f"The cluster has had no workers for {now - seen:.0f} s. {_GOES_ON}"
                 )
         # Two tasks for each thread: one that runs, and the next one, ready when it ends.
-        while queue and len(running) < 2 * threads:
+        while waiting.next and len(running) < 2 * threads:
             with _loss_named():
-                future = client.submit(_work, function, queue[0], versions, here, pure=False)
-            running[future] = queue.popleft()
+                future = client.submit(_work, function, waiting.next[0], versions, here, pure=False)
+            running[future] = waiting.begin()
             completed.add(future)
         batch = completed.next_batch(block=False)
         if not batch:

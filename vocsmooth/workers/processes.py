@@ -6,19 +6,20 @@ By loky and not by multiprocessing, which waits for ever for a worker that was k
 from __future__ import annotations
 
 import ctypes
+import itertools
 import logging
 import os
 import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from types import FrameType
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import cv2
 from joblib.externals.loky import ProcessPoolExecutor
@@ -51,20 +52,46 @@ class WorkerDied:
     """Stands in for the result of a task that killed its worker even when it ran alone."""
 
 
+class Waiting(Generic[Task]):
+    """Tasks that have not begun, of which only the next ones are held.
+
+    Parameters
+    ----------
+    tasks : iterable
+        The tasks.
+    ahead : int
+        How many of them to hold.
+    """
+
+    def __init__(self, tasks: Iterable[Task], ahead: int) -> None:
+        self._tasks = iter(tasks)
+        self.next = deque(itertools.islice(self._tasks, ahead))
+        """The next ones, in order; empty if none is left."""
+
+    def begin(self) -> Task:
+        """Return the next task, which has begun."""
+        task = self.next.popleft()
+        self.next.extend(itertools.islice(self._tasks, 1))
+        return task
+
+
 class Runner(Protocol):
     """Runs a function on every task: on this machine like `run_tasks`, or elsewhere."""
 
     def __call__(
-        self, function: Callable[[Task], Result], tasks: Sequence[Task]
+        self, function: Callable[[Task], Result], tasks: Iterable[Task]
     ) -> Generator[tuple[Task, Result | WorkerDied], None, None]:
-        """Yield every task with its result, in the order in which they finish."""
+        """Yield every task with its result, in the order in which they finish.
+
+        Tasks are taken one by one, a few more than there are workers: millions need no memory.
+        """
 
 
 def local_runner(jobs: int, idle: Callable[[], None] = lambda: None) -> Runner:
     """Return a runner of tasks in this number of processes; see `run_tasks`."""
 
     def run(
-        function: Callable[[Task], Result], tasks: Sequence[Task]
+        function: Callable[[Task], Result], tasks: Iterable[Task]
     ) -> Generator[tuple[Task, Result | WorkerDied], None, None]:
         return run_tasks(function, tasks, jobs, idle)
 
@@ -73,7 +100,7 @@ def local_runner(jobs: int, idle: Callable[[], None] = lambda: None) -> Runner:
 
 def run_tasks(
     function: Callable[[Task], Result],
-    tasks: Sequence[Task],
+    tasks: Iterable[Task],
     jobs: int,
     idle: Callable[[], None] = lambda: None,
 ) -> Generator[tuple[Task, Result | WorkerDied], None, None]:
@@ -88,18 +115,19 @@ def run_tasks(
     ----------
     function : callable
         Must be defined at the top level of a module.
-    tasks : sequence
-        The arguments of `function`; they and the results are pickled.
+    tasks : iterable
+        The arguments of `function`; they and the results are pickled. Each is taken when a process
+        is about to be free for it.
     jobs : int
         Number of processes, at least 1; even a single one is not this process.
     idle : callable
         Called in this thread about once a second while no task finishes.
     """
-    queue = deque(tasks)
-    while queue:
-        suspects = yield from _run_pool(function, queue, min(jobs, len(queue)), idle)
+    waiting = Waiting(tasks, jobs)
+    while waiting.next:
+        suspects = yield from _run_pool(function, waiting, idle)
         for task in suspects:
-            if (yield from _run_pool(function, deque([task]), 1, idle)):
+            if (yield from _run_pool(function, Waiting([task], 1), idle)):
                 yield task, WorkerDied()
 
 
@@ -125,22 +153,20 @@ def sigterm_interrupts() -> Iterator[None]:
 
 
 def _run_pool(
-    function: Callable[[Task], Result],
-    queue: deque[Task],
-    workers: int,
-    idle: Callable[[], None],
+    function: Callable[[Task], Result], waiting: Waiting[Task], idle: Callable[[], None]
 ) -> Generator[tuple[Task, Result | WorkerDied], None, list[Task]]:
-    """Run the tasks in `queue`; if a worker dies, return those that may have killed it."""
+    """Run the tasks that wait; if a worker dies, return those that may have killed it."""
+    workers = len(waiting.next)
     pool = ProcessPoolExecutor(
         workers, initializer=prepare_worker, initargs=(os.getpid(),), env=ONE_THREAD
     )
     running: dict[Future[Result], Task] = {}
     try:
-        while queue or running:
-            while queue and len(running) < workers:
+        while waiting.next or running:
+            while waiting.next and len(running) < workers:
                 with _interrupts_held():
-                    future = pool.submit(function, queue[0])
-                running[future] = queue.popleft()
+                    future = pool.submit(function, waiting.next[0])
+                running[future] = waiting.begin()
             done, _ = wait(running, SECONDS_BETWEEN_LOOKS, return_when=FIRST_COMPLETED)
             if not done:
                 idle()

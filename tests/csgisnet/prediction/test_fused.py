@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
+from networks import SMALL, trained_network
 
 from csgisnet.checkpoints.networks import load_network
 from csgisnet.checkpoints.pretrained import find_weights
 from csgisnet.device import place
 from csgisnet.networks.folding import fold_batch_norm
-from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
+from csgisnet.networks.smoothing import NetworkConfig
 from csgisnet.prediction import fused
 from csgisnet.prediction.fused import executable
 
 CPU = torch.device("cpu")
 
-
-def trained(*, shuffle: int, skip: bool) -> SmoothingNetwork:
-    """A network whose batch statistics differ from those of a fresh one."""
-    torch.manual_seed(3)
-    network = SmoothingNetwork(
-        NetworkConfig(
-            width=12, blocks=2, coarse_blocks=1, refine_blocks=1, shuffle=shuffle, skip=skip
-        )
-    )
-    with torch.no_grad():
-        for _ in range(3):
-            network(torch.rand(2, 3, 24, 24))
-    return network.eval()
+SHUFFLED = dataclasses.replace(SMALL, shuffle=2, skip=True, finish=8)
 
 
 def test_float32_is_the_folded_network_to_the_bit_and_the_network_is_left_alone() -> None:
@@ -42,18 +33,17 @@ def test_float32_is_the_folded_network_to_the_bit_and_the_network_is_left_alone(
 
 
 @pytest.mark.parametrize("one_call", [True, False])
-@pytest.mark.parametrize(("shuffle", "skip"), [(1, False), (2, True)])
+@pytest.mark.parametrize("config", [SMALL, SHUFFLED])
 @pytest.mark.parametrize("size", [(33, 40), (1, 1)])
 def test_bfloat16_rounds_features_but_not_images(
     size: tuple[int, int],
-    shuffle: int,
-    skip: bool,
+    config: NetworkConfig,
     one_call: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if not one_call:  # as on a processor or in a torch that lacks the fused operator
         monkeypatch.setattr(fused, "_has_fused_convolution", lambda: False)
-    network, image = trained(shuffle=shuffle, skip=skip), torch.rand(2, 3, *size)
+    network, image = trained_network(config), torch.rand(2, 3, *size)
     with torch.inference_mode():
         found = executable(network, "bfloat16", CPU)(image)
         expected = network(image)

@@ -6,13 +6,24 @@ import numpy as np
 import pytest
 import torch
 
+from csgisnet.checkpoints.calibrations import load_calibration
 from csgisnet.checkpoints.networks import load_network
 from csgisnet.checkpoints.pretrained import find_weights
+from csgisnet.device import int8_instructions
+from csgisnet.errors import ConfigError
+from csgisnet.networks.quantising import calibrate
 from csgisnet.networks.smoothing import SmoothingNetwork
+from csgisnet.prediction import precision
+from csgisnet.prediction.int8 import has_int8_convolution
 from csgisnet.prediction.precision import LARGEST_MEAN, difference, prepare
 from csgisnet.prediction.smoother import Smoother
 
 CPU = torch.device("cpu")
+
+needs_int8 = pytest.mark.skipif(
+    not (int8_instructions() and has_int8_convolution()),
+    reason="needs a processor that multiplies int8, and torch 2.12 to tell",
+)
 
 
 @pytest.fixture
@@ -59,11 +70,46 @@ def test_the_bundled_network_is_fast_where_it_can_be_and_nearly_the_same(
     assert fast.pixels > exact.pixels
     image = photograph()
     apart = difference(fast.smooth(image), exact.smooth(image))
-    assert 0 < apart.mean < LARGEST_MEAN
+    assert 0 < apart.mean < LARGEST_MEAN["bfloat16"]
     assert apart.within_two >= 0.999
     fast.pixels = 1  # the smallest tiles
     tiled = fast.smooth(image)
-    assert difference(tiled, exact.smooth(image)).mean < LARGEST_MEAN
+    assert difference(tiled, exact.smooth(image)).mean < LARGEST_MEAN["bfloat16"]
+
+
+@needs_int8
+def test_a_calibrated_network_runs_in_int8_if_asked(
+    bundled: SmoothingNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calibration = load_calibration(find_weights(), bundled)
+    assert calibration is not None
+    on_a_processor_with(monkeypatch, "avx512_vnni", "avx512_bf16")
+    fast = Smoother(bundled, device="cpu", precision="int8", calibration=calibration)
+    exact = Smoother(bundled, device="cpu", precision="float32")
+    assert fast.precision == "int8"
+    image = photograph()
+    apart = difference(fast.smooth(image), exact.smooth(image))
+    assert 0 < apart.mean < 0.5
+    assert apart.within_two >= 0.999
+    # never by itself: on pictures unlike those of the calibration it is several levels off
+    assert Smoother(bundled, device="cpu", calibration=calibration).precision == "bfloat16"
+
+
+def test_what_int8_lacks_is_said(
+    bundled: SmoothingNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calibration = calibrate(bundled, [torch.rand(1, 3, 16, 16)])
+    on_a_processor_with(monkeypatch, "avx2")
+    with pytest.raises(ConfigError, match=r"needs a processor with AVX-512 VNNI.*Take auto"):
+        prepare(bundled, "int8", CPU, calibration)
+    with pytest.raises(ConfigError, match="needs a processor, and runs on cuda"):
+        prepare(bundled, "int8", torch.device("cuda"), calibration)
+    on_a_processor_with(monkeypatch, "avx_vnni")
+    with pytest.raises(ConfigError, match=r"needs a calibration.*csgisnet export --calibrate"):
+        prepare(bundled, "int8", CPU)
+    monkeypatch.setattr(precision, "has_int8_convolution", lambda: False)
+    with pytest.raises(ConfigError, match="needs another build of torch"):
+        prepare(bundled, "int8", CPU, calibration)
 
 
 def test_without_the_instructions_auto_is_float32_to_the_bit(

@@ -11,30 +11,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from networks import trained_network
 from numpy.typing import NDArray
 
 from csgisnet.checkpoints.networks import save_network
 from csgisnet.errors import CheckpointError, ConfigError
-from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
-from csgisnet.prediction.smoother import Smoother, load
+from csgisnet.networks.smoothing import NetworkConfig
+from csgisnet.prediction.loading import load
+from csgisnet.prediction.smoother import Smoother
 
 PLAIN = NetworkConfig(width=8, blocks=1, coarse_blocks=1, refine_blocks=1)
 SHUFFLED = NetworkConfig(width=8, blocks=1, coarse_blocks=1, refine_blocks=1, shuffle=2, skip=True)
-
-
-def trained(config: NetworkConfig) -> SmoothingNetwork:
-    """A network whose layers and batch statistics are far from those of a fresh one."""
-    with torch.random.fork_rng():
-        torch.manual_seed(1)
-        network = SmoothingNetwork(config)
-        for name, value in network.state_dict().items():
-            if name.endswith(("running_mean", "bias")):
-                value.normal_(std=0.3)
-            elif name.endswith("running_var"):
-                value.uniform_(0.5, 2)
-            elif value.is_floating_point() and value.ndim > 1:
-                value.normal_(std=1.2 / (9 * value.shape[1]) ** 0.5)
-    return network.eval()
 
 
 def picture(*shape: int) -> NDArray[np.float32]:
@@ -46,7 +33,7 @@ def picture(*shape: int) -> NDArray[np.float32]:
 def test_tiles_give_what_the_whole_image_gives(
     config: NetworkConfig, shape: tuple[int, ...]
 ) -> None:
-    network, image = trained(config), picture(*shape)
+    network, image = trained_network(config), picture(*shape)
     tiled = Smoother(network, device="cpu", precision="float32", memory=1)  # the smallest tiles
     whole = Smoother(network, device="cpu", precision="float32")
     assert tiled.pixels < image.shape[0] * image.shape[1] < whole.pixels
@@ -60,7 +47,7 @@ def test_tiles_give_what_the_whole_image_gives(
 @pytest.mark.parametrize("config", [PLAIN, SHUFFLED])
 def test_a_tile_sees_as_far_as_the_network_does(config: NetworkConfig) -> None:
     """With a smaller halo than the receptive radius tiles differ: the test above can fail."""
-    network, image = trained(config), picture(150, 201, 3)
+    network, image = trained_network(config), picture(150, 201, 3)
     smoother = Smoother(network, device="cpu", precision="float32", memory=1)
     expected = Smoother(network, device="cpu", precision="float32").smooth(image)
     smoother._halo = 4
@@ -74,7 +61,7 @@ def test_pixels_are_smoothed_as_floats_and_rounded(
 ) -> None:
     top = np.iinfo(dtype).max
     pixels = np.random.default_rng(3).integers(0, top, shape, dtype, endpoint=True)
-    network = trained(SHUFFLED)
+    network = trained_network(SHUFFLED)
     for memory in (1, 1 << 30):
         smoother = Smoother(network, device="cpu", precision="float32", memory=memory)
         for strength in (1.0, 0.0, 0.5, 2.0):
@@ -88,7 +75,7 @@ def test_pixels_are_smoothed_as_floats_and_rounded(
 
 
 def test_edges_are_the_edge_head_at_eight_bits() -> None:
-    network = trained(PLAIN)
+    network = trained_network(PLAIN)
     pixels = np.random.default_rng(3).integers(0, 256, (90, 201, 3), np.uint8)
     with torch.no_grad():
         x = torch.from_numpy(pixels / np.float32(255)).permute(2, 0, 1)[None]
@@ -103,8 +90,8 @@ def test_edges_are_the_edge_head_at_eight_bits() -> None:
 
 
 def test_batches_give_what_single_images_give() -> None:
-    smoother = Smoother(trained(SHUFFLED), device="cpu", precision="float32", batch=4)
-    alone = Smoother(trained(SHUFFLED), device="cpu", precision="float32")
+    smoother = Smoother(trained_network(SHUFFLED), device="cpu", precision="float32", batch=4)
+    alone = Smoother(trained_network(SHUFFLED), device="cpu", precision="float32")
     images = [picture(30, 40, 3) * np.float32(n / 12) for n in range(12)] + [picture(40, 30)]
     with ThreadPoolExecutor(8) as pool:
         results = list(pool.map(smoother.smooth, images))
@@ -138,7 +125,7 @@ def smooth_scarcely(
 ) -> tuple[Path, subprocess.CompletedProcess[str]]:
     """Smooth an image in a process that gets no more than `allowed` bytes for it."""
     path = folder / "net.safetensors"
-    save_network(path, trained(SHUFFLED))
+    save_network(path, trained_network(SHUFFLED))
     line = [sys.executable, "-c", SCARCE, str(path), str(allowed), str(height)]
     return path, subprocess.run(line, capture_output=True, text=True, check=False)
 
@@ -162,20 +149,25 @@ def test_too_little_memory_for_any_tile_is_an_error(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 5, 3), (7, 2), (9, 9, 3)])
 def test_any_shape_is_kept(shape: tuple[int, ...]) -> None:
-    result = Smoother(trained(SHUFFLED), device="cpu", precision="float32").smooth(picture(*shape))
+    result = Smoother(trained_network(SHUFFLED), device="cpu", precision="float32").smooth(
+        picture(*shape)
+    )
     assert result.shape == shape
     assert result.dtype == np.float32
     assert 0 <= result.min() <= result.max() <= 1
 
 
 def test_grey_is_smoothed_as_a_colour_image_of_equal_channels() -> None:
-    smoother, grey = Smoother(trained(PLAIN), device="cpu", precision="float32"), picture(30, 40)
+    smoother, grey = (
+        Smoother(trained_network(PLAIN), device="cpu", precision="float32"),
+        picture(30, 40),
+    )
     colour = smoother.smooth(np.stack([grey] * 3, axis=2))
     np.testing.assert_allclose(smoother.smooth(grey), colour.mean(axis=2), atol=1e-6)
 
 
 def test_two_views_are_the_image_and_its_negative() -> None:
-    network, image = trained(SHUFFLED), picture(150, 41, 3)
+    network, image = trained_network(SHUFFLED), picture(150, 41, 3)
     both = Smoother(network, device="cpu", precision="float32", views=2)
     with torch.no_grad():
         x = torch.from_numpy(image).permute(2, 0, 1)[None]
@@ -191,7 +183,7 @@ def test_two_views_are_the_image_and_its_negative() -> None:
 
 def test_strength_blends_and_goes_beyond() -> None:
     smoother, image = (
-        Smoother(trained(SHUFFLED), device="cpu", precision="float32"),
+        Smoother(trained_network(SHUFFLED), device="cpu", precision="float32"),
         picture(30, 40, 3) * 0.2 + 0.4,
     )
     full = smoother.smooth(image)
@@ -205,12 +197,12 @@ def test_the_input_is_not_written_to() -> None:
     image = picture(20, 20, 3)
     before = image.copy()
     image.setflags(write=False)
-    Smoother(trained(PLAIN), device="cpu", precision="float32").smooth(image)
+    Smoother(trained_network(PLAIN), device="cpu", precision="float32").smooth(image)
     np.testing.assert_array_equal(image, before)
 
 
 def test_load_gives_the_saved_network(tmp_path: Path) -> None:
-    network, image = trained(PLAIN), picture(20, 30, 3)
+    network, image = trained_network(PLAIN), picture(20, 30, 3)
     save_network(tmp_path / "best.safetensors", network)
     expected = Smoother(network, device="cpu", precision="float32").smooth(image)
     for path in (tmp_path / "best.safetensors", tmp_path):  # a file, or the folder of a run
@@ -233,12 +225,12 @@ def test_other_arrays_are_refused(
     image: NDArray[np.float32], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
-        Smoother(trained(PLAIN), device="cpu", precision="float32").smooth(image)
+        Smoother(trained_network(PLAIN), device="cpu", precision="float32").smooth(image)
 
 
 @pytest.mark.parametrize("strength", [np.nan, np.inf])
 def test_a_strength_that_is_no_number_is_refused(strength: float) -> None:
-    smoother = Smoother(trained(PLAIN), device="cpu", precision="float32")
+    smoother = Smoother(trained_network(PLAIN), device="cpu", precision="float32")
     with pytest.raises(ValueError, match="strength must be finite"):
         smoother.smooth_pixels(np.zeros((4, 4), np.uint8), strength)
 
@@ -246,7 +238,7 @@ def test_a_strength_that_is_no_number_is_refused(strength: float) -> None:
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_result_that_is_no_image_is_an_error(value: float) -> None:
     """As integers it would be black."""
-    network = trained(PLAIN)
+    network = trained_network(PLAIN)
     with torch.no_grad():
         network.get_parameter("refine.4.bias").fill_(value)
     smoother = Smoother(network, device="cpu", precision="float32")
@@ -255,14 +247,14 @@ def test_a_result_that_is_no_image_is_an_error(value: float) -> None:
 
 
 def test_pixels_of_other_types_are_refused() -> None:
-    smoother = Smoother(trained(PLAIN), device="cpu", precision="float32")
+    smoother = Smoother(trained_network(PLAIN), device="cpu", precision="float32")
     with pytest.raises(TypeError, match="uint8 or uint16 array, got float32"):
         smoother.smooth_pixels(picture(4, 4))  # type: ignore[arg-type]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_gpu_gives_what_the_cpu_gives() -> None:
-    network, image = trained(SHUFFLED), picture(300, 200, 3)
+    network, image = trained_network(SHUFFLED), picture(300, 200, 3)
     expected = Smoother(network, device="cpu", precision="float32").smooth(image)
     for precision, tolerance in (("float32", 1e-4), ("tf32", 5e-3), ("bfloat16", 5e-2)):
         smoother = Smoother(network, device="cuda", precision=precision)  # type: ignore[arg-type]

@@ -17,6 +17,7 @@ from csgisnet.networks.features import SegmenterFeatures
 from csgisnet.networks.segmenter import Segmenter, SegmenterConfig
 from csgisnet.objective.config import LossConfig
 from csgisnet.objective.losses import Batch, Teachers, total_loss
+from csgisnet.training import step
 from csgisnet.training.config import Config
 from csgisnet.training.distributed import Processes
 from csgisnet.training.shares import Share, calibrated, measure_shares
@@ -61,8 +62,8 @@ def test_shares_are_those_of_gradients_taken_one_by_one(config: Config, teachers
 
 def test_weights_follow_from_shares() -> None:
     config = LossConfig(contrast_share=0.1, semantic=0.03, region=0.5, region_share=0.2)
-    shares = {"contrast": Share(4.0, 0.0), "semantic": Share(9.0, 0.1), "region": Share(0.0, 0.0)}
-    weights = calibrated(config, shares)
+    norms = {"contrast": [1.0, 0.0, 11.0], "semantic": [9.0], "region": [0.0, 0.0]}
+    weights = calibrated(config, norms)
     assert weights["contrast"] == pytest.approx(0.025)
     assert weights["semantic"] == 0.03
     assert weights["region"] == 0.5  # which has no gradient to be a share
@@ -77,9 +78,10 @@ def with_shares(config: Config, **losses: float) -> Config:
     )
 
 
-def test_shares_are_calibrated_at_the_first_step_after_the_warmup(
-    config: Config, teachers: Teachers
+def test_shares_are_calibrated_on_the_first_steps_after_the_warmup(
+    config: Config, teachers: Teachers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(step, "CALIBRATED_ON", 1)
     config = with_shares(config)
     training = Training(config, teachers, ALONE)
     batches = map(random_batch, itertools.count())
@@ -91,6 +93,29 @@ def test_shares_are_calibrated_at_the_first_step_after_the_warmup(
     assert len({frozenset(values) for values in logged}) == 1
     expected = sum(training.weights[t] * float(logged[3][t]) for t in config.losses.terms)
     assert float(logged[3]["loss"]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_share_is_that_of_the_average_batch(
+    config: Config, teachers: Teachers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One batch on which a term has next to no gradient does not make its weight huge."""
+    norms = iter([1e-4, 3.0, 1.0])
+
+    def measured(*_: object) -> dict[str, Share]:
+        return {"contrast": Share(next(norms), 0.0)}
+
+    monkeypatch.setattr(step, "measure_shares", measured)
+    monkeypatch.setattr(step, "CALIBRATED_ON", 3)
+    config = with_shares(config)
+    config = dataclasses.replace(config, run=dataclasses.replace(config.run, shares_every=0))
+    training = Training(config, teachers, ALONE)
+    batches = map(random_batch, itertools.count())
+    weights = []
+    for _ in range(config.schedule.warmup + 4):
+        training.advance(batches)
+        weights.append(training.weights["contrast"])
+    assert weights[:-2] == [0] * (len(weights) - 2)
+    assert weights[-2] == weights[-1] == pytest.approx(0.1 * 3 / (1e-4 + 3 + 1))
 
 
 def test_measuring_changes_no_step(config: Config, teachers: Teachers) -> None:
@@ -106,13 +131,14 @@ def test_measuring_changes_no_step(config: Config, teachers: Teachers) -> None:
 
 
 def test_a_resumed_training_keeps_weights_copies_and_shares(
-    config: Config, teachers: Teachers, tmp_path: Path
+    config: Config, teachers: Teachers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = with_shares(config)
     losses = dataclasses.replace(
         config.losses, contrast_form="push", contrast_copies=(1, 3), inversion_share=0.1
     )
     config = dataclasses.replace(config, losses=losses)
+    monkeypatch.setattr(step, "CALIBRATED_ON", 4)
     first = Training(config, teachers, ALONE)
     batches = map(random_batch, itertools.count())
     for _ in range(4):
@@ -120,10 +146,12 @@ def test_a_resumed_training_keeps_weights_copies_and_shares(
     save_state(tmp_path / "state.pt", first.state())
     other = Training(config, teachers, ALONE)
     other.restore(load_state(tmp_path / "state.pt"))
+    assert first.weights["inversion"] == 0  # in the middle of the calibration
+    for number in range(4, 8):
+        ends = [t.advance(map(random_batch, itertools.count(number))) for t in (first, other)]
+        assert all(torch.equal(value, ends[1][name]) for name, value in ends[0].items())
     assert other.weights == first.weights
     assert first.weights["inversion"] > 0
-    ends = [t.advance(map(random_batch, itertools.count(4))) for t in (first, other)]
-    assert all(torch.equal(value, ends[1][name]) for name, value in ends[0].items())
     for copy, again in zip(first.state()["copies"], other.state()["copies"], strict=True):
         assert all(torch.equal(value, again[name]) for name, value in copy.items())
 

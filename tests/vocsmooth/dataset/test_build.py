@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -109,53 +108,6 @@ def test_photographs_are_counted_while_their_shard_is_made(
     assert counts == sorted(counts)
     assert set(counts) > {0, 5, 7}
     assert not list(tmp_path.glob("*.tmp"))
-
-
-class TestParts:
-    """Parts run in any order or at once; whoever is last completes the dataset."""
-
-    def test_the_last_one_completes_the_dataset(
-        self, pristine_tree: Path, pristine_dataset: Path, recipe: Recipe, tmp_path: Path
-    ) -> None:
-        expected = content_of(pristine_dataset)
-        summaries = []
-        for number in (3, 1, 2):
-            assert "index.json" not in content_of(tmp_path)
-            part = (number, 3)
-            summaries.append(build_dataset(pristine_tree, tmp_path, recipe, jobs=1, part=part))
-            final = content_of(tmp_path)
-            assert all(data == expected[name] for name, data in final.items())
-        assert [s.missing for s in summaries] == [3, 1, 0]
-        assert [s.images for s in summaries] == [1, 4, 7]
-        assert content_of(tmp_path) == expected
-
-    def test_at_once_and_more_parts_than_shards(
-        self, pristine_tree: Path, pristine_dataset: Path, recipe: Recipe, tmp_path: Path
-    ) -> None:
-        with ThreadPoolExecutor(6) as threads:
-            parts = [
-                threads.submit(
-                    build_dataset, pristine_tree, tmp_path, recipe, jobs=1, part=(number, 6)
-                )
-                for number in range(1, 7)
-            ]
-        assert all(part.result().errors == 0 for part in parts)
-        assert content_of(tmp_path) == content_of(pristine_dataset)
-
-    def test_a_plain_build_takes_over(
-        self, pristine_tree: Path, pristine_dataset: Path, recipe: Recipe, tmp_path: Path
-    ) -> None:
-        build_dataset(pristine_tree, tmp_path, recipe, jobs=1, part=(2, 2))
-        build_dataset(pristine_tree, tmp_path, recipe, jobs=1)
-        assert content_of(tmp_path) == content_of(pristine_dataset)
-
-    def test_impossible_ones_are_refused(
-        self, pristine_tree: Path, recipe: Recipe, tmp_path: Path
-    ) -> None:
-        for part in ((0, 2), (3, 2), (1, 0)):
-            with pytest.raises(ValueError, match="1 <= I <= N"):
-                build_dataset(pristine_tree, tmp_path / "out", recipe, part=part)
-        assert not (tmp_path / "out").exists()
 
 
 class TestBadPhotographs:

@@ -23,7 +23,8 @@ from PIL import Image
 from vocsmooth.dataset.verify import verify_dataset
 from vocsmooth.maps.recipe import Recipe
 from vocsmooth.settings import to_dict
-from vocsmooth.shards.index import read_index, read_plan
+from vocsmooth.shards.index import read_index
+from vocsmooth.shards.planned import read_plan
 from vocsmooth.shards.schema import read_layout
 
 SOAK = bool(os.environ.get("SOAK"))

@@ -14,6 +14,9 @@ def test_counts_each_photograph_once_in_any_order(tmp_path: Path) -> None:
     assert tally.count() == 2
     tally.tick(0, 5)
     assert tally.count() == 6
+    for number, expected in ((5, 7), (9, 8), (6, 9), (8, 10), (8, 10)):
+        tally.tick(number)
+        assert tally.count() == expected
     tally.begin()
     assert tally.count() == 0
 

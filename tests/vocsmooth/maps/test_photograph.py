@@ -21,7 +21,7 @@ from vocsmooth.operators.edges import find_edges
 from vocsmooth.operators.table import smooth
 from vocsmooth.shards.entries import LeftOutEntry, failed_checks
 from vocsmooth.shards.writer import ImageMaps
-from vocsmooth.sources.voc import Photograph
+from vocsmooth.sources.listing import Photograph
 
 RECIPE = Recipe(
     labels=Labels(

@@ -7,14 +7,8 @@ import pytest
 
 from vocsmooth.errors import DatasetError
 from vocsmooth.shards.assembling import assemble_index, differences
-from vocsmooth.shards.index import (
-    index_files,
-    read_index,
-    read_plan,
-    read_record,
-    sidecar_path,
-    to_bytes,
-)
+from vocsmooth.shards.index import index_files, read_index, read_record, sidecar_path, to_bytes
+from vocsmooth.shards.planned import read_plan
 from vocsmooth.shards.schema import INDEX_VERSION
 
 

@@ -11,7 +11,7 @@ import pytest
 from helpers import assemble_anew
 
 from vocsmooth.shards.entries import LeftOutEntry, Sidecar
-from vocsmooth.shards.index import read_sidecar, write_object
+from vocsmooth.shards.index import read_sidecar, write_sidecar
 from vocsmooth.views.page import write_report
 
 SCORES = {"a_1": 0.9, "b_2": 0.5, "c_3": 0.7}
@@ -23,7 +23,7 @@ def screened(pristine_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -
     root = shutil.copytree(pristine_dataset, tmp_path_factory.mktemp("screened") / "dataset")
     for path in sorted(root.glob("*-*.json")):
         sidecar = read_sidecar(path)
-        write_object(path, replace(sidecar, **altered(sidecar)))
+        write_sidecar(path, replace(sidecar, **altered(sidecar)))
     assemble_anew(root)
     return root
 

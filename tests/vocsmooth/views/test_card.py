@@ -8,7 +8,8 @@ import pytest
 from vocsmooth.settings import recipe_toml
 from vocsmooth.shards.assembling import assemble_index
 from vocsmooth.shards.entries import Index
-from vocsmooth.shards.index import index_files, read_index, read_plan
+from vocsmooth.shards.index import index_files, read_index
+from vocsmooth.shards.planned import read_plan
 from vocsmooth.views.card import describe
 
 

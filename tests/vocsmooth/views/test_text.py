@@ -8,7 +8,7 @@ import pytest
 from vocsmooth.maps.recipe import Recipe, load_recipe
 from vocsmooth.settings import load_toml, recipe_toml, to_dict
 from vocsmooth.shards.assembling import assemble_index
-from vocsmooth.shards.entries import ImageEntry, LeftOutEntry, Plan, ShardEntry, Sidecar
+from vocsmooth.shards.entries import ImageEntry, LeftOutEntry, PlanHead, ShardEntry, Sidecar
 from vocsmooth.shards.index import read_index, record_of
 from vocsmooth.views.text import count_splits, describe_dataset, describe_labels
 
@@ -93,14 +93,13 @@ def left_out(image_id: str, kind: str, content: dict[str, Any] | None = None) ->
 
 def report_on(images: list[ImageEntry], *missing: LeftOutEntry) -> list[str]:
     """Return the lines of the report on one shard."""
-    plan = Plan(
+    plan = PlanHead(
         package="",
         digest="",
         recipe={"labels": {"min_score": 0.65}},
         textures={},
         maps={},
         splits=("train",),
-        shards=(),
     )
     shard = ShardEntry(
         name="train-00000.h5",

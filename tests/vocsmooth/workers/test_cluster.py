@@ -6,7 +6,7 @@
 import os
 import socket
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -50,6 +50,23 @@ def test_tasks_that_end_their_process_cost_nobody_else(cluster: str) -> None:
     with connected(cluster, package_versions) as client:
         results = dict(cluster_runner(client, (), package_versions)(eval, tasks))
     assert results == {"1": 1, DIE: WorkerDied(), "2": 2, "3": 3, "4": 4}
+
+
+def test_the_scheduler_sees_few_tasks_at_a_time(cluster: str) -> None:
+    taken, ahead = [], []
+
+    def tasks() -> Iterator[str]:
+        for number in range(20):
+            taken.append(number)
+            yield str(number)
+
+    with connected(cluster, package_versions) as client:
+        threads = sum(client.nthreads().values())
+        runner = cluster_runner(client, (), package_versions)
+        for done, _ in enumerate(runner(eval, tasks()), 1):
+            ahead.append(len(taken) - done)
+    assert len(taken) == len(ahead) == 20
+    assert max(ahead) <= 2 * threads + 1  # two for each thread, and the one that follows
 
 
 @pytest.mark.parametrize(

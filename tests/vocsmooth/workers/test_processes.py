@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -40,6 +41,19 @@ class TestRunTasks:
 
     def test_nothing_to_do(self) -> None:
         assert list(run_tasks(eval, [], 2)) == []
+
+    def test_takes_tasks_only_as_processes_are_free_for_them(self) -> None:
+        taken, ahead = [], []
+
+        def tasks() -> Iterator[str]:
+            for i in range(12):
+                taken.append(i)
+                yield str(i)
+
+        for done, _ in enumerate(run_tasks(eval, tasks(), 2), 1):
+            ahead.append(len(taken) - done)
+        assert len(taken) == len(ahead) == 12
+        assert max(ahead) <= 4  # two that run, and the two that follow
 
     def test_runs_in_other_processes_of_one_thread(self) -> None:
         thread_counts = "(__import__('os').getpid(), __import__('cv2').getNumThreads())"

@@ -1,0 +1,93 @@
+"""What the parts of a build share: one lists the tree, and the others read what it found.
+
+The listing is a hidden file in the dataset's folder while the dataset is not complete. It counts
+for the same arguments only, and only as long as no file has come to the tree's folders or gone.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+
+from vocsmooth.files import replacing, sha256_file
+from vocsmooth.maps.recipe import Recipe
+from vocsmooth.settings import digest
+from vocsmooth.sources.listing import Kind, Photographs
+from vocsmooth.sources.voc import VocTree
+
+LISTING_NAME = ".photographs.npz"
+"""File of the listing in the folder of the dataset."""
+
+_DAMAGED = (  # what a file that is no archive, or a damaged one, may cause
+    *(OSError, EOFError, zipfile.BadZipFile, MemoryError, RuntimeError),
+    *(ValueError, LookupError, TypeError, AttributeError),
+)
+
+_KINDS = ("image_kinds", "mask_kinds")
+
+_COLUMNS = ("ids", "split", "image", "mask")
+
+
+def listing_key(tree: VocTree, splits: Sequence[str], ids_file: Path | None, recipe: Recipe) -> str:
+    """Return a digest of all that decides which photographs are listed.
+
+    Of the tree's folders and lists, that is when they last changed: when a file came or went.
+    """
+    folders = [tree.images, *tree.mask_folders, *([tree.lists] if tree.lists else [])]
+    lists = sorted(tree.lists.glob("*.txt")) if tree.lists else []
+    return digest(
+        {
+            "changes": [[str(p.resolve()), p.stat().st_mtime_ns] for p in (*folders, *lists)],
+            "splits": list(splits),
+            "ids_file": sha256_file(ids_file) if ids_file and ids_file.is_file() else None,
+            "val_fraction": recipe.val_fraction,
+            "ids": list(recipe.ids),
+        }
+    )
+
+
+def read_listing(out: Path, key: str, tree: VocTree) -> Photographs | None:
+    """Return what another part has listed; None if there is nothing, or not with the same key."""
+    path = out / LISTING_NAME
+    if not path.is_file():
+        return None
+    try:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            head = json.loads(file["head"].tobytes())
+            if head["key"] != key:
+                return None
+            columns = {name: file[name] for name in _COLUMNS}
+            images, masks = (
+                tuple(
+                    Kind(folder=tree.root / folder, suffix=suffix) for folder, suffix in head[name]
+                )
+                for name in _KINDS
+            )
+            return Photographs(
+                splits=tuple(head["splits"]), image_kinds=images, mask_kinds=masks, **columns
+            )
+    except _DAMAGED:
+        return None  # damaged, or gone since another part has completed the dataset
+
+
+def write_listing(out: Path, key: str, photographs: Photographs) -> None:
+    """Leave the listing for other parts, completely or not at all; without it, each lists alone."""
+    kinds = {
+        # Without the root: each part has its own path to it, relative to its own working folder.
+        name: [[kind.folder.name, kind.suffix] for kind in getattr(photographs, name)]
+        for name in _KINDS
+    }
+    head = {"key": key, "splits": photographs.splits, **kinds}
+    columns = {name: getattr(photographs, name) for name in _COLUMNS}
+    data = np.frombuffer(json.dumps(head).encode(), np.uint8)
+    with (
+        suppress(OSError),
+        replacing(out / LISTING_NAME) as temporary,
+        temporary.open("wb") as file,
+    ):
+        np.savez(file, head=data, **columns)
