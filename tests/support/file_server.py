@@ -49,6 +49,9 @@ class Handler(SimpleHTTPRequestHandler):
             return
         data = path.read_bytes()
         fault = self._fault() if path.name.endswith(self.server.faulty) else ""
+        if fault == "silent":
+            self.connection.recv(1)  # returns when the other side is gone
+            return
         if fault == "error":
             self.send_error(503)
             return

@@ -10,7 +10,7 @@ import io
 import os
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as Unanswered
 from typing import Any, TypeVar
 
@@ -21,6 +21,7 @@ from vocsmooth.errors import DatasetError, InputError
 from vocsmooth.shards.entries import Index
 from vocsmooth.shards.listing import IndexedShard, list_shard
 from vocsmooth.shards.schema import Maps, map_dtype, read_layout
+from vocsmooth.shards.threads import Threads
 
 Result = TypeVar("Result")
 
@@ -128,13 +129,13 @@ class Store:
             raise InputError(f"{self._url} cannot be read: {error}.") from None
         self._folder = self._folder.rstrip("/")
         self._requested: dict[tuple[str, int, int], Future[bytes]] = {}
-        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="vocsmooth-remote")
+        self._threads = Threads(_THREADS)
         self._process = os.getpid()
 
     def _submit(self, function: Callable[..., Result], *arguments: Any) -> Future[Result]:
         """Start a task in one of the threads."""
         self._connect()
-        return self._pool.submit(function, *arguments)
+        return self._threads.submit(function, *arguments)
 
     def _wait(self, future: Future[Result], name: str) -> Result:
         """Return what a task gives, unless that takes too long."""

@@ -3,6 +3,7 @@
 import hashlib
 import multiprocessing
 import pickle
+import signal
 import subprocess
 import sys
 import threading
@@ -66,6 +67,45 @@ def assert_same(
 def total(split: Split) -> int:
     """Read in another process."""
     return sum(int(split.read(i, ["input"])["input"].sum(dtype=int)) for i in range(len(split)))
+
+
+READER = """
+import sys
+from vocsmooth.errors import DatasetError
+from vocsmooth.shards import open_dataset, remote
+split = open_dataset(sys.argv[1]).split("train")
+remote._PATIENCE = float(sys.argv[2])
+print("reading", flush=True)
+try:
+    split.crop([0, 1], [0, 0], [0, 0], 8, ["edge", "label"])
+except DatasetError as error:
+    print(error, flush=True)
+"""
+
+
+@pytest.mark.parametrize("end", ["interrupted", "given up"])
+def test_a_server_that_never_answers_does_not_keep_python_from_ending(
+    server: Server, end: str
+) -> None:
+    server.fault = "silent"
+    patience = "600" if end == "interrupted" else "0.2"
+    line = [sys.executable, "-c", READER, server.url, patience]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None
+        assert run.stdout.readline() == "reading\n"
+        if end == "interrupted":
+            while not any(path.endswith(".h5") for path, _ in server.asked):
+                assert run.poll() is None
+            run.send_signal(signal.SIGINT)
+        try:
+            out, err = run.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            run.kill()
+            pytest.fail("it went on waiting")
+    if end == "interrupted":
+        assert "KeyboardInterrupt" in err
+    else:
+        assert "the server did not answer within 0.2 seconds" in out
 
 
 def test_every_pixel_from_an_object_store_in_memory(dataset: Path) -> None:
