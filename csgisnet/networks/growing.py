@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from csgisnet.errors import ConfigError
 from csgisnet.networks.layers import Block
 from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
+from csgisnet.networks.symmetry import Symmetry, is_symmetric
 
 
 def grow(network: SmoothingNetwork, config: NetworkConfig, seed: int = 0) -> SmoothingNetwork:
@@ -29,7 +30,8 @@ def grow(network: SmoothingNetwork, config: NetworkConfig, seed: int = 0) -> Smo
     Returns
     -------
     SmoothingNetwork
-        Its results are those of `network` at every level, but for a correction close to zero.
+        Its results are those of `network` at every level, but for a correction close to zero. It
+        is symmetric if `network` is, see `csgisnet.networks.symmetry`.
 
     Examples
     --------
@@ -53,6 +55,8 @@ def grow(network: SmoothingNetwork, config: NetworkConfig, seed: int = 0) -> Smo
         plane = torch.zeros_like(weights[name][:, :1])
         weights[name] = torch.cat([weights[name], plane], dim=1)
     grown.load_state_dict({**grown.state_dict(), **weights})
+    if is_symmetric(network):
+        Symmetry(grown).impose()
     return grown
 
 

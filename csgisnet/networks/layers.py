@@ -25,6 +25,14 @@ class Block(nn.Module):
         self.conv_3x3_3 = conv(width, width, DILATIONS[2])
         self.bn_conv_3x3_3 = nn.BatchNorm2d(width)
 
+    def pairs(self) -> tuple[tuple[nn.Conv2d, nn.BatchNorm2d], ...]:
+        """Return each convolution with its normalisation, in order."""
+        return (
+            (self.conv_3x3_1, self.bn_conv_3x3_1),
+            (self.conv_3x3_2, self.bn_conv_3x3_2),
+            (self.conv_3x3_3, self.bn_conv_3x3_3),
+        )
+
     def forward(self, x: Tensor) -> Tensor:
         """Return features (B, width, H, W) for features of that shape."""
         y = functional.relu(self.bn_conv_3x3_1(self.conv_3x3_1(x)), inplace=True)

@@ -7,6 +7,9 @@ sample (the input is the label plus the texture) holds bit for bit between their
 Because the input is the label plus the texture, three more changes are exact and free: permuting
 the channels and inverting the colours of all images of a sample (`permute`, `invert`), and adding
 the texture with another sign or strength (`flip_texture`, `texture_gain`).
+
+Last, inputs may be spoiled as cameras and files spoil pictures (`noise`, `jpeg`), see
+`csgisnet.training.spoil`.
 """
 
 from __future__ import annotations
@@ -22,7 +25,9 @@ from torch import Tensor
 
 _LUMINANCE = (0.299, 0.587, 0.114)
 
-_NUM_RANDOM = 19
+_NUM_RANDOM = 21
+
+_HIGHEST_QUALITY = 96
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,6 +55,12 @@ class AugmentConfig:
     """Subtract the texture from half of the labels instead of adding it."""
     texture_gain: tuple[float, float] = (1.0, 1.0)
     """Smallest and largest factor on the texture, evenly in its logarithm."""
+    noise: float = 0.0
+    """Largest standard deviation of the noise that half of the inputs get, as a share of their
+    range."""
+    jpeg: int = 0
+    """Lowest quality, 1 to 96, at which half of the inputs are compressed; the highest is 96. 0
+    compresses none."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.max_angle <= 45:
@@ -63,7 +74,9 @@ class AugmentConfig:
                 "texture_gain must be two numbers above 0 in rising order, "
                 f"got {self.texture_gain}."
             )
-        for name in ("brightness", "contrast", "saturation"):
+        if not 0 <= self.jpeg <= _HIGHEST_QUALITY:
+            raise ValueError(f"jpeg must be 0 to {_HIGHEST_QUALITY}, got {self.jpeg}.")
+        for name in ("brightness", "contrast", "saturation", "noise"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)}.")
 
@@ -108,6 +121,10 @@ class Views:
     """Factor on each texture, (B,)."""
     levels: NDArray[np.float64]
     """Level to smooth each sample at, (B,) in [0, 1]."""
+    deviations: NDArray[np.float64]
+    """Standard deviation of the noise of each input, (B,)."""
+    qualities: NDArray[np.float64]
+    """JPEG quality of each input, (B,); 0 for one that is not compressed."""
 
 
 def draw_views(
@@ -141,6 +158,8 @@ def draw_views(
         colour=_exchange(config, u[:, 12:16], _colour(config, u[:, 9:12])),
         gains=_gains(config, u[:, 16:18]),
         levels=(2 * u[:, 18] - 0.5).clip(0, 1),  # a quarter at either end, where users go
+        deviations=config.noise * (2 * u[:, 19] - 1).clip(0),
+        qualities=_qualities(config, u[:, 20]),
     )
 
 
@@ -153,36 +172,43 @@ def sample_keys(
 
 
 class Changes(NamedTuple):
-    """What views do to pixels, as tensors on the device that does it."""
+    """What views do to pixels, as tensors on the device that does it: the fields of `Views`.
+
+    `turns` is bool, the others are float32.
+    """
 
     turns: Tensor
-    """Bool (B, 3), see `Views`."""
     affine: Tensor
-    """Float32 (B, 2, 3), see `Views`."""
     colour: Tensor
-    """Float32 (B, 3, 4), see `Views`."""
     gains: Tensor
-    """Float32 (B,), see `Views`."""
     levels: Tensor
-    """Float32 (B,), see `Views`."""
+    deviations: Tensor
+    qualities: Tensor
 
 
 def pack_changes(views: Views) -> Tensor:
-    """Pack what views do to pixels into one tensor (B, 23) float32: a single copy to a device."""
-    parts = (views.turns, views.affine, views.colour, views.gains, views.levels)
+    """Pack what views do to pixels into one tensor (B, 25) float32: a single copy to a device."""
+    parts = (
+        views.turns,
+        views.affine,
+        views.colour,
+        views.gains,
+        views.levels,
+        views.deviations,
+        views.qualities,
+    )
     rows = np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)
     return torch.from_numpy(rows.astype(np.float32))
 
 
 def unpack_changes(packed: Tensor) -> Changes:
     """Unpack what `pack_changes` returned."""
-    turns, affine, colour, gains, levels = torch.split(packed, [3, 6, 12, 1, 1], dim=1)
+    turns, affine, colour, *single = torch.split(packed, [3, 6, 12, 1, 1, 1, 1], dim=1)
     return Changes(
         turns > 0.5,
         affine.reshape(-1, 2, 3),
         colour.reshape(-1, 3, 4),
-        gains.flatten(),
-        levels.flatten(),
+        *(values.flatten() for values in single),
     )
 
 
@@ -264,3 +290,10 @@ def _gains(config: AugmentConfig, u: NDArray[np.float64]) -> NDArray[np.float64]
     low, high = np.log(config.texture_gain)
     signs = np.where((u[:, 0] < 0.5) & config.flip_texture, -1.0, 1.0)
     return np.asarray(signs * np.exp(low + (high - low) * u[:, 1]))
+
+
+def _qualities(config: AugmentConfig, u: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return JPEG qualities (B,): 0 for half of the inputs, or for all."""
+    if not config.jpeg:
+        return np.zeros(len(u))
+    return np.where(u < 0.5, config.jpeg + (_HIGHEST_QUALITY - config.jpeg) * 2 * u, 0)

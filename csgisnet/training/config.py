@@ -37,6 +37,9 @@ class RunConfig:
     freeze_statistics: bool = False
     """Normalise with the statistics that the network begins with, not with those of each batch.
     Set it for a network with a level: a batch mixes levels, which an image to smooth does not."""
+    symmetric: bool = False
+    """Keep the weights symmetric, so that permuting the channels of an image or inverting it does
+    the same to its result, see `csgisnet.networks.symmetry`. Only for networks of this package."""
     log_every: int = 100
     """Steps between two lines of the log."""
     shares_every: int = 0

@@ -30,6 +30,7 @@ from csgisnet.training.augment import (
     unpack_changes,
 )
 from csgisnet.training.cut import cut_views
+from csgisnet.training.spoil import add_noise, compress, draw_noise
 from vocsmooth.classes import VOID
 from vocsmooth.errors import DatasetError
 from vocsmooth.settings import nearest
@@ -73,6 +74,8 @@ class Windows:
     """Windows (B, S, S[, 3]) by name, uint8."""
     changes: Tensor
     """What the views do to pixels, from `pack_changes`."""
+    noise: Tensor | None = None
+    """Noise for the inputs (B, 3, P, P) with a standard deviation of 1, if they get any."""
 
 
 class BatchSource:
@@ -148,10 +151,12 @@ class BatchSource:
         maps = read_windows(self._split, indices, views, side, self._names)
         tensors = {name: torch.from_numpy(pixels) for name, pixels in maps.items()}
         changes = pack_changes(views)
+        noise = draw_noise(keys, self._data.patch) if self._augment.noise else None
         if self._device.type == "cuda":  # copies from pinned memory need no waiting for
             tensors = {name: pixels.pin_memory() for name, pixels in tensors.items()}
             changes = changes.pin_memory()
-        return Windows(maps=tensors, changes=changes)
+            noise = None if noise is None else noise.pin_memory()
+        return Windows(maps=tensors, changes=changes, noise=noise)
 
     def assemble(self, windows: Windows) -> Batch:
         """Cut the views and scale them to [0, 1], on the device."""
@@ -168,6 +173,11 @@ class BatchSource:
             textured = torch.stack([images[name] for name in self._textured], dim=1)
             changed = change_textures(textured, images["label"], changes)
             images |= zip(self._textured, changed.unbind(1), strict=True)
+        if windows.noise is not None:
+            noise = windows.noise.to(self._device, non_blocking=True)
+            images["input"] = add_noise(images["input"], noise, changes.deviations)
+        if self._augment.jpeg:
+            images["input"] = compress(images["input"], changes.qualities)
         return Batch(
             input=images["input"],
             label=images["label"],

@@ -16,6 +16,7 @@ from csgisnet.device import place, use_precision
 from csgisnet.errors import ConfigError
 from csgisnet.networks.own import OwnNetwork
 from csgisnet.networks.smoothing import Smoothing, SmoothingNetwork
+from csgisnet.networks.symmetry import Symmetry, is_symmetric
 from csgisnet.objective.losses import Batch, Teachers, total_loss
 from csgisnet.training.config import Config
 from csgisnet.training.distributed import Processes, distribute, synchronise
@@ -70,6 +71,9 @@ class Training:
         self.step = 0
         self._config, self._processes, self._device = config, processes, processes.device
         network = place(initial or new_network(config), processes.device)
+        self._symmetry = (
+            _symmetry(network, begins=initial is None) if config.run.symmetric else None
+        )
         self.average = averaged_copy(network)
         """The network to validate and save: a moving average of the trained one."""
         copies = tuple(averaged_copy(network) for _ in config.losses.contrast_copies)
@@ -106,9 +110,13 @@ class Training:
             batches = itertools.chain([first], batches)
         with _one_shape():
             terms = [self._backward(next(batches), last=i + 1 == count) for i in range(count)]
+        if self._symmetry is not None:
+            self._symmetry.impose_on_gradients()
         norm = nn.utils.clip_grad_norm_(self._network.parameters(), optimizer.clip_norm)
         set_learning_rate(self._optimizers, self.learning_rate)
         take_step(self._optimizers)
+        if self._symmetry is not None:
+            self._symmetry.impose()
         update_average(self.average, self._network, self.step, optimizer.ema_decay)
         self.step += 1
         self._update_copies()
@@ -240,6 +248,24 @@ def _level_labels(
             "makes the labels of level 1: give it with --simplifier, or one to begin with (--init)."
         )
     return LevelLabels(simplifier, passes, device, config.run.precision_on(device))
+
+
+def _symmetry(network: SmoothingNetwork | OwnNetwork, *, begins: bool) -> Symmetry:
+    """Return what keeps weights symmetric; random ones become so, given ones have to be."""
+    if not isinstance(network, SmoothingNetwork):
+        raise ConfigError(
+            "run.symmetric is for networks of this package, and cannot hold for one of your own: "
+            "set it to false."
+        )
+    symmetry = Symmetry(network)
+    if begins:
+        symmetry.impose()
+    elif not is_symmetric(network):
+        raise ConfigError(
+            "run.symmetric needs a network to begin with whose weights are symmetric, and those of "
+            "this one are not: leave it out (--init), or set run.symmetric to false."
+        )
+    return symmetry
 
 
 @contextlib.contextmanager

@@ -124,7 +124,7 @@ def test_windows_reach_every_border() -> None:
 def test_what_views_do_survives_packing() -> None:
     views = views_of(RESAMPLED, 20)
     packed = pack_changes(views)
-    assert packed.shape == (20, 23)
+    assert packed.shape == (20, 25)
     assert packed.dtype == torch.float32
     changes = unpack_changes(packed)
     np.testing.assert_array_equal(changes.turns, views.turns)

@@ -14,9 +14,12 @@ from torch import nn
 
 from csgisnet.checkpoints.states import load_state, save_state
 from csgisnet.device import place
+from csgisnet.errors import ConfigError
 from csgisnet.networks.features import SegmenterFeatures
+from csgisnet.networks.own import OwnNetwork
 from csgisnet.networks.segmenter import Segmenter
 from csgisnet.networks.smoothing import SmoothingNetwork
+from csgisnet.networks.symmetry import Symmetry, is_symmetric
 from csgisnet.objective.config import LossConfig
 from csgisnet.objective.losses import Batch, Teachers, total_loss
 from csgisnet.training.config import Config
@@ -119,3 +122,31 @@ def test_a_restored_training_goes_on_exactly(
         weights, again = (training.state()[part] for training in (first, other))
         for name, value in weights.items():
             assert torch.equal(value, again[name]), name
+
+
+def test_steps_of_a_symmetric_run_stay_symmetric(plain: Config) -> None:
+    run = dataclasses.replace(plain.run, symmetric=True)
+    training = Training(dataclasses.replace(plain, run=run), Teachers(), ALONE)
+    first = {name: value.clone() for name, value in training.average.state_dict().items()}
+    for _ in range(3):
+        training.advance(iter([random_batch()]))
+    assert isinstance(training.average, SmoothingNetwork)
+    assert is_symmetric(training.average)
+    weight = "descriptor.conv_in.weight"
+    assert not torch.equal(training.average.state_dict()[weight], first[weight])
+
+
+def test_a_symmetric_run_begins_with_a_symmetric_network(plain: Config) -> None:
+    config = dataclasses.replace(plain, run=dataclasses.replace(plain.run, symmetric=True))
+    network = new_network(config)
+    with pytest.raises(ConfigError, match="those of this one are not: leave it out"):
+        Training(config, Teachers(), ALONE, network)
+    Symmetry(network).impose()
+    Training(config, Teachers(), ALONE, network)
+
+
+def test_a_network_of_ones_own_cannot_be_kept_symmetric(plain: Config) -> None:
+    config = dataclasses.replace(plain, run=dataclasses.replace(plain.run, symmetric=True))
+    own = OwnNetwork(nn.Conv2d(3, 3, 3, padding=1))
+    with pytest.raises(ConfigError, match="is for networks of this package"):
+        Training(config, Teachers(), ALONE, own)
