@@ -199,7 +199,7 @@ def _print_summary(out: Path, summary: Summary, as_json: bool) -> None:
     type=click.IntRange(1, 2),
     default=1,
     show_default=True,
-    help="2 averages each result with that of the image's negative: better, in twice the time.",
+    help="2 averages each result with that of the transposed negative: better, in twice the time.",
 )
 @click.option("--save-edges", is_flag=True, help="Also write the edges, to NAME_edges.png.")
 @options.DEVICE

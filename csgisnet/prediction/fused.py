@@ -118,7 +118,7 @@ def apply_network(
     images : sequence of (H, W, 3) float32 in [0, 1]
         One batch.
     views : {1, 2}
-        2 averages each result with what the negative of the image gives.
+        2 averages each result with what the negative of the image gives, rows for columns.
 
     Raises
     ------
@@ -132,7 +132,8 @@ def apply_network(
         with torch.inference_mode(), use_precision(outside_int8, device):
             smoothed, edge = _maps_of(network, x)
             if views == 2:
-                negative, other_edge = _maps_of(network, 1 - x)
+                transposed = (1 - x.mT).contiguous(memory_format=torch.channels_last)
+                negative, other_edge = (maps.mT for maps in _maps_of(network, transposed))
                 smoothed, edge = (smoothed + 1 - negative) / 2, (edge + other_edge) / 2
         results = smoothed.permute(0, 2, 3, 1).cpu().numpy()
         edges = edge.cpu().numpy()

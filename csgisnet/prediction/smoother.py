@@ -54,7 +54,7 @@ class Smoother:
         Of a network that takes one: 0 keeps faint structure, 1 only what people draw as boundaries.
         By default the network's own.
     views : {1, 2}
-        2 averages each result with what the image's negative gives: better, in twice the time.
+        2 averages each result with what the transposed negative gives: better, in twice the time.
     calibration : Mapping, optional
         What `csgisnet.networks.quantising.calibrate` measured, without which there is no int8.
 
