@@ -1,6 +1,6 @@
 """Photograph our pages in a real Chromium: the preview at work, and the start of the documentation.
 
-Example: make docs && python -m benchmarks.screenshots benchmarks/results
+Example: make docs && PYTHONPATH=tests/support python -m benchmarks.screenshots benchmarks/results
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from browser import photograph_page
 from PIL import Image
 
-from tests.support.browser import photograph_page
 from vocsmooth.files import write_atomically
 from vocsmooth.sources.photographs import bundled_folder
 

@@ -124,7 +124,10 @@ def worst_place(name: str, whole: Tensor, tiled: Tensor) -> list[Panel]:
         f"difference, times {AMPLIFIED}": 0.5 + AMPLIFIED * difference[cut],
     }
     return [
-        Panel(caption, to_uint(pixels.clamp(0, 1).permute(1, 2, 0).numpy(), np.uint8))
+        Panel(
+            caption=caption,
+            pixels=to_uint(pixels.clamp(0, 1).permute(1, 2, 0).numpy(), np.uint8),
+        )
         for caption, pixels in shown.items()
     ]
 
