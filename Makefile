@@ -32,7 +32,8 @@ test: $(READY)
 # The documentation site, in docs/site.
 docs: $(READY)
 	$(BIN)/python -m mkdocs build --quiet --config-file docs/mkdocs.yml
-	@echo "Open docs/site/index.html."
+	@echo "Open docs/site/index.html. For the search, which needs a server:"
+	@echo "    $(BIN)/python -m http.server --bind 127.0.0.1 --directory docs/site"
 
 SOAK_TESTS := $(addprefix tests/,vocsmooth/dataset/test_survives.py \
 	vocsmooth/dataset/test_damage.py vocsmooth/workers/test_cluster.py \

@@ -4,32 +4,43 @@ Programs such as ComfyUI cut images into tiles themselves, whatever a model says
 blend where tiles overlap. Compared are the results of that with those of the whole image, on three
 pictures that come with scikit-image.
 
-Example: python -m benchmarks.seams benchmarks/results/seams.json
+Example: python -m benchmarks.seams results.json --sheet worst.jpg
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
+from torch.nn import functional
 
 from csgisnet.checkpoints.networks import load_network
 from csgisnet.checkpoints.pretrained import find_weights
 from csgisnet.prediction.spandrel import smooth_in_tiles
-from vocsmooth.arrays import to_float
+from vocsmooth.arrays import to_float, to_uint
 from vocsmooth.files import write_atomically
 from vocsmooth.images.reading import read_rgb
 from vocsmooth.sources.photographs import bundled_folder
+from vocsmooth.views.sheet import Panel, compose_sheet
 
 PICTURES = ("motorcycle_left.png", "retina.jpg", "hubble_deep_field.jpg")
 
 TILES = ((512, 16), (512, 32), (512, 64), (512, 96), (256, 32))
 """Side and overlap: ComfyUI takes 512 and 32, and halves the side when memory runs out."""
+
+COMFYUI = (512, 32)
+
+SHOWN = (300, 400)
+"""Height and width of the part that the picture shows, in pixels of the photograph."""
+
+AMPLIFIED = 16
 
 
 def in_blended_tiles(
@@ -67,9 +78,10 @@ def ramp(length: int, overlap: int) -> Tensor:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path, help="the figures, as JSON")
+    parser.add_argument("--sheet", type=Path, help="a picture of the worst places, a JPEG")
     arguments = parser.parse_args()
     network = load_network(find_weights("compact"))
-    rows = []
+    rows, places = [], []
     for name in PICTURES:
         pixels = np.ascontiguousarray(read_rgb(bundled_folder() / name)[:900, :1200])
         image = torch.from_numpy(to_float(pixels)).permute(2, 0, 1)[None]
@@ -79,6 +91,8 @@ def main() -> None:
                 tiled = in_blended_tiles(
                     lambda tile: smooth_in_tiles(network, tile), image, side, overlap
                 )
+                if (side, overlap) == COMFYUI:
+                    places.append(worst_place(name, whole, tiled))
                 levels = 255 * (tiled - whole).abs().amax(dim=1)
                 row = {
                     "picture": name,
@@ -92,6 +106,30 @@ def main() -> None:
                 print(json.dumps(row))
                 rows.append(row)
     write_atomically(arguments.out, (json.dumps(rows, indent=1) + "\n").encode())
+    if arguments.sheet is not None:
+        encoded = io.BytesIO()
+        Image.fromarray(compose_sheet(places, height=SHOWN[0])).save(encoded, "JPEG", quality=90)
+        write_atomically(arguments.sheet, encoded.getvalue())
+
+
+def worst_place(name: str, whole: Tensor, tiled: Tensor) -> list[Panel]:
+    """Show both results, and their difference, where it is largest over some area."""
+    difference = tiled - whole
+    area = functional.avg_pool2d(difference.abs().amax(dim=1, keepdim=True), SHOWN, stride=20)[0, 0]
+    row, column = (20 * int(place) for place in np.unravel_index(int(area.argmax()), area.shape))
+    cut = np.s_[0, :, row : row + SHOWN[0], column : column + SHOWN[1]]
+    shown = {
+        f"{name}, whole image": whole[cut],
+        "tiles of {}, overlap {}".format(*COMFYUI): tiled[cut],
+        f"difference, times {AMPLIFIED}": 0.5 + AMPLIFIED * difference[cut],
+    }
+    return [
+        Panel(
+            caption=caption,
+            pixels=to_uint(pixels.clamp(0, 1).permute(1, 2, 0).numpy(), np.uint8),
+        )
+        for caption, pixels in shown.items()
+    ]
 
 
 def mean_of_changed(levels: Tensor) -> float:

@@ -1,6 +1,8 @@
 """CSGIS-Net: contrastive semantic-guided image smoothing (arXiv 2209.00977).
 
 `load` returns a trained network, ready to smooth; torch is not imported before that.
+`SmoothingNetwork` is the module itself, for a loop of your own, with `from_pretrained`,
+`save_pretrained` and `push_to_hub`.
 
 The wings, from the bottom to the top (the docstring of each says which others it may import):
 
@@ -21,21 +23,26 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from csgisnet.checkpoints.hub import SmoothingNetwork
     from csgisnet.prediction.loading import load
     from csgisnet.prediction.smoother import Smoother
 
 __version__ = "0.1.0"
 
-__all__ = ["Smoother", "__version__", "load"]
+__all__ = ["Smoother", "SmoothingNetwork", "__version__", "load"]
 
-_MODULES = {"Smoother": "smoother", "load": "loading"}
+_MODULES = {
+    "Smoother": "prediction.smoother",
+    "SmoothingNetwork": "checkpoints.hub",
+    "load": "prediction.loading",
+}
 
 
 def __getattr__(name: str) -> Any:
     """Import a name when it is first used (PEP 562)."""
     if name not in _MODULES:
         raise AttributeError(f"module 'csgisnet' has no attribute {name!r}")
-    value = getattr(import_module(f"csgisnet.prediction.{_MODULES[name]}"), name)
+    value = getattr(import_module(f"csgisnet.{_MODULES[name]}"), name)
     globals()[name] = value
     return value
 

@@ -37,6 +37,7 @@ YAML = sorted(
         *ROOT.glob(".github/**/*.yml"),
         ROOT / ".pre-commit-config.yaml",
         ROOT / "conda/recipe.yaml",
+        ROOT / "conda/variants.yaml",
     ]
 )
 

@@ -50,7 +50,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     ),
 }
 MAY_IMPORT["vocsmooth (face)"] = (*GROUND, "vocsmooth.operators")
-MAY_IMPORT["csgisnet (face)"] = (*BOTH, "csgisnet.prediction")
+MAY_IMPORT["csgisnet (face)"] = (*BOTH, "csgisnet.checkpoints", "csgisnet.prediction")
 MAY_IMPORT["cli"] = tuple(MAY_IMPORT)
 
 DATA = ("csgisnet.configs", "csgisnet.models")

@@ -147,6 +147,23 @@ def test_the_conda_recipe_needs_what_the_package_needs() -> None:
         assert '{} = "{}"'.format(*entry.split(" = ")) in project
 
 
+@pytest.mark.parametrize("platform", ["linux-64", "linux-aarch64", "osx-arm64", "win-64"])
+def test_rattler_build_understands_the_conda_recipe(platform: str) -> None:
+    """As far as without channels: what it asks of conda on each platform."""
+    rattler: Any = pytest.importorskip("rattler_build")
+    machine = rattler.PlatformConfig(
+        target_platform=platform, build_platform=platform, host_platform=platform
+    )
+    variants = rattler.VariantConfig.from_file_with_context(
+        ROOT / "conda/variants.yaml", rattler.JinjaConfig(platform=machine)
+    )
+    recipe = rattler.Stage0Recipe.from_file(ROOT / "conda/recipe.yaml")
+    (rendered,) = recipe.render(variants, rattler.RenderConfig(platform=machine))
+    compiler, library = rendered.recipe.to_dict()["requirements"]["build"]
+    assert compiler.endswith(f"_{platform}")
+    assert f"_{platform} " in library
+
+
 def test_every_file_of_the_packages_is_in_the_wheel(wheel_names: set[str]) -> None:
     folders = {"vocsmooth": "vocsmooth", "csgisnet": "csgisnet", "cli": "vocsmooth_cli"}
     folders |= {"manifests": "vocsmooth/manifests"}

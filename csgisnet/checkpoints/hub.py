@@ -12,10 +12,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from csgisnet.checkpoints.format import is_ours, read_safetensors
 from csgisnet.checkpoints.networks import build_network, load_network, save_network
+from csgisnet.checkpoints.pretrained import find_weights
 from csgisnet.errors import CheckpointError, ConfigError
-from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
+from csgisnet.networks import smoothing
+from csgisnet.networks.smoothing import NetworkConfig
 from vocsmooth import settings
 from vocsmooth.errors import InputError
 from vocsmooth.files import AnyPath, as_path, write_atomically, write_json
@@ -23,6 +27,8 @@ from vocsmooth.files import AnyPath, as_path, write_atomically, write_json
 WEIGHTS = "model.safetensors"
 
 CONFIG = "config.json"
+
+CARD = "README.md"
 
 _CARD = """\
 ---
@@ -43,141 +49,181 @@ smooth = csgisnet.load("hf:{repo_id}")  # pip install 'csgisnet[hub]'
 """
 
 
-def save_pretrained(
-    network: SmoothingNetwork,
-    folder: AnyPath,
-    *,
-    license: str | None = None,  # noqa: A002 - the word of the cards
-    repo_id: str = "OWNER/NAME",
-    metadata: Mapping[str, Any] | None = None,
-) -> None:
-    """Write a network to a folder, as a repository of the hub holds it.
+class SmoothingNetwork(smoothing.SmoothingNetwork):
+    """The smoothing network, with the methods by which hubs know a model.
+
+    They take what those of huggingface_hub's `PyTorchModelHubMixin` take. Folders need no further
+    package; repositories need ``pip install 'csgisnet[hub]'``.
 
     Parameters
     ----------
-    network : SmoothingNetwork
-        Any.
-    folder : str or path-like
-        Created if it is missing. A card (README.md) that is there is kept.
-    license : str, optional
-        SPDX identifier for a new card, such as "mit".
-    repo_id : str
-        Name on the hub for a new card.
-    metadata : mapping, optional
-        JSON values to record beside the weights.
+    config : NetworkConfig
+        Size and variant, see `csgisnet.networks.smoothing`.
 
     Examples
     --------
-    >>> from csgisnet.networks.smoothing import COMPACT
+    >>> network = SmoothingNetwork.from_pretrained("compact")
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     save_pretrained(SmoothingNetwork(COMPACT), folder, license="mit")
-    ...     same = from_pretrained(folder)
+    ...     network.save_pretrained(folder, license="mit")
+    ...     same = SmoothingNetwork.from_pretrained(folder)
     ...     sorted(path.name for path in Path(folder).iterdir())
     ['README.md', 'config.json', 'model.safetensors']
-    >>> same.config == COMPACT
+    >>> same.config == network.config
     True
     """
-    folder = as_path(folder, "folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    save_network(folder / WEIGHTS, network, metadata)
-    write_json(folder / CONFIG, settings.to_dict(network.config))
-    card = folder / "README.md"
-    if not card.exists():
-        line = f"license: {license}\n" if license else ""
-        write_atomically(card, _CARD.format(license=line, repo_id=repo_id).encode())
 
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: AnyPath,
+        *,
+        force_download: bool = False,
+        token: str | bool | None = None,
+        cache_dir: AnyPath | None = None,
+        local_files_only: bool = False,
+        revision: str | None = None,
+    ) -> SmoothingNetwork:
+        """Load a network; every weight must fit.
 
-def push_to_hub(
-    network: SmoothingNetwork,
-    repo_id: str,
-    *,
-    license: str | None = None,  # noqa: A002
-    private: bool | None = None,
-    token: str | bool | None = None,
-    message: str = "Add a smoothing network",
-) -> str:
-    """Upload a network as `save_pretrained` writes it; return the address of the commit.
+        Parameters
+        ----------
+        pretrained_model_name_or_path : str or path-like
+            A folder that `save_pretrained` wrote, "OWNER/NAME" for a repository of the hub, or any
+            checkpoint that commands take: a file, the folder of a run, the name of a bundled
+            network. What exists on this machine is preferred to a repository.
+        force_download, token, cache_dir, local_files_only, revision
+            Of a repository, as huggingface_hub takes them: whether to download again what is in
+            the cache, the access token, where to keep downloads, whether to ask no server; and a
+            branch, tag or commit.
 
-    Parameters
-    ----------
-    network : SmoothingNetwork
-        Any.
-    repo_id : str
-        "OWNER/NAME"; created if it is missing. A card that is there is kept.
-    license, private, token, message
-        SPDX identifier for a new card, whether a new repository is private, the access token, and
-        the words of the commit.
+        Returns
+        -------
+        SmoothingNetwork
+            In eval mode on the CPU.
 
-    Raises
-    ------
-    ConfigError
-        huggingface_hub is not installed. Its own errors pass through.
-    """
-    api = _library().HfApi(token=token)
-    api.create_repo(repo_id, private=private, exist_ok=True)
-    keep = "README.md" if api.file_exists(repo_id, "README.md") else None
-    with tempfile.TemporaryDirectory() as folder:
-        save_pretrained(network, folder, license=license, repo_id=repo_id)
-        commit = api.upload_folder(
-            repo_id=repo_id, folder_path=folder, ignore_patterns=keep, commit_message=message
-        )
-    return str(commit.commit_url)
+        Raises
+        ------
+        CheckpointError
+            A file is missing, damaged, or does not fit.
+        ConfigError
+            huggingface_hub is not installed, and a repository is named.
+        UnknownNameError
+            Neither a path nor a bundled network has this name.
+        """
+        path = as_path(pretrained_model_name_or_path, "pretrained_model_name_or_path")
+        if (path / CONFIG).exists() or (path / WEIGHTS).exists():
+            loaded = _load(path / WEIGHTS, path / CONFIG)
+        elif path.exists() or len(path.parts) != 2:
+            loaded = load_network(find_weights(path))
+        else:
+            access = {
+                "force_download": force_download,
+                "token": token,
+                "cache_dir": cache_dir,
+                "local_files_only": local_files_only,
+                "revision": revision,
+            }
+            weights = download(path.as_posix(), WEIGHTS, **access)
+            config = None if is_ours(weights) else download(path.as_posix(), CONFIG, **access)
+            loaded = _load(weights, config)
+        with torch.device("meta"):
+            network = cls(loaded.config)
+        network.load_state_dict(loaded.state_dict(), assign=True)
+        return network.eval()
 
+    def save_pretrained(
+        self,
+        save_directory: AnyPath,
+        *,
+        repo_id: str | None = None,
+        push_to_hub: bool = False,
+        license: str | None = None,  # noqa: A002 - the word of the cards
+        metadata: Mapping[str, Any] | None = None,
+        **push_to_hub_kwargs: Any,
+    ) -> str | None:
+        """Write the network to a folder, as a repository of the hub holds it.
 
-def from_pretrained(
-    folder_or_repo: AnyPath,
-    *,
-    revision: str | None = None,
-    token: str | bool | None = None,
-    cache_dir: AnyPath | None = None,
-    local_files_only: bool = False,
-) -> SmoothingNetwork:
-    """Load a network from a folder or a repository of the hub; every weight must fit.
+        Parameters
+        ----------
+        save_directory : str or path-like
+            Created if it is missing. A card (README.md) that is there is kept.
+        repo_id : str, optional
+            "OWNER/NAME" on the hub, for a new card and for `push_to_hub`; by default the name of
+            the folder.
+        push_to_hub : bool
+            Whether to upload as well.
+        license : str, optional
+            SPDX identifier for a new card, such as "mit".
+        metadata : mapping, optional
+            JSON values to record beside the weights.
+        push_to_hub_kwargs
+            For the method `push_to_hub`.
 
-    Parameters
-    ----------
-    folder_or_repo : str or path-like
-        What `save_pretrained` wrote, or "OWNER/NAME" on the hub.
-    revision, token, cache_dir, local_files_only
-        Of a repository, as huggingface_hub takes them: a branch, tag or commit, the access token,
-        where to keep downloads, and whether to ask no server.
+        Returns
+        -------
+        str or None
+            The address of the commit, if there is one.
+        """
+        folder = as_path(save_directory, "save_directory")
+        folder.mkdir(parents=True, exist_ok=True)
+        name = repo_id or folder.resolve().name
+        save_network(folder / WEIGHTS, self, metadata)
+        write_json(folder / CONFIG, settings.to_dict(self.config))
+        if not (folder / CARD).exists():
+            line = f"license: {license}\n" if license else ""
+            write_atomically(folder / CARD, _CARD.format(license=line, repo_id=name).encode())
+        if push_to_hub:
+            return self.push_to_hub(name, license=license, **push_to_hub_kwargs)
+        return None
 
-    Returns
-    -------
-    SmoothingNetwork
-        In eval mode on the CPU.
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        commit_message: str = "Add a smoothing network",
+        private: bool | None = None,
+        token: str | bool | None = None,
+        branch: str | None = None,
+        create_pr: bool | None = None,
+        license: str | None = None,  # noqa: A002
+    ) -> str:
+        """Upload what `save_pretrained` writes; return the address of the commit.
 
-    Raises
-    ------
-    CheckpointError
-        A file is missing, damaged, or does not fit.
-    ConfigError
-        huggingface_hub is not installed, and a repository is named.
-    """
-    folder = as_path(folder_or_repo, "folder_or_repo")
+        Parameters
+        ----------
+        repo_id : str
+            "OWNER/NAME"; created if it is missing. A card that is there is kept.
+        commit_message, private, token, branch, create_pr
+            Words of the commit, whether a new repository is private, the access token, the branch
+            to commit to ("main" by default), and whether to open a pull request instead.
+        license : str, optional
+            SPDX identifier for a new card.
 
-    def find(name: str) -> Path:
-        if folder.is_dir():
-            return folder / name
-        return download(
-            folder.as_posix(),
-            name,
-            revision=revision,
-            token=token,
-            cache_dir=cache_dir,
-            local_files_only=local_files_only,
-        )
-
-    weights = find(WEIGHTS)
-    if is_ours(weights):
-        return load_network(weights)
-    return build_network(_read_config(find(CONFIG)), read_safetensors(weights)[1], weights)
+        Raises
+        ------
+        ConfigError
+            huggingface_hub is not installed. Its own errors pass through.
+        """
+        api = _library().HfApi(token=token)
+        repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
+        keep = CARD if api.file_exists(repo_id, CARD, revision=branch) else None
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder, license=license, repo_id=repo_id)
+            commit = api.upload_folder(
+                repo_id=repo_id,
+                folder_path=folder,
+                ignore_patterns=keep,
+                commit_message=commit_message,
+                revision=branch,
+                create_pr=create_pr,
+            )
+        return str(commit.commit_url)
 
 
 def download(repo_id: str, name: str = WEIGHTS, **access: Any) -> Path:
     """Return a file of a repository, which is downloaded if it is not in the cache.
 
-    `access` is what `from_pretrained` takes for a repository.
+    `access` is what `SmoothingNetwork.from_pretrained` takes for a repository.
 
     Raises
     ------
@@ -197,6 +243,13 @@ def download(repo_id: str, name: str = WEIGHTS, **access: Any) -> Path:
             "its path."
         ) from None
     return Path(file)
+
+
+def _load(weights: Path, config: Path | None) -> smoothing.SmoothingNetwork:
+    """Load weights of ours, or those of a class with the mixin, whose settings lie beside them."""
+    if config is None or is_ours(weights):
+        return load_network(weights)
+    return build_network(_read_config(config), read_safetensors(weights)[1], weights)
 
 
 def _read_config(path: Path) -> NetworkConfig:

@@ -55,6 +55,16 @@ function showParameters() {
   }));
 }
 
+/** A line ends between words, not after the hyphens of an option. */
+function showCommand(text) {
+  const words = text.split(" ").map((word) => {
+    const span = document.createElement("span");
+    span.textContent = word;
+    return span;
+  });
+  $("command").replaceChildren(...words.flatMap((word) => [" ", word]).slice(1));
+}
+
 function say(error) {
   $("error").hidden = !error;
   $("error").textContent = error;
@@ -109,7 +119,7 @@ async function update(withOriginal) {
     await show($("after"), response);
     const ms = Math.round(1000 * Number(response.headers.get("X-Seconds")));
     $("cost").textContent = `${ms} ms for what is shown`;
-    $("command").textContent = new TextDecoder().decode(bytes(response.headers.get("X-Command")));
+    showCommand(new TextDecoder().decode(bytes(response.headers.get("X-Command"))));
     say("");
   } catch (error) {
     if (mine === turn) say(error.message);

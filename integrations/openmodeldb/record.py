@@ -2,18 +2,21 @@
 
     python -m integrations.openmodeldb.record
 
-Run it again whenever the network changes: size and checksum are read off the file. To send the
-record, put the address where the file can be downloaded into `URL`, add the entries of
-`entries.json` to the database's own files of those names, and copy the record to `data/models`. The
-database's editor then adds pairs of images, which must be hosted elsewhere.
+Run it again whenever the network changes: size and checksum are read off the file. The address for
+downloads is that of a release of the repository that pyproject.toml names; until it names one, the
+record holds a placeholder and cannot be sent. To send it, add the entries of `entries.json` to the
+database's own files of those names, and copy the record to `data/models`. The database's editor
+then adds pairs of images, which must be hosted elsewhere.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
+import csgisnet
 from csgisnet.checkpoints.format import load_weights
 from csgisnet.checkpoints.pretrained import find_weights
 from csgisnet.networks.smoothing import NetworkConfig
@@ -24,8 +27,8 @@ FOLDER = Path(__file__).parent
 MODEL = "1x-CSGIS-Net-Compact"
 """The record's name in the database: the scale, and no more than letters, digits and hyphens."""
 
-URL = "https://github.com/OWNER/NAME/releases/download/v0.1.0/compact.safetensors"
-"""Where the file can be downloaded once the repository is public."""
+PLACEHOLDER = "https://github.com/OWNER/NAME"
+"""Repository in the record as long as pyproject.toml names none."""
 
 DATE = "2026-11-26"
 
@@ -55,6 +58,13 @@ Programs that use spandrel load it after one call: `pip install "csgisnet[spandr
 tiling to the model, or in the project's own node for ComfyUI, there are no seams."""
 
 
+def download_address(project: str) -> str:
+    """Return where a release has the network, by the text of pyproject.toml."""
+    named = re.search(r'^Repository = "(.+)"$', project, re.MULTILINE)
+    repository = named[1] if named else PLACEHOLDER
+    return f"{repository}/releases/download/v{csgisnet.__version__}/compact.safetensors"
+
+
 def make_record() -> dict[str, Any]:
     """Return the record of the bundled compact network."""
     path = find_weights("compact")
@@ -77,7 +87,11 @@ def make_record() -> dict[str, Any]:
                 "type": "safetensors",
                 "size": path.stat().st_size,
                 "sha256": sha256_file(path),
-                "urls": [URL],
+                "urls": [
+                    download_address(
+                        (FOLDER.parents[1] / "pyproject.toml").read_text(encoding="utf-8")
+                    )
+                ],
             }
         ],
         "dataset": "Drawn scenes under photographed and procedural textures, with exact labels",

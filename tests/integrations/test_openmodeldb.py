@@ -21,7 +21,9 @@ FOLDER = Path(__file__).resolve().parents[2] / "integrations/openmodeldb"
 
 RECORD = runpy.run_path(str(FOLDER / "record.py"))
 
-ENTRIES, MODEL, make_record = (RECORD[name] for name in ("ENTRIES", "MODEL", "make_record"))
+ENTRIES, MODEL, make_record, PLACEHOLDER, download_address = (
+    RECORD[name] for name in ("ENTRIES", "MODEL", "make_record", "PLACEHOLDER", "download_address")
+)
 
 ID = re.compile(r"[a-zA-Z0-9]+(?:-[a-zA-Z0-9]+)*")
 
@@ -89,6 +91,14 @@ def test_the_record_is_that_of_the_bundled_network() -> None:
     }
     again = "run `python -m integrations.openmodeldb.record` and commit what it writes"
     assert written == {MODEL: make_record(), "entries": ENTRIES}, again
+
+
+def test_the_address_is_that_of_the_repository_once_it_is_named() -> None:
+    release = "/releases/download/v0.1.0/compact.safetensors"
+    commented = '# [project.urls]\n# Repository = "https://host.example/a/b"\n'
+    assert download_address(commented) == f"{PLACEHOLDER}{release}"
+    named = commented.replace("# ", "")
+    assert download_address(named) == f"https://host.example/a/b{release}"
 
 
 def test_the_record_and_its_entries_are_valid() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import fcntl
 import json
 import os
 import shutil
 import signal
 import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,24 +41,51 @@ def open_page(url: str, folder: Path) -> tuple[dict[str, Any], str]:
     messages : str
         What the browser had to say.
     """
-    arguments = [
-        *(find_browser(), "--headless", "--no-sandbox", "--disable-gpu"),
-        *(f"--user-data-dir={folder}/u", "--disable-background-networking", "--no-first-run"),
-        *("--enable-logging=stderr", "--window-size=1000,700", "--remote-debugging-pipe"),
-        "about:blank",
-    ]
     log = folder / "browser.log"
-    process, commands, answers = _start(arguments, log)
+    with _page(url, folder, (1000, 700)) as evaluate:
+        text = _wait(lambda: evaluate('document.getElementById("check")?.textContent ?? null'))
+    messages = log.read_text(encoding="utf-8", errors="replace")
+    assert text is not None, messages[-2000:]
+    content: dict[str, Any] = json.loads(text)
+    return content, messages
+
+
+def photograph_page(url: str, folder: Path, steps: Sequence[str], size: tuple[int, int]) -> bytes:
+    """Return a PNG of a page, `size` (width, height) large.
+
+    Each step is a JavaScript expression that is evaluated until it gives true, before the next.
+    """
+    with _page(url, folder, size) as evaluate:
+        for step in steps:
+            assert _wait(lambda step=step: evaluate(step) or None), f"never true: {step}"
+        return base64.b64decode(evaluate.call("Page.captureScreenshot", format="png")["data"])
+
+
+@contextlib.contextmanager
+def _page(url: str, folder: Path, size: tuple[int, int]) -> Iterator[_Page]:
+    """Open a page in a browser of its own, which ends with the context."""
+    arguments = [
+        *(find_browser(), "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"),
+        *(f"--user-data-dir={folder}/u", "--disable-background-networking", "--no-first-run"),
+        *("--enable-logging=stderr", f"--window-size={size[0]},{size[1]}"),
+        *("--remote-debugging-pipe", "about:blank"),
+    ]
+    process, commands, answers = _start(arguments, folder / "browser.log")
     try:
-        content = _read_check(_Browser(commands, answers), url)
+        yield _Page(_Browser(commands, answers), url)
     finally:
         os.kill(process, signal.SIGKILL)
         os.waitpid(process, 0)
         os.close(commands)
         os.close(answers)
-    messages = log.read_text(encoding="utf-8", errors="replace")
-    assert content is not None, messages[-2000:]
-    return content, messages
+
+
+def _wait(ask: Callable[[], Any]) -> Any:
+    """Return the first answer that is not None; None if there is none for too long."""
+    deadline = time.monotonic() + PATIENCE
+    while (answer := ask()) is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return answer
 
 
 def _start(arguments: list[str], log: Path) -> tuple[int, int, int]:
@@ -111,16 +141,17 @@ class _Browser:
         return message
 
 
-def _read_check(browser: _Browser, url: str) -> dict[str, Any] | None:
-    target = browser.call("Target.createTarget", url=url)["targetId"]
-    session = browser.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-    expression = 'document.getElementById("check")?.textContent ?? null'
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        answer = browser.call("Runtime.evaluate", session, expression=expression)
-        text = answer["result"].get("value")
-        if text is not None:
-            content: dict[str, Any] = json.loads(text)
-            return content
-        time.sleep(0.05)
-    return None
+class _Page:
+    """One page of a browser; called with a JavaScript expression it returns the value."""
+
+    def __init__(self, browser: _Browser, url: str) -> None:
+        self._browser = browser
+        target = browser.call("Target.createTarget", url=url)["targetId"]
+        attached = browser.call("Target.attachToTarget", targetId=target, flatten=True)
+        self._session = attached["sessionId"]
+
+    def call(self, method: str, **parameters: object) -> dict[str, Any]:
+        return self._browser.call(method, self._session, **parameters)
+
+    def __call__(self, expression: str) -> Any:
+        return self.call("Runtime.evaluate", expression=expression)["result"].get("value")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import http.server
+import inspect
 import json
 import os
 import subprocess
@@ -18,11 +19,12 @@ import pytest
 import torch
 
 import csgisnet
+from csgisnet import SmoothingNetwork
 from csgisnet.checkpoints.format import load_weights
-from csgisnet.checkpoints.hub import from_pretrained, save_pretrained
 from csgisnet.checkpoints.pretrained import find_weights
 from csgisnet.errors import CheckpointError, ConfigError
-from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
+from csgisnet.networks import smoothing
+from csgisnet.networks.smoothing import NetworkConfig
 
 CONFIG = NetworkConfig(width=8, blocks=1, coarse_blocks=1, refine_blocks=1, shuffle=2, skip=True)
 
@@ -34,7 +36,7 @@ def network() -> SmoothingNetwork:
         return SmoothingNetwork(CONFIG).eval()
 
 
-def assert_equal(one: SmoothingNetwork, other: SmoothingNetwork) -> None:
+def assert_equal(one: smoothing.SmoothingNetwork, other: smoothing.SmoothingNetwork) -> None:
     assert one.config == other.config
     tensors, others = one.state_dict(), other.state_dict()
     assert tensors.keys() == others.keys()
@@ -42,8 +44,8 @@ def assert_equal(one: SmoothingNetwork, other: SmoothingNetwork) -> None:
 
 
 def test_a_folder_returns_the_network(network: SmoothingNetwork, tmp_path: Path) -> None:
-    save_pretrained(network, tmp_path / "net", license="mit", metadata={"trained_on": "scenes"})
-    loaded = from_pretrained(tmp_path / "net")
+    network.save_pretrained(tmp_path / "net", license="mit", metadata={"trained_on": "scenes"})
+    loaded = SmoothingNetwork.from_pretrained(tmp_path / "net")
     assert_equal(loaded, network)
     assert not loaded.training
     assert json.loads((tmp_path / "net/config.json").read_text())["width"] == 8
@@ -52,7 +54,7 @@ def test_a_folder_returns_the_network(network: SmoothingNetwork, tmp_path: Path)
     card = (tmp_path / "net/README.md").read_text()
     assert card.startswith("---\nlicense: mit\nlibrary_name: csgisnet\n")
     (tmp_path / "net/README.md").write_text("mine")
-    save_pretrained(network, tmp_path / "net")
+    network.save_pretrained(tmp_path / "net")
     assert (tmp_path / "net/README.md").read_text() == "mine"
 
 
@@ -60,8 +62,8 @@ def test_classes_with_the_mixin_read_ours_and_are_read(
     network: SmoothingNetwork, tmp_path: Path
 ) -> None:
     hub = pytest.importorskip("huggingface_hub")
-    mixed: Any = type("Mixed", (SmoothingNetwork, hub.PyTorchModelHubMixin), {})
-    save_pretrained(network, tmp_path / "ours")
+    mixed: Any = type("Mixed", (smoothing.SmoothingNetwork, hub.PyTorchModelHubMixin), {})
+    network.save_pretrained(tmp_path / "ours")
     theirs = mixed.from_pretrained(tmp_path / "ours", config=CONFIG, strict=True)
     assert_equal(theirs, network)
     theirs.save_pretrained(tmp_path / "theirs")
@@ -70,7 +72,7 @@ def test_classes_with_the_mixin_read_ours_and_are_read(
         "config.json",
         "model.safetensors",
     ]
-    assert_equal(from_pretrained(tmp_path / "theirs"), network)
+    assert_equal(SmoothingNetwork.from_pretrained(tmp_path / "theirs"), network)
 
 
 def test_weights_that_do_not_fit_are_refused(network: SmoothingNetwork, tmp_path: Path) -> None:
@@ -80,7 +82,7 @@ def test_weights_that_do_not_fit_are_refused(network: SmoothingNetwork, tmp_path
     tensors.pop("descriptor.conv_in.bias")
     safetensors.torch.save_file(tensors, tmp_path / "model.safetensors")
     with pytest.raises(CheckpointError, match=r"config.json is missing"):
-        from_pretrained(tmp_path)
+        SmoothingNetwork.from_pretrained(tmp_path)
     for text, words in (
         ("{", "is not valid JSON"),
         ("[]", "it is not an object"),
@@ -89,13 +91,13 @@ def test_weights_that_do_not_fit_are_refused(network: SmoothingNetwork, tmp_path
     ):
         (tmp_path / "config.json").write_text(text)
         with pytest.raises(CheckpointError, match=words):
-            from_pretrained(tmp_path)
-    save_pretrained(network, tmp_path)
+            SmoothingNetwork.from_pretrained(tmp_path)
+    network.save_pretrained(tmp_path)
     content = bytearray((tmp_path / "model.safetensors").read_bytes())
     content[-1] ^= 1
     (tmp_path / "model.safetensors").write_bytes(content)
     with pytest.raises(CheckpointError, match="damaged"):
-        from_pretrained(tmp_path)
+        SmoothingNetwork.from_pretrained(tmp_path)
 
 
 def test_without_the_library_the_cure_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,16 +174,16 @@ def server(tmp_path: Path) -> Iterator[str]:
 
 CLIENT = """
 import sys
-from csgisnet import load
-from csgisnet.checkpoints.hub import from_pretrained, push_to_hub
+from csgisnet import SmoothingNetwork, load
 from csgisnet.errors import CheckpointError
-network = from_pretrained(sys.argv[1])
-for _ in range(2):  # the second time into a repository that has a card
-    print(push_to_hub(network, "someone/network", license="mit", token="hf_none"))
+network = SmoothingNetwork.from_pretrained(sys.argv[1])
+print(network.push_to_hub("someone/network", license="mit", token="hf_none"))
+name = {"repo_id": "someone/network", "push_to_hub": True}  # into a repository that has a card
+print(network.save_pretrained(sys.argv[1], token="hf_none", **name))
 print(load("hf:someone/network", device="cpu").smooth.__name__)
-print(from_pretrained("someone/network", local_files_only=True).config.width)
+print(SmoothingNetwork.from_pretrained("someone/network", local_files_only=True).config.width)
 try:
-    from_pretrained("someone/other")
+    SmoothingNetwork.from_pretrained("someone/other")
 except CheckpointError as error:
     print(error)
 """
@@ -191,7 +193,7 @@ def test_what_is_pushed_is_found_by_its_name_and_downloaded_once(
     network: SmoothingNetwork, tmp_path: Path, server: str
 ) -> None:
     pytest.importorskip("huggingface_hub")
-    save_pretrained(network, tmp_path / "mine")
+    network.save_pretrained(tmp_path / "mine")
     (tmp_path / "served").mkdir()
     environment = {**os.environ, "HF_ENDPOINT": server, "HF_HOME": str(tmp_path / "cache")}
     environment.pop("HF_HUB_OFFLINE", None)
@@ -210,5 +212,41 @@ def test_what_is_pushed_is_found_by_its_name_and_downloaded_once(
 
 def test_the_package_offers_the_name(network: SmoothingNetwork, tmp_path: Path) -> None:
     """A folder in the hub's layout is also a file of weights like any other."""
-    save_pretrained(network, tmp_path)
+    network.save_pretrained(tmp_path)
     assert csgisnet.load(tmp_path / "model.safetensors", device="cpu").batch == 1
+
+
+@pytest.mark.parametrize("method", ["from_pretrained", "save_pretrained", "push_to_hub"])
+def test_the_methods_take_what_those_of_the_mixin_take(method: str) -> None:
+    hub = pytest.importorskip("huggingface_hub")
+    wanted, ours = (
+        list(inspect.signature(getattr(cls, method)).parameters)
+        for cls in (hub.PyTorchModelHubMixin, SmoothingNetwork)
+    )
+    # The settings are the network's own, the card is ours, and a repository gets every file.
+    others = {"config", "model_kwargs", "model_card_kwargs"}
+    others |= {f"{kind}_patterns" for kind in ("allow", "ignore", "delete")}
+    assert set(wanted) - set(ours) <= others
+    assert ours[: 1 + (method != "from_pretrained")] == wanted[: 1 + (method != "from_pretrained")]
+
+
+def test_every_checkpoint_that_commands_take_is_loaded(
+    network: SmoothingNetwork, tmp_path: Path
+) -> None:
+    network.save_pretrained(tmp_path / "net")
+    assert_equal(SmoothingNetwork.from_pretrained(tmp_path / "net/model.safetensors"), network)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "net/model.safetensors").rename(tmp_path / "run/best.safetensors")
+    assert_equal(SmoothingNetwork.from_pretrained(str(tmp_path / "run")), network)
+    bundled = SmoothingNetwork.from_pretrained("compact")
+    assert bundled(torch.rand(1, 3, 9, 11)).result.shape == (1, 3, 9, 11)
+    with pytest.raises(CheckpointError, match=r"no checkpoint .*model.safetensors"):
+        SmoothingNetwork.from_pretrained(tmp_path / "net")
+
+
+def test_a_network_from_the_hub_can_be_trained(network: SmoothingNetwork, tmp_path: Path) -> None:
+    network.save_pretrained(tmp_path)
+    loaded = SmoothingNetwork.from_pretrained(tmp_path).train()
+    loaded(torch.rand(1, 3, 8, 8)).result.mean().backward()
+    assert all(parameter.requires_grad for parameter in loaded.parameters())
+    assert loaded.descriptor.conv_in.weight.grad is not None

@@ -11,19 +11,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
+from datasets_compared import MAPS, assert_equal, assert_same
 from file_server import Server
 from helpers import make_version1
-from numpy.typing import NDArray
 
 from vocsmooth.errors import DatasetError, InputError
 from vocsmooth.shards import Split, open_dataset, remote
 from vocsmooth.shards.fetching import ShardFetcher
 from vocsmooth.shards.index import index_files, read_index
 from vocsmooth.shards.table import encode_table
-
-MAPS = ("input", "label", "edge", "mask", "texture", "over", "under")
 
 
 @pytest.fixture
@@ -40,28 +37,6 @@ def server(dataset: Path) -> Iterator[Server]:
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote, "_PAUSE", 0.0)
-
-
-def assert_equal(url: str, root: Path) -> None:
-    """Compare every map of every sample, and windows."""
-    theirs, ours = open_dataset(url), open_dataset(root)
-    assert theirs.splits == ours.splits
-    for name in ours.splits:
-        split, expected = theirs.split(name), ours.split(name)
-        for sample, other in zip(split, expected, strict=True):
-            assert_same(sample, other)
-        numbers = np.arange(len(expected))
-        place = (numbers, numbers % 3, numbers % 5, 16, MAPS)
-        assert_same(split.crop(*place), expected.crop(*place))
-
-
-def assert_same(
-    found: dict[str, NDArray[np.generic]], expected: dict[str, NDArray[np.generic]]
-) -> None:
-    assert found.keys() == expected.keys()
-    for name, pixels in expected.items():
-        np.testing.assert_array_equal(found[name], pixels)
-        assert found[name].flags.writeable
 
 
 def total(split: Split) -> int:
@@ -261,27 +236,3 @@ class TestWebServer:
         assert len(server.asked) == before
         with pytest.raises(ValueError, match="no map 'lable'"):
             ShardFetcher(split, ["lable"], 1).fetch([0])
-
-
-def test_every_pixel_from_s3(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    moto = pytest.importorskip("moto.server")
-    s3fs = pytest.importorskip("s3fs")
-    server = moto.ThreadedMotoServer(port=0, verbose=False)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        for name, value in {
-            "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_DEFAULT_REGION": "us-east-1",
-        }.items():
-            monkeypatch.setenv(name, value)
-        files = s3fs.S3FileSystem(skip_instance_cache=True)
-        files.mkdir("bucket")
-        files.put(str(dataset), "bucket/voc-smooth", recursive=True)
-        assert_equal("s3://bucket/voc-smooth", dataset)
-        with pytest.raises(DatasetError, match=r"s3://bucket/none/index\.json: not found"):
-            open_dataset("s3://bucket/none")
-    finally:
-        server.stop()
