@@ -41,7 +41,7 @@ from vocsmooth.shards.index import (
     read_record,
     sidecar_path,
 )
-from vocsmooth.shards.planned import Plan
+from vocsmooth.shards.planned import Plan, largest_shard
 from vocsmooth.sources.voc import find_tree, list_photographs
 from vocsmooth.views.croissant import DESCRIPTIONS
 from vocsmooth.workers.processes import Runner, sigterm_interrupts
@@ -175,7 +175,8 @@ def build_dataset(
     photographs = there = read_listing(out, key, tree) if key else None
     if photographs is None:
         photographs = list_photographs(tree, splits, ids_file, recipe.val_fraction, ids=recipe.ids)
-    plan = make_plan(photographs, recipe, textures, splits)
+    size = largest_shard(out / PLAN_NAME) if recipe.shards.bytes else None
+    plan = make_plan(photographs, recipe, textures, splits, size)
     check_folder(out, plan)
     index, missing = read_finished(out, plan), 0
     complete_before = index is not None

@@ -152,6 +152,21 @@ def holds_plan(path: Path, plan: Plan) -> bool:
         return all(file.read(len(piece)) == piece for piece in _spelled(plan)) and not file.read()
 
 
+def largest_shard(path: Path) -> int:
+    """Return the number of photographs of the largest shard in a plan's file, 0 if it has none.
+
+    It is what the plan was cut with, or as good: a split that is smaller has one shard either way.
+    The lines are counted, as `write_plan` spells them, because parsing a million ids takes 200 MB.
+    """
+    largest = count = 0
+    if path.is_file():
+        with path.open("rb") as file:
+            for line in itertools.dropwhile(lambda line: line != b' "shards": [\n', file):
+                count = count + 1 if line.startswith(b'    "') else 0
+                largest = max(largest, count)
+    return largest
+
+
 def plan_digest(plan: Plan) -> str:
     """Return the digest of a plan: of everything in it except the digest.
 
