@@ -143,11 +143,12 @@ def _print_summary(out: Path, summary: BuildSummary, as_json: bool) -> None:
     """Print what `build` made, and what is missing from it."""
     if summary.complete_before:
         messages.note(f"{out} was already complete.")
+    each = summary.bytes / max(summary.images, 1) / 1e3
     messages.summary(
         f"{out}: {counted(summary.images, 'photograph')}, {counted(summary.samples, 'sample')}, "
         f"{summary.rejected} rejected, {summary.errors} unusable, "
         f"{summary.failed_checks} with a negative no worse than the label, "
-        f"{summary.bytes / 1e6:.1f} MB, {summary.seconds:.1f} s",
+        f"{summary.bytes / 1e6:.1f} MB ({each:.0f} kB a photograph), {summary.seconds:.1f} s",
         to_dict(summary),
         as_json,
     )

@@ -29,6 +29,7 @@ from vocsmooth.files import (
     as_path_or_none,
     temporary_path,
     write_atomically,
+    write_pieces,
 )
 from vocsmooth.maps.recipe import Recipe, as_recipe
 from vocsmooth.maps.textures import open_textures
@@ -41,7 +42,7 @@ from vocsmooth.shards.index import (
     read_record,
     sidecar_path,
 )
-from vocsmooth.shards.planned import Plan
+from vocsmooth.shards.planned import Plan, largest_shard
 from vocsmooth.sources.voc import find_tree, list_photographs
 from vocsmooth.views.croissant import DESCRIPTIONS
 from vocsmooth.workers.processes import Runner, sigterm_interrupts
@@ -175,7 +176,8 @@ def build_dataset(
     photographs = there = read_listing(out, key, tree) if key else None
     if photographs is None:
         photographs = list_photographs(tree, splits, ids_file, recipe.val_fraction, ids=recipe.ids)
-    plan = make_plan(photographs, recipe, textures, splits)
+    size = largest_shard(out / PLAN_NAME) if recipe.shards.bytes else None
+    plan = make_plan(photographs, recipe, textures, splits, size)
     check_folder(out, plan)
     index, missing = read_finished(out, plan), 0
     complete_before = index is not None
@@ -244,7 +246,7 @@ def _build(
             tidy(out)  # of workers that have died
             files = index_files(index)
             for name, describe in DESCRIPTIONS.items():
-                write_atomically(out / name, describe(index, files).encode())
+                write_pieces(out / name, (text.encode() for text in describe(index, files)))
             for name, data in files.items():
                 write_atomically(out / name, data)
     return index, missing

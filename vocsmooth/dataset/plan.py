@@ -31,8 +31,9 @@ def make_plan(
     recipe: Recipe,
     textures: TextureSource,
     splits: Sequence[str],
+    size: int | None = None,
 ) -> Plan:
-    """Cut the photographs of each split, in order, into shards of ``recipe.shards.images``.
+    """Cut the photographs of each split, in order, into shards.
 
     Parameters
     ----------
@@ -44,6 +45,9 @@ def make_plan(
         The textures; their names and hashes count for the digest, their folder does not.
     splits : sequence of str
         Names of the splits, in order; a split without photographs gets no shard.
+    size : int, optional
+        Photographs of a shard; those of the largest one where a dataset with the same recipe and
+        photographs exists. If not given, see `shard_size`.
     """
     plan = Plan(
         package=vocsmooth.__version__,
@@ -52,9 +56,23 @@ def make_plan(
         textures=describe_textures(textures),
         maps=maps_of(recipe),
         splits=tuple(splits),
-        shards=_cut(photographs, splits, recipe.shards.images),
+        shards=_cut(photographs, splits, size or shard_size(photographs, recipe, textures)),
     )
     return replace(plan, digest=plan_digest(plan))
+
+
+def shard_size(photographs: Sequence[Photograph], recipe: Recipe, textures: TextureSource) -> int:
+    """Return how many photographs a shard shall hold.
+
+    They are ``recipe.shards.images``, or so many fewer, but not none, that they take about
+    ``recipe.shards.bytes``. Of many photographs only some, evenly spread, are measured, so that all
+    shards have the same number, whoever cuts them; unreadable files do not count.
+    """
+    most, limit = recipe.shards.images, recipe.shards.bytes
+    pixels = [count for count in _measure(photographs) if count] if limit else []
+    if not pixels:
+        return most
+    return min(most, max(1, limit * len(pixels) // (_pixel_bytes(recipe, textures) * sum(pixels))))
 
 
 def _cut(photographs: Photographs, splits: Sequence[str], size: int) -> PlannedShards:
@@ -110,16 +128,26 @@ def needed_bytes(photographs: Sequence[Photograph], recipe: Recipe, textures: Te
 
     Of many photographs only some, evenly spread, are measured; unreadable files count as empty.
     """
+    pixels = _measure(photographs)
+    average = _pixel_bytes(recipe, textures) * sum(pixels) / max(len(pixels), 1)
+    return round(average * len(photographs))
+
+
+def _pixel_bytes(recipe: Recipe, textures: TextureSource) -> int:
+    """Return the bytes that all maps of a photograph and its inputs take for each pixel."""
     inputs = recipe.textures.count if recipe.textures.mode == "random" else len(textures.names)
     weight = {"images": 1, "samples": inputs}
-    per_pixel = sum(
+    return sum(
         weight[group] * channels * map_dtype(name).itemsize
         for group, names in maps_of(recipe).items()
         for name, channels in names.items()
     )
+
+
+def _measure(photographs: Sequence[Photograph]) -> list[int]:
+    """Return the pixels of some photographs, evenly spread; 0 for files that cannot be read."""
     step = -(-len(photographs) // _MEASURED) or 1
-    pixels = [_pixels(photograph.image) for photograph in photographs[::step]]
-    return round(per_pixel * sum(pixels) / max(len(pixels), 1) * len(photographs))
+    return [_pixels(photograph.image) for photograph in photographs[::step]]
 
 
 def _pixels(path: Path) -> int:

@@ -156,7 +156,8 @@ def _derive_plan(
     split = np.repeat(np.concatenate([columns.split, columns.split]), counts)
     order = np.lexsort((ids, split))
     photographs = _find_photographs(voc_root, recipe, index.splits, ids[order], split[order])
-    plan = make_plan(photographs, recipe, textures, index.splits)
+    size = int((columns.images + columns.left_out).max(initial=1))
+    plan = make_plan(photographs, recipe, textures, index.splits, size)
     if plan.digest != index.digest:
         raise InputError(
             f"{root / PLAN_NAME} is damaged or missing and cannot be derived: the photographs, the "

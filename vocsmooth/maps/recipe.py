@@ -129,10 +129,13 @@ class Shards:
     """How the dataset is cut into files."""
 
     images: int = 16
-    """Photographs per shard; a worker has two copies of one in memory when it writes it."""
+    """Most photographs per shard; a worker has two copies of one in memory when it writes it."""
+    bytes: int = 0
+    """About how large a shard may become, as some of the images' headers tell; 0 sets no bound."""
 
     def __post_init__(self) -> None:
         check_range("images", self.images, 1, 10_000)
+        check_range("bytes", self.bytes, 0, 10**12)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,12 +176,17 @@ class Recipe:
             raise ValueError("classes need textures.mode = 'random'")
 
     def record(self) -> dict[str, Any]:
-        """Return the recipe as plain dicts; `classes` is left out if empty, as in older datasets.
+        """Return the recipe as plain dicts, without keys that older datasets lack.
 
-        So the digests of datasets stay what they are.
+        These are `classes` and `shards.bytes`, as long as they have their defaults. So the digests
+        of datasets stay what they are.
         """
         content = to_dict(self)
-        return content if self.classes else {k: v for k, v in content.items() if k != "classes"}
+        if not self.classes:
+            del content["classes"]
+        if not self.shards.bytes:
+            del content["shards"]["bytes"]
+        return content
 
 
 def load_recipe(path_or_name: AnyPath, changes: Iterable[str] = ()) -> Recipe:

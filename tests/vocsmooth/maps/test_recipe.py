@@ -97,6 +97,8 @@ NEGATIVE = '[[negatives]]\nname = "{}"\noperator = "l0"\n'
         (MINIMAL + NEGATIVE.format("label"), "'label' is taken"),
         (MINIMAL + NEGATIVE.format("a") * 2, "two negatives are named 'a'"),
         (MINIMAL + "[shards]\nimages = 0", "images must be in"),
+        (MINIMAL + "[shards]\nbytes = -1", r"bytes must be in \[0, 1000000000000\], got -1"),
+        (MINIMAL + "[shards]\nbytes = 250e6", "bytes must be of type int, got 250000000.0"),
         (MINIMAL + "[edges]\nthreshold = -1", "threshold must be in"),
     ],
 )

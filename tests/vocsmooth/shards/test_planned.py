@@ -15,6 +15,7 @@ from vocsmooth.shards.planned import (
     PlannedShard,
     holds_plan,
     join_shards,
+    largest_shard,
     plan_digest,
     read_plan,
     write_plan,
@@ -70,6 +71,19 @@ def test_spelled_shard_by_shard_and_as_one_object_it_is_the_same(
     assert path.read_bytes() == to_bytes(content)
     assert not write_plan(path, plan)  # it is there already
     assert tuple(read_plan(path).shards) == SHARDS[:count]
+
+
+def test_the_largest_shard_is_found_in_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    assert largest_shard(path) == 0
+    assert largest_shard(tmp_path) == 0
+    for count, expected in ((0, 0), (2, 3), (3, 3)):
+        write_plan(path, make(*SHARDS[:count]))
+        assert largest_shard(path) == expected
+    write_plan(path, make(*SHARDS[1:]))
+    assert largest_shard(path) == 1
+    path.write_bytes(b"\xff no plan")
+    assert largest_shard(path) == 0
 
 
 def test_no_other_file_is_taken_for_it(tmp_path: Path) -> None:
