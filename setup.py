@@ -9,7 +9,7 @@ from setuptools import Extension, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
-LIBRARIES = ("vocsmooth.operators._kernels", "vocsmooth.shards._windows")
+LIBRARIES = ("vocsmooth.operators._kernels", "vocsmooth.shards._native")
 """Extensions, each made of the folder csrc beside it."""
 
 # One wheel for every Python from 3.10 on; free-threaded ones have no such interface before 3.15.

@@ -12,9 +12,10 @@ continuations, and the messages below.
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,12 @@ _BLOCK = 1 << 13
 """Bytes that are read at a time: mostly one or two blocks hold all headers and small tables."""
 
 _MOST_MESSAGES = 64
+
+_MOST_CHUNKS = 8
+
+_PLACE = struct.Struct("<BBQQ")
+
+_MESSAGE = struct.Struct("<BHB")
 
 Spans = list[tuple[int, int]]
 
@@ -136,16 +143,13 @@ def _dataset(
 ) -> int:
     """Return where the values of an HDF5 dataset start, which must be of this type and shape."""
     found = dict(_messages(file, header))
-    _expect(not found.keys() & {_EXTERNAL, _FILTERS, _CONTINUATION})
-    _expect(found[_TYPE] == _TYPES[dtype])
-    rank = len(shape)
-    # Version 2, no largest dimensions given or those at hand.
-    version, found_rank, flags, _ = found[_SPACE][:4]
-    _expect((version, found_rank) == (2, rank) and flags in (0, 1))
-    _expect(found[_SPACE][4 : 4 + 8 * rank] == struct.pack(f"<{rank}Q", *shape))
-    version, kind, offset, length = struct.unpack_from("<BBQQ", found[_LAYOUT])
-    _expect(version in (3, 4) and kind == 1)
-    expected = int(np.prod(shape)) * dtype.itemsize
+    _expect(_EXTERNAL not in found and _FILTERS not in found and found[_TYPE] == _TYPES[dtype])
+    rank, space = len(shape), found[_SPACE]
+    _expect(space[0] == 2 and space[1] == rank)
+    _expect(space[4 : 4 + 8 * rank] == struct.pack(f"<{rank}Q", *shape))
+    version, kind, offset, length = _PLACE.unpack_from(found[_LAYOUT])
+    _expect(version in (3, 4) and kind == 1)  # contiguous
+    expected = math.prod(shape) * dtype.itemsize
     _expect(length == expected)
     if not expected:
         return 0
@@ -177,34 +181,33 @@ def _links(file: _File, header: int, attributes: dict[bytes, bytes]) -> dict[byt
     return links
 
 
-def _messages(file: _File, header: int) -> Iterator[tuple[int, bytes]]:
-    """Yield type and content of the messages of an object header."""
+def _messages(file: _File, header: int) -> list[tuple[int, bytes]]:
+    """Return type and content of the messages of an object header."""
     head = file.read(header, 6)
     flags = head[5]
     _expect(head[:5] == b"OHDR\x02")
     place = header + 6 + (16 if flags & 32 else 0) + (4 if flags & 16 else 0)
     width = 1 << (flags & 3)
-    length = int.from_bytes(file.read(place, width), "little")
-    chunks = [(place + width, length)]
+    chunks = [(place + width, int.from_bytes(file.read(place, width), "little"))]
     extra = 2 if flags & 4 else 0
-    count = 0
+    found: list[tuple[int, bytes]] = []
     for start, size in chunks:
         data = file.read(start, size)
         at = 0
         while at + 4 + extra <= size:
-            kind, length, message_flags = struct.unpack_from("<BHB", data, at)
+            kind, length, message_flags = _MESSAGE.unpack_from(data, at)
             at += 4 + extra
             content = data[at : at + length]
-            _expect(len(content) == length and not message_flags & 2)  # none shared
             at += length
-            count += 1
-            _expect(count <= _MOST_MESSAGES)
+            if at > size or message_flags & 2 or len(found) == _MOST_MESSAGES:  # shared
+                raise _NotUnderstoodError
             if kind == _CONTINUATION:
                 address, whole = struct.unpack_from("<QQ", content)
-                _expect(file.read(address, 4) == b"OCHK" and len(chunks) < 8)
+                _expect(file.read(address, 4) == b"OCHK" and len(chunks) < _MOST_CHUNKS)
                 chunks.append((address + 4, whole - 8))
             else:
-                yield kind, content
+                found.append((kind, content))
+    return found
 
 
 def _expect(holds: bool) -> None:

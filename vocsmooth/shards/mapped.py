@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vocsmooth.errors import DatasetError
-from vocsmooth.shards import windows
+from vocsmooth.shards import native
 from vocsmooth.shards.entries import Index, shard_name
 from vocsmooth.shards.headers import find_maps
 from vocsmooth.shards.listing import IndexedShard, list_shard
@@ -95,7 +95,7 @@ class MappedShard:
 
     @property
     def record(self) -> tuple[int, ...]:
-        """Address, length, device and inode, and where each map starts; see `windows`."""
+        """Address, length, device and inode, and where each map starts; see `native`."""
         device, inode, *_ = self.checked.identity
         identity = (device % _WORD, inode % _WORD)
         return (self._pages.address, self._bytes, *identity, *self.checked.offsets)
@@ -207,7 +207,7 @@ class MappedShards(dict[int, MappedShard]):
             A shard is not the one that the index describes, or was cut short before its windows
             had been copied.
         """
-        if windows.library is None:
+        if native.library is None:
             return False
         if self._folder < 0 and sys.platform != "win32":
             self._folder = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY)
@@ -226,7 +226,7 @@ class MappedShards(dict[int, MappedShard]):
                 for name, target in batch.items()
             ]
             widths = np.ascontiguousarray(place.shapes[:, 1])
-            failed = windows.copy_windows(
+            failed = native.copy_windows(
                 records, self._files[rows], self._folder, widths, tops, lefts, planes
             )
         finally:

@@ -2,7 +2,6 @@
 
 import contextlib
 import gc
-import os
 from collections import Counter
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import numpy as np
 import pytest
 
 from vocsmooth.errors import DatasetError
-from vocsmooth.shards import windows
+from vocsmooth.shards import native
 from vocsmooth.shards.pages import Pages
 from vocsmooth.shards.reader import open_dataset
 from vocsmooth.shards.split import Split
@@ -24,11 +23,10 @@ def sums_of(split: Split) -> list[int]:
 
 def open_files() -> Counter[str]:
     """Count the files and folders that this process has open."""
-    folder = "/proc/self/fd"
     found = Counter[str]()
-    for name in os.listdir(folder):
+    for path in list(Path("/proc/self/fd").iterdir()):
         with contextlib.suppress(FileNotFoundError):  # that of the listing itself
-            found[os.readlink(f"{folder}/{name}")] += 1
+            found[str(path.readlink())] += 1
     return found
 
 
@@ -37,7 +35,7 @@ def test_take_one_descriptor_for_the_folder_and_give_it_back(pristine_dataset: P
     before = open_files()
     sums_of(split)
     assert len(split._open) == 3
-    assert open_files() - before == Counter([str(pristine_dataset)] * (windows.library is not None))
+    assert open_files() - before == Counter([str(pristine_dataset)] * (native.library is not None))
     del split
     gc.collect()
     assert open_files() == before

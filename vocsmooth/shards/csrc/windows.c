@@ -4,7 +4,7 @@
  * While windows are copied, the signal ends the copying instead. What lies between the new end of
  * a file and the end of that page reads as zeros without a signal: so each file's length is looked
  * at after its window was copied, and not before. */
-#include "windows.h"
+#include "native.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -19,7 +19,7 @@
 
 enum { LINE = 64, AHEAD = 4 };
 
-/* Fields of a record, see TABLE_FIELDS of table of mapped.py. */
+/* Fields of a record, see MappedShard.record. */
 enum { ADDRESS, LENGTH, DEVICE, INODE };
 
 /* One map of a window in memory: where its first row starts, from row to row, bytes of a row. */

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from vocsmooth.errors import DatasetError
-from vocsmooth.shards import Split, open_dataset, windows
+from vocsmooth.shards import Split, native, open_dataset
 from vocsmooth.shards.mapped import MappedShards
 
-pytestmark = pytest.mark.skipif(windows.library is None, reason="it was not compiled")
+pytestmark = pytest.mark.skipif(native.library is None, reason="it was not compiled")
 
 SIZE = 9
 
@@ -40,7 +40,7 @@ def test_gives_what_numpy_gives(split: Split, monkeypatch: pytest.MonkeyPatch) -
     assert {"input", "label", "texture", "mask"} <= set(maps)
     samples, tops, lefts = draw(split)
     found = split.crop(samples, tops, lefts, SIZE, maps), [split[i] for i in range(len(split))]
-    monkeypatch.setattr(windows, "library", None)
+    monkeypatch.setattr(native, "library", None)
     expected = split.crop(samples, tops, lefts, SIZE, maps), list(split)
     for ours, other in zip([found[0], *found[1]], [expected[0], *expected[1]], strict=True):
         for name in maps:
@@ -51,7 +51,8 @@ def test_gives_what_numpy_gives(split: Split, monkeypatch: pytest.MonkeyPatch) -
 def test_takes_corners_that_do_not_lie_side_by_side_in_memory(split: Split) -> None:
     draws = np.stack(draw(split), axis=1)
     found = split.crop(draws[:, 0], draws[:, 1], draws[:, 2], SIZE, ["label"])["label"]
-    expected = split.crop(*(column.tolist() for column in draws.T), SIZE, ["label"])["label"]
+    samples, tops, lefts = (column.tolist() for column in draws.T)
+    expected = split.crop(samples, tops, lefts, SIZE, ["label"])["label"]
     np.testing.assert_array_equal(found, expected)
 
 
@@ -156,3 +157,17 @@ def test_more_shards_in_a_batch_than_stay_mapped(
     np.testing.assert_array_equal(found, expected)
     assert isinstance(split._open, MappedShards)
     assert len(split._open) == 1
+
+
+@pytest.mark.parametrize("field", [0, 255, -255, 256, -256, 32767, -32768, 3])
+def test_inputs_agree_as_numpy_says(field: int) -> None:
+    rng = np.random.default_rng(1)
+    for pixels in (0, 1, 31, 33, 1000):
+        label = rng.integers(0, 256, (pixels, 3), np.uint8)
+        texture = np.full(pixels, field, np.int16)
+        image = (label.astype(int) + texture[:, None]).clip(0, 255).astype(np.uint8)
+        assert native.inputs_agree(image, label, texture)
+        for place in range(0, image.size, 97):
+            image.flat[place] ^= 1
+            assert not native.inputs_agree(image, label, texture)
+            image.flat[place] ^= 1

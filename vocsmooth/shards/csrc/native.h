@@ -1,6 +1,6 @@
-/* What Python hands over, see `Task` and `Map` of windows.py. */
-#ifndef VOCSMOOTH_WINDOWS_H
-#define VOCSMOOTH_WINDOWS_H
+/* What Python hands over, see `Task` and `Map` of native.py. */
+#ifndef VOCSMOOTH_NATIVE_H
+#define VOCSMOOTH_NATIVE_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -11,8 +11,8 @@
 #define EXPORT __attribute__((visibility("default")))
 #endif
 
-/* Raise it, here and in windows.py, with any change below. */
-enum { WINDOWS_ABI = 1 };
+/* Raise it, here and in native.py, with any change below. */
+enum { NATIVE_ABI = 1 };
 
 typedef struct {
     int64_t field; /* of a record: where the map starts in its file */
