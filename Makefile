@@ -16,7 +16,7 @@ export OMP_WAIT_POLICY := PASSIVE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
-$(READY): pyproject.toml setup.py constraints.txt $(wildcard vocsmooth/operators/csrc/*)
+$(READY): pyproject.toml setup.py constraints.txt $(wildcard vocsmooth/*/csrc/*)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	touch $@
@@ -210,4 +210,5 @@ gpu-kernels:
 	-$(PYTHON) setup.py --quiet build_ext --inplace
 
 clean:
-	rm -rf $(VENV) $(DEMO) $(RELEASE) build *.egg-info vocsmooth/operators/_kernels*.so
+	rm -rf $(VENV) $(DEMO) $(RELEASE) build *.egg-info vocsmooth/operators/_kernels*.so \
+		vocsmooth/shards/_native*.so

@@ -9,7 +9,8 @@ from setuptools import Extension, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
-FOLDER = Path("vocsmooth/operators/csrc")
+LIBRARIES = ("vocsmooth.operators._kernels", "vocsmooth.shards._native")
+"""Extensions, each made of the folder csrc beside it."""
 
 # One wheel for every Python from 3.10 on; free-threaded ones have no such interface before 3.15.
 LIMITED_API = not sysconfig.get_config_var("Py_GIL_DISABLED")
@@ -39,11 +40,11 @@ class BuildKernels(build_ext):
 
     def run(self) -> None:
         """Compile; without a compiler setuptools warns, and NumPy does the kernels' work."""
-        (kernels,) = self.extensions
-        new = Path(self.get_ext_fullpath(kernels.name))
-        for old in new.parent.glob("_kernels.*.so"):
-            if old.name != new.name:
-                old.unlink()
+        for library in self.extensions:
+            new = Path(self.get_ext_fullpath(library.name))
+            for old in new.parent.glob(f"{library.name.rpartition('.')[2]}.*.so"):
+                if old.name != new.name:
+                    old.unlink()
         super().run()
 
 
@@ -56,6 +57,20 @@ class BuildWheel(bdist_wheel):
         built = self.get_finalized_command("build_ext").get_outputs()
         self.root_is_pure = not all(Path(path).is_file() for path in built)
         super().run()
+
+
+def extension(name: str) -> Extension:
+    """Return a library that is built if it can be."""
+    folder = Path(*name.split(".")[:-1], "csrc")
+    return Extension(
+        name,
+        sources=sorted(map(str, folder.glob("*.c"))),
+        depends=sorted(map(str, folder.glob("*.h"))),
+        extra_compile_args=FLAGS,
+        define_macros=[("Py_LIMITED_API", "0x030A0000")] if LIMITED_API else [],
+        py_limited_api=LIMITED_API,
+        optional=True,
+    )
 
 
 def long_description() -> str:
@@ -78,17 +93,7 @@ def long_description() -> str:
 setup(
     long_description=long_description(),
     long_description_content_type="text/markdown",
-    ext_modules=[
-        Extension(
-            "vocsmooth.operators._kernels",
-            sources=sorted(map(str, FOLDER.glob("*.c"))),
-            depends=sorted(map(str, FOLDER.glob("*.h"))),
-            extra_compile_args=FLAGS,
-            define_macros=[("Py_LIMITED_API", "0x030A0000")] if LIMITED_API else [],
-            py_limited_api=LIMITED_API,
-            optional=True,
-        )
-    ],
+    ext_modules=list(map(extension, LIBRARIES)),
     cmdclass={"build_ext": BuildKernels, "bdist_wheel": BuildWheel},
     options={"bdist_wheel": {"py_limited_api": "cp310"}} if LIMITED_API else {},
 )

@@ -1,4 +1,4 @@
-"""Check an installed wheel: its kernels were compiled, load here, and give what NumPy gives.
+"""Check an installed wheel: its libraries load here, and its kernels give what NumPy gives.
 
 It needs NumPy and SciPy only, so that wheels can be checked where torch or OpenCV have none.
 """
@@ -13,6 +13,7 @@ from vocsmooth.operators import kernels
 from vocsmooth.operators.ils import ils_smooth
 from vocsmooth.operators.l0 import l0_smooth
 from vocsmooth.operators.sd import sd_filter
+from vocsmooth.shards import native
 
 LARGEST_DIFFERENCE = 1e-3
 
@@ -22,6 +23,8 @@ def main() -> None:
     print(kernels.describe())
     if kernels.library is None:
         sys.exit("The wheel has no compiled kernels that load here.")
+    if native.library is None:
+        sys.exit("The wheel has no compiled reader of shards that loads here.")
     image = np.random.default_rng(0).random((57, 83, 3))
     compiled = {f.__name__: f(image) for f in (l0_smooth, ils_smooth, sd_filter)}
     kernels.library = None

@@ -130,7 +130,7 @@ def preads(split: Split, maps: tuple[str, ...], draw: Draw) -> None:
     for i, (number, y) in enumerate(zip(place.shards.tolist(), draw[1].tolist(), strict=True)):
         shard, width = split._shard(number), widths[i]
         assert isinstance(shard, MappedShard)  # the dataset is in a folder
-        path = str(shard._path)
+        path = str(shard.path)
         if path not in files:
             files[path] = os.open(path, os.O_RDONLY)
             os.posix_fadvise(files[path], 0, 0, os.POSIX_FADV_RANDOM)

@@ -134,7 +134,7 @@ class SmallCache:
         shard = mapped(self._split._open[number])
         shard._pages.advise("MADV_DONTNEED", start, length)
         if number not in self._files:
-            self._files[number] = os.open(shard._path, os.O_RDONLY)
+            self._files[number] = os.open(shard.path, os.O_RDONLY)
         os.posix_fadvise(self._files[number], start, length, os.POSIX_FADV_DONTNEED)
 
     def close(self) -> None:

@@ -27,7 +27,7 @@ MODULES_LOADED = {
     "vocsmooth.shards": (3, 12),
     "csgisnet.prediction": (2, 12),
     "vocsmooth.operators.rtv": (13, None),
-    "vocsmooth.shards.reader": (16, None),
+    "vocsmooth.shards.reader": (19, None),
     "csgisnet.prediction.smoother": (28, None),
 }
 """Largest number of our modules, and of modules beyond those of a bare interpreter, after an

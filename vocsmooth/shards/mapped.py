@@ -1,4 +1,4 @@
-"""One shard mapped into memory, and a watch for when its pages have to come from the disk."""
+"""Shards mapped into memory, and windows copied out of them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import math
 import mmap
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import weakref
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +17,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vocsmooth.errors import DatasetError
-from vocsmooth.shards.entries import Index
+from vocsmooth.shards import native
+from vocsmooth.shards.entries import Index, shard_name
+from vocsmooth.shards.headers import find_maps
 from vocsmooth.shards.listing import IndexedShard, list_shard
 from vocsmooth.shards.pages import Pages, most_mapped
+from vocsmooth.shards.photographs import Places
 from vocsmooth.shards.schema import Maps, map_dtype, read_layout
-
-if sys.platform != "win32":
-    import resource
 
 _MOST_MAPPED = most_mapped()
 
-_ANNOUNCED_BATCHES = 64
+_WORD = 2**64
+
+_FIELDS = 4
+"""Fields of a record before those of the maps; see `MappedShard.record`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,24 +83,43 @@ class MappedShard:
         with file:
             identity = _identity(file.fileno())
             if checked is None or checked.identity != identity:
-                offsets = _find_offsets(path, indexed, digest, maps)
+                offsets = _find_offsets(file.fileno(), path, indexed, digest, maps)
                 checked = CheckedShard(identity=identity, offsets=offsets)
             self.checked = checked
-            self._path, self._bytes = path, indexed.entry.bytes
+            self.path, self._bytes = path, indexed.entry.bytes
             self.check()
             self._pages = Pages(file.fileno(), self._bytes)
         # Otherwise each page fault reads megabytes around it.
         self._pages.advise("MADV_RANDOM", 0, self._bytes)
+        self._pixels, self._maps = indexed.pixels(), maps
+
+    @property
+    def record(self) -> tuple[int, ...]:
+        """Address, length, device and inode, and where each map starts; see `native`."""
+        device, inode, *_ = self.checked.identity
+        identity = (device % _WORD, inode % _WORD)
+        return (self._pages.address, self._bytes, *identity, *self.checked.offsets)
+
+    @cached_property
+    def offsets(self) -> dict[str, int]:
+        """Where each map starts in the file, by name."""
+        names = [name for names in self._maps.values() for name in names]
+        return dict(zip(names, self.checked.offsets, strict=True))
+
+    @cached_property
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The pixels of each map by name, as views of the mapping."""
         content = np.asarray(self._pages)
-        self.arrays: dict[str, NDArray[Any]] = {}
-        self.offsets: dict[str, int] = {}
-        pixels = indexed.pixels()
-        offset_of = iter(checked.offsets)
-        for group, names in maps.items():
-            for name, channels in names.items():
-                shape = (pixels[group], channels) if channels > 1 else (pixels[group],)
-                self.offsets[name] = next(offset_of)
-                self.arrays[name] = np.ndarray(shape, map_dtype(name), content, self.offsets[name])
+        return {
+            name: np.ndarray(
+                (self._pixels[group], channels) if channels > 1 else (self._pixels[group],),
+                map_dtype(name),
+                content,
+                self.offsets[name],
+            )
+            for group, names in self._maps.items()
+            for name, channels in names.items()
+        }
 
     def check(self) -> None:
         """Raise DatasetError if the length of the mapped file has changed.
@@ -106,13 +129,13 @@ class MappedShard:
         everything else that may happen on a disk.
         """
         try:
-            found = self._path.stat()
+            found = self.path.stat()
         except OSError:
             return
         length = found.st_size
         if length != self._bytes and (found.st_dev, found.st_ino) == self.checked.identity[:2]:
             raise DatasetError(
-                f"{self._path} changed its length from {self._bytes} to {length} bytes while "
+                f"{self.path} changed its length from {self._bytes} to {length} bytes while "
                 "it was being read. Run `vocsmooth verify` on the folder."
             )
 
@@ -126,7 +149,7 @@ class MappedShard:
 
 
 class MappedShards(dict[int, MappedShard]):
-    """The shards of a dataset by number, each mapped when it is first asked for.
+    """The shards of a split by number, each mapped when it is first asked for.
 
     Parameters
     ----------
@@ -134,61 +157,97 @@ class MappedShards(dict[int, MappedShard]):
         The dataset's folder.
     index : Index
         What it holds.
+    numbers : range
+        Numbers of the split's shards in the index.
     """
 
-    def __init__(self, root: Path, index: Index) -> None:
-        self._root, self._index = root, index
+    def __init__(self, root: Path, index: Index, numbers: range) -> None:
+        self._root, self._index, self._numbers = root, index, numbers
         self._checked: dict[int, CheckedShard] = {}
+        names = [name for names in index.maps.values() for name in names]
+        self._field = {name: _FIELDS + place for place, name in enumerate(names)}
+        # What a window needs of its shard lies in one row, and takes no memory before it is used:
+        # to follow the objects of 60,000 shards costs more than to copy small windows.
+        self._records = np.zeros((len(numbers), _FIELDS + len(names)), np.uint64)
+        self._files = np.zeros(len(numbers), f"S{_longest_name(index, numbers) + 1}")
+        self._folder = -1
+        self._copying: set[object] = set()
+        self._leaving: list[MappedShard] = []
 
     def __missing__(self, number: int) -> MappedShard:
-        while self and Pages.mapped >= _MOST_MAPPED:  # those of all datasets of the process
-            del self[next(iter(self))]
+        if self and Pages.mapped >= _MOST_MAPPED:  # those of all datasets of the process
+            self._unmap(next(iter(self)))
         indexed = list_shard(self._index, number)
         path = self._root / indexed.entry.name
         known = self._checked.get(number)
         shard = MappedShard(path, indexed, self._index.digest, self._index.maps, known)
         self[number], self._checked[number] = shard, shard.checked
+        self._files[number - self._numbers.start] = indexed.entry.name.encode()
+        self._records[number - self._numbers.start] = shard.record
         return shard
 
+    def fill_windows(
+        self,
+        place: Places,
+        tops: NDArray[np.int64],
+        lefts: NDArray[np.int64],
+        batch: Mapping[str, NDArray[Any]],
+        group_of: Mapping[str, str],
+    ) -> bool:
+        """Fill the arrays (B, H, W) or (B, H, W, 3) of each map with windows, without NumPy.
 
-class DiskWatch:
-    """Notices when this process has to wait for the disk because a mapped page is not in memory.
+        Returns
+        -------
+        bool
+            Whether that was possible; otherwise they are left as they are.
 
-    Announcing every span before it is touched makes a cold disk nine times as fast, but costs a
-    quarter of the speed when everything is in memory already. So spans are announced only for some
-    batches after one that had to wait.
+        Raises
+        ------
+        DatasetError
+            A shard is not the one that the index describes, or was cut short before its windows
+            had been copied.
+        """
+        if native.library is None:
+            return False
+        if self._folder < 0 and sys.platform != "win32":
+            self._folder = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY)
+            weakref.finalize(self, os.close, self._folder)
+        rows = place.shards - self._numbers.start
+        for number in np.unique(place.shards[self._records[rows, 0] == 0]).tolist():
+            self[number]
+        copying = object()
+        self._copying.add(copying)
+        try:
+            records = self._records[rows]
+            if not records[:, 0].all():  # there are more of them than stay mapped
+                return False
+            planes = [
+                (self._field[name], place.starts[group_of[name]], target)
+                for name, target in batch.items()
+            ]
+            widths = np.ascontiguousarray(place.shapes[:, 1])
+            failed = native.copy_windows(
+                records, self._files[rows], self._folder, widths, tops, lefts, planes
+            )
+        finally:
+            self._copying.remove(copying)
+        if failed >= 0:
+            shard = self[int(place.shards[failed])]
+            shard.check()
+            raise DatasetError(
+                f"{shard.path} has parts that cannot be read: it was cut short for a moment, or "
+                f"the disk is damaged. Run `vocsmooth verify` on {self._root}."
+            )
+        return True
 
-    Parameters
-    ----------
-    always : bool
-        Announce every span: none is ever in memory, since it comes from a server.
-    """
-
-    def __init__(self, *, always: bool = False) -> None:
-        self._always, self._announce = always, 0
-
-    @contextmanager
-    def watched(self) -> Iterator[bool]:
-        """Watch a block that reads a batch; yield whether it should announce its spans."""
-        if self._always:
-            yield True
-            return
-        if self._announce:
-            self._announce -= 1
-            yield True
-            return
-        before = _waits_for_the_disk()
-        yield False
-        if _waits_for_the_disk() > before:
-            self._announce = _ANNOUNCED_BATCHES
-
-
-def _waits_for_the_disk() -> int:
-    """Return how often a page that this process touched was not in memory; 0 on Windows."""
-    if sys.platform == "win32":
-        return 0
-    else:  # noqa: RET505 (type checkers leave out what Windows lacks)
-        return resource.getrusage(resource.RUSAGE_SELF).ru_majflt
+    def _unmap(self, number: int) -> None:
+        """Forget a shard; it stays mapped while other threads may be copying from it."""
+        shard = self.pop(number)
+        self._records[number - self._numbers.start, 0] = 0
+        if self._copying:
+            self._leaving.append(shard)
+        else:
+            self._leaving.clear()
 
 
 def _identity(descriptor: int) -> tuple[int, ...]:
@@ -197,8 +256,13 @@ def _identity(descriptor: int) -> tuple[int, ...]:
     return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
-def _find_offsets(path: Path, indexed: IndexedShard, digest: str, maps: Maps) -> tuple[int, ...]:
+def _find_offsets(
+    descriptor: int, path: Path, indexed: IndexedShard, digest: str, maps: Maps
+) -> tuple[int, ...]:
     """Return where each map starts; DatasetError if the shard is not the one in the index."""
+    found = find_maps(descriptor, indexed, digest, maps) if sys.platform != "win32" else None
+    if found is not None:
+        return found
     layout = read_layout(path, maps)
     same_file = layout.bytes == indexed.entry.bytes and layout.digest == digest
     if not (same_file and indexed.matches(layout)):
@@ -207,3 +271,11 @@ def _find_offsets(path: Path, indexed: IndexedShard, digest: str, maps: Maps) ->
             f"Run `vocsmooth verify` on {path.parent}."
         )
     return tuple(layout.maps[name].offset for names in maps.values() for name in names)
+
+
+def _longest_name(index: Index, numbers: range) -> int:
+    """Return the bytes of the longest file name of some shards, which are those of one split."""
+    if not numbers:
+        return 0
+    split = index.splits[index.columns.split[numbers.start]]
+    return len(shard_name(split, len(numbers) - 1).encode())

@@ -65,23 +65,26 @@ class Pages:
 
     mapped = 0
 
+    address: int
+    """Where the bytes lie."""
+
     def __init__(self, descriptor: int, length: int) -> None:
         if sys.platform == "win32":
             self._kept = mmap.mmap(descriptor, length, access=mmap.ACCESS_READ)
-            self._address = np.frombuffer(self._kept, np.uint8).ctypes.data
+            self.address = np.frombuffer(self._kept, np.uint8).ctypes.data
         else:
-            self._address = _libc.mmap(None, length, mmap.PROT_READ, mmap.MAP_SHARED, descriptor, 0)
-            if self._address == _FAILED:
+            self.address = _libc.mmap(None, length, mmap.PROT_READ, mmap.MAP_SHARED, descriptor, 0)
+            if self.address == _FAILED:
                 number = ctypes.get_errno()
                 raise OSError(number, os.strerror(number))
             # At the end of the process another thread may still be reading.
-            weakref.finalize(self, _unmap, self._address, length).atexit = False
+            weakref.finalize(self, _unmap, self.address, length).atexit = False
             Pages.mapped += 1
         self.__array_interface__: dict[str, Any] = {
             "version": 3,
             "typestr": "|u1",
             "shape": (length,),
-            "data": (self._address, True),
+            "data": (self.address, True),
         }
 
     def advise(
@@ -95,4 +98,4 @@ class Pages:
         Windows takes no such advice.
         """
         if sys.platform != "win32":
-            _libc.madvise(self._address + start, length, getattr(mmap, advice))
+            _libc.madvise(self.address + start, length, getattr(mmap, advice))

@@ -13,6 +13,7 @@ from vocsmooth.shards.entries import Index, ShardEntry
 from vocsmooth.shards.index import parse_index, read_index
 from vocsmooth.shards.schema import BASE_MAPS
 from vocsmooth.shards.split import Split
+from vocsmooth.shards.table import find_repeated
 
 if TYPE_CHECKING:
     from vocsmooth.shards.remote import Store
@@ -40,9 +41,10 @@ def open_dataset(root: AnyPath) -> Dataset:
     Raises
     ------
     DatasetError
-        The folder does not hold a complete dataset of this version, or a shard is missing or does
-        not have the size that the index gives. The size of a shard behind a URL is compared at its
-        first read; reading may raise this, too, when a server fails.
+        The folder does not hold a complete dataset of this version, its index lists a photograph
+        twice, or a shard is missing or does not have the size that the index gives. The size of a
+        shard behind a URL is compared at its first read; reading may raise this, too, when a server
+        fails.
     InputError
         What fsspec needs for the URL is not installed.
 
@@ -59,9 +61,12 @@ def open_dataset(root: AnyPath) -> Dataset:
         from vocsmooth.shards.remote import Store  # not for the readers of folders
 
         store = Store(root)
-        return Dataset(store, _index_of(store))
+        dataset = Dataset(store, _index_of(store))
+        _check_ids(dataset)
+        return dataset
     root = as_path(root, "root")
     dataset = Dataset(root, _index_of(root))
+    _check_ids(dataset)
     for entry in dataset.index.shards:
         _check_length(root, entry)
     return dataset
@@ -130,6 +135,16 @@ def _reopen(root: Path | Store, identity: str) -> Dataset:
     if index.identity != identity:
         raise DatasetError(f"{root} holds another dataset than when it was opened; open it again.")
     return Dataset(root, index)
+
+
+def _check_ids(dataset: Dataset) -> None:
+    """Raise DatasetError if the index lists a photograph twice."""
+    repeated = find_repeated(dataset.index.columns.ids)
+    if repeated is not None:
+        raise DatasetError(
+            f"The index of {dataset.root} lists the photograph {repeated!r} more than once; each "
+            "is expected once. Run `vocsmooth verify` on it."
+        )
 
 
 def _check_length(root: Path, entry: ShardEntry) -> None:

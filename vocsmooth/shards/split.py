@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsIndex
@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from vocsmooth.shards.disk import DiskWatch
 from vocsmooth.shards.listing import numbers_of
-from vocsmooth.shards.mapped import DiskWatch, MappedShard, MappedShards
+from vocsmooth.shards.mapped import MappedShard, MappedShards
 from vocsmooth.shards.photographs import Photographs, Places, SampleIds, as_integers
 from vocsmooth.shards.schema import Maps, map_dtype
 
 if TYPE_CHECKING:
     from vocsmooth.shards.reader import Dataset
-    from vocsmooth.shards.remote import RemoteShard
+    from vocsmooth.shards.remote import RemoteShard, RemoteShards
 
 _LINE = 64
 """Bytes of a cache line, to which the arrays of a batch are aligned."""
@@ -62,8 +63,10 @@ class Split:
         self._maps: Maps = index.maps
         self._group = {name: group for group, names in index.maps.items() for name in names}
         self._shards = numbers_of(index, name)
-        self._open: dict[int, MappedShard] | dict[int, RemoteShard] = (
-            MappedShards(root, index) if isinstance(root, Path) else root.open_shards(index)
+        self._open: MappedShards | RemoteShards = (
+            MappedShards(root, index, self._shards)
+            if isinstance(root, Path)
+            else root.open_shards(index)
         )
         self._disk = DiskWatch(always=not isinstance(root, Path))
         self._photographs = Photographs(index, self._shards)
@@ -149,18 +152,13 @@ class Split:
         """
         self._check_maps(maps)
         place = self._photographs.locate(np.array([index]))
-        shard = self._shard(int(place.shards[0]))
         height, width = place.shapes[0].tolist()
-        firsts = {name: int(place.starts[self._group[name]][0]) for name in maps}
-        result = {}
-        with self._disk.watched() as cold:
-            if cold:
-                for name, first in firsts.items():
-                    shard.will_need(name, first, height * width)
-            for name, first in firsts.items():
-                pixels = shard.arrays[name][first : first + height * width]
-                result[name] = pixels.reshape(height, width, *self._tail(name)).copy()
-        return result
+        result = {
+            name: np.empty((1, height, width, *self._tail(name)), map_dtype(name)) for name in maps
+        }
+        corner = np.zeros(1, np.int64)
+        self._fill(result, place, corner, corner)
+        return {name: pixels[0] for name, pixels in result.items()}
 
     def crop(
         self,
@@ -198,21 +196,37 @@ class Split:
         self._check_maps(maps)
         place = self._photographs.locate(chosen)
         self._photographs.check_windows(place, top, left, size)
-        bands = self._bands(place, top)
         batch = self._allocate(maps, len(chosen), size)
-        with self._disk.watched() as cold:
-            if cold:
-                for name in maps:
-                    for shard, first, width in bands[self._group[name]]:
-                        shard.will_need(name, first, size * width)
-            columns = left.tolist()
-            for name, windows in batch.items():
-                tail = windows.shape[3:]
-                for i, (shard, first, width) in enumerate(bands[self._group[name]]):
-                    band = shard.arrays[name][first : first + size * width]
-                    x = columns[i]
-                    windows[i] = band.reshape(size, width, *tail)[:, x : x + size]
+        self._fill(batch, place, top, left)
         return batch
+
+    def _fill(
+        self,
+        batch: Mapping[str, NDArray[Any]],
+        place: Places,
+        tops: NDArray[np.int64],
+        lefts: NDArray[np.int64],
+    ) -> None:
+        """Fill the windows of a batch, (B, H, W) or (B, H, W, 3) by map."""
+        with self._disk.watched() as cold:
+            bands = None
+            if cold:
+                bands = self._bands(place, tops)
+                for name, windows in batch.items():
+                    rows = windows.shape[1]
+                    for shard, first, width in bands[self._group[name]]:
+                        shard.will_need(name, first, rows * width)
+            if isinstance(self._open, MappedShards) and self._open.fill_windows(
+                place, tops, lefts, batch, self._group
+            ):
+                return
+            bands = bands or self._bands(place, tops)
+            for name, windows in batch.items():
+                rows, columns, *tail = windows.shape[1:]
+                for i, (shard, first, width) in enumerate(bands[self._group[name]]):
+                    band = shard.arrays[name][first : first + rows * width]
+                    x = int(lefts[i])
+                    windows[i] = band.reshape(rows, width, *tail)[:, x : x + columns]
 
     def _bands(
         self, place: Places, tops: NDArray[np.int64]

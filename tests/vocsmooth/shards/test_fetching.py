@@ -47,7 +47,7 @@ def test_what_is_fetched_comes_into_memory_without_being_read(
     split.read(0, MAPS)
     (shard,) = split._open.values()
     assert isinstance(shard, MappedShard)
-    pages, path = shard._pages, shard._path
+    pages, path = shard._pages, shard.path
     address, length = pages.__array_interface__["data"][0], path.stat().st_size
     pages.advise("MADV_DONTNEED", 0, length)
     with path.open("rb+") as file:

@@ -11,7 +11,8 @@ from helpers import edit_table, flip_a_bit
 
 from vocsmooth.errors import DatasetError
 from vocsmooth.shards.index import read_index
-from vocsmooth.shards.table import decode_table
+from vocsmooth.shards.reader import open_dataset
+from vocsmooth.shards.table import decode_table, find_repeated
 
 
 @pytest.mark.parametrize(
@@ -40,6 +41,32 @@ def test_columns_that_cannot_be(
     edit_table(dataset, **{column: change})
     with pytest.raises(DatasetError, match=message):
         read_index(dataset)
+
+
+@pytest.mark.parametrize(
+    ("ids", "repeated"),
+    [
+        ([], None),
+        (["a"], None),
+        (["a", "b", "a"], "a"),
+        (["é" * 32, "e", "é" * 31, "é" * 32], "é" * 32),
+        ([f"{number}" for number in range(5000)], None),
+        ([f"{number:016d}" for number in range(5000)], None),
+        ([f"{number:09d}" for number in (*range(5000), 4321)], "000004321"),
+        # Eight bytes of one and the next eight of another.
+        (["12345678abcdefgh", "abcdefgh12345678", "12345678", "abcdefgh"], None),
+    ],
+)
+def test_an_id_that_is_there_twice_is_found(ids: list[str], repeated: str | None) -> None:
+    column = np.array([name.encode() for name in ids], "S")
+    assert find_repeated(column if column.itemsize else column.astype("S1")) == repeated
+
+
+def test_an_index_that_lists_a_photograph_twice_does_not_open(dataset: Path) -> None:
+    edit_table(dataset, ids=lambda c: np.concatenate((c[:-1], c[:1])))
+    with pytest.raises(DatasetError, match=r"lists the photograph '.+' more than once"):
+        open_dataset(dataset)
+    read_index(dataset)  # for `verify`, which says where
 
 
 @pytest.mark.parametrize("damage", ["flip", "truncation", "missing"])

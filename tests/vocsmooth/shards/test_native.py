@@ -1,0 +1,173 @@
+"""The compiled copying of windows: what NumPy gives, and an error where a file was cut short."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vocsmooth.errors import DatasetError
+from vocsmooth.shards import Split, native, open_dataset
+from vocsmooth.shards.mapped import MappedShards
+
+pytestmark = pytest.mark.skipif(native.library is None, reason="it was not compiled")
+
+SIZE = 9
+
+
+@pytest.fixture
+def split(dataset: Path) -> Split:
+    """A split of a dataset that may be damaged."""
+    return open_dataset(dataset).split("train")
+
+
+def draw(split: Split, count: int = 64) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draw samples and corners of windows."""
+    rng = np.random.default_rng(0)
+    samples = rng.integers(len(split), size=count)
+    room = split.shapes[samples] - SIZE
+    return samples, rng.integers(0, room[:, 0] + 1), rng.integers(0, room[:, 1] + 1)
+
+
+def test_gives_what_numpy_gives(split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+    maps = tuple(split[0])
+    assert {"input", "label", "texture", "mask"} <= set(maps)
+    samples, tops, lefts = draw(split)
+    found = split.crop(samples, tops, lefts, SIZE, maps), [split[i] for i in range(len(split))]
+    monkeypatch.setattr(native, "library", None)
+    expected = split.crop(samples, tops, lefts, SIZE, maps), list(split)
+    for ours, other in zip([found[0], *found[1]], [expected[0], *expected[1]], strict=True):
+        for name in maps:
+            assert ours[name].dtype == other[name].dtype
+            np.testing.assert_array_equal(ours[name], other[name])
+
+
+def test_takes_corners_that_do_not_lie_side_by_side_in_memory(split: Split) -> None:
+    draws = np.stack(draw(split), axis=1)
+    found = split.crop(draws[:, 0], draws[:, 1], draws[:, 2], SIZE, ["label"])["label"]
+    samples, tops, lefts = (column.tolist() for column in draws.T)
+    expected = split.crop(samples, tops, lefts, SIZE, ["label"])["label"]
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_no_windows_and_no_maps(split: Split) -> None:
+    assert split.crop([], [], [], SIZE, ["label"])["label"].shape == (0, SIZE, SIZE, 3)
+    assert split.crop([0], [0], [0], SIZE, []) == {}
+
+
+class TestAFileThatIsCutShort:
+    def test_at_any_length_is_an_error_and_no_zeros(self, split: Split, dataset: Path) -> None:
+        path = dataset / "train-00000.h5"
+        whole, maps = path.read_bytes(), tuple(split[0])
+        expected = split[0]
+        for length in [*range(0, len(whole), 1777), len(whole) - 1]:
+            os.truncate(path, length)
+            with pytest.raises(DatasetError, match=f"length from {len(whole)} to {length} bytes"):
+                split.read(0, maps)
+            with pytest.raises(DatasetError, match="changed its length"):
+                split.crop([4, 0], [0, 0], [0, 0], SIZE, ["edge"])
+        with path.open("r+b") as file:
+            file.write(whole)
+        for name, pixels in split.read(0, maps).items():
+            np.testing.assert_array_equal(pixels, expected[name])
+
+    def test_is_noticed_whoever_handles_the_signal(self, split: Split, dataset: Path) -> None:
+        split.read(0, ["label"])
+        os.truncate(dataset / "train-00000.h5", 0)
+        before = signal.signal(signal.SIGBUS, signal.SIG_DFL)
+        try:
+            for handler in (signal.SIG_DFL, lambda *_: None):
+                signal.signal(signal.SIGBUS, handler)
+                with pytest.raises(DatasetError, match="changed its length"):
+                    split.read(0, ["label"])
+        finally:
+            signal.signal(signal.SIGBUS, before)
+
+    def test_is_noticed_by_every_thread(self, split: Split, dataset: Path) -> None:
+        split.read(0, ["label"])
+        os.truncate(dataset / "train-00000.h5", 0)
+
+        def attempt(sample: int) -> bool:
+            try:
+                split.read(sample, ["label"])
+            except DatasetError:
+                return False
+            return True
+
+        with ThreadPoolExecutor(8) as threads:
+            found = list(threads.map(attempt, [0, 4] * 200))
+        assert found == [False, True] * 200
+
+
+@pytest.mark.parametrize("others", ["", "import faulthandler; faulthandler.enable()"])
+@pytest.mark.parametrize("first", [True, False])
+def test_faults_of_others_end_the_process_as_before(
+    pristine_dataset: Path, others: str, first: bool
+) -> None:
+    read = f"open_dataset({str(pristine_dataset)!r}).split('train').read(0, ['label'])"
+    lines = [others, read] if first else [read, others, read]
+    code = "\n".join(
+        [
+            "import mmap, os, tempfile",
+            "from vocsmooth.shards import open_dataset",
+            *lines,
+            "file = tempfile.TemporaryFile()",
+            "file.truncate(8192)",
+            "lost = mmap.mmap(file.fileno(), 8192)",
+            "file.truncate(0)",
+            "lost[5000]",
+        ]
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.returncode == -signal.SIGBUS
+    assert ended.stderr.count("Fatal Python error: Bus error") == bool(others)
+
+
+def test_many_threads_read_while_shards_are_unmapped(
+    split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples, tops, lefts = draw(split, 600)
+    expected = split.crop(samples, tops, lefts, SIZE, ["label"])["label"]
+    monkeypatch.setattr("vocsmooth.shards.mapped._MOST_MAPPED", 2)
+
+    def crop(start: int) -> np.ndarray:
+        chosen = slice(start, start + 2)
+        return split.crop(samples[chosen], tops[chosen], lefts[chosen], SIZE, ["label"])["label"]
+
+    with ThreadPoolExecutor(4) as threads:
+        found = np.concatenate(list(threads.map(crop, range(0, 600, 2))))
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_more_shards_in_a_batch_than_stay_mapped(
+    split: Split, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = split.crop(*draw(split), SIZE, ["label"])["label"]
+    monkeypatch.setattr("vocsmooth.shards.mapped._MOST_MAPPED", 1)
+    split = open_dataset(dataset).split("train")
+    found = split.crop(*draw(split), SIZE, ["label"])["label"]
+    np.testing.assert_array_equal(found, expected)
+    assert isinstance(split._open, MappedShards)
+    assert len(split._open) == 1
+
+
+@pytest.mark.parametrize("field", [0, 255, -255, 256, -256, 32767, -32768, 3])
+def test_inputs_agree_as_numpy_says(field: int) -> None:
+    rng = np.random.default_rng(1)
+    for pixels in (0, 1, 31, 33, 1000):
+        label = rng.integers(0, 256, (pixels, 3), np.uint8)
+        texture = np.full(pixels, field, np.int16)
+        image = (label.astype(int) + texture[:, None]).clip(0, 255).astype(np.uint8)
+        assert native.inputs_agree(image, label, texture)
+        for place in range(0, image.size, 97):
+            image.flat[place] ^= 1
+            assert not native.inputs_agree(image, label, texture)
+            image.flat[place] ^= 1
