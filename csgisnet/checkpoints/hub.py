@@ -148,8 +148,8 @@ class SmoothingNetwork(smoothing.SmoothingNetwork):
         save_directory : str or path-like
             Created if it is missing. A card (README.md) that is there is kept.
         repo_id : str, optional
-            "OWNER/NAME" on the hub, for a new card and for `push_to_hub`; by default the name of
-            the folder.
+            "OWNER/NAME" on the hub, for a new card and for `push_to_hub`, which takes the folder's
+            name for NAME otherwise.
         push_to_hub : bool
             Whether to upload as well.
         license : str, optional
@@ -166,13 +166,15 @@ class SmoothingNetwork(smoothing.SmoothingNetwork):
         """
         folder = as_path(save_directory, "save_directory")
         folder.mkdir(parents=True, exist_ok=True)
-        name = repo_id or folder.resolve().name
         save_network(folder / WEIGHTS, self, metadata)
         write_json(folder / CONFIG, settings.to_dict(self.config))
         if not (folder / CARD).exists():
             line = f"license: {license}\n" if license else ""
-            write_atomically(folder / CARD, _CARD.format(license=line, repo_id=name).encode())
+            write_atomically(
+                folder / CARD, _CARD.format(license=line, repo_id=repo_id or "OWNER/NAME").encode()
+            )
         if push_to_hub:
+            name = repo_id or folder.resolve().name
             return self.push_to_hub(name, license=license, **push_to_hub_kwargs)
         return None
 
