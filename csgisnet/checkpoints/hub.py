@@ -16,7 +16,7 @@ import torch
 
 from csgisnet.checkpoints.format import is_ours, read_safetensors
 from csgisnet.checkpoints.networks import build_network, load_network, save_network
-from csgisnet.checkpoints.pretrained import find_weights
+from csgisnet.checkpoints.pretrained import HUB_PREFIX, find_weights
 from csgisnet.errors import CheckpointError, ConfigError
 from csgisnet.networks import smoothing
 from csgisnet.networks.smoothing import NetworkConfig
@@ -123,8 +123,9 @@ class SmoothingNetwork(smoothing.SmoothingNetwork):
                 "local_files_only": local_files_only,
                 "revision": revision,
             }
-            weights = download(path.as_posix(), WEIGHTS, **access)
-            config = None if is_ours(weights) else download(path.as_posix(), CONFIG, **access)
+            repo_id = path.as_posix().removeprefix(HUB_PREFIX)
+            weights = download(repo_id, WEIGHTS, **access)
+            config = None if is_ours(weights) else download(repo_id, CONFIG, **access)
             loaded = _load(weights, config)
         with torch.device("meta"):
             network = cls(loaded.config)
