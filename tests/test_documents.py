@@ -153,6 +153,14 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
             r'<(?:script|img|link)[^>]*(?:src|href)="(https?://[^"]*)', page.read_text()
         )
         assert loaded == [], page
+    reference = (tmp_path / "reference/networks.html").read_text()
+    (row,) = re.findall(r"<code>views</code>(.*?)</tr>", reference, re.DOTALL)[:1]
+    # Described in one line with others, of which the first is a str.
+    assert [re.sub("<.*?>", "", cell) for cell in re.findall(r"<code>.*?</code>", row)] == [
+        "int",
+        "Smoother",
+        "1",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import torch
 
 from csgisnet.checkpoints.format import is_ours, read_safetensors
 from csgisnet.checkpoints.networks import build_network, load_network, save_network
-from csgisnet.checkpoints.pretrained import find_weights
+from csgisnet.checkpoints.pretrained import HUB_PREFIX, find_weights
 from csgisnet.errors import CheckpointError, ConfigError
 from csgisnet.networks import smoothing
 from csgisnet.networks.smoothing import NetworkConfig
@@ -123,8 +123,9 @@ class SmoothingNetwork(smoothing.SmoothingNetwork):
                 "local_files_only": local_files_only,
                 "revision": revision,
             }
-            weights = download(path.as_posix(), WEIGHTS, **access)
-            config = None if is_ours(weights) else download(path.as_posix(), CONFIG, **access)
+            repo_id = path.as_posix().removeprefix(HUB_PREFIX)
+            weights = download(repo_id, WEIGHTS, **access)
+            config = None if is_ours(weights) else download(repo_id, CONFIG, **access)
             loaded = _load(weights, config)
         with torch.device("meta"):
             network = cls(loaded.config)
@@ -148,8 +149,8 @@ class SmoothingNetwork(smoothing.SmoothingNetwork):
         save_directory : str or path-like
             Created if it is missing. A card (README.md) that is there is kept.
         repo_id : str, optional
-            "OWNER/NAME" on the hub, for a new card and for `push_to_hub`; by default the name of
-            the folder.
+            "OWNER/NAME" on the hub, for a new card and for `push_to_hub`, which takes the folder's
+            name for NAME otherwise.
         push_to_hub : bool
             Whether to upload as well.
         license : str, optional
@@ -166,13 +167,15 @@ class SmoothingNetwork(smoothing.SmoothingNetwork):
         """
         folder = as_path(save_directory, "save_directory")
         folder.mkdir(parents=True, exist_ok=True)
-        name = repo_id or folder.resolve().name
         save_network(folder / WEIGHTS, self, metadata)
         write_json(folder / CONFIG, settings.to_dict(self.config))
         if not (folder / CARD).exists():
             line = f"license: {license}\n" if license else ""
-            write_atomically(folder / CARD, _CARD.format(license=line, repo_id=name).encode())
+            write_atomically(
+                folder / CARD, _CARD.format(license=line, repo_id=repo_id or "OWNER/NAME").encode()
+            )
         if push_to_hub:
+            name = repo_id or folder.resolve().name
             return self.push_to_hub(name, license=license, **push_to_hub_kwargs)
         return None
 

@@ -13,7 +13,7 @@ from vocsmooth.settings import nearest
 BUNDLED = Path(__file__).parents[1] / "models"
 """Folder of the networks that come with the package, each as NAME.safetensors."""
 
-_HUB = "hf:"
+HUB_PREFIX = "hf:"
 """Prefix of a repository's name, which could otherwise be the name of a file or folder."""
 
 DEFAULT = "compact"
@@ -44,10 +44,10 @@ def find_weights(path_or_name: AnyPath | None = None) -> Path:
     path = as_path(path_or_name, "path_or_name")
     if path.is_dir():
         return _best_of(path)
-    if path.as_posix().startswith(_HUB) and not path.exists():
+    if path.as_posix().startswith(HUB_PREFIX) and not path.exists():
         from csgisnet.checkpoints.hub import download
 
-        return download(path.as_posix().removeprefix(_HUB))
+        return download(path.as_posix().removeprefix(HUB_PREFIX))
     if path.exists() or path.suffix or len(path.parts) != 1:
         return path
     return _bundled(path.name)

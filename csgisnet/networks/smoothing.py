@@ -86,6 +86,8 @@ class Smoothing(NamedTuple):
 class SmoothingNetwork(nn.Module):
     """Predicts the structure of RGB images in [0, 1] of any size.
 
+    `csgisnet.SmoothingNetwork` is this one with methods to load, save and publish it.
+
     Parameters
     ----------
     config : NetworkConfig

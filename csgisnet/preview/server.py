@@ -7,6 +7,7 @@ browser can neither read the token nor, under a name that points to 127.0.0.1, p
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import threading
 import time
@@ -100,7 +101,7 @@ class Preview:
         if name == "offer":
             return _json(
                 {
-                    "photographs": [str(path) for path in self._photographs],
+                    "photographs": _names(self._photographs),
                     "methods": methods.describe(self._methods),
                     "wholeSide": views.WHOLE_SIDE,
                     "cropSide": views.CROP_SIDE,
@@ -203,6 +204,16 @@ def start(preview: Preview, port: int = 0) -> BaseWSGIServer:
 def address(preview: Preview, server: BaseWSGIServer) -> str:
     """Return the address of the page."""
     return f"http://{HOST}:{server.server_port}/{preview.token}/"
+
+
+def _names(photographs: Sequence[Path]) -> list[str]:
+    """Name photographs from the folder that holds all of them, so that names are short."""
+    paths = [path.absolute() for path in photographs]  # a link keeps its name
+    try:
+        folder = os.path.commonpath([path.parent for path in paths])
+    except ValueError:  # on several drives of Windows, or there are none
+        return [str(path) for path in photographs]
+    return [str(path.relative_to(folder)) for path in paths]
 
 
 def _view(path: Path, request: Request) -> View:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import fcntl
+import functools
 import json
 import os
 import shutil
@@ -45,7 +46,7 @@ def open_page(url: str, folder: Path) -> tuple[dict[str, Any], str]:
     with _page(url, folder, (1000, 700)) as evaluate:
         text = _wait(lambda: evaluate('document.getElementById("check")?.textContent ?? null'))
     messages = log.read_text(encoding="utf-8", errors="replace")
-    assert text is not None, messages[-2000:]
+    assert text, messages[-2000:]
     content: dict[str, Any] = json.loads(text)
     return content, messages
 
@@ -57,7 +58,7 @@ def photograph_page(url: str, folder: Path, steps: Sequence[str], size: tuple[in
     """
     with _page(url, folder, size) as evaluate:
         for step in steps:
-            assert _wait(lambda step=step: evaluate(step) or None), f"never true: {step}"
+            assert _wait(functools.partial(evaluate, step)), f"never true: {step}"
         return base64.b64decode(evaluate.call("Page.captureScreenshot", format="png")["data"])
 
 
@@ -81,9 +82,9 @@ def _page(url: str, folder: Path, size: tuple[int, int]) -> Iterator[_Page]:
 
 
 def _wait(ask: Callable[[], Any]) -> Any:
-    """Return the first answer that is not None; None if there is none for too long."""
+    """Return the first answer that is true, or the last one if there is none for too long."""
     deadline = time.monotonic() + PATIENCE
-    while (answer := ask()) is None and time.monotonic() < deadline:
+    while not (answer := ask()) and time.monotonic() < deadline:
         time.sleep(0.05)
     return answer
 

@@ -181,7 +181,8 @@ print(network.push_to_hub("someone/network", license="mit", token="hf_none"))
 name = {"repo_id": "someone/network", "push_to_hub": True}  # into a repository that has a card
 print(network.save_pretrained(sys.argv[1], token="hf_none", **name))
 print(load("hf:someone/network", device="cpu").smooth.__name__)
-print(SmoothingNetwork.from_pretrained("someone/network", local_files_only=True).config.width)
+for name in ("someone/network", "hf:someone/network"):
+    print(SmoothingNetwork.from_pretrained(name, local_files_only=True).config.width)
 try:
     SmoothingNetwork.from_pretrained("someone/other")
 except CheckpointError as error:
@@ -200,12 +201,12 @@ def test_what_is_pushed_is_found_by_its_name_and_downloaded_once(
     line = [sys.executable, "-c", CLIENT, str(tmp_path / "mine")]
     result = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
-    *commits, loaded, width, error = result.stdout.splitlines()
+    *commits, loaded, width, same, error = result.stdout.splitlines()
     assert commits == 2 * [f"{server}/someone/network/commit/{'0' * 40}"]
     card = (tmp_path / "served/someone/network/README.md").read_text()
     assert "license: mit" in card
     assert 'csgisnet.load("hf:someone/network")' in card
-    assert (loaded, width) == ("smooth", "8")
+    assert (loaded, width, same) == ("smooth", "8", "8")
     assert "model.safetensors of 'someone/other' cannot be downloaded" in error
     assert "Check the name (OWNER/NAME)" in error
 

@@ -60,6 +60,20 @@ def test_the_page_gets_its_files_and_what_is_offered(preview: Preview) -> None:
     assert offer["photographs"][0].endswith("small <é>.png")
 
 
+def test_names_begin_at_the_folder_of_all_photographs(
+    photographs: list[Path], tmp_path: Path
+) -> None:
+    def names(paths: list[Path]) -> list[str]:
+        return list(get(Preview(paths, device="cpu"), "offer").get_json()["photographs"])
+
+    (tmp_path / "a/b").mkdir(parents=True)
+    inner, outer = tmp_path / "a/b/one.png", tmp_path / "a/two.png"
+    inner.touch()
+    outer.symlink_to(photographs[0])
+    assert names([inner]) == ["one.png"]
+    assert names([inner, outer]) == [str(Path("b/one.png")), "two.png"]
+
+
 def test_a_photograph_is_shown_as_it_is(preview: Preview, photographs: list[Path]) -> None:
     response = get(preview, "photograph", photograph=0, view="whole")
     np.testing.assert_array_equal(sent_pixels(response), np.asarray(Image.open(photographs[0])))
