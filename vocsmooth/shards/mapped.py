@@ -6,6 +6,7 @@ import math
 import mmap
 import os
 import sys
+import threading
 import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -171,19 +172,25 @@ class MappedShards(dict[int, MappedShard]):
         self._records = np.zeros((len(numbers), _FIELDS + len(names)), np.uint64)
         self._files = np.zeros(len(numbers), f"S{_longest_name(index, numbers) + 1}")
         self._folder = -1
+        self._process, self._lock = os.getpid(), threading.Lock()
         self._copying: set[object] = set()
         self._leaving: list[MappedShard] = []
 
     def __missing__(self, number: int) -> MappedShard:
-        if self and Pages.mapped >= _MOST_MAPPED:  # those of all datasets of the process
-            self._unmap(next(iter(self)))
-        indexed = list_shard(self._index, number)
-        path = self._root / indexed.entry.name
-        known = self._checked.get(number)
-        shard = MappedShard(path, indexed, self._index.digest, self._index.maps, known)
-        self[number], self._checked[number] = shard, shard.checked
-        self._files[number - self._numbers.start] = indexed.entry.name.encode()
-        self._records[number - self._numbers.start] = shard.record
+        if self._process != os.getpid():  # the lock may have been held when this one was forked
+            self._process, self._lock = os.getpid(), threading.Lock()
+        with self._lock:
+            if number in self:  # another thread was faster
+                return self[number]
+            if self and Pages.mapped >= _MOST_MAPPED:  # those of all datasets of the process
+                self._unmap(next(iter(self)))
+            indexed = list_shard(self._index, number)
+            path = self._root / indexed.entry.name
+            known = self._checked.get(number)
+            shard = MappedShard(path, indexed, self._index.digest, self._index.maps, known)
+            self[number], self._checked[number] = shard, shard.checked
+            self._files[number - self._numbers.start] = indexed.entry.name.encode()
+            self._records[number - self._numbers.start] = shard.record
         return shard
 
     def fill_windows(
@@ -209,12 +216,13 @@ class MappedShards(dict[int, MappedShard]):
         """
         if native.library is None:
             return False
-        if self._folder < 0 and sys.platform != "win32":
-            self._folder = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY)
-            weakref.finalize(self, os.close, self._folder)
         rows = place.shards - self._numbers.start
-        for number in np.unique(place.shards[self._records[rows, 0] == 0]).tolist():
-            self[number]
+        missing = self._records[rows, 0] == 0
+        if missing.any():
+            for number in np.unique(place.shards[missing]).tolist():
+                self[number]
+        if not self._open_folder():
+            return False
         copying = object()
         self._copying.add(copying)
         try:
@@ -238,6 +246,17 @@ class MappedShards(dict[int, MappedShard]):
                 f"{shard.path} has parts that cannot be read: it was cut short for a moment, or "
                 f"the disk is damaged. Run `vocsmooth verify` on {self._root}."
             )
+        return True
+
+    def _open_folder(self) -> bool:
+        """Open the folder, in which the lengths of files are looked at; return whether it is."""
+        if self._folder < 0 and sys.platform != "win32":
+            try:
+                # A folder may be one that is entered, but not listed.
+                self._folder = os.open(self._root, getattr(os, "O_PATH", os.O_RDONLY))
+            except OSError:
+                return False
+            weakref.finalize(self, os.close, self._folder)
         return True
 
     def _unmap(self, number: int) -> None:

@@ -131,6 +131,16 @@ def test_faults_of_others_end_the_process_as_before(
     assert ended.stderr.count("Fatal Python error: Bus error") == bool(others)
 
 
+def test_many_threads_are_the_first_to_touch_a_shard(dataset: Path) -> None:
+    expected = open_dataset(dataset).split("train").read(0, ["label"])["label"]
+    for _ in range(20):
+        split = open_dataset(dataset).split("train")
+        with ThreadPoolExecutor(8) as threads:
+            for found in threads.map(lambda _, split=split: split.read(0, ["label"]), range(16)):
+                np.testing.assert_array_equal(found["label"], expected)
+        assert list(split._open) == [0]
+
+
 def test_many_threads_read_while_shards_are_unmapped(
     split: Split, monkeypatch: pytest.MonkeyPatch
 ) -> None:
