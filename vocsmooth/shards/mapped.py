@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import mmap
 import os
@@ -200,13 +201,15 @@ class MappedShards(dict[int, MappedShard]):
         lefts: NDArray[np.int64],
         batch: Mapping[str, NDArray[Any]],
         group_of: Mapping[str, str],
+        *,
+        cold: bool,
     ) -> bool:
         """Fill the arrays (B, H, W) or (B, H, W, 3) of each map with windows, without NumPy.
 
         Returns
         -------
         bool
-            Whether that was possible; otherwise they are left as they are.
+            Whether that was possible; otherwise their content is worth nothing.
 
         Raises
         ------
@@ -214,31 +217,30 @@ class MappedShards(dict[int, MappedShard]):
             A shard is not the one that the index describes, or was cut short before its windows
             had been copied.
         """
-        if native.library is None:
+        if native.library is None or not self._open_folder():
             return False
         rows = place.shards - self._numbers.start
-        missing = self._records[rows, 0] == 0
-        if missing.any():
-            for number in np.unique(place.shards[missing]).tolist():
+        planes = [
+            (self._field[name], place.starts[group_of[name]], target)
+            for name, target in batch.items()
+        ]
+        windows = (place.shapes[:, 1], tops, lefts)
+        for _ in range(2):
+            copying = object()
+            self._copying.add(copying)
+            try:
+                failed = native.copy_windows(
+                    *(rows, self._records, self._files, self._folder, windows, planes),
+                    ask_system=cold,
+                )
+            finally:
+                self._copying.remove(copying)
+            if failed != native.NOT_MAPPED:
+                break
+            for number in np.unique(place.shards[self._records[rows, 0] == 0]).tolist():
                 self[number]
-        if not self._open_folder():
+        else:  # there are more of them than stay mapped
             return False
-        copying = object()
-        self._copying.add(copying)
-        try:
-            records = self._records[rows]
-            if not records[:, 0].all():  # there are more of them than stay mapped
-                return False
-            planes = [
-                (self._field[name], place.starts[group_of[name]], target)
-                for name, target in batch.items()
-            ]
-            widths = np.ascontiguousarray(place.shapes[:, 1])
-            failed = native.copy_windows(
-                records, self._files[rows], self._folder, widths, tops, lefts, planes
-            )
-        finally:
-            self._copying.remove(copying)
         if failed >= 0:
             shard = self[int(place.shards[failed])]
             shard.check()
@@ -249,15 +251,13 @@ class MappedShards(dict[int, MappedShard]):
         return True
 
     def _open_folder(self) -> bool:
-        """Open the folder, in which the lengths of files are looked at; return whether it is."""
+        """Open the folder, to ask for the lengths of files in it; return whether it is open."""
         if self._folder < 0 and sys.platform != "win32":
-            try:
+            with contextlib.suppress(OSError):
                 # A folder may be one that is entered, but not listed.
                 self._folder = os.open(self._root, getattr(os, "O_PATH", os.O_RDONLY))
-            except OSError:
-                return False
-            weakref.finalize(self, os.close, self._folder)
-        return True
+                weakref.finalize(self, os.close, self._folder)
+        return self._folder >= 0 or sys.platform == "win32"
 
     def _unmap(self, number: int) -> None:
         """Forget a shard; it stays mapped while other threads may be copying from it."""
