@@ -153,7 +153,9 @@ def write_links(root: Path, files: list[Path], count: int, shape: tuple[int, int
 def known_offsets(root: Path) -> Iterator[None]:
     """Take the maps of every shard to be where they are in the first: the ids in links differ."""
     split = open_dataset(root).split("train")
-    offsets, real = split._open[0].record[mapped._FIELDS :], mapped._find_offsets
+    shard, real = split._open[0], mapped._find_offsets
+    assert isinstance(shard, mapped.MappedShard)
+    offsets = shard.checked.offsets
     mapped._find_offsets = lambda *_: offsets
     try:
         yield

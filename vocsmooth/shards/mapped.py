@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import mmap
 import os
 import sys
+import threading
 import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -171,19 +173,25 @@ class MappedShards(dict[int, MappedShard]):
         self._records = np.zeros((len(numbers), _FIELDS + len(names)), np.uint64)
         self._files = np.zeros(len(numbers), f"S{_longest_name(index, numbers) + 1}")
         self._folder = -1
+        self._process, self._lock = os.getpid(), threading.Lock()
         self._copying: set[object] = set()
         self._leaving: list[MappedShard] = []
 
     def __missing__(self, number: int) -> MappedShard:
-        if self and Pages.mapped >= _MOST_MAPPED:  # those of all datasets of the process
-            self._unmap(next(iter(self)))
-        indexed = list_shard(self._index, number)
-        path = self._root / indexed.entry.name
-        known = self._checked.get(number)
-        shard = MappedShard(path, indexed, self._index.digest, self._index.maps, known)
-        self[number], self._checked[number] = shard, shard.checked
-        self._files[number - self._numbers.start] = indexed.entry.name.encode()
-        self._records[number - self._numbers.start] = shard.record
+        if self._process != os.getpid():  # the lock may have been held when this one was forked
+            self._process, self._lock = os.getpid(), threading.Lock()
+        with self._lock:
+            if number in self:  # another thread was faster
+                return self[number]
+            if self and Pages.mapped >= _MOST_MAPPED:  # those of all datasets of the process
+                self._unmap(next(iter(self)))
+            indexed = list_shard(self._index, number)
+            path = self._root / indexed.entry.name
+            known = self._checked.get(number)
+            shard = MappedShard(path, indexed, self._index.digest, self._index.maps, known)
+            self[number], self._checked[number] = shard, shard.checked
+            self._files[number - self._numbers.start] = indexed.entry.name.encode()
+            self._records[number - self._numbers.start] = shard.record
         return shard
 
     def fill_windows(
@@ -193,13 +201,15 @@ class MappedShards(dict[int, MappedShard]):
         lefts: NDArray[np.int64],
         batch: Mapping[str, NDArray[Any]],
         group_of: Mapping[str, str],
+        *,
+        cold: bool,
     ) -> bool:
         """Fill the arrays (B, H, W) or (B, H, W, 3) of each map with windows, without NumPy.
 
         Returns
         -------
         bool
-            Whether that was possible; otherwise they are left as they are.
+            Whether that was possible; otherwise their content is worth nothing.
 
         Raises
         ------
@@ -207,30 +217,30 @@ class MappedShards(dict[int, MappedShard]):
             A shard is not the one that the index describes, or was cut short before its windows
             had been copied.
         """
-        if native.library is None:
+        if native.library is None or not self._open_folder():
             return False
-        if self._folder < 0 and sys.platform != "win32":
-            self._folder = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY)
-            weakref.finalize(self, os.close, self._folder)
         rows = place.shards - self._numbers.start
-        for number in np.unique(place.shards[self._records[rows, 0] == 0]).tolist():
-            self[number]
-        copying = object()
-        self._copying.add(copying)
-        try:
-            records = self._records[rows]
-            if not records[:, 0].all():  # there are more of them than stay mapped
-                return False
-            planes = [
-                (self._field[name], place.starts[group_of[name]], target)
-                for name, target in batch.items()
-            ]
-            widths = np.ascontiguousarray(place.shapes[:, 1])
-            failed = native.copy_windows(
-                records, self._files[rows], self._folder, widths, tops, lefts, planes
-            )
-        finally:
-            self._copying.remove(copying)
+        planes = [
+            (self._field[name], place.starts[group_of[name]], target)
+            for name, target in batch.items()
+        ]
+        windows = (place.shapes[:, 1], tops, lefts)
+        for _ in range(2):
+            copying = object()
+            self._copying.add(copying)
+            try:
+                failed = native.copy_windows(
+                    *(rows, self._records, self._files, self._folder, windows, planes),
+                    ask_system=cold,
+                )
+            finally:
+                self._copying.remove(copying)
+            if failed != native.NOT_MAPPED:
+                break
+            for number in np.unique(place.shards[self._records[rows, 0] == 0]).tolist():
+                self[number]
+        else:  # there are more of them than stay mapped
+            return False
         if failed >= 0:
             shard = self[int(place.shards[failed])]
             shard.check()
@@ -239,6 +249,15 @@ class MappedShards(dict[int, MappedShard]):
                 f"the disk is damaged. Run `vocsmooth verify` on {self._root}."
             )
         return True
+
+    def _open_folder(self) -> bool:
+        """Open the folder, to ask for the lengths of files in it; return whether it is open."""
+        if self._folder < 0 and sys.platform != "win32":
+            with contextlib.suppress(OSError):
+                # A folder may be one that is entered, but not listed.
+                self._folder = os.open(self._root, getattr(os, "O_PATH", os.O_RDONLY))
+                weakref.finalize(self, os.close, self._folder)
+        return self._folder >= 0 or sys.platform == "win32"
 
     def _unmap(self, number: int) -> None:
         """Forget a shard; it stays mapped while other threads may be copying from it."""

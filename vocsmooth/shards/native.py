@@ -12,14 +12,19 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import math
+import mmap
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-_ABI = 1
+_ABI = 2
 """NATIVE_ABI of csrc/native.h."""
+
+
+DONE, NOT_MAPPED = -1, -2
+"""What `copy_windows` returns if no file was cut short; see csrc/windows.c."""
 
 
 class Map(ctypes.Structure):
@@ -40,11 +45,14 @@ class Task(ctypes.Structure):
         ("count", ctypes.c_int64),
         ("rows", ctypes.c_int64),
         ("columns", ctypes.c_int64),
+        ("shards", ctypes.c_void_p),
         ("records", ctypes.c_void_p),
-        ("fields", ctypes.c_int64),
         ("names", ctypes.c_void_p),
+        ("fields", ctypes.c_int64),
         ("name_bytes", ctypes.c_int64),
         ("folder", ctypes.c_int64),
+        ("page", ctypes.c_int64),
+        ("ask_system", ctypes.c_int64),
         ("widths", ctypes.c_void_p),
         ("tops", ctypes.c_void_p),
         ("lefts", ctypes.c_void_p),
@@ -79,31 +87,38 @@ Plane = tuple[int, NDArray[np.int64], NDArray[Any]]
 
 
 def copy_windows(
+    shards: NDArray[np.int64],
     records: NDArray[np.uint64],
     names: NDArray[np.bytes_],
     folder: int,
-    widths: NDArray[np.int64],
-    tops: NDArray[np.int64],
-    lefts: NDArray[np.int64],
+    windows: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
     planes: Sequence[Plane],
+    *,
+    ask_system: bool,
 ) -> int:
-    """Fill windows; return the number of one whose file was cut short, or -1.
+    """Fill windows; return the number of one whose file was cut short, or `DONE` or `NOT_MAPPED`.
 
     Parameters
     ----------
-    records : (B, F)
-        The shard of each window: address, length, device and inode, then where its maps start.
-    names : (B,)
-        Its file, relative to `folder`, followed by a zero byte at least.
+    shards : (B,)
+        Of each window the row of its shard in `records` and `names`.
+    records : (S, F)
+        Address, length, device and inode of each shard, then where its maps start; an address of 0
+        means that it is not mapped.
+    names : (S,)
+        Their files, relative to `folder`, each followed by a zero byte at least.
     folder : int
         Descriptor of the folder.
-    widths, tops, lefts : (B,)
-        Of each window the width of its image and the upper left corner, which lies in it.
+    windows : three times (B,)
+        Of each window the width of its image, and top and left of the window, which lies in it.
     planes : sequence of Plane
         The maps, whose windows are (B, H, W) or (B, H, W, 3) and C-contiguous.
+    ask_system : bool
+        Ask for the length of each file, and do not touch its last page, which may have to come from
+        a slow disk.
     """
     assert library is not None  # who calls has asked
-    widths, tops, lefts = map(np.ascontiguousarray, (widths, tops, lefts))
+    shards, widths, tops, lefts = [np.ascontiguousarray(array) for array in (shards, *windows)]
     maps = (Map * len(planes))()
     kept = []
     for plane, (field, starts, target) in zip(maps, planes, strict=True):
@@ -112,14 +127,17 @@ def copy_windows(
         plane.pixel = target.itemsize * math.prod(target.shape[3:])
     rows, columns = planes[0][2].shape[1:3] if planes else (0, 0)
     task = Task(
-        count=len(records),
+        count=len(shards),
         rows=rows,
         columns=columns,
+        shards=_address(shards),
         records=_address(records),
-        fields=records.shape[1],
         names=_address(names),
+        fields=records.shape[1],
         name_bytes=names.itemsize,
         folder=folder,
+        page=mmap.PAGESIZE,
+        ask_system=ask_system,
         widths=_address(widths),
         tops=_address(tops),
         lefts=_address(lefts),

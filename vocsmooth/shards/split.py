@@ -217,7 +217,7 @@ class Split:
                     for shard, first, width in bands[self._group[name]]:
                         shard.will_need(name, first, rows * width)
             if isinstance(self._open, MappedShards) and self._open.fill_windows(
-                place, tops, lefts, batch, self._group
+                place, tops, lefts, batch, self._group, cold=cold
             ):
                 return
             bands = bands or self._bands(place, tops)

@@ -32,6 +32,7 @@ def open_files() -> Counter[str]:
 
 def test_take_one_descriptor_for_the_folder_and_give_it_back(pristine_dataset: Path) -> None:
     split = open_dataset(pristine_dataset).split("train")
+    gc.collect()
     before = open_files()
     sums_of(split)
     assert len(split._open) == 3

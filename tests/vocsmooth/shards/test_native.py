@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 
 from vocsmooth.errors import DatasetError
 from vocsmooth.shards import Split, native, open_dataset
+from vocsmooth.shards.disk import DiskWatch
 from vocsmooth.shards.mapped import MappedShards
 
 pytestmark = pytest.mark.skipif(native.library is None, reason="it was not compiled")
@@ -63,19 +65,38 @@ def test_no_windows_and_no_maps(split: Split) -> None:
 
 class TestAFileThatIsCutShort:
     def test_at_any_length_is_an_error_and_no_zeros(self, split: Split, dataset: Path) -> None:
-        path = dataset / "train-00000.h5"
-        whole, maps = path.read_bytes(), tuple(split[0])
-        expected = split[0]
-        for length in [*range(0, len(whole), 1777), len(whole) - 1]:
+        path, samples = dataset / "train-00000.h5", range(int(split.shard_sizes[0]))
+        whole, expected = path.read_bytes(), [split[sample] for sample in samples]
+        last_page = (len(whole) - 1) // mmap.PAGESIZE * mmap.PAGESIZE
+        cuts = [*range(0, len(whole), 1777), last_page - 1, *range(last_page, len(whole), 301)]
+        for length in [*cuts, len(whole) - 1]:
             os.truncate(path, length)
-            with pytest.raises(DatasetError, match=f"length from {len(whole)} to {length} bytes"):
-                split.read(0, maps)
-            with pytest.raises(DatasetError, match="changed its length"):
-                split.crop([4, 0], [0, 0], [0, 0], SIZE, ["edge"])
-        with path.open("r+b") as file:
-            file.write(whole)
-        for name, pixels in split.read(0, maps).items():
-            np.testing.assert_array_equal(pixels, expected[name])
+            for sample in samples:
+                if length <= last_page:
+                    message = f"length from {len(whole)} to {length} bytes"
+                    with pytest.raises(DatasetError, match=message):
+                        split.read(sample, ["edge"])
+                try:
+                    found = split[sample]
+                except DatasetError:
+                    continue
+                for name, pixels in found.items():
+                    np.testing.assert_array_equal(pixels, expected[sample][name])
+            with path.open("r+b") as file:
+                file.write(whole)
+        for name, pixels in split[0].items():
+            np.testing.assert_array_equal(pixels, expected[0][name])
+
+    def test_is_noticed_while_pages_come_from_a_slow_disk(
+        self, split: Split, dataset: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        split.read(0, ["label"])
+        monkeypatch.setattr(split, "_disk", DiskWatch(always=True))
+        split.read(0, ["label"])
+        path = dataset / "train-00000.h5"  # of whose last page no edge is
+        os.truncate(path, path.stat().st_size - 1)
+        with pytest.raises(DatasetError, match="changed its length"):
+            split.crop([0], [0], [0], SIZE, ["edge"])
 
     def test_is_noticed_whoever_handles_the_signal(self, split: Split, dataset: Path) -> None:
         split.read(0, ["label"])
@@ -129,6 +150,16 @@ def test_faults_of_others_end_the_process_as_before(
     )
     assert ended.returncode == -signal.SIGBUS
     assert ended.stderr.count("Fatal Python error: Bus error") == bool(others)
+
+
+def test_many_threads_are_the_first_to_touch_a_shard(dataset: Path) -> None:
+    expected = open_dataset(dataset).split("train").read(0, ["label"])["label"]
+    for _ in range(20):
+        split = open_dataset(dataset).split("train")
+        with ThreadPoolExecutor(8) as threads:
+            for found in threads.map(lambda _, split=split: split.read(0, ["label"]), range(16)):
+                np.testing.assert_array_equal(found["label"], expected)
+        assert list(split._open) == [0]
 
 
 def test_many_threads_read_while_shards_are_unmapped(

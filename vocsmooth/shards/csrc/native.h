@@ -12,7 +12,7 @@
 #endif
 
 /* Raise it, here and in native.py, with any change below. */
-enum { NATIVE_ABI = 1 };
+enum { NATIVE_ABI = 2 };
 
 typedef struct {
     int64_t field; /* of a record: where the map starts in its file */
@@ -23,10 +23,11 @@ typedef struct {
 
 typedef struct {
     int64_t count, rows, columns; /* windows, and the size of each in pixels */
-    const uint64_t *records; /* (count, fields) the shard of each window */
-    int64_t fields;
-    const char *names; /* (count, name_bytes) its file, in `folder` */
-    int64_t name_bytes, folder;
+    const int64_t *shards; /* (count) of each window the row of its shard in the next two */
+    const uint64_t *records; /* (, fields) of all shards */
+    const char *names; /* (, name_bytes) their files, in `folder` */
+    int64_t fields, name_bytes, folder;
+    int64_t page, ask_system; /* bytes of a page; whether to ask for the length of each file */
     const int64_t *widths, *tops, *lefts; /* (count) */
     const Map *maps; /* (maps_count) */
     int64_t maps_count;

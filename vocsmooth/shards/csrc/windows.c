@@ -2,8 +2,11 @@
  *
  * A mapped page that its file has no more gives the signal SIGBUS, which would kill the process.
  * While windows are copied, the signal ends the copying instead. What lies between the new end of
- * a file and the end of that page reads as zeros without a signal: so each file's length is looked
- * at after its window was copied, and not before. */
+ * a file and the end of that page reads as zeros without a signal. So the last page of each file
+ * is touched after its window was copied, and not before: it is gone if the file was cut short,
+ * unless only in that page. The system is asked for the length, which among many files takes as
+ * long as to copy a small window, only if a window lies in the last page, or if a page that is
+ * touched might have to come from a slow disk. */
 #include "native.h"
 
 #include <stddef.h>
@@ -22,17 +25,30 @@ enum { LINE = 64, AHEAD = 4 };
 /* Fields of a record, see MappedShard.record. */
 enum { ADDRESS, LENGTH, DEVICE, INODE };
 
+/* What became of the windows, if it is not the number of one whose file was cut short. */
+enum { DONE = -1, NOT_MAPPED = -2 };
+
 /* One map of a window in memory: where its first row starts, from row to row, bytes of a row. */
 typedef struct {
     const char *from;
     ptrdiff_t pitch, bytes;
 } Source;
 
-static Source find(const Task *task, const Map *map, ptrdiff_t window)
+static const uint64_t *record_of(const Task *task, ptrdiff_t window)
 {
-    const uint64_t *record = task->records + window * task->fields;
+    return task->records + task->shards[window] * task->fields;
+}
+
+/* Another thread may forget the shard at any moment, and leaves it mapped meanwhile. */
+static char *address_of(const uint64_t *record)
+{
+    return (char *)(uintptr_t)*(const volatile uint64_t *)(record + ADDRESS);
+}
+
+static Source find(const Task *task, const Map *map, ptrdiff_t window, const char *address)
+{
+    const char *base = address + record_of(task, window)[map->field];
     int64_t first = map->starts[window] + task->tops[window] * task->widths[window];
-    char *base = (char *)(uintptr_t)(record[ADDRESS] + record[map->field]);
     return (Source){base + (first + task->lefts[window]) * map->pixel,
                     task->widths[window] * map->pixel, task->columns * map->pixel};
 }
@@ -44,48 +60,76 @@ static void fetch(Source source, ptrdiff_t row)
         __builtin_prefetch(from + byte);
 }
 
-/* The rows of a window lie a page or so apart, where no processor fetches ahead by itself. */
-static void copy(const Task *task, ptrdiff_t window)
+static const char *last_byte(const Task *task, ptrdiff_t window, const char *address)
 {
+    return address + record_of(task, window)[LENGTH] - 1;
+}
+
+static void fetch_first_rows(const Task *task, ptrdiff_t window)
+{
+    const char *address = address_of(record_of(task, window));
+    if (!address)
+        return;
+    if (!task->ask_system)
+        __builtin_prefetch(last_byte(task, window, address));
+    for (ptrdiff_t number = 0; number < task->maps_count; number++) {
+        Source source = find(task, task->maps + number, window, address);
+        for (ptrdiff_t row = 0; row < AHEAD && row < task->rows; row++)
+            fetch(source, row);
+    }
+}
+
+/* Copy a window; return where the last of its bytes lies. The rows of a window lie a page or so
+ * apart, where no processor fetches ahead by itself. */
+static const char *copy(const Task *task, ptrdiff_t window, const char *address)
+{
+    const char *last = address;
     for (ptrdiff_t number = 0; number < task->maps_count; number++) {
         const Map *map = task->maps + number;
-        Source source = find(task, map, window);
+        Source source = find(task, map, window, address);
         char *to = map->target + window * task->rows * source.bytes;
+        const char *end = source.from + (task->rows - 1) * source.pitch + source.bytes - 1;
         for (ptrdiff_t row = 0; row < task->rows; row++) {
             if (row + AHEAD < task->rows)
                 fetch(source, row + AHEAD);
             memcpy(to + row * source.bytes, source.from + row * source.pitch,
                    (size_t)source.bytes);
         }
+        last = end > last ? end : last;
     }
+    return last;
 }
 
-static void fetch_first_rows(const Task *task, ptrdiff_t window)
-{
-    for (ptrdiff_t number = 0; number < task->maps_count; number++) {
-        Source source = find(task, task->maps + number, window);
-        for (ptrdiff_t row = 0; row < AHEAD && row < task->rows; row++)
-            fetch(source, row);
-    }
-}
+static int is_whole(const Task *task, ptrdiff_t window, const char *address, const char *last);
 
-static void copy_from(const Task *task, volatile ptrdiff_t *window)
+static ptrdiff_t copy_from(const Task *task, volatile ptrdiff_t *window)
 {
     for (; *window < task->count; ++*window) {
+        const char *address = address_of(record_of(task, *window));
+        if (!address)
+            return NOT_MAPPED;
         if (*window + 1 < task->count)
             fetch_first_rows(task, *window + 1);
-        copy(task, *window);
+        const char *last = copy(task, *window, address);
+        if (!is_whole(task, *window, address, last))
+            return *window;
     }
+    return DONE;
 }
 
 #ifdef _WIN32
 
 /* Windows lets nobody shorten a file that is mapped. */
+static int is_whole(const Task *task, ptrdiff_t window, const char *address, const char *last)
+{
+    (void)task, (void)window, (void)address, (void)last;
+    return 1;
+}
+
 EXPORT ptrdiff_t copy_windows(const Task *task)
 {
     volatile ptrdiff_t window = 0;
-    copy_from(task, &window);
-    return -1;
+    return copy_from(task, &window);
 }
 
 #else
@@ -121,19 +165,29 @@ static void set_handler(void)
     sigaction(SIGBUS, &ours, NULL);
 }
 
-/* Whether the file of a window's shard still has its length. Another file of the same name is
- * none of our business: the mapped one is still there. */
-static int is_whole(const Task *task, ptrdiff_t window)
+/* Whether the system says that the file of a window's shard has its length. Another file of the
+ * same name is none of our business: the mapped one is still there. */
+static int has_length(const Task *task, ptrdiff_t window)
 {
-    const uint64_t *record = task->records + window * task->fields;
+    const uint64_t *record = record_of(task, window);
+    const char *name = task->names + task->shards[window] * task->name_bytes;
     struct stat found;
-    if (fstatat(task->folder, task->names + window * task->name_bytes, &found, 0))
+    if (fstatat((int)task->folder, name, &found, 0))
         return 1;
     return (uint64_t)found.st_size == record[LENGTH] || (uint64_t)found.st_ino != record[INODE] ||
            (uint64_t)found.st_dev != record[DEVICE];
 }
 
-/* Return the number of a window whose file was cut short, or -1. */
+static int is_whole(const Task *task, ptrdiff_t window, const char *address, const char *last)
+{
+    const char *end = last_byte(task, window, address);
+    if (task->ask_system || last >= end - (uintptr_t)end % (uintptr_t)task->page)
+        return has_length(task, window);
+    (void)*(const volatile char *)end; /* the signal comes here */
+    return 1;
+}
+
+/* Return the number of a window whose file was cut short, or one of the values above. */
 EXPORT ptrdiff_t copy_windows(const Task *task)
 {
     sigjmp_buf here;
@@ -144,12 +198,9 @@ EXPORT ptrdiff_t copy_windows(const Task *task)
         return window;
     }
     guard = &here;
-    copy_from(task, &window);
+    ptrdiff_t result = copy_from(task, &window);
     guard = NULL;
-    for (ptrdiff_t number = 0; number < task->count; number++)
-        if (!is_whole(task, number))
-            return number;
-    return -1;
+    return result;
 }
 
 #endif
