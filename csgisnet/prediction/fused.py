@@ -51,7 +51,7 @@ from csgisnet.device import PredictionPrecision, is_out_of_memory, place, use_pr
 from csgisnet.networks.folding import fold_batch_norm
 from csgisnet.networks.layers import Block, Guide, ImageConv
 from csgisnet.networks.quantising import Calibration
-from csgisnet.networks.smoothing import NetworkConfig, Smoothing, SmoothingNetwork
+from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
 from csgisnet.prediction.int8 import features_precision, quantise
 
 Image: TypeAlias = NDArray[np.float32]
@@ -62,8 +62,10 @@ def executable(
     precision: Literal["float32", "tf32", "bfloat16", "int8"],
     device: torch.device,
     calibration: Calibration | None = None,
-) -> SmoothingNetwork:
+) -> nn.Module:
     """Return a frozen copy of a network on `device`, for prediction in `precision`.
+
+    What it returns has a result and edges, like `Smoothing`.
 
     In float32 and tf32 it is the network with its normalisation folded, no more: fusing gains at
     most 2 % there, and this way the results stay the same bits. In bfloat16 the hidden layers have
@@ -77,6 +79,12 @@ def executable(
             raise ValueError("Prediction in int8 needs a calibration.")
         quantise(copy, calibration)
         precision = features_precision()
+    elif precision == "bfloat16" and device.type == "cpu":
+        # Imported here, as the library of the operators is loaded with it.
+        from csgisnet.prediction import matrix
+
+        if matrix.fits_matrix_unit(copy.config):
+            return matrix.MatrixNetwork(copy)
     if precision == "bfloat16":
         descriptor = copy.descriptor
         descriptor.add_module("conv_in", _FusedConv(descriptor.conv_in, relu=False))
@@ -114,7 +122,8 @@ def apply_network(
     Parameters
     ----------
     network, precision, device
-        What `executable` returned, or another module that returns a `Smoothing`; and what for.
+        What `executable` returned, or another module that returns
+        results and edges as a `Smoothing` has them; and what for.
     images : sequence of (H, W, 3) float32 in [0, 1]
         One batch.
     views : {1, 2}
@@ -150,8 +159,10 @@ def apply_network(
 
 def _maps_of(network: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
     """Return the results (B, 3, H, W) and edges (B, H, W) of images, in float32."""
-    smoothing: Smoothing = network(images)
-    return smoothing.result.float(), smoothing.edge[:, 0].float().sigmoid()
+    smoothing = network(images)
+    result: Tensor = smoothing.result.float()
+    edge: Tensor = smoothing.edge[:, 0].float().sigmoid()
+    return result, edge
 
 
 def _fuse(layers: Iterable[nn.Module]) -> nn.Sequential:
