@@ -8,9 +8,8 @@ of 255, the difference that 99.9 % do not exceed, and the share within two; and,
 flattest window of each picture, the amplitude of a checkerboard of single pixels in both results.
 For noise, text and three times the contrast (`csgisnet.prediction.kinds`), which no photographs
 have: these differences, too. For the dataset's split: the measures of `csgisnet evaluate` in each
-precision. --crops also writes
-those windows of both results with their contrast times eight, and their difference times 64, to
-look for grids and bands.
+precision. --crops also writes those windows of both results with their contrast times eight, and
+their difference times 64, to look for grids and bands.
 """
 
 from __future__ import annotations
