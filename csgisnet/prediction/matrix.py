@@ -1,10 +1,18 @@
 """The network in bfloat16 on Intel's matrix unit (AMX), with convolutions of our own.
 
-Those of oneDNN, which torch calls, reach a fifth of what the unit multiplies with as few channels
-as these networks have, and between them passes over memory add, concatenate, convert and move
-pixels. Here a convolution does all of that to its results, see
-`vocsmooth/operators/csrc/convolution.c`: it writes them where the next one reads, be it the last
-channels of features that others share, or the pixels of its cells.
+Those of oneDNN, which torch calls, reach a quarter of what the unit multiplies with as few channels
+as these networks have (48 x 48: 38 to 52 us for 1,000 pixels), and between them passes over memory
+add, concatenate, convert and move pixels. Here a convolution does all of that to its results, see
+`vocsmooth/operators/csrc/convolution.c` (31 to 39 us with the sum): it writes them where the next
+one reads, be it the last channels of features that others share, or the pixels of its cells. The
+bundled network takes 0.62 to 0.64 of the time, and is a little closer to float32, as sums are not
+rounded twice (benchmarks/results/matrix_unit.json).
+
+What bounds it: tiles are loaded from the second cache and the third, as a convolution's weights (54
+kB) and three rows of features do not fit the first. The unit alone would take 16 cycles for a
+product that takes 30. These were measured and gain nothing, or lose: 64 channels instead of 48 with
+oneDNN, weights packed beforehand, weights and features fetched ahead, 16 outputs at a time with
+weights that stay in the first cache, and the three convolutions of a block in turns of a few rows.
 """
 
 from __future__ import annotations
