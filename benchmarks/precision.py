@@ -6,9 +6,10 @@
 For each folder: the largest and the mean difference over all values of all pictures in grey levels
 of 255, the difference that 99.9 % do not exceed, and the share within two; and, averaged over the
 flattest window of each picture, the amplitude of a checkerboard of single pixels in both results.
-For the dataset's split: the measures of `csgisnet evaluate` in each precision. --crops also writes
-those windows of both results with their contrast times eight, and their difference times 64, to
-look for grids and bands.
+For noise, text and three times the contrast (`csgisnet.prediction.kinds`), which no photographs
+have: these differences, too. For the dataset's split: the measures of `csgisnet evaluate` in each
+precision. --crops also writes those windows of both results with their contrast times eight, and
+their difference times 64, to look for grids and bands.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from benchmarks.command import recorded_command
 from csgisnet.device import PredictionPrecision, bfloat16_instructions, int8_instructions
 from csgisnet.evaluation.measure import evaluate, summarise
 from csgisnet.evaluation.samples import samples_of
+from csgisnet.prediction.kinds import judge
 from csgisnet.prediction.loading import load
 from csgisnet.prediction.precision import LARGEST_MEAN, SMALLEST_SHARE, difference
 from csgisnet.prediction.smoother import Smoother
@@ -79,6 +81,11 @@ def main() -> None:
             one.precision: compare(files, exact, one, arguments.crops) for one in fast
         }
         print(folder, json.dumps(report["folders"][folder.name], indent=1))
+    shown = [to_float(read_rgb(file)) for file in sorted(arguments.folders[0].glob("*.jpg"))[:10]]
+    for one in fast:
+        kinds = {kind: apart._asdict() for kind, apart in judge(one, exact, shown).items()}
+        report.setdefault("kinds", {})[one.precision] = kinds
+    print(json.dumps(report["kinds"], indent=1))
     if arguments.data:
         report["evaluate"] = measures(arguments.data, arguments.samples, smoothers)
         print(json.dumps(report["evaluate"], indent=1))

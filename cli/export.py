@@ -39,8 +39,9 @@ ENDINGS = {".onnx": "onnx", ".pt": "torchscript", ".safetensors": "safetensors"}
 @click.option(
     "--calibrate",
     type=options.FOLDER,
-    help="safetensors only: measure on the pictures in this folder what prediction in int8 needs; "
-    "some ten photographs of the kind to smooth. Without it the file has no such ranges.",
+    help="safetensors only: measure what prediction in int8 needs, on the photographs in this "
+    "folder (some ten of the kind to smooth) and on noise, text and full contrast, and show how "
+    "far its results are from float32. Without it the file has no such ranges.",
 )
 @options.LEVEL
 @click.option(
@@ -102,10 +103,10 @@ def export(
             half=half,
             channel_order=channel_order,
             level=level,
-            pictures=list(_read_pictures(prune)) if prune else [],
-            calibration_pictures=_read_pictures(calibrate) if calibrate else None,
+            pictures=[_tensor(image) for image in _read_pictures(prune)] if prune else [],
+            calibration_pictures=_of_all_kinds(calibrate) if calibrate else None,
         )
-        _report(out, None, as_json)
+        _report(out, None, as_json, _judge(out, calibrate) if calibrate else None)
         return
     if description or half or prune or calibrate:
         raise click.UsageError(
@@ -117,22 +118,64 @@ def export(
     _report(out, difference, as_json)
 
 
-def _read_pictures(folder: Path) -> Iterator[Tensor]:
-    """Yield the pictures of a folder as images (1, 3, H, W) in [0, 1]."""
-    import torch
-
+def _read_pictures(folder: Path) -> Iterator[Any]:
+    """Yield the pictures of a folder as images (H, W, 3) float32 in [0, 1]."""
     from vocsmooth.arrays import to_float
     from vocsmooth.images.finding import find_by_name
     from vocsmooth.images.reading import read_rgb
 
     for path in find_by_name(folder).values():
-        yield torch.from_numpy(to_float(read_rgb(path))).permute(2, 0, 1)[None]
+        yield to_float(read_rgb(path))
 
 
-def _report(out: Path, difference: float | None, as_json: bool) -> None:
+def _tensor(image: Any) -> Tensor:
+    """Return an image as a batch of one, (1, 3, H, W)."""
+    import torch
+
+    return torch.from_numpy(image).permute(2, 0, 1)[None]
+
+
+def _of_all_kinds(folder: Path) -> Iterator[Tensor]:
+    """Yield what to calibrate on: the photographs of a folder, noise, text and full contrast."""
+    from csgisnet.prediction.kinds import calibration_pictures
+
+    return calibration_pictures(_read_pictures(folder))
+
+
+def _judge(out: Path, folder: Path) -> dict[str, Any]:
+    """Return, for each kind of picture, how far int8 is from float32 in grey levels of 255."""
+    import torch
+
+    from csgisnet.errors import ConfigError
+    from csgisnet.prediction.kinds import judge
+    from csgisnet.prediction.loading import load
+    from csgisnet.prediction.precision import missing_for_int8
+
+    if missing := missing_for_int8(torch.device("cpu")):
+        messages.note(f"How well the ranges for int8 do was not measured: it needs {missing}.")
+        return {}
+    try:
+        fast = load(out, device="cpu", precision="int8")
+    except ConfigError as error:
+        messages.note(f"The ranges for int8 are of no use: {error}")
+        return {}
+    exact = load(out, device="cpu", precision="float32")
+    found = judge(fast, exact, _read_pictures(folder))
+    return {kind: apart._asdict() for kind, apart in found.items()}
+
+
+def _report(
+    out: Path, difference: float | None, as_json: bool, int8: dict[str, Any] | None = None
+) -> None:
     """Print what was written, and how far its results are from the network's."""
     size = out.stat().st_size
     line = f"{out}: {size / 1e6:.1f} MB"
     if difference is not None:
         line += f", difference {difference:.1g}"
-    messages.summary(line, {"path": out, "bytes": size, "difference": difference}, as_json)
+    record = {"path": out, "bytes": size, "difference": difference}
+    messages.summary(line, record if int8 is None else {**record, "int8": int8}, as_json)
+    for kind, apart in (int8 or {}).items():
+        messages.note(
+            f"int8 on {kind}: {apart['mean']:.2f} grey levels off on average, "
+            f"{100 * apart['within_two']:.2f} % of the values within two."
+        )

@@ -38,7 +38,10 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "csgisnet.checkpoints": (*BOTH, "csgisnet.networks"),
     "csgisnet.evaluation": (*BOTH, "vocsmooth.shards"),
     "csgisnet.objective": (*BOTH, "csgisnet.networks", "csgisnet.checkpoints"),
-    "csgisnet.prediction": (*BOTH, "csgisnet.networks", "csgisnet.checkpoints"),
+    "csgisnet.prediction": (
+        *(*BOTH, "vocsmooth.operators"),
+        *("csgisnet.networks", "csgisnet.checkpoints"),
+    ),
     "csgisnet.preview": (
         *(*BOTH, "vocsmooth.operators", "vocsmooth.images"),
         *(f"csgisnet.{wing}" for wing in ("networks", "checkpoints", "prediction")),

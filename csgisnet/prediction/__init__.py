@@ -2,10 +2,11 @@
 
 Read `smoother` first; it cuts large images by `tiling` and groups the requests of several threads
 by `batching`; `inputs` takes tensors and other kinds of images. `precision` chooses how a network
-multiplies, and `fused` and `int8` are the network for that; `loading` finds it by its name.
-`spandrel` hands the network to other programs.
+multiplies, and `fused`, `int8` and `matrix`, which is built of `matrix_layers`, are the network for
+that; `kinds` are the pictures on which int8 is judged. `loading` finds the network by its name, and
+`spandrel` hands it to other programs.
 
-May import: the ground of both packages, `networks`, `checkpoints`.
+May import: the ground of both packages, `vocsmooth.operators`, `networks`, `checkpoints`.
 """
 
 from __future__ import annotations

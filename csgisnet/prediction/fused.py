@@ -30,6 +30,10 @@ convolutions of 48 channels, 85 % of the time, 220 to 245 and 490 to 515. So on 
 bfloat16 is not much more than twice as fast as float32. `csgisnet.prediction.int8` is 1.4 times as
 fast as bfloat16 on the compact network and 1.6 times on the full one.
 
+On Intel's AMX, whose unit multiplies 3,400 Gflop/s a core, oneDNN's convolutions of 48 channels
+reach a quarter of that, so that `csgisnet.prediction.matrix` has its own. There int8, with oneDNN's,
+is slower than bfloat16.
+
 These were measured and left out, as they gain little or nothing here: weights packed beforehand
 (packing takes 0.3 ms a picture of 105), channels padded (convolutions of 52 and 64 channels reach
 the same rate), tiles that fit the cache (images of 0.15 and 1.9 megapixels take the same time per
@@ -51,7 +55,7 @@ from csgisnet.device import PredictionPrecision, is_out_of_memory, place, use_pr
 from csgisnet.networks.folding import fold_batch_norm
 from csgisnet.networks.layers import Block, Guide, ImageConv
 from csgisnet.networks.quantising import Calibration
-from csgisnet.networks.smoothing import NetworkConfig, Smoothing, SmoothingNetwork
+from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
 from csgisnet.prediction.int8 import features_precision, quantise
 
 Image: TypeAlias = NDArray[np.float32]
@@ -62,8 +66,10 @@ def executable(
     precision: Literal["float32", "tf32", "bfloat16", "int8"],
     device: torch.device,
     calibration: Calibration | None = None,
-) -> SmoothingNetwork:
+) -> nn.Module:
     """Return a frozen copy of a network on `device`, for prediction in `precision`.
+
+    What it returns has a result and edges, like `Smoothing`.
 
     In float32 and tf32 it is the network with its normalisation folded, no more: fusing gains at
     most 2 % there, and this way the results stay the same bits. In bfloat16 the hidden layers have
@@ -77,6 +83,12 @@ def executable(
             raise ValueError("Prediction in int8 needs a calibration.")
         quantise(copy, calibration)
         precision = features_precision()
+    elif precision == "bfloat16" and device.type == "cpu":
+        # Imported here, as the library of the operators is loaded with it.
+        from csgisnet.prediction import matrix
+
+        if matrix.fits_matrix_unit(copy.config):
+            return matrix.MatrixNetwork(copy)
     if precision == "bfloat16":
         descriptor = copy.descriptor
         descriptor.add_module("conv_in", _FusedConv(descriptor.conv_in, relu=False))
@@ -114,7 +126,8 @@ def apply_network(
     Parameters
     ----------
     network, precision, device
-        What `executable` returned, or another module that returns a `Smoothing`; and what for.
+        What `executable` returned, or another module that returns
+        results and edges as a `Smoothing` has them; and what for.
     images : sequence of (H, W, 3) float32 in [0, 1]
         One batch.
     views : {1, 2}
@@ -151,8 +164,10 @@ def apply_network(
 
 def _maps_of(network: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
     """Return the results (B, 3, H, W) and edges (B, H, W) of images, in float32."""
-    smoothing: Smoothing = network(images)
-    return smoothing.result.float(), smoothing.edge[:, 0].float().sigmoid()
+    smoothing = network(images)
+    result: Tensor = smoothing.result.float()
+    edge: Tensor = smoothing.edge[:, 0].float().sigmoid()
+    return result, edge
 
 
 def _fuse(layers: Iterable[nn.Module]) -> nn.Sequential:

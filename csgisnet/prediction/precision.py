@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
+from torch import nn
 
 from csgisnet.device import PredictionPrecision, choose_precision, int8_instructions
 from csgisnet.errors import ConfigError
@@ -55,7 +56,7 @@ def prepare(
     precision: PredictionPrecision,
     device: torch.device,
     calibration: Calibration | None = None,
-) -> tuple[SmoothingNetwork, Choice]:
+) -> tuple[nn.Module, Choice]:
     """Return a network's executable form on a device, and the precision chosen for it.
 
     "auto" takes what `csgisnet.device.choose_precision` says, unless this network's results on a
@@ -91,7 +92,7 @@ def prepare(
 
 def _prepare_int8(
     network: SmoothingNetwork, device: torch.device, calibration: Calibration | None
-) -> SmoothingNetwork:
+) -> nn.Module:
     """Return a network's executable form in int8.
 
     Its results on a small picture are compared with those in float32: whole numbers are never NaN,
@@ -131,7 +132,7 @@ def missing_for_int8(device: torch.device) -> str | None:
 
 
 def _smoothed_probe(
-    network: SmoothingNetwork, precision: PredictionPrecision, device: torch.device
+    network: nn.Module, precision: PredictionPrecision, device: torch.device
 ) -> Image:
     """Return the result of an executable network on a small picture."""
     result, _ = apply_network(network, precision, device, [_probe()])[0]

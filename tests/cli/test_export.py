@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from csgisnet.checkpoints.format import load_weights
 from csgisnet.checkpoints.networks import load_network, save_network
 from csgisnet.device import int8_instructions
 from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
+from csgisnet.prediction.kinds import KINDS
 
 Command = Callable[..., Result]
 
@@ -127,7 +130,15 @@ def test_a_calibrated_network_predicts_in_int8_and_says_so(
     save_network(tmp_path / "best.safetensors", SmoothingNetwork(TINY).eval())
     out = tmp_path / "net.safetensors"
     words = ("--checkpoint", tmp_path, "--calibrate", pictures)
-    assert run(*words, "--out", out).exit_code == 0
+    result = run(*words, "--out", out)
+    assert result.exit_code == 0
+    if int8_instructions():
+        for kind in KINDS:
+            assert re.search(rf"int8 on {kind}: \d+\.\d+ grey levels off", result.stderr)
+        shown = json.loads(run(*words, "--out", out, "--json").stdout)
+        assert {kind: shown["int8"][kind]["mean"] < 1 for kind in KINDS} == dict.fromkeys(
+            KINDS, True
+        )
     smooth = ("predict", pictures, "--out", tmp_path / "out", "--precision", "int8", "--device=cpu")
     result = csgisnet(*smooth, "--checkpoint", tmp_path)
     assert result.exit_code == 1

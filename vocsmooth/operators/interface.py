@@ -142,7 +142,23 @@ class Graph(ctypes.Structure):
     )
 
 
-STRUCTS = (Problem, Weights, Round, Guided, Pairs, Differences, Graph)
+class Convolution(ctypes.Structure):
+    """``Convolution`` of convolution.c."""
+
+    _fields_ = (
+        *((name, _int) for name in ("height", "width", "blocks")),
+        *((name, _int) for name in ("groups", "relu", "kept")),
+        *(
+            (f"{array}_{axis}", ctypes.c_ssize_t)
+            for array in ("in", "out", "add", "image")
+            for axis in ("row", "pixel")
+        ),
+        *((name, _pointer) for name in ("in", "weights", "bias", "offsets", "places")),
+        *((name, _pointer) for name in ("image_places", "added", "base", "out", "image")),
+    )
+
+
+STRUCTS = (Problem, Weights, Round, Guided, Pairs, Differences, Graph, Convolution)
 
 SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "workspace_floats": (ctypes.c_size_t, (_int, _int, _int)),
@@ -161,6 +177,12 @@ SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "sd_weights": (None, (ctypes.POINTER(Differences),)),
     "chebyshev_floats": (ctypes.c_size_t, (_int, _int)),
     "solve_graph": (_int, (ctypes.POINTER(Graph),)),
+    "convolution_allow": (_int, ()),
+    "spread": (
+        None,
+        (_pointer, _int, _int, _int, _float, _pointer, ctypes.c_ssize_t, ctypes.c_ssize_t),
+    ),
+    "convolve": (None, (ctypes.POINTER(Convolution), _int)),
 }
 """Result and arguments of every function."""
 

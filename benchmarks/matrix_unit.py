@@ -1,0 +1,142 @@
+"""The bundled network on Intel's AMX: our convolutions, oneDNN's, and other runtimes, in turns.
+
+    python -m benchmarks.matrix_unit PHOTO --out benchmarks/results/matrix_unit.json
+
+As `benchmarks.predict`, but only the ways that matter there, with the ranges for int8 of the
+network's file, so that it takes half a minute. All seconds, also those of the first picture, are
+the processor's on one thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import functools
+import importlib.util
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from unittest import mock
+
+import torch
+
+from benchmarks import engines
+from benchmarks.command import recorded_command
+from benchmarks.engines import Way
+from benchmarks.peak import peaks
+from benchmarks.predict import add_shares, gflop_per_megapixel, ours, plain, show, versions
+from csgisnet.checkpoints.calibrations import load_calibration
+from csgisnet.checkpoints.export import export_network
+from csgisnet.checkpoints.networks import load_network
+from csgisnet.checkpoints.pretrained import find_weights
+from csgisnet.device import keep_freed_memory
+from csgisnet.networks.smoothing import SmoothingNetwork
+from csgisnet.prediction import matrix
+from csgisnet.prediction.precision import difference
+from vocsmooth.arrays import to_float
+from vocsmooth.images.reading import read_rgb
+
+CPU = torch.device("cpu")
+
+
+def main() -> None:
+    """Measure, print the table and write the JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("photograph", type=Path)
+    parser.add_argument("--rounds", type=int, default=7, help="turns of each way")
+    parser.add_argument("--hardware", default="", help="a line about the machine")
+    parser.add_argument("--out", type=Path, help="JSON file")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    keep_freed_memory()  # as the command does
+    image = to_float(read_rgb(arguments.photograph))
+    megapixels = image.shape[0] * image.shape[1] / 1e6
+    path = find_weights(None)
+    network = load_network(path)
+    ways, first = {}, {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, make in makers(network, path, Path(folder)).items():
+            began = time.process_time()
+            ways[name] = make()
+            ways[name](image)
+            first[name] = time.process_time() - began
+    exact = ways["plain"](image)
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(arguments.rounds):
+        for name, way in ways.items():
+            began = time.process_time()
+            way(image)
+            seconds[name].append((time.process_time() - began) / megapixels)
+    rows = {
+        name: {
+            "first_seconds": round(first[name], 3),
+            "seconds_per_megapixel": round(statistics.median(taken), 4),
+            "times": ratio(seconds["plain"], taken),
+            "times_ours_float32": ratio(seconds["ours float32"], taken),
+            **{
+                key: round(value, 6)
+                for key, value in difference(ways[name](image), exact)._asdict().items()
+            },
+        }
+        for name, taken in seconds.items()
+    }
+    measured = {
+        "weights": "trained",
+        "gflop_per_megapixel": round(gflop_per_megapixel(network), 1),
+        "ways": rows,
+    }
+    peak = peaks()
+    add_shares(measured, peak)
+    show("compact", measured)
+    if arguments.out:
+        report = {
+            "hardware": arguments.hardware,
+            "threads": 1,
+            "versions": versions(),
+            "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+            "command": recorded_command(),
+            "rounds": arguments.rounds,
+            "peak_gops_of_a_core": peak,
+            "networks": {"compact": measured},
+        }
+        arguments.out.write_text(json.dumps(report, indent=1) + "\n")
+
+
+def ratio(one: list[float], other: list[float]) -> float:
+    """Return the median of the ratios within a turn."""
+    return round(statistics.median(a / b for a, b in zip(one, other, strict=True)), 2)
+
+
+def makers(network: SmoothingNetwork, path: Path, folder: Path) -> dict[str, Callable[[], Way]]:
+    """Return what makes each way ready; other runtimes where they are installed."""
+    found: dict[str, Callable[[], Way]] = {
+        "plain": lambda: plain(network, CPU),
+        "ours float32": lambda: ours(network, CPU, "float32"),
+        "plain, autocast": lambda: plain(network, CPU, autocast=True),
+        "ours bfloat16, oneDNN": functools.partial(with_onednn, network),
+        "ours bfloat16": lambda: ours(network, CPU, "bfloat16"),
+        "ours int8": lambda: ours(network, CPU, "int8", load_calibration(path, network)),
+    }
+    if importlib.util.find_spec("onnx"):
+        exported = folder / "network.onnx"
+        export_network(network, exported, "onnx")
+        if importlib.util.find_spec("onnxruntime"):
+            found["ONNX Runtime float32"] = lambda: engines.onnx_runtime(exported)
+        if importlib.util.find_spec("openvino"):
+            for hint in ("f32", "bf16"):
+                name = f"OpenVINO {hint}"
+                found[name] = functools.partial(engines.openvino, exported, hint)
+    return found
+
+
+def with_onednn(network: SmoothingNetwork) -> Way:
+    """Return the network in bfloat16 as on processors without the matrix unit."""
+    with mock.patch.object(matrix, "fits_matrix_unit", return_value=False):
+        return ours(network, CPU, "bfloat16")
+
+
+if __name__ == "__main__":
+    main()
