@@ -31,8 +31,8 @@ bfloat16 is not much more than twice as fast as float32. `csgisnet.prediction.in
 fast as bfloat16 on the compact network and 1.6 times on the full one.
 
 On Intel's AMX, whose unit multiplies 3,400 Gflop/s a core, oneDNN's convolutions of 48 channels
-reach a quarter of that, so that `csgisnet.prediction.matrix` has its own. There int8, with oneDNN's,
-is slower than bfloat16.
+reach a quarter of that, so that `csgisnet.prediction.matrix` has its own. There int8, with those of
+oneDNN, is slower than bfloat16.
 
 These were measured and left out, as they gain little or nothing here: weights packed beforehand
 (packing takes 0.3 ms a picture of 105), channels padded (convolutions of 52 and 64 channels reach
