@@ -29,6 +29,7 @@ from vocsmooth.files import (
     as_path_or_none,
     temporary_path,
     write_atomically,
+    write_pieces,
 )
 from vocsmooth.maps.recipe import Recipe, as_recipe
 from vocsmooth.maps.textures import open_textures
@@ -245,7 +246,7 @@ def _build(
             tidy(out)  # of workers that have died
             files = index_files(index)
             for name, describe in DESCRIPTIONS.items():
-                write_atomically(out / name, describe(index, files).encode())
+                write_pieces(out / name, (text.encode() for text in describe(index, files)))
             for name, data in files.items():
                 write_atomically(out / name, data)
     return index, missing

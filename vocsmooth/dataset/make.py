@@ -6,6 +6,7 @@ earlier run, or makes its maps (`make_images`) and writes them (`build_shard`).
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import platform
@@ -39,6 +40,8 @@ _DIED_TOGETHER = (
     "the process that made its shard died, though no photograph kills one alone; "
     "with more memory, or fewer images per shard, the same command may succeed."
 )
+
+_installed = functools.cache(metadata.version)  # which parses a file, and is asked for each shard
 
 # What the operators and their libraries may raise on one photograph. That must not end a build of
 # thousands: the photograph is left out, with the name of the error in its reason.
@@ -200,7 +203,6 @@ def make_nothing(task: ShardTask) -> None:
 
 def package_versions() -> dict[str, str]:
     """Return the versions of all packages that influence a shard's bytes."""
-    names = ("h5py", "numpy", "pillow", "scikit-image", "scipy")
     return {
         "vocsmooth": vocsmooth.__version__,
         "python": ".".join(platform.python_version_tuple()[:2]),
@@ -209,14 +211,13 @@ def package_versions() -> dict[str, str]:
         # Four distributions install cv2, with the same results: ask the module, not the metadata.
         # Sidecars have always called it this, so older datasets can be repaired.
         "opencv-contrib-python": _opencv_version(),
-        **{name: metadata.version(name) for name in names},
+        **{n: _installed(n) for n in ("h5py", "numpy", "pillow", "scikit-image", "scipy")},
     }
 
 
 def _opencv_version() -> str:
     """Return the version of the wheel, or of the library where it comes from elsewhere (conda)."""
-    wheel = getattr(cv2, "version", None)
-    return str(getattr(wheel, "opencv_version", cv2.__version__))
+    return str(getattr(getattr(cv2, "version", None), "opencv_version", cv2.__version__))
 
 
 @contextmanager

@@ -198,7 +198,7 @@ def write_records(root: Path, plan: Plan, version: int) -> tuple[str, ...]:
     wanted = {}
     for name, describe in DESCRIPTIONS.items():
         if not (root / name).is_file():
-            wanted[name] = describe(index, files).encode()
+            wanted[name] = "".join(describe(index, files)).encode()
         elif name == CROISSANT_NAME:
             wanted[name] = list_index_anew((root / name).read_bytes(), files)
     wanted |= files

@@ -25,8 +25,6 @@ from vocsmooth.shards.entries import (
 )
 from vocsmooth.shards.table import KINDS, Table, encode_table, join_tables, make_table
 
-_JOINED = 1000
-
 
 def assemble_index(plan: PlanHead, records: Iterable[Record]) -> Index:
     """Return the index of a finished dataset.
@@ -44,22 +42,13 @@ def assemble_index(plan: PlanHead, records: Iterable[Record]) -> Index:
         The shards were made by different versions of the packages, or a sidecar's provenance lacks
         what the index counts.
     """
-    versions: dict[str, str] = {}
-    tables: list[Table] = []
     made = _Made()
-    for record in records:
-        versions = same_versions(versions, record.sidecar)
-        tables.append(_table_of(record, plan.splits))
-        made.add(record.sidecar)
-        if len(tables) == _JOINED:  # small arrays take ten times the memory of what they hold
-            tables = [join_tables(tables)]
-    table = join_tables(tables)
-    tables.clear()  # the file that follows is as large again
+    table = join_tables(_table_of(made.counted(record), plan.splits) for record in records)
     data = encode_table(table)
     return Index(
         digest=plan.digest,
         recipe=plan.recipe,
-        versions=versions,
+        versions=made.versions,
         maps=plan.maps,
         splits=plan.splits,
         totals=totals_of(table),
@@ -104,9 +93,16 @@ class _Made:
     """By the operator, its parameters and the method, as JSON."""
     textures: Counter[str] = field(default_factory=Counter)
     failed: int = 0
+    versions: dict[str, str] = field(default_factory=dict)
+    """Of the packages that made all shards."""
 
-    def add(self, sidecar: Sidecar) -> None:
-        """Count the photographs of a shard; DatasetError if their provenance is not understood."""
+    def counted(self, record: Record) -> Record:
+        """Count the photographs of a shard, and return its record.
+
+        DatasetError if other packages made it, or its provenance is not understood.
+        """
+        sidecar = record.sidecar
+        self.versions = same_versions(self.versions, sidecar)
         try:
             for image in sidecar.images:
                 self._add_one(image.provenance)
@@ -115,6 +111,7 @@ class _Made:
             raise DatasetError(
                 f"The record of {name} does not say how its photographs were made: {error!r}."
             ) from None
+        return record
 
     def _add_one(self, provenance: dict[str, Any]) -> None:
         """Count one photograph."""

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vocsmooth.errors import DatasetError
-from vocsmooth.files import replacing
+from vocsmooth.files import write_pieces
 from vocsmooth.settings import to_dict
 from vocsmooth.shards.entries import PlanHead, check_name
 from vocsmooth.shards.index import parse, read_object, spell_list
@@ -139,8 +139,7 @@ def write_plan(path: Path, plan: Plan) -> bool:
     """
     if holds_plan(path, plan):
         return False
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        file.writelines(_spelled(plan))
+    write_pieces(path, _spelled(plan))
     return True
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -32,6 +32,8 @@ KINDS = ("rejected", "error")
 """Why photographs are left out, in the order of the column's numbers."""
 
 _MOST = 2.0**60
+
+_JOINED = 1000
 
 Column = NDArray[Any]
 
@@ -123,12 +125,21 @@ def make_table(**columns: Any) -> Table:
     )
 
 
-def join_tables(tables: Sequence[Table]) -> Table:
-    """Return one table with the rows of all, in their order."""
-    columns = {name: [getattr(table, name) for table in tables] for name in _PLACES}
-    joined: dict[str, Any] = {
-        name: np.concatenate(parts) if parts else [] for name, parts in columns.items()
-    }
+def join_tables(tables: Iterable[Table]) -> Table:
+    """Return one table with the rows of all, in their order; each is looked at once and not kept.
+
+    That takes little more memory than the table and its longest column.
+    """
+    columns: dict[str, list[Column]] = {name: [] for name in _PLACES}
+    for number, table in enumerate(tables, 1):
+        for name, parts in columns.items():
+            parts.append(getattr(table, name))
+            if number % _JOINED == 0:  # small arrays take ten times the memory of what they hold
+                parts[-_JOINED:] = [np.concatenate(parts[-_JOINED:])]
+    joined: dict[str, Any] = {}
+    for name in _PLACES:
+        parts = columns.pop(name)  # and let go of them before the next column
+        joined[name] = np.concatenate(parts) if parts else []
     return make_table(**joined)
 
 

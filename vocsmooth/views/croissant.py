@@ -9,9 +9,8 @@ Specification 1.0, http://mlcommons.org/croissant/RAI/1.0.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 from typing import Any
 
@@ -97,6 +96,11 @@ def describe_croissant(index: Index, files: Mapping[str, bytes]) -> str:
     str
         JSON-LD.
     """
+    return "".join(_spell_croissant(index, files))
+
+
+def _spell_croissant(index: Index, files: Mapping[str, bytes]) -> Iterator[str]:
+    """Yield the text of `describe_croissant` piece by piece: a million photographs have 18 MB."""
     content: dict[str, Any] = {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
@@ -116,9 +120,7 @@ def describe_croissant(index: Index, files: Mapping[str, bytes]) -> str:
     }
     shards = map(index.shard, range(len(index.columns.split)))
     listed = (_file(shard.name, shard.bytes, shard.sha256) for shard in shards)
-    text = io.StringIO()  # tens of thousands of pieces, joined, would be in memory twice
-    text.writelines(spell_list(content, "distribution", chain(_list_index(files), listed)))
-    return text.getvalue()
+    yield from spell_list(content, "distribution", chain(_list_index(files), listed))
 
 
 def list_index_anew(text: bytes, files: Mapping[str, bytes]) -> bytes:
@@ -142,12 +144,17 @@ def list_index_anew(text: bytes, files: Mapping[str, bytes]) -> bytes:
     return text if listed == there else to_bytes(content | {"distribution": listed})
 
 
-DESCRIPTIONS: Mapping[str, Callable[[Index, Mapping[str, bytes]], str]] = {
-    CARD_NAME: describe,
-    CROISSANT_NAME: describe_croissant,
+def _spell_card(index: Index, files: Mapping[str, bytes]) -> Iterator[str]:
+    """Yield the text of the card."""
+    yield describe(index, files)
+
+
+DESCRIPTIONS: Mapping[str, Callable[[Index, Mapping[str, bytes]], Iterator[str]]] = {
+    CARD_NAME: _spell_card,
+    CROISSANT_NAME: _spell_croissant,
 }
-"""The files that describe a dataset to others, each with what makes its text of the index and the
-files of the index; their owner may edit them."""
+"""The files that describe a dataset to others, each with what yields its text, given the index and
+the files of the index; their owner may edit them."""
 
 
 def _is_drawn(index: Index) -> bool:
