@@ -4,7 +4,7 @@ Photographs of 32 x 32 pixels, with one texture as small, are built into shards 
 number of them. So nearly all of the cost is that of keeping order:
 
 plan      list the photographs and deal them out to shards
-build     make all shards, with one worker
+build     make all shards, with two workers, as in all steps
 resume    the same command again, when the dataset is finished
 continue  the same command again, when the index is lost: each shard is read and kept
 open      open the dataset and take its split
@@ -61,6 +61,7 @@ from vocsmooth.views.page import write_report
 SIDE = 32
 CROP = 16
 BATCH = 16
+JOBS = 2
 LINKS = 60_000  # to one file: what ext4 allows, and a few less
 SPLITS = ("train",)
 TEXTURES = "textures"
@@ -191,7 +192,7 @@ def plan(folder: Path) -> None:
 def build_tree(folder: Path) -> BuildSummary:
     """Run the command that makes the dataset."""
     out, textures = folder / "out", folder / TEXTURES
-    return build_dataset(folder, out, RECIPE, textures_dir=textures, splits=SPLITS, jobs=1)
+    return build_dataset(folder, out, RECIPE, textures_dir=textures, splits=SPLITS, jobs=JOBS)
 
 
 def build(folder: Path) -> None:
@@ -226,20 +227,20 @@ def crop(folder: Path) -> None:
 
 def verify(folder: Path) -> None:
     """Check every file."""
-    assert not verify_dataset(folder / "out", jobs=1, fresh=True).problems
+    assert not verify_dataset(folder / "out", jobs=JOBS, fresh=True).problems
 
 
 def repair(folder: Path) -> None:
     """Make a lost shard again."""
     textures = folder / TEXTURES
-    repaired = repair_dataset(folder / "out", folder, textures_dir=textures, jobs=1, fresh=True)
+    repaired = repair_dataset(folder / "out", folder, textures_dir=textures, jobs=JOBS, fresh=True)
     assert len(repaired.shards) == 1
     assert not repaired.verification.problems
 
 
 def report(folder: Path) -> None:
     """Write the page."""
-    write_report(folder / "out", folder / "page.html", jobs=1)
+    write_report(folder / "out", folder / "page.html", jobs=JOBS)
 
 
 STEPS: dict[str, Callable[[Path], None]] = {

@@ -84,15 +84,14 @@ def report_labels(folder: Path, as_json: bool) -> None:
 @click.option(
     "--most",
     type=click.IntRange(min=1),
-    default=3000,
-    show_default=True,
-    help="Of more photographs than this show a sample, evenly spread.",
+    help="Of more photographs than this show a sample, evenly spread.  [default: 3000, or 2000 of "
+    "more]",
 )
 @options.JOBS
 @options.JSON
 @messages.amount_options
 def report(
-    folder: Path, out: Path, side: int | None, most: int, jobs: int | None, as_json: bool
+    folder: Path, out: Path, side: int | None, most: int | None, jobs: int | None, as_json: bool
 ) -> None:
     """Write one HTML page that shows the photographs of a dataset with all their maps.
 

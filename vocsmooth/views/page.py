@@ -31,7 +31,10 @@ from vocsmooth.views.text import describe_dataset, name_operator
 Pixels = NDArray[np.uint8]
 
 MOST = 3000
-"""Photographs that a page shows if no other number is asked for."""
+"""Photographs that a page shows, all of them, if no other number is asked for."""
+
+SAMPLE = 2000
+"""Photographs that a page shows of more than `MOST`."""
 
 _PAGE_BYTES = 55_000_000
 """Total size of the pictures of a page that shows a whole dataset."""
@@ -39,8 +42,11 @@ _PAGE_BYTES = 55_000_000
 _SAMPLE_BYTES = 17_000_000
 """Total size of the pictures of a page that shows a sample."""
 
+_BYTES_PER_THUMBNAIL = 350
+"""Size of a small thumbnail before its first pixel, base64 included, as measured over all maps."""
+
 _BYTES_PER_PIXEL = 0.22
-"""Size of a pixel of small thumbnails, base64 included, as measured over all maps."""
+"""What each of its pixels adds."""
 
 _SIDES = (64, 320)
 """Smallest and largest side of a thumbnail that is chosen."""
@@ -69,7 +75,7 @@ def write_report(
     out: AnyPath,
     *,
     side: int | None = None,
-    most: int = MOST,
+    most: int | None = None,
     jobs: int | None = None,
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> ReportSummary:
@@ -89,8 +95,9 @@ def write_report(
     side : int, optional
         Longer side of the thumbnails in pixels. By default 320, or less where there are so many
         photographs that the page would grow beyond about 60 MB, or 20 MB if it shows a sample.
-    most : int
-        Largest number of photographs to show, at least 1.
+    most : int, optional
+        Largest number of photographs to show, at least 1. By default 3,000, or a sample of at most
+        2,000 of more.
     jobs : int, optional
         Worker processes; one per core if not given.
     progress : callable
@@ -105,7 +112,7 @@ def write_report(
     ValueError
         `most` is less than 1.
     """
-    if most < 1:
+    if most is not None and most < 1:
         raise ValueError(f"most must be at least 1, got {most}")
     root = as_path(root, "root")
     out = as_path(out, "out")
@@ -113,6 +120,8 @@ def write_report(
     if not out.parent.is_dir():  # better known now than after the work
         raise InputError(f"--out {out}: the folder {out.parent} does not exist.")
     index = read_index(root)
+    if most is None:
+        most = MOST if index.totals.images <= MOST else SAMPLE
     every = _step(index.totals.images, most)
     side = side or choose_side(index, every)
     shown: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {}
@@ -144,7 +153,8 @@ def choose_side(index: Index, every: int = 1) -> int:
     shapes = index.columns.shapes[::every]
     areas = float((shapes.min(axis=1) / shapes.max(axis=1)).sum()) if len(shapes) else 0.0
     size = _PAGE_BYTES if every == 1 else _SAMPLE_BYTES
-    side = math.sqrt(size / (_BYTES_PER_PIXEL * maps * max(areas, 1)))
+    room = max(size - _BYTES_PER_THUMBNAIL * maps * len(shapes), 0)
+    side = math.sqrt(room / (_BYTES_PER_PIXEL * maps * max(areas, 1)))
     low, high = _SIDES
     return int(min(max(side, low), high))
 

@@ -228,7 +228,7 @@ def _describe_left_out(
             yield f"{counted(len(lines), 'photograph')} {title}"
         yield from (f"  {line}" for line in lines[:_MOST_LINES])
         if len(lines) > _MOST_LINES:
-            yield f"  and {len(lines) - _MOST_LINES} more, see --json"
+            yield f"  and {len(lines) - _MOST_LINES} more; --json lists up to {_MOST_LISTED}"
 
 
 def _describe_failures(failures: Mapping[str, Sequence[str]]) -> Iterable[str]:

@@ -102,14 +102,33 @@ def test_what_was_left_out_is_sampled_too(screened: Path, tmp_path: Path) -> Non
         assert len(data_of(path.read_text(encoding="utf-8"))["leftOut"]) == listed
 
 
-def test_a_sample_makes_a_small_page(pristine_dataset: Path) -> None:
+@pytest.mark.parametrize("width", [375, 500])
+def test_a_sample_makes_a_small_page(pristine_dataset: Path, width: int) -> None:
     index = read_index(pristine_dataset)
-    shapes = np.repeat([[500, 375]], 1_000_000, axis=0).astype(np.int32)
+    shapes = np.repeat([[375, width]], 1_000_000, axis=0).astype(np.int32)
     million = replace(index, columns=replace(index.columns, shapes=shapes))
     maps = sum(len(names) for names in index.maps.values())
-    side = choose_side(million, every=334)
+    side = choose_side(million, every=500)
     assert side >= 64
-    assert side**2 * 0.75 * 0.22 * maps * len(shapes[::334]) < 20e6
+    assert (350 + side**2 * 375 / width * 0.22) * maps * 2000 < 18e6
+
+
+@pytest.mark.parametrize(
+    ("whole", "sample", "given", "expected"), [(7, 1, None, 7), (6, 4, None, 4), (6, 4, 7, 7)]
+)
+def test_a_dataset_is_shown_whole_or_as_a_smaller_sample(
+    screened: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    whole: int,
+    sample: int,
+    given: int | None,
+    expected: int,
+) -> None:
+    monkeypatch.setattr("vocsmooth.views.page.MOST", whole)
+    monkeypatch.setattr("vocsmooth.views.page.SAMPLE", sample)
+    summary = write_report(screened, tmp_path / "page.html", most=given, side=16, jobs=1)
+    assert summary.photographs == expected
 
 
 def test_a_page_without_a_folder_is_refused_before_the_work(
