@@ -1,7 +1,6 @@
 """How the cost of each step of a dataset's life grows with its number of photographs.
 
-Photographs of 32 x 32 pixels, with one texture as small, are built into shards of 16, once for each
-number of them. So nearly all of the cost is that of keeping order:
+Photographs and a texture of 32 x 32 pixels are made into shards of 16, once for each number of them:
 
 plan      list the photographs and deal them out to shards
 build     make all shards, with two workers, as in all steps
@@ -164,7 +163,7 @@ def name_of(number: int) -> str:
     return f"photograph_{number:08d}.png"
 
 
-def measure(step: Callable[[Path], None], folder: Path) -> Row:
+def measure(step: Callable[[Path], object], folder: Path) -> Row:
     """Run a step; return its seconds, and the peak memory of this process."""
     if step is kept_shards:
         (folder / "out" / INDEX_NAME).unlink()
@@ -189,25 +188,20 @@ def plan(folder: Path) -> None:
     )
 
 
-def build_tree(folder: Path) -> BuildSummary:
-    """Run the command that makes the dataset."""
+def build(folder: Path) -> BuildSummary:
+    """Make the dataset."""
     out, textures = folder / "out", folder / TEXTURES
     return build_dataset(folder, out, RECIPE, textures_dir=textures, splits=SPLITS, jobs=JOBS)
 
 
-def build(folder: Path) -> None:
-    """Make the dataset."""
-    build_tree(folder)
-
-
 def finished(folder: Path) -> None:
     """Build a dataset that is finished."""
-    assert build_tree(folder).complete_before
+    assert build(folder).complete_before
 
 
 def kept_shards(folder: Path) -> None:
     """Build a dataset of which only the index is missing."""
-    build_tree(folder)
+    build(folder)
 
 
 def open_split(folder: Path) -> None:
@@ -243,7 +237,7 @@ def report(folder: Path) -> None:
     write_report(folder / "out", folder / "page.html", jobs=JOBS)
 
 
-STEPS: dict[str, Callable[[Path], None]] = {
+STEPS: dict[str, Callable[[Path], object]] = {
     "plan": plan,
     "build": build,
     "resume": finished,
