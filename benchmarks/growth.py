@@ -1,6 +1,6 @@
 """How the cost of each step of a dataset's life grows with its number of photographs.
 
-Photographs and a texture of 32 x 32 pixels are made into shards of 16, once for each number of them:
+Photographs and a texture of 32 x 32 pixels are built into shards of 16, for each number of them:
 
 plan      list the photographs and deal them out to shards
 build     make all shards, with two workers, as in all steps
