@@ -6,6 +6,7 @@ clipped: their results were 3 to 9 grey levels off on average.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
@@ -35,8 +36,7 @@ _MOST_JUDGED = 10
 
 def contrasted(image: Image) -> Image:
     """Return the middle of an image (H, W, 3) with its contrast times three, clipped to [0, 1]."""
-    top, left = (max(0, (side - _SIDE) // 2) for side in image.shape[:2])
-    window = image[top : top + _SIDE, left : left + _SIDE]
+    window = _middle(image, _SIDE)
     stronger: Image = (3 * (window - window.mean()) + 0.5).clip(0, 1).astype(np.float32)
     return stronger
 
@@ -53,7 +53,8 @@ def text(seed: int) -> Image:
     rng = np.random.default_rng(seed)
     paper, ink = [((255, 255, 255), (0, 0, 0)), ((0, 0, 0), (255, 255, 255))][seed % 2]
     if seed % 3 == 2:
-        paper, ink = (tuple(map(int, rng.integers(0, 256, 3))) for _ in range(2))
+        red, green, blue, *other = (int(value) for value in rng.integers(0, 256, 6))
+        paper, ink = (red, green, blue), (other[0], other[1], other[2])
     canvas = Pillow.new("RGB", (_SIDE, _SIDE), paper)
     draw, top = ImageDraw.Draw(canvas), 0
     while top < _SIDE:
@@ -90,9 +91,9 @@ def judge(
     """Return how far the results of one smoother are from another's, for each of `KINDS`.
 
     Noise and text are not those of `calibration_pictures`; of the photographs at most ten are
-    looked at.
+    looked at, in the middle.
     """
-    shown = [image for _, image in zip(range(_MOST_JUDGED), photographs, strict=False)]
+    shown = [_middle(image, 2 * _SIDE) for image in itertools.islice(photographs, _MOST_JUDGED)]
     seeds = [_MADE * 2 * _JUDGEMENT + k for k in range(_MADE)]
     pictures = {
         "photographs": shown,
@@ -110,6 +111,12 @@ def _apart(fast: Smoother, exact: Smoother, images: Iterable[Image]) -> Differen
         ones.append(fast.smooth(image).ravel())
         others.append(exact.smooth(image).ravel())
     return difference(np.concatenate(ones), np.concatenate(others))
+
+
+def _middle(image: Image, side: int) -> Image:
+    """Return a copy of the middle of an image (H, W, 3), of at most this side."""
+    top, left = (max(0, (length - side) // 2) for length in image.shape[:2])
+    return image[top : top + side, left : left + side].copy()
 
 
 def _tensor(image: Image) -> Tensor:

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 from networks import trained_network
+from numpy.typing import NDArray
 
 from csgisnet.networks.quantising import calibrate
+from csgisnet.prediction.fused import Image
 from csgisnet.prediction.kinds import (
     KINDS,
     calibration_pictures,
@@ -33,15 +35,16 @@ def test_contrast_is_three_times_that_of_the_middle_and_clipped() -> None:
 def test_noise_and_text_are_images_of_more_than_one_value(seed: int) -> None:
     for make in (noise, text):
         image = make(seed)
-        assert (image.shape, image.dtype) == ((256, 256, 3), np.float32)
+        assert image.shape == (256, 256, 3)
+        assert image.dtype == np.float32
         assert 0 <= image.min() < image.max() <= 1
         np.testing.assert_array_equal(image, make(seed))
-    rows = np.corrcoef(noise(seed)[:, :, 0])
+    rows: NDArray[np.float64] = np.asarray(np.corrcoef(noise(seed)[:, :, 0]))
     assert np.abs(rows[~np.eye(256, dtype=bool)]).max() < 0.4
 
 
 def test_calibration_is_on_all_kinds_or_on_nothing() -> None:
-    photograph = np.random.default_rng(0).random((40, 50, 3), np.float32)
+    photograph: Image = np.random.default_rng(0).random((40, 50, 3), np.float32)
     shapes = [tuple(picture.shape) for picture in calibration_pictures([photograph])]
     assert shapes == [(1, 3, 40, 50)] * 2 + [(1, 3, 256, 256)] * 6
     assert list(calibration_pictures([])) == []
@@ -52,7 +55,8 @@ def test_calibration_is_on_all_kinds_or_on_nothing() -> None:
 )
 def test_ranges_from_all_kinds_serve_other_pictures_of_each() -> None:
     network = trained_network()
-    photographs = [np.random.default_rng(0).random((60, 70, 3), np.float32) / 4 + 0.4]
+    faint = np.random.default_rng(0).random((60, 70, 3)) / 4 + 0.4
+    photographs: list[Image] = [faint.astype(np.float32)]
     calibration = calibrate(network, calibration_pictures(photographs))
     exact = Smoother(network, device="cpu", precision="float32")
     fast = Smoother(network, device="cpu", precision="int8", calibration=calibration)
