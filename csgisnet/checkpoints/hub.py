@@ -176,7 +176,7 @@ class SmoothingNetwork(smoothing.SmoothingNetwork):
             )
         if push_to_hub:
             name = repo_id or folder.resolve().name
-            return self.push_to_hub(name, license=license, **push_to_hub_kwargs)
+            return _upload(folder, name, **push_to_hub_kwargs)
         return None
 
     def push_to_hub(
@@ -207,20 +207,36 @@ class SmoothingNetwork(smoothing.SmoothingNetwork):
         ConfigError
             huggingface_hub is not installed. Its own errors pass through.
         """
-        api = _library().HfApi(token=token)
-        repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
-        keep = CARD if api.file_exists(repo_id, CARD, revision=branch) else None
         with tempfile.TemporaryDirectory() as folder:
             self.save_pretrained(folder, license=license, repo_id=repo_id)
-            commit = api.upload_folder(
-                repo_id=repo_id,
-                folder_path=folder,
-                ignore_patterns=keep,
+            return _upload(
+                Path(folder),
+                repo_id,
                 commit_message=commit_message,
-                revision=branch,
+                private=private,
+                token=token,
+                branch=branch,
                 create_pr=create_pr,
             )
-        return str(commit.commit_url)
+
+
+def _upload(
+    folder: Path,
+    repo_id: str,
+    *,
+    private: bool | None = None,
+    token: str | bool | None = None,
+    branch: str | None = None,
+    **commit: Any,
+) -> str:
+    """Upload what `save_pretrained` wrote, but for a card where there is one; see `push_to_hub`."""
+    api = _library().HfApi(token=token)
+    repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
+    kept = {CARD} if api.file_exists(repo_id, CARD, revision=branch) else set()
+    what = {"folder_path": folder, "allow_patterns": sorted({WEIGHTS, CONFIG, CARD} - kept)}
+    commit = {"commit_message": "Add a smoothing network", **commit}
+    done = api.upload_folder(repo_id=repo_id, revision=branch, **what, **commit)
+    return str(done.commit_url)
 
 
 def download(repo_id: str, name: str = WEIGHTS, **access: Any) -> Path:
@@ -242,8 +258,7 @@ def download(repo_id: str, name: str = WEIGHTS, **access: Any) -> Path:
         reason = str(error).strip().splitlines()[0]
         raise CheckpointError(
             f"{name} of {repo_id!r} cannot be downloaded from the Hugging Face Hub: {reason} "
-            "Check the name (OWNER/NAME) and the connection, or download the file and give "
-            "its path."
+            "Check the name (OWNER/NAME, or a file or folder that exists) and the connection."
         ) from None
     return Path(file)
 

@@ -20,6 +20,7 @@ References
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -106,8 +107,7 @@ class Symmetry:
 
 def is_symmetric(network: SmoothingNetwork) -> bool:
     """Tell whether the weights of a network are symmetric, up to rounding."""
-    nearest = SmoothingNetwork(network.config)
-    nearest.load_state_dict(network.state_dict())
+    nearest = copy.deepcopy(network)
     Symmetry(nearest).impose()
     state = network.state_dict()
     return all(

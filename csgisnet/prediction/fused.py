@@ -126,12 +126,12 @@ def apply_network(
     Parameters
     ----------
     network, precision, device
-        What `executable` returned, or another module that returns
-        results and edges as a `Smoothing` has them; and what for.
+        What `executable` returned, or another module that returns results and edges as a
+        `Smoothing` has them; and what for.
     images : sequence of (H, W, 3) float32 in [0, 1]
         One batch.
     views : {1, 2}
-        2 averages each result with what the negative of the image gives, rows for columns.
+        2 averages each result with what the image's transposed negative gives.
 
     Raises
     ------

@@ -67,7 +67,7 @@ class MatrixNetwork(nn.Module):
     Parameters
     ----------
     network : SmoothingNetwork
-        On the CPU, with its normalisation folded, and of a size that `suits`.
+        On the CPU, with its normalisation folded, and of a size that `fits_matrix_unit`.
     """
 
     def __init__(self, network: SmoothingNetwork) -> None:
@@ -98,6 +98,8 @@ class MatrixNetwork(nn.Module):
 
     def forward(self, image: Tensor, level: Tensor | None = None) -> Maps:
         """Smooth images (B, 3, H, W) in [0, 1]; see `SmoothingNetwork.forward`."""
+        if level is not None and not self.config.level:
+            raise ValueError("This network takes no level.")
         height, width = image.shape[-2:]
         step = self.config.shuffle
         levels = [self.config.default_level] * len(image) if level is None else level.tolist()

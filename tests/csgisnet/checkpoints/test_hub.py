@@ -179,7 +179,7 @@ from csgisnet.errors import CheckpointError
 network = SmoothingNetwork.from_pretrained(sys.argv[1])
 print(network.push_to_hub("someone/network", license="mit", token="hf_none"))
 name = {"repo_id": "someone/network", "push_to_hub": True}  # into a repository that has a card
-print(network.save_pretrained(sys.argv[1], token="hf_none", **name))
+print(network.save_pretrained(sys.argv[1], token="hf_none", metadata={"data": "scenes"}, **name))
 print(load("hf:someone/network", device="cpu").smooth.__name__)
 for name in ("someone/network", "hf:someone/network"):
     print(SmoothingNetwork.from_pretrained(name, local_files_only=True).config.width)
@@ -207,8 +207,9 @@ def test_what_is_pushed_is_found_by_its_name_and_downloaded_once(
     assert "license: mit" in card
     assert 'csgisnet.load("hf:someone/network")' in card
     assert (loaded, width, same) == ("smooth", "8", "8")
+    assert b"scenes" in (tmp_path / "served/someone/network/model.safetensors").read_bytes()
     assert "model.safetensors of 'someone/other' cannot be downloaded" in error
-    assert "Check the name (OWNER/NAME)" in error
+    assert "Check the name (OWNER/NAME" in error
 
 
 def test_the_package_offers_the_name(network: SmoothingNetwork, tmp_path: Path) -> None:

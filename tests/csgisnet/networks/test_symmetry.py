@@ -138,3 +138,10 @@ def test_what_is_added_to_a_symmetric_network_is_symmetric() -> None:
     assert not is_symmetric(grow(network, RELEASED))
     Symmetry(network).impose()
     assert is_symmetric(grow(network, RELEASED))
+
+
+def test_to_ask_for_the_symmetry_draws_no_random_numbers() -> None:
+    network = random_network(RELEASED)
+    before = torch.random.get_rng_state()
+    is_symmetric(network)
+    assert torch.equal(torch.random.get_rng_state(), before)

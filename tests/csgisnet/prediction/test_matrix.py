@@ -124,3 +124,21 @@ def test_results_do_not_depend_on_the_number_of_threads() -> None:
         torch.set_num_threads(before)
     for one, other in zip(*results, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_a_value_that_is_no_number_remains_one() -> None:
+    """So that a damaged network is noticed, and does not give a picture."""
+    space = Workspace(8, 16)
+    values = torch.ones(16, 8, 16)
+    values[3, 4, 5] = torch.nan
+    target = space.take(16)
+    Convolution(nn.Conv2d(16, 16, 3, padding=1), relu=True)(features_of(values), Target.of(target))
+    assert target[3:6, 4:7].isnan().all()
+    assert target[6:, 7:].isfinite().all()
+
+
+def test_a_level_is_refused_by_a_network_that_takes_none() -> None:
+    network = executable(trained_network(SMALL), "bfloat16", CPU)
+    assert isinstance(network, MatrixNetwork)
+    with pytest.raises(ValueError, match="takes no level"):
+        network(torch.rand(1, 3, 8, 8), torch.tensor([0.5]))

@@ -100,7 +100,7 @@ PART void finish(const Convolution *c, Variant v, const float *sums, Place at, i
             out = (uint16_t *)c->out + y * c->out_row + x * c->out_pixel + c->places[own];
         __m512 sum = _mm512_add_ps(_mm512_load_ps(sums + 16 * i), _mm512_loadu_ps(c->bias + 16 * own));
         if (v.relu)
-            sum = _mm512_max_ps(sum, _mm512_setzero_ps());
+            sum = _mm512_max_ps(_mm512_setzero_ps(), sum); /* in this order NaN stays NaN */
         if (v.added) {
             const uint16_t *added = (const uint16_t *)c->added + y * c->add_row + x * c->add_pixel;
             sum = _mm512_add_ps(sum, widened(_mm256_loadu_si256((const void *)(added + 16 * own))));
