@@ -13,6 +13,7 @@ import pytest
 
 from vocsmooth.errors import DatasetError
 from vocsmooth.shards import native
+from vocsmooth.shards.mapped import MappedShards
 from vocsmooth.shards.pages import Pages
 from vocsmooth.shards.reader import open_dataset
 from vocsmooth.shards.split import Split
@@ -94,12 +95,14 @@ class Written(np.ndarray):
 def test_a_row_gets_its_address_last(pristine_dataset: Path) -> None:
     """Other threads, in C, read it without a lock, and take an address for a complete row."""
     split = open_dataset(pristine_dataset).split("train")
+    assert isinstance(split._open, MappedShards)
     split._open._records = split._open._records.view(Written)
     Written.log.clear()
     split.read(0, ["label"])
     assert Written.log == [(1, slice(1, None)), (1, 0)]
 
 
+@pytest.mark.skipif(native.library is None, reason="it was not compiled")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_forked_process_gives_mappings_back(
     pristine_dataset: Path, monkeypatch: pytest.MonkeyPatch
@@ -107,15 +110,17 @@ def test_a_forked_process_gives_mappings_back(
     """Though a thread that only its parent has was copying."""
     monkeypatch.setattr("vocsmooth.shards.mapped._MOST_MAPPED", 1)
     split = open_dataset(pristine_dataset).split("train")
-    copying, copy_windows, left = [], native.copy_windows, []
+    shards, copy_windows = split._open, native.copy_windows
+    assert isinstance(shards, MappedShards)
+    left: list[int] = []
+    parent = os.getpid()
 
     def copy_and_fork(*arguments: Any, **options: Any) -> int:
-        if not copying:  # now this thread copies; the child finds itself beside it
-            copying.append(True)
+        if os.getpid() == parent and not left:  # this thread is copying now
             child = os.fork()
             if not child:
                 sums_of(split)
-                os._exit(len(split._open._leaving))
+                os._exit(len(shards._leaving))
             left.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
         return copy_windows(*arguments, **options)
 
