@@ -49,13 +49,13 @@ class BuildKernels(build_ext):
 
 
 class BuildWheel(bdist_wheel):
-    """A wheel without kernels suits every machine and every Python, and is named so."""
+    """A wheel without any kernels suits every machine and every Python, and is named so."""
 
     def run(self) -> None:
         """Compile first: what came of it decides the name."""
         self.run_command("build_ext")
         built = self.get_finalized_command("build_ext").get_outputs()
-        self.root_is_pure = not all(Path(path).is_file() for path in built)
+        self.root_is_pure = not any(Path(path).is_file() for path in built)
         super().run()
 
 

@@ -96,6 +96,16 @@ def test_a_wheel_without_kernels_serves_every_machine(plain_wheel: Path) -> None
         assert not [name for name in archive.namelist() if name.endswith(".so")]
 
 
+def test_a_wheel_with_some_kernels_is_for_its_machine(source: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(source, tmp_path / "copy")
+    (copy / "vocsmooth/operators/csrc/module.c").write_text("#error\n")
+    wheel = build_wheel(copy, tmp_path / "wheel")
+    with zipfile.ZipFile(wheel) as archive:
+        compiled = [name for name in archive.namelist() if name.endswith(".so")]
+    assert not [name for name in compiled if "operators" in name]
+    assert wheel.name.endswith("-any.whl") == (not compiled)
+
+
 def test_the_description_leads_to_the_repository(plain_wheel: Path) -> None:
     text = description(plain_wheel)
     targets = re.findall(r"!?\[[^]]*\]\(([^)]+)\)", text)

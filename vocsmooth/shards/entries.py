@@ -268,6 +268,14 @@ def shard_name(split: str, number: int) -> str:
     return f"{split}-{number:05d}.h5"
 
 
+def longest_name(index: Index, numbers: range) -> int:
+    """Return the bytes of the longest file name of some shards, which are those of one split."""
+    if not numbers:
+        return 0
+    split = index.splits[index.columns.split[numbers.start]]
+    return len(shard_name(split, len(numbers) - 1).encode())
+
+
 def check_name(name: str) -> None:
     """Refuse shard names that lead out of the dataset's folder."""
     if not _SHARD_NAME.fullmatch(name):

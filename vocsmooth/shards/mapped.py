@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from vocsmooth.errors import DatasetError
 from vocsmooth.shards import native
-from vocsmooth.shards.entries import Index, shard_name
+from vocsmooth.shards.entries import Index, longest_name
 from vocsmooth.shards.headers import find_maps
 from vocsmooth.shards.listing import IndexedShard, list_shard
 from vocsmooth.shards.pages import Pages, most_mapped
@@ -171,10 +171,10 @@ class MappedShards(dict[int, MappedShard]):
         # What a window needs of its shard lies in one row, and takes no memory before it is used:
         # to follow the objects of 60,000 shards costs more than to copy small windows.
         self._records = np.zeros((len(numbers), _FIELDS + len(names)), np.uint64)
-        self._files = np.zeros(len(numbers), f"S{_longest_name(index, numbers) + 1}")
+        self._files = np.zeros(len(numbers), f"S{longest_name(index, numbers) + 1}")
         self._folder = -1
         self._process, self._lock = os.getpid(), threading.Lock()
-        self._copying: set[object] = set()
+        self._copying: set[tuple[int, object]] = set()
         self._leaving: list[MappedShard] = []
 
     def __missing__(self, number: int) -> MappedShard:
@@ -191,7 +191,10 @@ class MappedShards(dict[int, MappedShard]):
             shard = MappedShard(path, indexed, self._index.digest, self._index.maps, known)
             self[number], self._checked[number] = shard, shard.checked
             self._files[number - self._numbers.start] = indexed.entry.name.encode()
-            self._records[number - self._numbers.start] = shard.record
+            # The address last: whoever reads it takes the other fields for written.
+            record = self._records[number - self._numbers.start]
+            record[1:] = shard.record[1:]
+            record[0] = shard.record[0]
         return shard
 
     def fill_windows(
@@ -226,7 +229,7 @@ class MappedShards(dict[int, MappedShard]):
         ]
         windows = (place.shapes[:, 1], tops, lefts)
         for _ in range(2):
-            copying = object()
+            copying = (os.getpid(), object())
             self._copying.add(copying)
             try:
                 failed = native.copy_windows(
@@ -263,7 +266,8 @@ class MappedShards(dict[int, MappedShard]):
         """Forget a shard; it stays mapped while other threads may be copying from it."""
         shard = self.pop(number)
         self._records[number - self._numbers.start, 0] = 0
-        if self._copying:
+        # A forked process has the notes of threads that only its parent has.
+        if any(process == self._process for process, _ in tuple(self._copying)):
             self._leaving.append(shard)
         else:
             self._leaving.clear()
@@ -290,11 +294,3 @@ def _find_offsets(
             f"Run `vocsmooth verify` on {path.parent}."
         )
     return tuple(layout.maps[name].offset for names in maps.values() for name in names)
-
-
-def _longest_name(index: Index, numbers: range) -> int:
-    """Return the bytes of the longest file name of some shards, which are those of one split."""
-    if not numbers:
-        return 0
-    split = index.splits[index.columns.split[numbers.start]]
-    return len(shard_name(split, len(numbers) - 1).encode())

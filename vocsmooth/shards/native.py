@@ -1,9 +1,10 @@
-"""What reads shards in C: windows out of mapped shards, and the comparison of inputs by `verify`.
+"""What reads shards in C: windows of mapped shards, checksums, and what `verify` compares.
 
 Windows (csrc/windows.c) are copied there for speed, as NumPy takes longer to name the rows of one
 than to copy them, and for safety: Python cannot go on after touching a mapped page that its file
-has no more. Inputs (csrc/inputs.c) are compared four times as fast as NumPy or OpenCV would. Where
-the library was not built, these do the same, see `vocsmooth.shards.split` and
+has no more. Checksums of headers (csrc/checksum.c) are otherwise left to HDF5. Inputs
+(csrc/inputs.c) are compared four times as fast as NumPy or OpenCV would. Where the library was not
+built, these do the same, see `vocsmooth.shards.split`, `vocsmooth.shards.headers` and
 `vocsmooth.dataset.check`.
 """
 
@@ -19,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_ABI = 2
+_ABI = 3
 """NATIVE_ABI of csrc/native.h."""
 
 
@@ -74,6 +75,8 @@ def _find_library() -> ctypes.CDLL | None:
         found.copy_windows.restype = ctypes.c_ssize_t
         found.inputs_agree.argtypes = [*[ctypes.c_void_p] * 3, ctypes.c_ssize_t]
         found.inputs_agree.restype = ctypes.c_int
+        found.lookup3.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
+        found.lookup3.restype = ctypes.c_uint32
     except (OSError, AttributeError, ValueError):
         return None
     return found
@@ -154,6 +157,12 @@ def inputs_agree(
     assert library is not None  # who calls has asked
     arrays = [np.ascontiguousarray(array) for array in (image, label, texture)]
     return bool(library.inputs_agree(*[_address(array) for array in arrays], len(texture)))
+
+
+def checksum(data: bytes) -> int:
+    """Return the checksum that HDF5 stores behind the bytes of a header."""
+    assert library is not None  # who calls has asked
+    return int(library.lookup3(data, len(data)))
 
 
 def _address(array: NDArray[Any]) -> int:

@@ -15,6 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 from vocsmooth.shards.entries import Index
 from vocsmooth.shards.table import starts
 
+_NO_SIDE = 2**31
+"""More pixels than a side of an image can have."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Places:
@@ -89,7 +92,9 @@ class Photographs:
         if size < 1:
             raise ValueError(f"size must be at least 1, got {size}")
         corner = np.stack([tops, lefts], axis=-1)
-        outside = ((corner < 0) | (corner + size > place.shapes)).any(axis=-1)
+        # The sum of corner and size might overflow; this difference cannot.
+        last = place.shapes - min(size, _NO_SIDE)
+        outside = ((corner < 0) | (corner > last)).any(axis=-1)
         if outside.any():
             row = int(outside.argmax())
             height, width = place.shapes[row]

@@ -2,8 +2,10 @@
 
 import contextlib
 import gc
+import os
 from collections import Counter
 from pathlib import Path
+from typing import Any, ClassVar
 
 import h5py
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 
 from vocsmooth.errors import DatasetError
 from vocsmooth.shards import native
+from vocsmooth.shards.mapped import MappedShards
 from vocsmooth.shards.pages import Pages
 from vocsmooth.shards.reader import open_dataset
 from vocsmooth.shards.split import Split
@@ -77,3 +80,50 @@ def test_arrays_outlive_the_shard(pristine_dataset: Path) -> None:
     gc.collect()
     assert not pixels.flags.writeable
     np.testing.assert_array_equal(pixels[: expected.size // 3], expected.reshape(-1, 3))
+
+
+class Written(np.ndarray):
+    """A table that notes which fields of a row were written, in order."""
+
+    log: ClassVar[list[Any]] = []
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        super().__setitem__(key, value)
+        self.log.append((self.ndim, key))
+
+
+def test_a_row_gets_its_address_last(pristine_dataset: Path) -> None:
+    """Other threads, in C, read it without a lock, and take an address for a complete row."""
+    split = open_dataset(pristine_dataset).split("train")
+    assert isinstance(split._open, MappedShards)
+    split._open._records = split._open._records.view(Written)
+    Written.log.clear()
+    split.read(0, ["label"])
+    assert Written.log == [(1, slice(1, None)), (1, 0)]
+
+
+@pytest.mark.skipif(native.library is None, reason="it was not compiled")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_process_gives_mappings_back(
+    pristine_dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though a thread that only its parent has was copying."""
+    monkeypatch.setattr("vocsmooth.shards.mapped._MOST_MAPPED", 1)
+    split = open_dataset(pristine_dataset).split("train")
+    shards, copy_windows = split._open, native.copy_windows
+    assert isinstance(shards, MappedShards)
+    left: list[int] = []
+    parent = os.getpid()
+
+    def copy_and_fork(*arguments: Any, **options: Any) -> int:
+        if os.getpid() == parent and not left:  # this thread is copying now
+            child = os.fork()
+            if not child:
+                sums_of(split)
+                os._exit(len(shards._leaving))
+            left.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        return copy_windows(*arguments, **options)
+
+    monkeypatch.setattr(native, "copy_windows", copy_and_fork)
+    sums_of(split)
+    assert left == [0]

@@ -128,21 +128,22 @@ class TestAFileThatIsCutShort:
 
 @pytest.mark.parametrize("others", ["", "import faulthandler; faulthandler.enable()"])
 @pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("fault", ["lost[5000]", "os.kill(os.getpid(), signal.SIGBUS)"])
 def test_faults_of_others_end_the_process_as_before(
-    pristine_dataset: Path, others: str, first: bool
+    pristine_dataset: Path, others: str, first: bool, fault: str
 ) -> None:
     read = f"open_dataset({str(pristine_dataset)!r}).split('train').read(0, ['label'])"
     lines = [others, read] if first else [read, others, read]
     code = "\n".join(
         [
-            "import mmap, os, tempfile",
+            "import mmap, os, signal, tempfile",
             "from vocsmooth.shards import open_dataset",
             *lines,
             "file = tempfile.TemporaryFile()",
             "file.truncate(8192)",
             "lost = mmap.mmap(file.fileno(), 8192)",
             "file.truncate(0)",
-            "lost[5000]",
+            fault,
         ]
     )
     ended = subprocess.run(
@@ -150,6 +151,25 @@ def test_faults_of_others_end_the_process_as_before(
     )
     assert ended.returncode == -signal.SIGBUS
     assert ended.stderr.count("Fatal Python error: Bus error") == bool(others)
+
+
+@pytest.mark.parametrize("handled", [True, False])
+def test_a_signal_that_was_sent_is_left_to_others(pristine_dataset: Path, handled: bool) -> None:
+    code = "\n".join(
+        [
+            "import os, signal",
+            "from vocsmooth.shards import open_dataset",
+            f"split = open_dataset({str(pristine_dataset)!r}).split('train')",
+            "signal.signal(signal.SIGBUS, lambda *_: print('called'))" if handled else "",
+            *["split.read(0, ['label'])", "os.kill(os.getpid(), signal.SIGBUS)"] * 3,
+            "print('end')",
+        ]
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.stdout.split() == (["called"] * 3 + ["end"] if handled else [])
+    assert ended.returncode == (0 if handled else -signal.SIGBUS)
 
 
 def test_many_threads_are_the_first_to_touch_a_shard(dataset: Path) -> None:

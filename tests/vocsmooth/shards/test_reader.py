@@ -127,7 +127,10 @@ class TestCrop:
 
     @pytest.mark.parametrize(
         ("top", "left", "size"),
-        [(0, 0, 37), (5, 0, 32), (0, 21, 32), (-1, 0, 8), (0, -1, 8)],
+        [
+            *[(0, 0, 37), (5, 0, 32), (0, 21, 32), (-1, 0, 8), (0, -1, 8)],
+            *[(2**63 - 1, 0, 8), (0, 2**63 - 5, 8), (-(2**63), 0, 8)],
+        ],
     )
     def test_beyond_the_image_is_refused(
         self, pristine_dataset: Path, top: int, left: int, size: int
@@ -135,6 +138,11 @@ class TestCrop:
         split = open_dataset(pristine_dataset).split("val")
         with pytest.raises(ValueError, match=r"'v_1' of 36 x 52 pixels"):
             split.crop([1, 0], [0, top], [0, left], size, ["input"])
+
+    @pytest.mark.parametrize("size", [2**31, 2**63 - 1, 2**64])
+    def test_of_more_than_any_image_is_refused(self, pristine_dataset: Path, size: int) -> None:
+        with pytest.raises(ValueError, match=f"a window of {size} pixels at row 0"):
+            open_dataset(pristine_dataset).split("val").crop([0], [0], [0], size, ["input"])
 
     def test_of_no_pixels_is_refused(self, pristine_dataset: Path) -> None:
         with pytest.raises(ValueError, match="size must be at least 1, got 0"):

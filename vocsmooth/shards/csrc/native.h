@@ -12,7 +12,7 @@
 #endif
 
 /* Raise it, here and in native.py, with any change below. */
-enum { NATIVE_ABI = 2 };
+enum { NATIVE_ABI = 3 };
 
 typedef struct {
     int64_t field; /* of a record: where the map starts in its file */

@@ -39,10 +39,11 @@ static const uint64_t *record_of(const Task *task, ptrdiff_t window)
     return task->records + task->shards[window] * task->fields;
 }
 
-/* Another thread may forget the shard at any moment, and leaves it mapped meanwhile. */
+/* Another thread may forget the shard at any moment, and leaves it mapped meanwhile; or map it, and
+ * writes the address after the other fields, which are read after it. */
 static char *address_of(const uint64_t *record)
 {
-    return (char *)(uintptr_t)*(const volatile uint64_t *)(record + ADDRESS);
+    return (char *)(uintptr_t)__atomic_load_n(record + ADDRESS, __ATOMIC_ACQUIRE);
 }
 
 static Source find(const Task *task, const Map *map, ptrdiff_t window, const char *address)
@@ -138,16 +139,33 @@ static _Thread_local sigjmp_buf *guard;
 static struct sigaction before;
 static volatile sig_atomic_t passed_on;
 
+/* Whether no instruction caused a signal, which then does not come again by itself. */
+static int was_sent(const siginfo_t *info)
+{
+#ifdef BUS_MCEERR_AO
+    if (info->si_code == BUS_MCEERR_AO)
+        return 1;
+#endif
+    return info->si_code <= 0;
+}
+
 /* End the copying of this thread. A fault of anybody else is left to whoever was to handle it
- * before: the instruction is executed again, and fails again. */
+ * before: the instruction is executed again, and fails again. Who was before may hand it back, as
+ * Python's faulthandler does; then it ends the process. */
 static void on_fault(int number, siginfo_t *info, void *context)
 {
-    (void)info, (void)context;
-    if (guard)
+    (void)context;
+    int sent = was_sent(info);
+    if (guard && !sent)
         siglongjmp(*guard, 1);
-    struct sigaction deadly = {.sa_handler = SIG_DFL};
-    sigaction(number, passed_on ? &deadly : &before, NULL);
+    struct sigaction deadly = {.sa_handler = SIG_DFL}, ours;
+    sigaction(number, passed_on ? &deadly : &before, &ours);
     passed_on = 1;
+    if (!sent)
+        return;
+    raise(number);
+    sigaction(number, &ours, NULL); /* this thread may be copying */
+    passed_on = 0;
 }
 
 /* Others may have set a handler since the last call, as workers of a DataLoader do. */
