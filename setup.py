@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import sys
 import sysconfig
 from pathlib import Path
 
@@ -67,6 +68,7 @@ def extension(name: str) -> Extension:
         sources=sorted(map(str, folder.glob("*.c"))),
         depends=sorted(map(str, folder.glob("*.h"))),
         extra_compile_args=FLAGS,
+        extra_link_args=["-pthread"] if sys.platform == "linux" else [],
         define_macros=[("Py_LIMITED_API", "0x030A0000")] if LIMITED_API else [],
         py_limited_api=LIMITED_API,
         optional=True,

@@ -113,7 +113,7 @@ def test_recipes_without_classes_are_recorded_as_before_there_were_any() -> None
     plain = dataclasses.replace(RECIPE, classes=())
     assert "classes" not in plain.record()
     assert from_dict(Recipe, plain.record(), "stored") == plain
-    assert RECIPE.record() == to_dict(RECIPE)
+    assert RECIPE.record()["classes"] == to_dict(RECIPE)["classes"]
     assert from_dict(Recipe, RECIPE.record(), "stored") == RECIPE
 
 
