@@ -1,4 +1,4 @@
-"""The C kernels, and the README for the package index; all else is in pyproject.toml."""
+"""The C libraries, and the README for the package index; all else is in pyproject.toml."""
 
 import re
 import shutil

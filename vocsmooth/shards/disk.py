@@ -34,7 +34,7 @@ class DiskWatch:
         if self._always:
             yield True
             return
-        if self._announce:
+        if self._announce > 0:  # two threads may have counted down from one
             self._announce -= 1
             yield True
             return
