@@ -180,11 +180,11 @@ $(RELEASE)/third/.trained: $(RELEASE)/second/.trained
 	$(call train,$(@D),data,--config release-last --init $(RELEASE)/second)
 	touch $@
 
-$(RELEASE)/fourth/.trained: $(RELEASE)/wide/index.json
-	$(call train,$(@D),wide,--config release-symmetric)
+$(RELEASE)/fourth/.trained: $(RELEASE)/third/.trained $(RELEASE)/wide/index.json
+	$(call train,$(@D),wide,--config release-wide --init $(RELEASE)/third)
 	touch $@
 
-$(RELEASE)/compact/.trained: $(RELEASE)/third/.trained $(RELEASE)/fourth/.trained
+$(RELEASE)/compact/.trained: $(RELEASE)/fourth/.trained
 	$(call train,$(@D),wide,--config release-level --init $(RELEASE)/fourth \
 		--simplifier $(RELEASE)/third/best.safetensors)
 	touch $@
