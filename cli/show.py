@@ -84,8 +84,8 @@ def report_labels(folder: Path, as_json: bool) -> None:
 @click.option(
     "--most",
     type=click.IntRange(min=1),
-    help="Of more photographs than this show a sample, evenly spread.  [default: 3000, or 2000 of "
-    "more]",
+    help="Of more photographs than this show a sample, evenly spread.  [default: 3000; 2000 if "
+    "there are more]",
 )
 @options.JOBS
 @options.JSON
