@@ -15,6 +15,7 @@ import itertools
 import math
 import os
 import struct
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -121,6 +122,13 @@ def _tables_of(indexed: IndexedShard) -> dict[str, NDArray[Any]]:
     }
 
 
+def _read_at(descriptor: int, start: int, length: int) -> bytes:
+    """Read bytes of a file, fewer at its end."""
+    if sys.platform == "win32":
+        raise NotImplementedError("Windows has no pread; shards are opened by HDF5 there")
+    return os.pread(descriptor, length, start)
+
+
 class _File:
     """The bytes of a file, of which blocks are kept."""
 
@@ -133,11 +141,11 @@ class _File:
         _expect(0 <= start <= self._length - length)
         first = start - start % _BLOCK
         if start + length > first + _BLOCK:
-            data = os.pread(self._descriptor, length, start)
+            data = _read_at(self._descriptor, start, length)
             _expect(len(data) == length)
             return data
         if first not in self._blocks:
-            self._blocks[first] = os.pread(self._descriptor, _BLOCK, first)
+            self._blocks[first] = _read_at(self._descriptor, first, _BLOCK)
         data = self._blocks[first][start - first : start - first + length]
         _expect(len(data) == length)
         return data
