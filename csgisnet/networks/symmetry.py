@@ -155,5 +155,6 @@ def _chain(
 
 def _bias(conv: nn.Conv2d) -> Tensor:
     """Return the bias, which every convolution of a smoothing network has."""
-    assert conv.bias is not None
+    if conv.bias is None:
+        raise TypeError("A convolution of a smoothing network has no bias.")
     return conv.bias

@@ -71,9 +71,8 @@ class Training:
         self.step = 0
         self._config, self._processes, self._device = config, processes, processes.device
         network = place(initial or new_network(config), processes.device)
-        self._symmetry = (
-            _symmetry(network, begins=initial is None) if config.run.symmetric else None
-        )
+        if config.run.symmetric:
+            _make_symmetric(_our_own(network), begins=initial is None)
         self.average = averaged_copy(network)
         """The network to validate and save: a moving average of the trained one."""
         copies = tuple(averaged_copy(network) for _ in config.losses.contrast_copies)
@@ -84,6 +83,8 @@ class Training:
         self._norms: dict[str, list[float]] = {}
         """Of each term, on the batches on which the shares have been calibrated so far."""
         self._network = synchronise(network, processes).train()
+        # Only now, as what synchronises puts other normalisations in place.
+        self._symmetry = Symmetry(_our_own(self._network)) if config.run.symmetric else None
         if config.run.freeze_statistics:
             for module in self._network.modules():
                 if isinstance(module, nn.BatchNorm2d):
@@ -250,22 +251,25 @@ def _level_labels(
     return LevelLabels(simplifier, passes, device, config.run.precision_on(device))
 
 
-def _symmetry(network: SmoothingNetwork | OwnNetwork, *, begins: bool) -> Symmetry:
-    """Return what keeps weights symmetric; random ones become so, given ones have to be."""
-    if not isinstance(network, SmoothingNetwork):
-        raise ConfigError(
-            "run.symmetric is for networks of this package, and cannot hold for one of your own: "
-            "set it to false."
-        )
-    symmetry = Symmetry(network)
+def _make_symmetric(network: SmoothingNetwork, *, begins: bool) -> None:
+    """Make random weights symmetric; refuse given ones that are not."""
     if begins:
-        symmetry.impose()
+        Symmetry(network).impose()
     elif not is_symmetric(network):
         raise ConfigError(
             "run.symmetric needs a network to begin with whose weights are symmetric, and those of "
             "this one are not: leave it out (--init), or set run.symmetric to false."
         )
-    return symmetry
+
+
+def _our_own(network: SmoothingNetwork | OwnNetwork) -> SmoothingNetwork:
+    """Refuse a network of somebody else's."""
+    if not isinstance(network, SmoothingNetwork):
+        raise ConfigError(
+            "run.symmetric is for networks of this package, and cannot hold for one of your own: "
+            "set it to false."
+        )
+    return network
 
 
 @contextlib.contextmanager

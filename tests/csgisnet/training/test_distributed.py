@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import socket
@@ -13,8 +14,11 @@ from typing import Any
 import pytest
 import torch
 
+from csgisnet.checkpoints.best import BEST_FILE
+from csgisnet.checkpoints.networks import load_network
 from csgisnet.checkpoints.segmenters import load_segmenter
 from csgisnet.errors import ConfigError
+from csgisnet.networks.symmetry import is_symmetric
 from csgisnet.training.config import Config, without_terms
 from csgisnet.training.distributed import join_processes
 from csgisnet.training.train import train
@@ -106,6 +110,18 @@ def test_two_processes_have_the_loss_curve_of_one(
     for name in ("psnr_input", "psnr_result", "ssim_result"):
         one = records(tmp_path / "one", "validation", name)
         assert records(two, "validation", name) == pytest.approx(one, abs=1e-3)
+
+
+def test_two_processes_keep_a_network_symmetric(
+    data_dir: Path, config: Config, tmp_path: Path
+) -> None:
+    config = without_terms(config, ("contrast", "semantic"))
+    run = dataclasses.replace(config.run, symmetric=True)
+    run_processes(2, TRAIN, data_dir, tmp_path / "run", dataclasses.replace(config, run=run))
+    network = load_network(tmp_path / "run" / BEST_FILE)
+    assert is_symmetric(network)
+    mean = network.state_dict()["descriptor.res16.0.bn_conv_3x3_1.running_mean"]
+    assert mean.abs().max() > 1e-3  # it has been trained
 
 
 def test_two_processes_share_the_batches_of_a_segmenter_and_one_writes_it(
