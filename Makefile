@@ -16,7 +16,7 @@ export OMP_WAIT_POLICY := PASSIVE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
-$(READY): pyproject.toml setup.py constraints.txt $(wildcard vocsmooth/*/csrc/*)
+$(READY): pyproject.toml setup.py constraints.txt $(wildcard vocsmooth/csrc/* vocsmooth/*/csrc/*)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	touch $@

@@ -13,6 +13,9 @@ from setuptools.command.build_ext import build_ext
 LIBRARIES = ("vocsmooth.operators._kernels", "vocsmooth.shards._native")
 """Extensions, each made of the folder csrc beside it."""
 
+SHARED = "vocsmooth/csrc"
+"""Headers of all of them."""
+
 # One wheel for every Python from 3.10 on; free-threaded ones have no such interface before 3.15.
 LIMITED_API = not sysconfig.get_config_var("Py_GIL_DISABLED")
 
@@ -66,7 +69,8 @@ def extension(name: str) -> Extension:
     return Extension(
         name,
         sources=sorted(map(str, folder.glob("*.c"))),
-        depends=sorted(map(str, folder.glob("*.h"))),
+        include_dirs=[SHARED],
+        depends=sorted(map(str, [*folder.glob("*.h"), *Path(SHARED).glob("*.h")])),
         extra_compile_args=FLAGS,
         extra_link_args=["-pthread"] if sys.platform == "linux" else [],
         define_macros=[("Py_LIMITED_API", "0x030A0000")] if LIMITED_API else [],

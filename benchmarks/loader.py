@@ -128,7 +128,7 @@ def preads(split: Split, maps: tuple[str, ...], draw: Draw) -> None:
     starts = {group: first.tolist() for group, first in place.starts.items()}
     widths = place.shapes[:, 1].tolist()
     for i, (number, y) in enumerate(zip(place.shards.tolist(), draw[1].tolist(), strict=True)):
-        shard, width = split._shard(number), widths[i]
+        shard, width = split._open.current(number), widths[i]
         assert isinstance(shard, MappedShard)  # the dataset is in a folder
         path = str(shard.path)
         if path not in files:

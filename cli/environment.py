@@ -42,6 +42,7 @@ def environment() -> dict[str, Any]:
     return {
         "vocsmooth": vocsmooth.__version__,
         "kernels": _or_reason(_kernels),
+        "reading of shards": _or_reason(_reading),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cores": _or_reason(_cores),
@@ -102,6 +103,12 @@ def _cores() -> int:
 
 def _kernels() -> str:
     from vocsmooth.operators.kernels import describe
+
+    return describe()
+
+
+def _reading() -> str:
+    from vocsmooth.shards.native import describe
 
     return describe()
 

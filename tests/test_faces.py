@@ -26,8 +26,8 @@ MODULES_LOADED = {
     "vocsmooth.operators": (3, 12),
     "vocsmooth.shards": (3, 12),
     "csgisnet.prediction": (2, 12),
-    "vocsmooth.operators.rtv": (13, None),
-    "vocsmooth.shards.reader": (19, None),
+    "vocsmooth.operators.rtv": (14, None),
+    "vocsmooth.shards.reader": (21, None),
     "csgisnet.prediction.smoother": (28, None),
 }
 """Largest number of our modules, and of modules beyond those of a bare interpreter, after an

@@ -11,8 +11,9 @@ The wings, from the bottom to the top (the docstring of each says which others i
 - `maps`: turn one photograph into all its maps
 - `dataset`: plan, build, verify, repair and archive a dataset
 
-All stand on the ground: `errors`, `arrays`, `classes`, `seeds`, `files`, `folders`, `settings` and
-`overrides`. The operators are loaded on first use: ``import vocsmooth`` alone costs milliseconds.
+All stand on the ground: `errors`, `arrays`, `classes`, `seeds`, `files`, `folders`, `settings`,
+`overrides` and `libraries`. The operators are loaded on first use: ``import vocsmooth`` alone costs
+milliseconds.
 """
 
 from __future__ import annotations

@@ -31,6 +31,7 @@ def test_info_names_versions_kernels_and_the_machine(vocsmooth: Command) -> None
     assert any(line.startswith(f"opencv {cv2.__version__} (opencv-") for line in lines)
     for name in (
         "kernels",
+        "reading of shards",
         "python",
         "platform",
         "cores",

@@ -1,24 +1,20 @@
-"""The C library's structs and functions as ctypes sees them, and the check that both sides agree.
+"""The structs and functions of the compiled kernels as ctypes sees them.
 
-The structs are written twice, in C and here. A field that moved in one of them only would not
-crash: numbers would be read from the wrong bytes. So the library carries a table of every struct
-(LAYOUT in csrc/kernels.h), and `find_mismatch` compares it with the structs below before anything
-is called.
+The structs are written twice, in C and here; `vocsmooth.libraries` compares the two when the
+kernels are loaded.
 """
 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator
 from typing import Any
+
+from vocsmooth.libraries import Interface
 
 ABI = 1
 """KERNELS_ABI of csrc/kernels.h: counts changes in functions' arguments, which no layout shows."""
 
 _int, _float, _double, _pointer = ctypes.c_int, ctypes.c_float, ctypes.c_double, ctypes.c_void_p
-
-_KINDS = {_int: b"i", _float: b"f", _double: b"d", ctypes.c_ssize_t: b"n", _pointer: b"P"}
-"""What KIND of csrc/kernels.h calls the types of fields."""
 
 
 class Problem(ctypes.Structure):
@@ -186,80 +182,4 @@ SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
 }
 """Result and arguments of every function."""
 
-
-class _Field(ctypes.Structure):
-    """``Field`` of kernels.h: one field of a struct; the last one of a table has no name."""
-
-    _fields_ = (
-        ("name", ctypes.c_char_p),
-        ("offset", ctypes.c_size_t),
-        ("size", ctypes.c_size_t),
-        ("kind", ctypes.c_char),
-    )
-
-
-Layout = dict[str, tuple[int, int, bytes]]
-"""Offset, size and kind of each field in order; under "" the size of the struct."""
-
-
-def find_mismatch(library: ctypes.CDLL) -> str | None:
-    """Say in a few words where a library differs from this file; None if it does not."""
-    for name in ("kernels_abi", *SIGNATURES, *(f"{s.__name__}_layout" for s in STRUCTS)):
-        if not hasattr(library, name):
-            return f"it lacks {name}"
-    abi = ctypes.c_int.in_dll(library, "kernels_abi").value
-    if abi != ABI:
-        return f"its ABI is {abi}, expected {ABI}"
-    for struct in STRUCTS:
-        found, expected = _layout_in(library, struct), _layout_of(struct)
-        for field in (*expected, *found):
-            there, here = found.get(field), expected.get(field)
-            if there != here:
-                name = ".".join(filter(None, (struct.__name__, field)))
-                return f"{name} is {_spell(there)}, expected {_spell(here)}"
-    return None
-
-
-def declare_signatures(library: ctypes.CDLL) -> None:
-    """Tell ctypes what every function takes and returns."""
-    for name, (result, arguments) in SIGNATURES.items():
-        getattr(library, name).restype = result
-        getattr(library, name).argtypes = arguments
-
-
-def _layout_of(struct: type[ctypes.Structure]) -> Layout:
-    """Return the layout that ctypes gives a struct."""
-    fields: Layout = {}
-    for name, kind, *_ in struct._fields_:
-        field = getattr(struct, name)
-        fields[name] = (field.offset, field.size, _KINDS[kind])
-    return fields | {"": (ctypes.sizeof(struct), 0, b"-")}
-
-
-def _layout_in(library: ctypes.CDLL, struct: type[ctypes.Structure]) -> Layout:
-    """Read a struct's layout from the library's table."""
-    return {
-        (field.name or b"").decode(): (field.offset, field.size, field.kind)
-        for field in _table_of(library, f"{struct.__name__}_layout")
-    }
-
-
-def _table_of(library: ctypes.CDLL, name: str) -> Iterator[Any]:
-    """Yield the entries of a table, including the one that ends it."""
-    address = ctypes.addressof(ctypes.c_char.in_dll(library, name))
-    while True:
-        field = _Field.from_address(address)
-        yield field
-        if field.name is None:
-            return
-        address += ctypes.sizeof(_Field)
-
-
-def _spell(entry: tuple[int, int, bytes] | None) -> str:
-    """Write an entry of a layout for a message."""
-    if entry is None:
-        return "absent"
-    offset, size, kind = entry
-    if kind == b"-":
-        return f"{offset} bytes"
-    return f"{kind.decode()}{8 * size} at byte {offset}"
+INTERFACE = Interface("kernels_abi", ABI, STRUCTS, SIGNATURES)

@@ -11,59 +11,17 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import importlib.util
 import logging
-import sys
-from pathlib import Path
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, TypeVar
 
+from vocsmooth.libraries import CURE, describe_library, find_library
 from vocsmooth.operators import interface
 
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
-_COMPILER = (
-    "clang-cl (part of Visual Studio's Build Tools; their own compiler cannot do it) on the PATH"
-    if sys.platform == "win32"
-    else "a C compiler, such as gcc"
-)
-
-_CURE = (
-    f"install {_COMPILER}, and then this package again: pip install --force-reinstall "
-    "--no-deps --no-cache-dir csgisnet, or . in a checkout"
-)
-
-
-class Loaded(NamedTuple):
-    """A library, or why it was refused."""
-
-    library: ctypes.CDLL | None
-    refusal: str
-
-
-def load_library(path: Path) -> Loaded:
-    """Load the compiled kernels from a file, unless they were built from other sources."""
-    try:
-        library = ctypes.CDLL(str(path))
-    except OSError as error:
-        return Loaded(None, f"{path.name} cannot be loaded: {error}")
-    mismatch = interface.find_mismatch(library)
-    if mismatch:
-        return Loaded(None, f"{path.name} was built from other sources: {mismatch}")
-    interface.declare_signatures(library)
-    return Loaded(library, "")
-
-
-def _find_library() -> Loaded:
-    """Load the library beside this file, if it was built."""
-    spec = importlib.util.find_spec("vocsmooth.operators._kernels")
-    if spec is None or spec.origin is None:
-        return Loaded(None, "no compiled kernels were built")
-    return load_library(Path(spec.origin))
-
-
-library, _refusal = _find_library()
+library, _refusal = find_library("vocsmooth.operators._kernels", interface.INTERFACE)
 """The library, or None where NumPy does its work. This is the only switch; tests set it to None."""
 
 
@@ -91,8 +49,8 @@ def describe() -> str:
     """Say in one line which kernels run here and, if it is NumPy, why and what to do about it."""
     if library is None:
         reason = _refusal or "the compiled kernels are turned off"
-        return f"NumPy, several times slower: {reason}. To speed it up, {_CURE}"
-    return f"C ({Path(library._name).name})"
+        return f"NumPy, several times slower: {reason}. To speed it up, {CURE}"
+    return describe_library(library)
 
 
 def name() -> Literal["C", "NumPy"]:

@@ -13,11 +13,9 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
 import struct
-import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +50,7 @@ class _NotUnderstoodError(Exception):
 
 
 def find_maps(
-    descriptor: int, indexed: IndexedShard, digest: str, maps: Maps
+    file: BinaryIO, indexed: IndexedShard, digest: str, maps: Maps
 ) -> tuple[int, ...] | None:
     """Return where each map starts in the file, in their order; None if HDF5 has to be asked.
 
@@ -60,8 +58,8 @@ def find_maps(
 
     Parameters
     ----------
-    descriptor : int
-        The open file, whose length is that in the index.
+    file : binary file
+        The shard, whose length is that in the index.
     indexed : IndexedShard
         What the index says about it.
     digest : str
@@ -72,7 +70,7 @@ def find_maps(
     if native.library is None:
         return None
     try:
-        return _find(_File(descriptor, indexed.entry.bytes), indexed, digest, maps)
+        return _find(_File(file, indexed.entry.bytes), indexed, digest, maps)
     # Whatever a damaged file makes of the parsing: HDF5 says what is wrong with it.
     except (_NotUnderstoodError, struct.error, LookupError, ValueError, OSError):
         return None
@@ -122,18 +120,11 @@ def _tables_of(indexed: IndexedShard) -> dict[str, NDArray[Any]]:
     }
 
 
-def _read_at(descriptor: int, start: int, length: int) -> bytes:
-    """Read bytes of a file, fewer at its end."""
-    if sys.platform == "win32":
-        raise NotImplementedError("Windows has no pread; shards are opened by HDF5 there")
-    return os.pread(descriptor, length, start)
-
-
 class _File:
     """The bytes of a file, of which blocks are kept."""
 
-    def __init__(self, descriptor: int, length: int) -> None:
-        self._descriptor, self._length = descriptor, length
+    def __init__(self, file: BinaryIO, length: int) -> None:
+        self._file, self._length = file, length
         self._blocks: dict[int, bytes] = {}
 
     def read(self, start: int, length: int) -> bytes:
@@ -141,14 +132,18 @@ class _File:
         _expect(0 <= start <= self._length - length)
         first = start - start % _BLOCK
         if start + length > first + _BLOCK:
-            data = _read_at(self._descriptor, start, length)
-            _expect(len(data) == length)
-            return data
-        if first not in self._blocks:
-            self._blocks[first] = _read_at(self._descriptor, first, _BLOCK)
-        data = self._blocks[first][start - first : start - first + length]
+            data = self._at(start, length)
+        else:
+            if first not in self._blocks:
+                self._blocks[first] = self._at(first, _BLOCK)
+            data = self._blocks[first][start - first : start - first + length]
         _expect(len(data) == length)
         return data
+
+    def _at(self, start: int, length: int) -> bytes:
+        """Read bytes, fewer at the end of the file."""
+        self._file.seek(start)
+        return self._file.read(length)
 
 
 def _dataset(

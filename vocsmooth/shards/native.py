@@ -11,7 +11,6 @@ built, these do the same, see `vocsmooth.shards.split`, `vocsmooth.shards.header
 from __future__ import annotations
 
 import ctypes
-import importlib.util
 import math
 import mmap
 from collections.abc import Sequence
@@ -20,73 +19,72 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_ABI = 3
-"""NATIVE_ABI of csrc/native.h."""
-
+from vocsmooth.libraries import CURE, Interface, describe_library, find_library
 
 DONE, NOT_MAPPED = -1, -2
 """What `copy_windows` returns if no file was cut short; see csrc/windows.c."""
 
+_size, _pointer = ctypes.c_ssize_t, ctypes.c_void_p
+
 
 class Map(ctypes.Structure):
-    """One map of the windows; see csrc/native.h."""
+    """``Map`` of csrc/native.h: one map of the windows."""
 
-    _fields_ = (
-        ("field", ctypes.c_int64),
-        ("pixel", ctypes.c_int64),
-        ("starts", ctypes.c_void_p),
-        ("target", ctypes.c_void_p),
-    )
+    _fields_ = (("field", _size), ("pixel", _size), ("starts", _pointer), ("target", _pointer))
 
 
 class Task(ctypes.Structure):
-    """Windows to copy; see csrc/native.h."""
+    """``Task`` of csrc/native.h: windows to copy."""
 
     _fields_ = (
-        ("count", ctypes.c_int64),
-        ("rows", ctypes.c_int64),
-        ("columns", ctypes.c_int64),
-        ("shards", ctypes.c_void_p),
-        ("records", ctypes.c_void_p),
-        ("names", ctypes.c_void_p),
-        ("fields", ctypes.c_int64),
-        ("name_bytes", ctypes.c_int64),
-        ("folder", ctypes.c_int64),
-        ("page", ctypes.c_int64),
-        ("ask_system", ctypes.c_int64),
-        ("widths", ctypes.c_void_p),
-        ("tops", ctypes.c_void_p),
-        ("lefts", ctypes.c_void_p),
-        ("maps", ctypes.POINTER(Map)),
-        ("maps_count", ctypes.c_int64),
+        *((name, _size) for name in ("count", "rows", "columns")),
+        *((name, _pointer) for name in ("shards", "records", "names")),
+        *((name, _size) for name in ("fields", "name_bytes", "folder", "page", "ask_system")),
+        *((name, _pointer) for name in ("widths", "tops", "lefts", "maps")),
+        ("maps_count", _size),
     )
 
 
-def _find_library() -> ctypes.CDLL | None:
-    """Load the library beside this file, if it was built of these sources."""
-    spec = importlib.util.find_spec("vocsmooth.shards._native")
-    if spec is None or spec.origin is None:
-        return None
-    try:
-        found = ctypes.CDLL(spec.origin)
-        if ctypes.c_int.in_dll(found, "native_abi").value != _ABI:
-            return None
-        found.copy_windows.argtypes = [ctypes.POINTER(Task)]
-        found.copy_windows.restype = ctypes.c_ssize_t
-        found.inputs_agree.argtypes = [*[ctypes.c_void_p] * 3, ctypes.c_ssize_t]
-        found.inputs_agree.restype = ctypes.c_int
-        found.lookup3.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
-        found.lookup3.restype = ctypes.c_uint32
-    except (OSError, AttributeError, ValueError):
-        return None
-    return found
+INTERFACE = Interface(
+    "native_abi",
+    4,
+    (Map, Task),
+    {
+        "copy_windows": (_size, (ctypes.POINTER(Task),)),
+        "inputs_agree": (ctypes.c_int, (_pointer, _pointer, _pointer, _size)),
+        "lookup3": (ctypes.c_uint32, (ctypes.c_char_p, ctypes.c_size_t)),
+    },
+)
 
-
-library = _find_library()
+library, _refusal = find_library("vocsmooth.shards._native", INTERFACE)
 """The library, or None where NumPy does its work. This is the only switch; tests set it to None."""
 
 Plane = tuple[int, NDArray[np.int64], NDArray[Any]]
 """Of a map: its field of a record, the first pixel of each image, and the windows to fill."""
+
+
+def describe() -> str:
+    """Say in one line what reads shards here and, if it is not C, what that means."""
+    if library is None:
+        reason = _refusal or "the library is turned off"
+        return (
+            f"NumPy, slower, and a shard that is cut short while it is read can end the process: "
+            f"{reason}. To change that, {CURE}"
+        )
+    return describe_library(library)
+
+
+def required() -> ctypes.CDLL:
+    """Return the library, for work that only it can do.
+
+    Raises
+    ------
+    RuntimeError
+        It was not built, or was refused; callers look at `library` first.
+    """
+    if library is None:
+        raise RuntimeError("The compiled library that reads shards was not built.")
+    return library
 
 
 def copy_windows(
@@ -120,7 +118,6 @@ def copy_windows(
         Ask for the length of each file, and do not touch its last page, which may have to come from
         a slow disk.
     """
-    assert library is not None  # who calls has asked
     shards, widths, tops, lefts = [np.ascontiguousarray(array) for array in (shards, *windows)]
     maps = (Map * len(planes))()
     kept = []
@@ -144,25 +141,23 @@ def copy_windows(
         widths=_address(widths),
         tops=_address(tops),
         lefts=_address(lefts),
-        maps=maps,
+        maps=ctypes.addressof(maps),
         maps_count=len(planes),
     )
-    return int(library.copy_windows(ctypes.byref(task)))
+    return int(required().copy_windows(ctypes.byref(task)))
 
 
 def inputs_agree(
     image: NDArray[np.uint8], label: NDArray[np.uint8], texture: NDArray[np.int16]
 ) -> bool:
     """Return whether (P, 3) pixels are clip(label + texture, 0, 255), with a texture of (P,)."""
-    assert library is not None  # who calls has asked
     arrays = [np.ascontiguousarray(array) for array in (image, label, texture)]
-    return bool(library.inputs_agree(*[_address(array) for array in arrays], len(texture)))
+    return bool(required().inputs_agree(*[_address(array) for array in arrays], len(texture)))
 
 
 def checksum(data: bytes) -> int:
     """Return the checksum that HDF5 stores behind the bytes of a header."""
-    assert library is not None  # who calls has asked
-    return int(library.lookup3(data, len(data)))
+    return int(required().lookup3(data, len(data)))
 
 
 def _address(array: NDArray[Any]) -> int:

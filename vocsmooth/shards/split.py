@@ -17,9 +17,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from vocsmooth.shards.disk import DiskWatch
 from vocsmooth.shards.listing import numbers_of
-from vocsmooth.shards.mapped import MappedShard, MappedShards
+from vocsmooth.shards.mapped import MappedShard
 from vocsmooth.shards.photographs import Photographs, Places, SampleIds, as_integers
 from vocsmooth.shards.schema import Maps, map_dtype
+from vocsmooth.shards.windows import MappedShards
 
 if TYPE_CHECKING:
     from vocsmooth.shards.reader import Dataset
@@ -119,7 +120,7 @@ class Split:
         Nothing happens for a shard behind a URL: there is no place to keep it.
         """
         self._check_maps(maps)
-        found = self._shard(self._shards[shard])
+        found = self._open.current(self._shards[shard])
         if isinstance(found, MappedShard):
             for name in maps:
                 found.will_need(name, 0, len(found.arrays[name]))
@@ -233,7 +234,7 @@ class Split:
     ) -> dict[str, list[tuple[MappedShard | RemoteShard, int, int]]]:
         """Return, by group, the band of rows of each window: shard, first pixel, width."""
         widths = place.shapes[:, 1]
-        shards = [self._shard(number) for number in place.shards.tolist()]
+        shards = [self._open.current(number) for number in place.shards.tolist()]
         return {
             group: list(
                 zip(shards, (starts + tops * widths).tolist(), widths.tolist(), strict=True)
@@ -260,12 +261,6 @@ class Split:
         """Return the shape of one pixel of a map."""
         channels = self._maps[self._group[name]][name]
         return (channels,) if channels > 1 else ()
-
-    def _shard(self, number: int) -> MappedShard | RemoteShard:
-        """Return a mapped shard whose file has its full length at this moment, or a remote one."""
-        shard = self._open[number]
-        shard.check()
-        return shard
 
     def _check_maps(self, maps: Sequence[str]) -> None:
         """Refuse maps that the dataset does not have."""

@@ -26,7 +26,7 @@ from csgisnet.training.step import Training
 from csgisnet.training.train import train
 from vocsmooth import settings
 from vocsmooth.errors import InputError
-from vocsmooth.shards import mapped
+from vocsmooth.shards import windows
 
 if TYPE_CHECKING:
     from tests.csgisnet.training.conftest import Lab
@@ -183,7 +183,7 @@ def test_a_dataset_that_changes_ends_the_run_and_it_goes_on_with_the_old_one(
     lab: Lab, config: Config, change: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is mapped stays readable; here a process keeps a single shard open."""
-    monkeypatch.setattr(mapped, "_MOST_MAPPED", 1)
+    monkeypatch.setattr(windows, "_MOST_MAPPED", 1)
     config, data = lab.quick(config), Path(shutil.copytree(lab.data, lab.folder / "data"))
     lab.train(config, "whole")
 

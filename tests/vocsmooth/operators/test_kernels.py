@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vocsmooth import libraries
 from vocsmooth.operators import compiled, compiled_solvers, interface, kernels
 
 SOURCES = Path(kernels.__file__).with_name("csrc")
@@ -21,6 +22,10 @@ needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a 
 
 
 Build = Callable[[str, str, str], Path]
+
+
+def load(path: Path) -> libraries.Loaded:
+    return libraries.load_library(path, interface.INTERFACE)
 
 
 def compile_c(*arguments: str | Path) -> None:
@@ -40,7 +45,8 @@ def objects(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = shutil.copytree(SOURCES, tmp_path_factory.mktemp("kernels") / "csrc")
     module = '#include "kernels.h"\nEXPORT const int kernels_abi = KERNELS_ABI;\n'
     (folder / "module.c").write_text(module)
-    replace(folder / "kernels.h", "__has_attribute(target_clones)", "0")  # compiles in a third
+    shutil.copy(Path(libraries.__file__).parent / "csrc/library.h", folder)
+    replace(folder / "library.h", "__has_attribute(target_clones)", "0")  # compiles in a third
     for file in folder.glob("*.c"):
         compile_c("-c", file, "-o", file.with_suffix(".o"))
     return folder
@@ -121,7 +127,7 @@ def test_rtv_weights_take_any_strides() -> None:
 
 @needs_compiler
 def test_a_library_of_these_sources_is_taken(build: Build) -> None:
-    loaded = kernels.load_library(build("module.c", "const int", "int const"))
+    loaded = load(build("module.c", "const int", "int const"))
     assert loaded.refusal == ""
     assert loaded.library is not None
     assert loaded.library.fft_cost(64) > 0
@@ -166,7 +172,7 @@ def test_a_library_of_other_sources_is_refused(
     new: str,
     mismatch: str,
 ) -> None:
-    loaded = kernels.load_library(build(file, old, new))
+    loaded = load(build(file, old, new))
     assert loaded.library is None
     assert loaded.refusal == f"_kernels.so was built from other sources: {mismatch}"
     monkeypatch.setattr(kernels, "library", loaded.library)
@@ -177,6 +183,6 @@ def test_a_library_of_other_sources_is_refused(
 def test_a_file_that_is_not_a_library_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "_kernels.so"
     path.write_bytes(b"not a library")
-    loaded = kernels.load_library(path)
+    loaded = load(path)
     assert loaded.library is None
     assert re.match(r"_kernels\.so cannot be loaded: ", loaded.refusal)

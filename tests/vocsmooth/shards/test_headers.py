@@ -30,7 +30,7 @@ class Shard:
 
     def find(self) -> tuple[int, ...] | None:
         with self.path.open("rb") as file:
-            return find_maps(file.fileno(), self.indexed, self.digest, self.maps)
+            return find_maps(file, self.indexed, self.digest, self.maps)
 
     def ask_hdf5(self) -> tuple[int, ...]:
         places = read_layout(self.path, self.maps).maps
@@ -58,7 +58,7 @@ def test_a_flipped_bit_never_moves_a_map(dataset: Path) -> None:
         for at in np.flatnonzero(outside & used).tolist():
             for bit in range(8):
                 os.pwrite(file.fileno(), bytes([whole[at] ^ (1 << bit)]), at)
-                found = find_maps(file.fileno(), shard.indexed, shard.digest, shard.maps)
+                found = find_maps(file, shard.indexed, shard.digest, shard.maps)
                 assert found in (None, expected), (at, bit)
                 refused += found is None
             os.pwrite(file.fileno(), bytes([whole[at]]), at)

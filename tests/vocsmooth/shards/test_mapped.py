@@ -13,10 +13,10 @@ import pytest
 
 from vocsmooth.errors import DatasetError
 from vocsmooth.shards import native
-from vocsmooth.shards.mapped import MappedShards
 from vocsmooth.shards.pages import Pages
 from vocsmooth.shards.reader import open_dataset
 from vocsmooth.shards.split import Split
+from vocsmooth.shards.windows import MappedShards
 
 
 def sums_of(split: Split) -> list[int]:
@@ -47,7 +47,7 @@ def test_take_one_descriptor_for_the_folder_and_give_it_back(pristine_dataset: P
 
 def test_more_than_stay_mapped(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = sums_of(open_dataset(dataset).split("train"))
-    monkeypatch.setattr("vocsmooth.shards.mapped._MOST_MAPPED", 1)
+    monkeypatch.setattr("vocsmooth.shards.windows._MOST_MAPPED", 1)
     split = open_dataset(dataset).split("train")
     assert sums_of(split) == sums_of(split) == expected
     assert len(split._open) == 1
@@ -74,7 +74,7 @@ def test_counts_what_the_process_has_mapped(pristine_dataset: Path) -> None:
 def test_arrays_outlive_the_shard(pristine_dataset: Path) -> None:
     split = open_dataset(pristine_dataset).split("val")
     expected = split.read(0, ["label"])["label"]
-    pixels = split._shard(split._shards[0]).arrays["label"]
+    pixels = split._open.current(split._shards[0]).arrays["label"]
     assert isinstance(pixels, np.ndarray)
     del split
     gc.collect()
@@ -108,7 +108,7 @@ def test_a_forked_process_gives_mappings_back(
     pristine_dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Though a thread that only its parent has was copying."""
-    monkeypatch.setattr("vocsmooth.shards.mapped._MOST_MAPPED", 1)
+    monkeypatch.setattr("vocsmooth.shards.windows._MOST_MAPPED", 1)
     split = open_dataset(pristine_dataset).split("train")
     shards, copy_windows = split._open, native.copy_windows
     assert isinstance(shards, MappedShards)
@@ -127,3 +127,23 @@ def test_a_forked_process_gives_mappings_back(
     monkeypatch.setattr(native, "copy_windows", copy_and_fork)
     sums_of(split)
     assert left == [0]
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_a_shard_that_was_cut_short_and_then_replaced_is_read_again(
+    dataset: Path, monkeypatch: pytest.MonkeyPatch, compiled: bool
+) -> None:
+    """As after `vocsmooth verify --repair`, without opening the dataset again."""
+    if not compiled:
+        monkeypatch.setattr(native, "library", None)
+    split = open_dataset(dataset).split("train")
+    expected = sums_of(split)
+    path = dataset / "train-00000.h5"
+    whole = path.read_bytes()
+    os.truncate(path, 100)
+    for _ in range(2):
+        with pytest.raises(DatasetError, match=f"changed its length from {len(whole)} to 100"):
+            split.read(0, ["label"])
+    (dataset / "new").write_bytes(whole)
+    (dataset / "new").rename(path)
+    assert sums_of(split) == expected

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import mmap
 import os
 import signal
@@ -14,9 +15,10 @@ import numpy as np
 import pytest
 
 from vocsmooth.errors import DatasetError
+from vocsmooth.libraries import load_library
 from vocsmooth.shards import Split, native, open_dataset
 from vocsmooth.shards.disk import DiskWatch
-from vocsmooth.shards.mapped import MappedShards
+from vocsmooth.shards.windows import MappedShards
 
 pytestmark = pytest.mark.skipif(native.library is None, reason="it was not compiled")
 
@@ -35,6 +37,32 @@ def draw(split: Split, count: int = 64) -> tuple[np.ndarray, np.ndarray, np.ndar
     samples = rng.integers(len(split), size=count)
     room = split.shapes[samples] - SIZE
     return samples, rng.integers(0, room[:, 0] + 1), rng.integers(0, room[:, 1] + 1)
+
+
+def test_says_what_reads_and_what_is_lost_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert native.describe().startswith("C (_native")
+    monkeypatch.setattr(native, "library", None)
+    assert native.describe().startswith("NumPy, slower, and a shard that is cut short")
+    with pytest.raises(RuntimeError, match="was not built"):
+        native.checksum(b"")
+
+
+def test_a_library_of_another_version_is_refused() -> None:
+    assert native.library is not None
+    path, one = Path(native.library._name), native.INTERFACE
+    assert load_library(path, one).library is not None
+
+    class Task(ctypes.Structure):
+        _fields_ = (*native.Task._fields_[1:], native.Task._fields_[0])
+
+    for other, reason in (
+        (one._replace(abi=one.abi + 1), f"its ABI is {one.abi}, expected {one.abi + 1}"),
+        (one._replace(structs=(native.Map, Task)), "Task.rows is n64 at byte 8, expected n64 at"),
+        (one._replace(functions={"missing": (None, ())}), "it lacks missing"),
+    ):
+        loaded = load_library(path, other)
+        assert loaded.library is None
+        assert loaded.refusal.startswith(f"{path.name} was built from other sources: {reason}")
 
 
 def test_gives_what_numpy_gives(split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,7 +215,7 @@ def test_many_threads_read_while_shards_are_unmapped(
 ) -> None:
     samples, tops, lefts = draw(split, 600)
     expected = split.crop(samples, tops, lefts, SIZE, ["label"])["label"]
-    monkeypatch.setattr("vocsmooth.shards.mapped._MOST_MAPPED", 2)
+    monkeypatch.setattr("vocsmooth.shards.windows._MOST_MAPPED", 2)
 
     def crop(start: int) -> np.ndarray:
         chosen = slice(start, start + 2)
@@ -202,7 +230,7 @@ def test_more_shards_in_a_batch_than_stay_mapped(
     split: Split, dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = split.crop(*draw(split), SIZE, ["label"])["label"]
-    monkeypatch.setattr("vocsmooth.shards.mapped._MOST_MAPPED", 1)
+    monkeypatch.setattr("vocsmooth.shards.windows._MOST_MAPPED", 1)
     split = open_dataset(dataset).split("train")
     found = split.crop(*draw(split), SIZE, ["label"])["label"]
     np.testing.assert_array_equal(found, expected)

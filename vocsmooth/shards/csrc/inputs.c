@@ -1,16 +1,6 @@
 /* Compare the inputs of a shard with what they are made of. */
 #include "native.h"
 
-/* Compiled for several vector widths, of which the loader of the library takes one. */
-#if defined(__x86_64__) && defined(__GLIBC__) && defined(__has_attribute)
-#if __has_attribute(target_clones)
-#define HOT __attribute__((target_clones("avx2", "default")))
-#endif
-#endif
-#ifndef HOT
-#define HOT
-#endif
-
 /* Return whether every value is clip(label + texture, 0, 255); a texture has one value for each of
  * the three of a pixel. */
 HOT EXPORT int inputs_agree(const uint8_t *restrict input, const uint8_t *restrict label,
