@@ -12,7 +12,6 @@ Example: python -m benchmarks.crops --out crops.json
 from __future__ import annotations
 
 import argparse
-import hashlib
 import os
 import statistics
 import tempfile
@@ -25,24 +24,19 @@ import numpy as np
 
 from benchmarks.command import recorded_command
 from benchmarks.machine import describe
+from benchmarks.scale_made import DIGEST, MAPS, RECIPE, write_index
 from vocsmooth.files import write_json
-from vocsmooth.maps.recipe import Labels, Recipe, maps_of
 from vocsmooth.settings import to_dict
 from vocsmooth.shards import Split, headers, mapped, native, open_dataset
-from vocsmooth.shards.entries import Index, TableEntry, shard_name, totals_of
-from vocsmooth.shards.index import index_files
+from vocsmooth.shards.entries import shard_name
 from vocsmooth.shards.listing import list_shard
 from vocsmooth.shards.schema import read_layout
-from vocsmooth.shards.table import encode_table, make_table
 from vocsmooth.shards.writer import ImageMaps, encode_shard, recipe_text
 
 FILES = 64
 BATCH = 16
-MAPS = ("input", "label", "edge", "mask")
+READ = ("input", "label", "edge", "mask")
 CASES = {"16 of 32 x 32": (16, (32, 32)), "96 of 375 x 500": (96, (375, 500))}
-RECIPE = Recipe(labels=Labels(exact=True))
-KINDS = maps_of(RECIPE)
-DIGEST = "0" * 64
 
 
 def main() -> None:
@@ -87,7 +81,7 @@ def write_files(folder: Path, shape: tuple[int, int]) -> list[Path]:
     paths = []
     for number in range(FILES):
         image, plane = rng.integers(0, 256, (*shape, 3), np.uint8), np.zeros(shape, np.uint8)
-        negatives = {group: KINDS[group].keys() - set(MAPS) - {"texture"} for group in KINDS}
+        negatives = {group: MAPS[group].keys() - set(READ) - {"texture"} for group in MAPS}
         maps = ImageMaps(
             id=photograph(number),
             split="train",
@@ -101,7 +95,7 @@ def write_files(folder: Path, shape: tuple[int, int]) -> list[Path]:
             provenance={},
         )
         paths.append(folder / f"{number}.file")
-        paths[-1].write_bytes(encode_shard([maps], KINDS, recipe_text(to_dict(RECIPE)), DIGEST))
+        paths[-1].write_bytes(encode_shard([maps], MAPS, recipe_text(to_dict(RECIPE)), DIGEST))
     return paths
 
 
@@ -115,38 +109,9 @@ def write_links(root: Path, files: list[Path], count: int, shape: tuple[int, int
     root.mkdir()
     for number in range(count):
         (root / shard_name("train", number)).hardlink_to(files[number % FILES])
-    hashes = np.random.default_rng(1).integers(0, 256, (count, 32))
-    table = make_table(
-        split=[0] * count,
-        images=[1] * count,
-        left_out=[0] * count,
-        bytes=[files[0].stat().st_size] * count,
-        sha256=hashes,
-        sidecar=hashes,
-        ids=[photograph(number) for number in range(count)],
-        shapes=[shape] * count,
-        samples=[1] * count,
-        left_out_ids=[],
-        left_out_kinds=[],
-        reason_lengths=[],
-        reasons=[],
-    )
-    data = encode_table(table)
-    index = Index(
-        digest=DIGEST,
-        recipe=to_dict(RECIPE),
-        versions={},
-        maps=KINDS,
-        splits=("train",),
-        totals=totals_of(table),
-        labels=(),
-        textures={},
-        failed_checks=0,
-        table=TableEntry(bytes=len(data), sha256=hashlib.sha256(data).hexdigest()),
-        columns=table,
-    )
-    for name, content in index_files(index).items():
-        (root / name).write_bytes(content)
+    hashes = np.random.default_rng(1).integers(0, 256, (count, 32)).tolist()
+    sizes = [files[0].stat().st_size] * count
+    write_index(root, [1] * count, sizes, hashes, [*map(photograph, range(count))], shape)
 
 
 @contextmanager
@@ -188,7 +153,7 @@ def measure(splits: list[Split], size: int, crops: int, rounds: int) -> dict[str
         corner = np.zeros(len(split), np.int64)
         for start in range(0, len(split), BATCH):
             chosen = slice(start, start + BATCH)
-            split.crop(everything[chosen], corner[chosen], corner[chosen], 1, MAPS)
+            split.crop(everything[chosen], corner[chosen], corner[chosen], 1, READ)
     library = native.library
     ways = {"C": library, "NumPy": None}
     times: dict[str, list[list[float]]] = {way: [[] for _ in splits] for way in ways}
@@ -211,7 +176,7 @@ def one_round(split: Split, size: int, crops: int, rng: np.random.Generator) -> 
     started = time.process_time()
     for start in range(0, crops, BATCH):
         chosen = slice(start, start + BATCH)
-        split.crop(samples[chosen], tops[chosen], lefts[chosen], size, MAPS)
+        split.crop(samples[chosen], tops[chosen], lefts[chosen], size, READ)
     return (time.process_time() - started) / crops
 
 

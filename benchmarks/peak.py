@@ -6,19 +6,21 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-_SOURCE = r"""
+_CLOCK = r"""
 #include <immintrin.h>
 #include <stdio.h>
 #include <time.h>
-
-#define STEPS 10000000L
-#define ALL(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15)
 
 static double now(void) {
     struct timespec t;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
     return t.tv_sec + 1e-9 * t.tv_nsec;
 }
+"""
+
+_REGISTERS = r"""
+#define STEPS 10000000L
+#define ALL(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15)
 
 /* Sixteen sums that do not wait for each other; LANES products and as many sums an instruction. */
 #define SUM(i) __m512i sum##i = zero;
@@ -53,19 +55,10 @@ int main(void) {
 
 
 _MATRIX = r"""
-#include <immintrin.h>
-#include <stdio.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #define STEPS 2000000L
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return t.tv_sec + 1e-9 * t.tv_nsec;
-}
 
 /* Four tiles of 16 x 16 sums; a row of a tile holds 32 bfloat16 or 64 int8. */
 #define DEFINE(NAME, PRODUCT, LANES)                                     \
@@ -107,7 +100,7 @@ def peaks() -> dict[str, float]:
 
     With AMX those of bfloat16 and int8 are the matrix unit's.
     """
-    found = dict(zip(("float32", "bfloat16", "int8"), _run(_SOURCE, "-mavx512f"), strict=False))
+    found = dict(zip(("float32", "bfloat16", "int8"), _run(_REGISTERS, "-mavx512f"), strict=False))
     matrix = _run(_MATRIX, "-mamx-tile", "-mamx-bf16", "-mamx-int8")
     return found | dict(zip(("bfloat16", "int8"), matrix, strict=False))
 
@@ -116,7 +109,7 @@ def _run(source: str, *options: str) -> list[float]:
     """Return the numbers that a C program prints; none where it cannot be built or run."""
     with tempfile.TemporaryDirectory() as folder:
         path, program = Path(folder, "peak.c"), Path(folder, "peak")
-        path.write_text(source)
+        path.write_text(_CLOCK + source)
         command = ["cc", "-O3", *options, str(path), "-o", str(program)]
         try:
             subprocess.run(command, check=True, capture_output=True)

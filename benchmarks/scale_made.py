@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vocsmooth.maps.recipe import Labels, Recipe, maps_of
 from vocsmooth.settings import to_dict
@@ -21,9 +22,9 @@ SIDE = 32
 
 SPLIT = "train"
 
-_RECIPE = Recipe(labels=Labels(exact=True))
-_MAPS = maps_of(_RECIPE)
-_DIGEST = "0" * 64
+RECIPE = Recipe(labels=Labels(exact=True))
+MAPS = maps_of(RECIPE)
+DIGEST = "0" * 64
 
 
 def make_shards(out: Path, shards: int, photographs: int) -> None:
@@ -39,7 +40,7 @@ def make_shards(out: Path, shards: int, photographs: int) -> None:
         sizes.append(len(data))
         hashes.append(list(hashlib.sha256(data).digest()))
         first += count
-    write_index(out, counts, sizes, hashes)
+    write_index(out, counts, sizes, hashes, ids(0, photographs))
 
 
 def make_records(out: Path, shards: int, photographs: int, size: int) -> None:
@@ -49,14 +50,18 @@ def make_records(out: Path, shards: int, photographs: int, size: int) -> None:
         with (out / shard_name(SPLIT, number)).open("wb") as file:
             file.truncate(size)
     hashes = np.random.default_rng(0).integers(0, 256, (shards, 32))
-    write_index(out, counts, [size] * shards, hashes.tolist())
+    write_index(out, counts, [size] * shards, hashes.tolist(), ids(0, photographs))
 
 
 def write_index(
-    out: Path, counts: Sequence[int], sizes: Sequence[int], hashes: Sequence[Sequence[int]]
+    out: Path,
+    counts: Sequence[int],
+    sizes: Sequence[int],
+    hashes: Sequence[Sequence[int]],
+    names: Sequence[str] | NDArray[np.bytes_],
+    shape: tuple[int, int] = (SIDE, SIDE),
 ) -> None:
     """Write the index of shards with these numbers of photographs, bytes and SHA-256."""
-    total = sum(counts)
     table = make_table(
         split=[0] * len(counts),
         images=counts,
@@ -64,9 +69,9 @@ def write_index(
         bytes=sizes,
         sha256=hashes,
         sidecar=hashes,
-        ids=ids(0, total),
-        shapes=[(SIDE, SIDE)] * total,
-        samples=[1] * total,
+        ids=names,
+        shapes=[shape] * len(names),
+        samples=[1] * len(names),
         left_out_ids=[],
         left_out_kinds=[],
         reason_lengths=[],
@@ -74,10 +79,10 @@ def write_index(
     )
     data = encode_table(table)
     index = Index(
-        digest=_DIGEST,
-        recipe=to_dict(_RECIPE),
+        digest=DIGEST,
+        recipe=to_dict(RECIPE),
         versions={},
-        maps=_MAPS,
+        maps=MAPS,
         splits=(SPLIT,),
         totals=totals_of(table),
         labels=(),
@@ -94,7 +99,7 @@ def encode_black(count: int) -> tuple[bytearray, int]:
     """Return a shard of black photographs, and where their ids start in it."""
     names = ids(0, count)
     images = [black(name) for name in names]
-    data = bytearray(encode_shard(images, _MAPS, recipe_text(to_dict(_RECIPE)), _DIGEST))
+    data = bytearray(encode_shard(images, MAPS, recipe_text(to_dict(RECIPE)), DIGEST))
     return data, data.index(np.array(names, ID_DTYPE).tobytes())
 
 
@@ -106,16 +111,16 @@ def ids(first: int, count: int) -> list[str]:
 def black(name: str) -> ImageMaps:
     """Return black maps of one photograph."""
     image, plane = np.zeros((SIDE, SIDE, 3), np.uint8), np.zeros((SIDE, SIDE), np.uint8)
-    texture = (SIDE, SIDE, 3) if _MAPS["samples"]["texture"] == 3 else (SIDE, SIDE)
+    texture = (SIDE, SIDE, 3) if MAPS["samples"]["texture"] == 3 else (SIDE, SIDE)
     return ImageMaps(
         id=name,
         split=SPLIT,
         label=image,
         edge=plane,
         mask=plane,
-        image_negatives=dict.fromkeys(_MAPS["images"].keys() - {"label", "edge", "mask"}, image),
+        image_negatives=dict.fromkeys(MAPS["images"].keys() - {"label", "edge", "mask"}, image),
         inputs=image[None],
         textures=np.zeros((1, *texture), np.int16),
-        input_negatives=dict.fromkeys(_MAPS["samples"].keys() - {"input", "texture"}, image[None]),
+        input_negatives=dict.fromkeys(MAPS["samples"].keys() - {"input", "texture"}, image[None]),
         provenance={},
     )

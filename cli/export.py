@@ -96,6 +96,8 @@ def export(
     if level_input and (form == "safetensors" or level is not None):
         raise click.UsageError("--level-input goes with ONNX and TorchScript, without --level.")
     if form == "safetensors":
+        from csgisnet.prediction.kinds import as_batch
+
         publish_network(
             weights,
             out,
@@ -103,7 +105,7 @@ def export(
             half=half,
             channel_order=channel_order,
             level=level,
-            pictures=[_tensor(image) for image in _read_pictures(prune)] if prune else [],
+            pictures=[as_batch(image) for image in _read_pictures(prune)] if prune else [],
             calibration_pictures=_of_all_kinds(calibrate) if calibrate else None,
         )
         _report(out, None, as_json, _judge(out, calibrate) if calibrate else None)
@@ -126,13 +128,6 @@ def _read_pictures(folder: Path) -> Iterator[Any]:
 
     for path in find_by_name(folder).values():
         yield to_float(read_rgb(path))
-
-
-def _tensor(image: Any) -> Tensor:
-    """Return an image as a batch of one, (1, 3, H, W)."""
-    import torch
-
-    return torch.from_numpy(image).permute(2, 0, 1)[None]
 
 
 def _of_all_kinds(folder: Path) -> Iterator[Tensor]:

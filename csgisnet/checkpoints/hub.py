@@ -52,8 +52,8 @@ smooth = csgisnet.load("hf:{repo_id}")  # pip install 'csgisnet[hub]'
 class SmoothingNetwork(smoothing.SmoothingNetwork):
     """The smoothing network, with the methods by which hubs know a model.
 
-    They take what those of huggingface_hub's `PyTorchModelHubMixin` take. Folders need no further
-    package; repositories need ``pip install 'csgisnet[hub]'``.
+    They are those of huggingface_hub's `PyTorchModelHubMixin`, but for what only other classes
+    need. Folders need no further package; repositories need ``pip install 'csgisnet[hub]'``.
 
     Parameters
     ----------
@@ -257,8 +257,8 @@ def download(repo_id: str, name: str = WEIGHTS, **access: Any) -> Path:
     except (OSError, ValueError) as error:  # all errors of the hub, and wrong names
         reason = str(error).strip().splitlines()[0]
         raise CheckpointError(
-            f"{name} of {repo_id!r} cannot be downloaded from the Hugging Face Hub: {reason} "
-            "Check the name (OWNER/NAME, or a file or folder that exists) and the connection."
+            f"{name} of {repo_id!r} cannot be downloaded from the Hugging Face Hub: {reason} Check "
+            "the name and the connection; if you mean a file or folder, there is none of that name."
         ) from None
     return Path(file)
 

@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-GROUP = tuple((p, s) for p in itertools.permutations(range(3)) for s in (1, -1))
-"""Its twelve members: where each channel goes, and -1 to invert the colours, else 1."""
+MEMBERS = tuple((p, s) for p in itertools.permutations(range(3)) for s in (1, -1))
+"""Of the group: where each channel goes, and -1 to invert the colours, else 1."""
 
 
 class Channels(NamedTuple):
@@ -39,13 +39,13 @@ class Channels(NamedTuple):
         """Return the action on `cells` channels for each of these, as pixel shuffle orders them."""
         moves = self.moves[:, :, None] * cells + np.arange(cells)
         signs = self.signs.repeat(cells, axis=1)
-        return Channels(moves.reshape(len(GROUP), -1), signs, self.grey.repeat(cells))
+        return Channels(moves.reshape(len(MEMBERS), -1), signs, self.grey.repeat(cells))
 
 
 def image() -> Channels:
     """Return the action on an image's channels."""
-    moves = np.array([p for p, _ in GROUP], dtype=np.int64)
-    signs = np.array([[s] * 3 for _, s in GROUP], dtype=np.int64)
+    moves = np.array([p for p, _ in MEMBERS], dtype=np.int64)
+    signs = np.array([[s] * 3 for _, s in MEMBERS], dtype=np.int64)
     return Channels(moves, signs, np.full(3, 0.5))
 
 
@@ -56,7 +56,7 @@ def change() -> Channels:
 
 def equal(count: int) -> Channels:
     """Return the action on channels that no member changes."""
-    moves = np.tile(np.arange(count), (len(GROUP), 1))
+    moves = np.tile(np.arange(count), (len(MEMBERS), 1))
     return Channels(moves, np.ones_like(moves), np.zeros(count))
 
 
@@ -74,7 +74,7 @@ class _Kind(NamedTuple):
     def channels(self) -> Channels:
         """Return the action on one channel for each element."""
         moves = np.array(
-            [[self.elements.index(self.moved(e, p, s)) for e in self.elements] for p, s in GROUP]
+            [[self.elements.index(self.moved(e, p, s)) for e in self.elements] for p, s in MEMBERS]
         )
         return Channels(moves, np.ones_like(moves), np.zeros(len(self.elements)))
 
@@ -139,7 +139,7 @@ def orbits_of_pairs(written: Channels, read: Channels) -> Orbits:
     """Return the orbits of one value for each pair of channels, flattened from (written, read)."""
     moves = written.moves[:, :, None] * read.moves.shape[1] + read.moves[:, None, :]
     signs = written.signs[:, :, None] * read.signs[:, None, :]
-    return _orbits(moves.reshape(len(GROUP), -1), signs.reshape(len(GROUP), -1))
+    return _orbits(moves.reshape(len(MEMBERS), -1), signs.reshape(len(MEMBERS), -1))
 
 
 def _orbits(moves: NDArray[np.int64], signs: NDArray[np.int64]) -> Orbits:

@@ -135,7 +135,7 @@ class SmoothingNetwork(nn.Module):
         """
         height, width = image.shape[-2:]
         factor = self.config.shuffle
-        image = _fitted(image, factor)
+        image = fitted(image, factor)
         x = image if factor == 1 else functional.pixel_unshuffle(image, factor)
         features = self.descriptor(self._with_level(x, level))
         edge = self.interpreter1(features)
@@ -212,8 +212,8 @@ def _add_marks(
         state.setdefault(prefix + name, mark)
 
 
-def _fitted(image: Tensor, factor: int) -> Tensor:
-    """Replicate the bottom and right border until sides are multiples of `factor`."""
+def fitted(image: Tensor, factor: int) -> Tensor:
+    """Replicate the bottom and right border of images (B, C, H, W) to multiples of `factor`."""
     height, width = image.shape[-2:]
     if height % factor or width % factor:
         padding = (0, -width % factor, 0, -height % factor)

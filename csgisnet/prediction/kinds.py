@@ -30,6 +30,9 @@ _MADE = 3
 _CALIBRATION, _JUDGEMENT = 0, 1
 """Seeds, so that ranges are judged on other pictures than they come from."""
 
+_LARGEST = 1024
+"""Side of the part of a photograph that is looked at: ten of a camera took minutes."""
+
 _MOST_JUDGED = 10
 """Photographs on which ranges are judged."""
 
@@ -77,12 +80,12 @@ def calibration_pictures(photographs: Iterable[Image]) -> Iterator[Tensor]:
     some = False
     for photograph in photographs:
         some = True
-        yield _tensor(photograph)
-        yield _tensor(contrasted(photograph))
+        yield as_batch(_middle(photograph, _LARGEST))
+        yield as_batch(contrasted(photograph))
     if some:
         for make in (noise, text):
             for k in range(_MADE):
-                yield _tensor(make(_MADE * 2 * _CALIBRATION + k))
+                yield as_batch(make(_MADE * 2 * _CALIBRATION + k))
 
 
 def judge(
@@ -119,6 +122,6 @@ def _middle(image: Image, side: int) -> Image:
     return image[top : top + side, left : left + side].copy()
 
 
-def _tensor(image: Image) -> Tensor:
+def as_batch(image: Image) -> Tensor:
     """Return an image as a batch of one, (1, 3, H, W)."""
     return torch.from_numpy(image).permute(2, 0, 1)[None]

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from csgisnet.networks.layers import Block
-from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
+from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork, fitted
 from csgisnet.prediction.matrix_layers import (
     GROUP,
     Convolution,
@@ -103,7 +103,7 @@ class MatrixNetwork(nn.Module):
         height, width = image.shape[-2:]
         step = self.config.shuffle
         levels = [self.config.default_level] * len(image) if level is None else level.tolist()
-        pixels = _fitted(image.float().permute(0, 2, 3, 1), step)
+        pixels = fitted(image.float(), step).permute(0, 2, 3, 1).contiguous()
         maps = [self._maps(one, value) for one, value in zip(pixels, levels, strict=True)]
         whole = (
             kind[0][None] if len(kind) == 1 else torch.stack(kind)
@@ -232,16 +232,3 @@ def _run(chain: Iterable[Any], source: Tensor, own: Tensor, space: Workspace) ->
             space.give(own)
         source = own = target
     return own
-
-
-def _fitted(images: Tensor, step: int) -> Tensor:
-    """Return images (B, H, W, 3), contiguous, with sides that are multiples of `step`."""
-    batch, height, width, _ = images.shape
-    if not (height % step or width % step):
-        return images.contiguous()
-    size = (batch, height + -height % step, width + -width % step, 3)
-    fitted = images.new_empty(size)
-    fitted[:, :height, :width] = images
-    fitted[:, :height, width:] = images[:, :, -1:]
-    fitted[:, height:] = fitted[:, height - 1 : height]
-    return fitted

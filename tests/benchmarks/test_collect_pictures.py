@@ -13,7 +13,7 @@ import pytest
 from benchmarks.collect_pictures import collect, write_list
 from vocsmooth.errors import InputError
 
-SUN, MOON = b"the sun", b"the moon!"
+SUN, MOON, STAR = b"the sun", b"the moon!", b"a star"
 
 
 def write_deb(path: Path, members: dict[str, bytes]) -> None:
@@ -41,13 +41,20 @@ def packages(tmp_path: Path) -> Path:
     )
     with zipfile.ZipFile(folder / "night_sky-3.1-py3-none-any.whl", "w") as wheel:
         wheel.writestr("night_sky/moon.jpg", MOON)
+    with tarfile.open(folder / "star-charts-1.17.3.tgz", "w:gz") as package:  # as `npm pack` does
+        entry = tarfile.TarInfo("package/demo/star.jpg")
+        entry.size = len(STAR)
+        package.addfile(entry, io.BytesIO(STAR))
     return folder
+
+
+PICTURES = {"day/sun.png": SUN, "day/same.png": SUN, "night/m.jpg": MOON, "night/s.jpg": STAR}
 
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
     folder = tmp_path / "pictures"
-    for name, content in {"day/sun.png": SUN, "day/same.png": SUN, "night/m.jpg": MOON}.items():
+    for name, content in PICTURES.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
     return folder
@@ -55,10 +62,10 @@ def pictures(tmp_path: Path) -> Path:
 
 def test_a_written_list_gives_the_folders_back(packages: Path, pictures: Path) -> None:
     listing, back = pictures.parent / "list.json", pictures.parent / "back"
-    assert write_list(listing, packages, pictures) == 3
-    assert collect(listing, packages, back) == 3
+    assert write_list(listing, packages, pictures) == len(PICTURES)
+    assert collect(listing, packages, back) == len(PICTURES)
     found = {str(p.relative_to(back)): p.read_bytes() for p in back.rglob("*.*")}
-    assert found == {"day/sun.png": SUN, "day/same.png": SUN, "night/m.jpg": MOON}
+    assert found == PICTURES
 
 
 def test_what_is_not_as_listed_is_refused(packages: Path, pictures: Path) -> None:

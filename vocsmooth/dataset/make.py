@@ -38,7 +38,7 @@ _DIED = "the process that worked on it died, out of memory or of a fault in a li
 
 _DIED_TOGETHER = (
     "the process that made its shard died, though no photograph kills one alone; "
-    "with more memory, or fewer images per shard, the same command may succeed."
+    "with more memory, or smaller shards, the same command may succeed."
 )
 
 _installed = functools.cache(metadata.version)  # which parses a file, and is asked for each shard

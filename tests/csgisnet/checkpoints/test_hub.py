@@ -209,7 +209,7 @@ def test_what_is_pushed_is_found_by_its_name_and_downloaded_once(
     assert (loaded, width, same) == ("smooth", "8", "8")
     assert b"scenes" in (tmp_path / "served/someone/network/model.safetensors").read_bytes()
     assert "model.safetensors of 'someone/other' cannot be downloaded" in error
-    assert "Check the name (OWNER/NAME" in error
+    assert error.endswith("if you mean a file or folder, there is none of that name.")
 
 
 def test_the_package_offers_the_name(network: SmoothingNetwork, tmp_path: Path) -> None:

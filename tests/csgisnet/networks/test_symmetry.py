@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from csgisnet.networks.channels import GROUP, hidden, orbits
+from csgisnet.networks.channels import MEMBERS, hidden, orbits
 from csgisnet.networks.growing import grow
 from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
 from csgisnet.networks.symmetry import Symmetry, is_symmetric
@@ -50,7 +50,7 @@ def acted_on(image: Tensor, permutation: tuple[int, ...], sign: int) -> Tensor:
 
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
-@pytest.mark.parametrize(("permutation", "sign"), GROUP)
+@pytest.mark.parametrize(("permutation", "sign"), MEMBERS)
 def test_what_is_done_to_the_image_is_done_to_the_result(
     config: NetworkConfig, permutation: tuple[int, ...], sign: int
 ) -> None:
@@ -123,7 +123,7 @@ def test_a_step_along_symmetric_gradients_keeps_the_symmetry() -> None:
 @pytest.mark.parametrize("width", [1, 2, 5, 12, 13, 48, 64])
 def test_any_width_is_divided_into_channels_that_members_permute(width: int) -> None:
     moves = hidden(width).moves
-    assert moves.shape == (len(GROUP), width)
+    assert moves.shape == (len(MEMBERS), width)
     assert all(sorted(row) == list(range(width)) for row in moves.tolist())
     assert int(orbits(hidden(width)).size.sum()) == width
 

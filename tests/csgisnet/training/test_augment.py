@@ -191,6 +191,20 @@ def test_a_quarter_of_the_levels_is_at_either_end() -> None:
     assert ((levels >= 0) & (levels <= 1)).all()
 
 
+def test_half_of_the_inputs_are_spoilt_evenly_up_to_the_limits() -> None:
+    views = views_of(AugmentConfig(noise=0.04, jpeg=40), 4000)
+    noisy = views.deviations[views.deviations > 0]
+    stored = views.qualities[views.qualities > 0]
+    for some, low, high in ((noisy, 0, 0.04), (stored, 40, 96)):
+        assert 0.46 < len(some) / 4000 < 0.54
+        assert low <= some.min() < low + 0.02 * (high - low)
+        assert high - 0.02 * (high - low) < some.max() <= high
+        assert some.mean() == pytest.approx((low + high) / 2, rel=0.05)
+    none = views_of(AugmentConfig(), 100)
+    assert not none.deviations.any()
+    assert not none.qualities.any()
+
+
 def test_saturation_leaves_grey_as_it_is() -> None:
     views = views_of(AugmentConfig(saturation=0.5), 20)
     grey = torch.rand(20, 1, 1, 4, 4).expand(-1, -1, 3, -1, -1)

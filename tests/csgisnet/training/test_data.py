@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -61,7 +62,29 @@ def test_negatives_go_through_all_that_their_input_does(data_dir: Path, config: 
         assert (batch.input.mean() - before.input.mean()).abs() > 1e-3
 
 
-@pytest.mark.parametrize("augment", [AugmentConfig(), AugmentConfig(max_angle=15.0)])
+@pytest.mark.parametrize("spoilt", [{"noise": 0.05}, {"jpeg": 30}, {"noise": 0.05, "jpeg": 30}])
+def test_about_half_of_the_inputs_are_spoilt_and_nothing_else(
+    data_dir: Path, config: Config, spoilt: dict[str, Any]
+) -> None:
+    augment = dataclasses.replace(config.augment, **spoilt)
+    source = source_of(data_dir, dataclasses.replace(config, augment=augment))
+    clean, changed, count = source_of(data_dir, config), 0, 0
+    for number in range(10):
+        batch, before = (s.assemble(s.read(number)) for s in (source, clean))
+        for name in ("label", "edge", "mask", "level"):
+            assert torch.equal(getattr(batch, name), getattr(before, name)), name
+        assert torch.equal(batch.negatives[:, 2], batch.input)
+        apart = (batch.input - before.input).abs().flatten(1).mean(dim=1)
+        assert apart.max() < 0.1
+        changed, count = changed + int((apart > 0).sum()), count + len(apart)
+    expected = 1 - 0.5 ** len(spoilt)
+    assert abs(changed / count - expected) < 0.25
+
+
+@pytest.mark.parametrize(
+    "augment",
+    [AugmentConfig(), AugmentConfig(max_angle=15.0), AugmentConfig(noise=0.05, jpeg=30)],
+)
 def test_processes_share_the_batches_of_one(
     data_dir: Path, config: Config, augment: AugmentConfig
 ) -> None:

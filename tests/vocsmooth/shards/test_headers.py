@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 from pathlib import Path
@@ -15,6 +16,7 @@ from vocsmooth.shards.headers import find_maps
 from vocsmooth.shards.index import read_index
 from vocsmooth.shards.listing import IndexedShard, list_shard
 from vocsmooth.shards.schema import read_layout
+from vocsmooth.shards.writer import ImageMaps, encode_shard
 
 pytestmark = pytest.mark.skipif(native.library is None, reason="it was not compiled")
 
@@ -106,9 +108,36 @@ def test_another_dataset_another_photograph_other_storage(dataset: Path) -> None
     assert shard.find() is None
 
 
-def test_ids_that_fill_their_field(dataset: Path) -> None:
-    shard = Shard(dataset, 0)
-    shard.indexed.raw_ids.astype("S64")  # narrower columns of the index are padded
-    assert shard.indexed.raw_ids.dtype.itemsize <= 64
-    assert np.dtype("S64").itemsize == 64
-    assert shard.find() is not None
+def test_ids_that_fill_their_field(pristine_dataset: Path, tmp_path: Path) -> None:
+    """The narrower ids of an index are padded, those of 64 bytes have no zero at their end."""
+    shard = Shard(pristine_dataset, 0)
+    known = {"label", "edge", "mask", "input", "texture"}
+    image, plane = np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), np.uint8)
+    ids = ["x" * 64, "y"]
+    images = [
+        ImageMaps(
+            id=name,
+            split="train",
+            label=image,
+            edge=plane,
+            mask=plane,
+            image_negatives=dict.fromkeys(shard.maps["images"].keys() - known, image),
+            inputs=image[None],
+            textures=np.zeros((1, 8, 8), np.int16),
+            input_negatives=dict.fromkeys(shard.maps["samples"].keys() - known, image[None]),
+            provenance={},
+        )
+        for name in ids
+    ]
+    shard.path = tmp_path / "shard.h5"
+    length = shard.path.write_bytes(encode_shard(images, shard.maps, "{}", shard.digest))
+    shard.indexed = dataclasses.replace(
+        shard.indexed,
+        entry=dataclasses.replace(shard.indexed.entry, bytes=length),
+        raw_ids=np.array(ids, "S"),
+        shapes=np.full((2, 2), 8),
+        samples=np.ones(2, np.int64),
+    )
+    assert shard.find() == shard.ask_hdf5()
+    shard.indexed = dataclasses.replace(shard.indexed, raw_ids=np.array(["x" * 63, "y"], "S"))
+    assert shard.find() is None
