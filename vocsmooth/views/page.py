@@ -96,8 +96,8 @@ def write_report(
         Longer side of the thumbnails in pixels. By default 320, or less where there are so many
         photographs that the page would grow beyond about 60 MB, or 20 MB if it shows a sample.
     most : int, optional
-        Largest number of photographs to show, at least 1. By default 3,000; where
-        there are more, a sample of 2,000.
+        Largest number of photographs to show, at least 1. By default 3,000; where there are more,
+        a sample of 2,000.
     jobs : int, optional
         Worker processes; one per core if not given.
     progress : callable
