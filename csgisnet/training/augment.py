@@ -55,6 +55,8 @@ class AugmentConfig:
     """Subtract the texture from half of the labels instead of adding it."""
     texture_gain: tuple[float, float] = (1.0, 1.0)
     """Smallest and largest factor on the texture, evenly in its logarithm."""
+    level_zero: float = 0.25
+    """Share of the samples at level 0, for a network with a level; a third of the rest is at 1."""
     noise: float = 0.0
     """Largest standard deviation of the noise that half of the inputs get, as a share of their
     range."""
@@ -66,17 +68,14 @@ class AugmentConfig:
         if not 0 <= self.max_angle <= 45:
             raise ValueError(f"max_angle must be from 0 to 45 degrees, got {self.max_angle}.")
         if not 0 < self.scale[0] <= self.scale[1]:
-            raise ValueError(
-                f"scale must be two numbers above 0 in rising order, got {self.scale}."
-            )
+            raise ValueError(f"scale must be two rising numbers above 0, got {self.scale}.")
         if not 0 < self.texture_gain[0] <= self.texture_gain[1]:
             raise ValueError(
-                "texture_gain must be two numbers above 0 in rising order, "
-                f"got {self.texture_gain}."
+                f"texture_gain must be two rising numbers above 0, got {self.texture_gain}."
             )
         if not 0 <= self.jpeg <= _HIGHEST_QUALITY:
             raise ValueError(f"jpeg must be 0 to {_HIGHEST_QUALITY}, got {self.jpeg}.")
-        for name in ("brightness", "contrast", "saturation", "noise"):
+        for name in ("brightness", "contrast", "saturation", "level_zero", "noise"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)}.")
 
@@ -157,7 +156,7 @@ def draw_views(
         affine=_affine(config, patch, np.minimum(shapes, window), u[:, 5:9]),
         colour=_exchange(config, u[:, 12:16], _colour(config, u[:, 9:12])),
         gains=_gains(config, u[:, 16:18]),
-        levels=(2 * u[:, 18] - 0.5).clip(0, 1),  # a quarter at either end, where users go
+        levels=(1.5 * (u[:, 18] - config.level_zero) / (1 - config.level_zero)).clip(0, 1),
         deviations=config.noise * (2 * u[:, 19] - 1).clip(0),
         qualities=_qualities(config, u[:, 20]),
     )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from csgisnet.checkpoints.networks import load_network
 from csgisnet.networks.channels import MEMBERS, hidden, orbits
 from csgisnet.networks.growing import grow
 from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
@@ -79,6 +81,11 @@ def test_weights_that_are_not_symmetric_are_found_out() -> None:
     assert is_symmetric(network)
     network.descriptor.conv_in.weight.data[0, 0, 1, 1] += 0.1
     assert not is_symmetric(network)
+
+
+def test_weights_stored_in_half_precision_are_still_symmetric() -> None:
+    path = Path(__file__).parents[3] / "benchmarks/results/symmetric.safetensors"
+    assert is_symmetric(load_network(path))  # whose weights are float16
 
 
 def test_symmetric_weights_stay_as_they_are() -> None:

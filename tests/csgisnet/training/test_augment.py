@@ -191,6 +191,14 @@ def test_a_quarter_of_the_levels_is_at_either_end() -> None:
     assert ((levels >= 0) & (levels <= 1)).all()
 
 
+def test_any_share_of_the_levels_can_be_zero() -> None:
+    levels = views_of(AugmentConfig(level_zero=0.7), 4000).levels
+    assert abs((levels == 0).mean() - 0.7) < 0.03
+    assert abs((levels == 1).mean() - 0.1) < 0.02
+    between = levels[(levels > 0) & (levels < 1)]
+    assert abs(np.median(between) - 0.5) < 0.05
+
+
 def test_half_of_the_inputs_are_spoilt_evenly_up_to_the_limits() -> None:
     views = views_of(AugmentConfig(noise=0.04, jpeg=40), 4000)
     noisy = views.deviations[views.deviations > 0]
