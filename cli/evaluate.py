@@ -110,7 +110,7 @@ def evaluate(
     if channel_order and not checkpoints:
         raise click.UsageError("--channel-order goes with --checkpoint.")
     chosen = smoothers.parse_operators(operators)
-    networks = smoothers.find_networks(smoothers.split_names(checkpoints, smoothers.NETWORK))
+    networks = smoothers.find_networks(smoothers.split_names(checkpoints))
     folders = smoothers.split_names(results)
     smoothers.refuse_same_names(networks, folders, chosen)
     measured = _samples(data, split, images, labels, samples, "--data, or --images and --labels")

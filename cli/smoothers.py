@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from csgisnet.evaluation.outputs import Outputs
     from csgisnet.evaluation.samples import Image, Samples
 
-NETWORK = "csgisnet"
-"""Name of a single network that was given without one."""
-
 
 class Operator(NamedTuple):
     """An operator as the user asked for it."""
@@ -29,17 +26,16 @@ class Operator(NamedTuple):
     params: dict[str, Any]
 
 
-def split_names(given: Sequence[str], single: str | None = None) -> dict[str, str]:
+def split_names(given: Sequence[str]) -> dict[str, str]:
     """Return paths by name; words are NAME=PATH, or a path, which is then its own name.
 
-    A path that exists is one, even if it has "=" in it. `single` is the name of a path that is
-    given alone and without a name.
+    A path that exists is one, even if it has "=" in it.
     """
     found: dict[str, str] = {}
     for text in given:
         name, equals, path = text.partition("=")
         if not equals or Path(text).exists():
-            name, path = single if single and len(given) == 1 else text, text
+            name, path = text, text
         if not (name and path):
             raise click.UsageError(f"{text!r} is not of the form NAME=PATH.")
         if name in found:

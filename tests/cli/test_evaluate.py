@@ -79,7 +79,7 @@ def test_a_dataset_with_network_operators_and_tuning(
     tuned = {name: describe_operator(name, params) for name, params in content["tuned"].items()}
     assert list(content["smoothers"]) == [
         "input",
-        "csgisnet",
+        str(checkpoint.parent),
         "guided:radius=2,eps=0.02",
         f"{tuned['guided']}, tuned",
         "l0",
@@ -90,12 +90,13 @@ def test_a_dataset_with_network_operators_and_tuning(
     assert content["device"] == "cpu"
     assert content["index_sha256"] == sha256_file(built / "index.json")
     weights = {"file": str(checkpoint), "sha256": sha256_file(checkpoint)}
-    assert content["checkpoints"] == {"csgisnet": weights}
+    assert content["checkpoints"] == {str(checkpoint.parent): weights}
     assert content.keys() >= {"numpy", "opencv", "torch", "vocsmooth", "kernels"}
     page = (out / "report.html").read_text(encoding="utf-8")
     assert weights["sha256"] in page
     assert content["index_sha256"] in page
-    assert "| csgisnet |" in result.stdout
+    assert f"| {checkpoint.parent} |" in result.stdout
+    assert f"<h1>{checkpoint.parent} on " in page
     assert str(out / "report.html") in result.stdout
     assert len((out / "per_image.csv").read_text(encoding="utf-8").splitlines()) == 1 + 4 * 6
 
