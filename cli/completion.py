@@ -22,14 +22,19 @@ def names(known: Iterable[str]) -> Complete:
     return lambda _context, _parameter, begun: _beginning(known, begun)
 
 
+def files(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[CompletionItem]:
+    """Complete to a file or a folder, which shells stop doing for a command that completes."""
+    return [CompletionItem(begun, type="file")]
+
+
 def names_or_files(known: Callable[[], Iterable[str]]) -> Complete:
     """Complete to one of these names or, if none matches, to a file."""
 
     def complete(
         _context: click.Context, _parameter: click.Parameter, begun: str
     ) -> list[CompletionItem]:
-        files = CompletionItem(begun, type="file")  # first: for bash it clears what came before
-        return [files, *_beginning(known(), begun)]
+        # Files first: for bash they clear what came before.
+        return [*files(_context, _parameter, begun), *_beginning(known(), begun)]
 
     return complete
 

@@ -11,6 +11,7 @@ import click
 from vocsmooth.settings import counted
 
 from . import completion, messages, options, smoothers
+from .operator_options import OPERATOR_NAMES
 from .progress import progress_bar
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     "checkpoints",
     metavar="[NAME=]PATH",
     multiple=True,
+    shell_complete=completion.names_or_files(completion.networks),
     help=f"{options.CHECKPOINT_WORDS} May be repeated; the report shows NAME.  "
     "[default: no network]",
 )
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     "--results",
     metavar="[NAME=]FOLDER",
     multiple=True,
+    shell_complete=completion.files,
     help="Pictures that another method has made of the images, paired by name; may be repeated. "
     "Those of a dataset are named as by `vocsmooth export`.",
 )
@@ -55,10 +58,15 @@ if TYPE_CHECKING:
     "--operator",
     "operators",
     multiple=True,
+    shell_complete=completion.names((*OPERATOR_NAMES, "none")),
     help="An operator, such as rtv or rtv:lam=0.02,sigma=4, or none at all (none); may be "
     "repeated.  [default: all]",
 )
-@click.option("--tune-split", help="Another split of --data, to tune the operators on.")
+@click.option(
+    "--tune-split",
+    shell_complete=completion.splits,
+    help="Another split of --data, to tune the operators on.",
+)
 @click.option(
     "--tune-images", type=options.FOLDER, help="Folder of other images, to tune the operators on."
 )

@@ -43,7 +43,7 @@ class OutputFile(click.Path):
 
 OUTPUT_FILE = OutputFile(path_type=Path, dir_okay=False)
 
-INPUTS = click.argument("inputs", nargs=-1, required=True)
+INPUTS = click.argument("inputs", nargs=-1, required=True, shell_complete=completion.files)
 
 
 def out_option(kind: click.Path, text: str) -> Callable[[Command], Command]:

@@ -46,6 +46,23 @@ def test_operators(command: str) -> None:
     assert complete(f"vocsmooth {command} --operator r") == plain("rtv", "rolling")
 
 
+def test_operators_to_evaluate() -> None:
+    assert complete("csgisnet evaluate --operator ") == plain(*OPERATORS, "none")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "vocsmooth smooth --operator rtv ",
+        "vocsmooth preview ",
+        "csgisnet predict ",
+        "csgisnet evaluate --results ",
+    ],
+)
+def test_images_are_files(line: str) -> None:
+    assert complete(f"{line}pho") == {"file,pho"}
+
+
 def test_the_operators_parameters() -> None:
     found = complete("vocsmooth smooth --operator rtv --sig")
     assert found == plain("--sigma", "--sigma-space", "--sigma-range")
@@ -67,6 +84,7 @@ def test_recipes_and_configurations_or_files(line: str, package: str) -> None:
 def test_splits_and_maps_of_the_dataset(built: Path) -> None:
     assert complete(f"vocsmooth export {built} --split v") == plain("val")
     assert complete(f"csgisnet sheet --data {built} --split ") == plain("train", "val")
+    assert complete(f"csgisnet evaluate --data {built} --tune-split t") == plain("train")
     assert complete(f"vocsmooth export {built} --map e") == plain("edge")
     renamed = built.parent / "other"
     shutil.copytree(built, renamed)
@@ -78,6 +96,7 @@ def test_splits_and_maps_of_the_dataset(built: Path) -> None:
 
 def test_networks_devices_and_classes() -> None:
     assert complete("csgisnet predict --checkpoint comp") == {"file,comp", "plain,compact"}
+    assert complete("csgisnet evaluate --checkpoint comp") == {"file,comp", "plain,compact"}
     assert complete("csgisnet predict --device c") == plain("cpu", "cuda")
     assert complete("vocsmooth compose --strength pers") == plain("person=")
 
