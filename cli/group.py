@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from vocsmooth.errors import UnknownNameError, VocsmoothError
+from vocsmooth.errors import OverrideError, UnknownNameError, VocsmoothError
 
 from .messages import amount, note, prepare_streams, printable
 
@@ -75,7 +75,7 @@ def _errors_as_lines() -> Iterator[None]:
         if error.errno == errno.EPIPE and _reader_is_gone():  # which click handles
             raise
         raise _line(_sentence(error)) from error
-    except UnknownNameError as error:
+    except (OverrideError, UnknownNameError) as error:
         raise _line(str(error), click.UsageError) from error
     except VocsmoothError as error:
         raise _line(str(error)) from error

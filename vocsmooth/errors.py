@@ -2,7 +2,8 @@
 
 VocsmoothError
 ├── InputError         a folder, list, recipe, image or mask that the user gave
-│   └── UnknownNameError   a name that is not known: of a recipe, split, map, format...
+│   ├── UnknownNameError   a name that is not known: of a recipe, split, map, format...
+│   └── OverrideError      a key or value given beside a file of settings, as by --set
 ├── DatasetError       a shard, sidecar or index that is missing, damaged or of another format
 ├── ClusterError       a Dask cluster that cannot be used or was lost
 └── ConvergenceError   an iterative solver that could not reach its promised accuracy
@@ -40,6 +41,16 @@ class UnknownNameError(InputError):
     Examples
     --------
     >>> issubclass(UnknownNameError, InputError)
+    True
+    """
+
+
+class OverrideError(InputError):
+    """A setting that was given beside a file of settings does not fit them.
+
+    Examples
+    --------
+    >>> issubclass(OverrideError, InputError)
     True
     """
 

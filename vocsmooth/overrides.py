@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from vocsmooth import settings
-from vocsmooth.errors import InputError
+from vocsmooth.errors import InputError, OverrideError
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -32,7 +32,7 @@ def override(config: T, changes: Iterable[str]) -> T:
 
     Raises
     ------
-    InputError
+    OverrideError
         There is no ``=``, a key is unknown (the nearest legal one is named), or a value is of the
         wrong type or out of range.
 
@@ -43,14 +43,14 @@ def override(config: T, changes: Iterable[str]) -> T:
     (0.1, 0.2)
     >>> override(Textures(), ["cuont=2"])
     Traceback (most recent call last):
-    vocsmooth.errors.InputError: --set: unknown key 'cuont'. Did you mean 'count'?
+    vocsmooth.errors.OverrideError: --set: unknown key 'cuont'. Did you mean 'count'?
     """
     content: dict[str, Any] = dataclasses.asdict(config)  # type: ignore[call-overload]
     for change in changes:
         path, equals, value = change.partition("=")
         *sections, key = (word.strip() for word in path.split("."))
         if not equals:
-            raise InputError(
+            raise OverrideError(
                 f"--set {change}: expected KEY=VALUE, such as {next(iter(content))}=..., with dots "
                 "before the keys of sections."
             )
@@ -60,11 +60,14 @@ def override(config: T, changes: Iterable[str]) -> T:
                 table[section] = {}
             table = table[section]
             if not isinstance(table, dict):
-                raise InputError(
+                raise OverrideError(
                     f"--set {change}: {section} is not a section but {table!r}. Set it as a whole."
                 )
         table[key] = _parse(value.strip())
-    return settings.from_dict(type(config), content, "--set")
+    try:
+        return settings.from_dict(type(config), content, "--set")
+    except InputError as error:
+        raise OverrideError(str(error)) from None
 
 
 def _parse(text: str) -> Any:

@@ -84,7 +84,7 @@ class BatchSource:
     Parameters
     ----------
     dataset : Dataset
-        Batches come from its split "train".
+        From `vocsmooth.shards.open_dataset`.
     data, augment : DataConfig, AugmentConfig
         What a batch holds, and how its views vary.
     seed : int
@@ -93,13 +93,17 @@ class BatchSource:
         Where views are cut and batches are returned.
     rank, world : int
         Number of this process and of all; each takes an equal share of every batch.
+    split : str
+        The split of the dataset that batches come from.
 
     Raises
     ------
     ConfigError
         The dataset lacks a negative, or the batch does not divide among the processes.
     DatasetError
-        The dataset has no samples to train on.
+        The split is empty.
+    UnknownNameError
+        The dataset has no such split.
     """
 
     def __init__(
@@ -112,6 +116,7 @@ class BatchSource:
         device: torch.device,
         rank: int = 0,
         world: int = 1,
+        split: str = "train",
     ) -> None:
         legal = {"input", *dataset.negatives}
         for name in data.negatives:
@@ -121,7 +126,7 @@ class BatchSource:
             raise ConfigError(
                 f"data.batch_size {data.batch_size} does not divide among {world} processes."
             )
-        self._split, self._data, self._augment = filled(dataset, "train"), data, augment
+        self._split, self._data, self._augment = filled(dataset, split), data, augment
         self._order = SampleOrder(self._split.shard_sizes, seed=seed, buffer=data.shuffle_buffer)
         self._seed, self._device = seed, device
         self._rank, self._world = rank, world

@@ -28,7 +28,7 @@ def test_keys_of_a_run_are_set_and_recorded(
     assert "optimizer.lr was 0.0001, given 0.0002" in other.stderr
     for command in ("train", "train-segmenter"):
         wrong = csgisnet(command, *words[1:3], "--out", tmp_path / "b", "--set", "optimiser.lr=1")
-        assert wrong.exit_code == 1
+        assert wrong.exit_code == 2
         assert "--set: unknown key 'optimiser'. Did you mean 'optimizer'?" in wrong.stderr
 
 
@@ -50,5 +50,5 @@ def test_keys_of_a_recipe_are_set_and_recorded(
     recipe = json.loads((tmp_path / "out/index.json").read_text())["recipe"]
     assert (recipe["textures"]["count"], recipe["name"]) == (1, "mine")
     wrong = vocsmooth(*words, "--set", "textures.cuont=1")
-    assert wrong.exit_code == 1
+    assert wrong.exit_code == 2
     assert "--set: textures: unknown key 'cuont'. Did you mean 'count'?" in wrong.stderr

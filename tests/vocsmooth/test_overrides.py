@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from csgisnet.training.config import Config, load_config
-from vocsmooth.errors import InputError
+from vocsmooth.errors import InputError, OverrideError
 from vocsmooth.maps.recipe import Operator, load_recipe
 from vocsmooth.overrides import override
 from vocsmooth.settings import bundled_toml
@@ -93,5 +93,5 @@ def test_changes_must_fit_together_only_in_the_end() -> None:
     ],
 )
 def test_what_cannot_be_set_is_named(change: str, words: str) -> None:
-    with pytest.raises(InputError, match=words):
+    with pytest.raises(OverrideError, match=words):
         override(Config(), [change])

@@ -62,6 +62,23 @@ def test_negatives_go_through_all_that_their_input_does(data_dir: Path, config: 
         assert (batch.input.mean() - before.input.mean()).abs() > 1e-3
 
 
+def test_batches_come_from_any_split(data_dir: Path, config: Config) -> None:
+    dataset, data = open_dataset(data_dir), dataclasses.replace(config.data, batch_size=2)
+    labels = {}
+    for split in ("train", "val"):
+        source = BatchSource(dataset, data, AugmentConfig(), seed=1, device=CPU, split=split)
+        labels[split] = next(source.batches(0, 1)).label
+        colours = {tuple(c) for c in labels[split].movedim(1, -1).flatten(0, 2).tolist()}
+        known: set[tuple[float, ...]] = set()
+        for index in range(len(dataset.split(split))):
+            label = dataset.split(split).read(index, ["label"])["label"]
+            known |= {tuple(c) for c in (label.reshape(-1, 3) / np.float32(255)).tolist()}
+        assert colours <= known
+    assert not torch.equal(labels["train"], labels["val"])
+    with pytest.raises(UnknownNameError, match="no split 'vall'"):
+        BatchSource(dataset, data, AugmentConfig(), seed=1, device=CPU, split="vall")
+
+
 @pytest.mark.parametrize("spoilt", [{"noise": 0.05}, {"jpeg": 30}, {"noise": 0.05, "jpeg": 30}])
 def test_about_half_of_the_inputs_are_spoilt_and_nothing_else(
     data_dir: Path, config: Config, spoilt: dict[str, Any]
