@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -119,8 +119,8 @@ def read_values(method: Method, given: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def apply(method: Method, values: Mapping[str, Any], image: Image, device: str) -> Image:
-    """Smooth an image with a method.
+def bind(method: Method, values: Mapping[str, Any], device: str) -> Callable[[Image], Image]:
+    """Return a method as a function of an image; a network is loaded now, not when it is called.
 
     Parameters
     ----------
@@ -128,20 +128,24 @@ def apply(method: Method, values: Mapping[str, Any], image: Image, device: str) 
         One of `methods`.
     values : mapping
         All its parameters, from `read_values`.
-    image : (H, W) or (H, W, 3) float32 in [0, 1]
-        Grey or RGB.
     device : str
         Where networks run.
 
+    Returns
+    -------
+    callable
+        Maps an image (H, W) or (H, W, 3), float32 in [0, 1], to its smoothed self, and raises what
+        the operator does.
+
     Raises
     ------
-    VocsmoothError, TypeError, ValueError
-        As the operator, or as `csgisnet.prediction.loading.load`.
+    VocsmoothError
+        As `csgisnet.prediction.loading.load`.
     """
     if method.is_network:
         network = _network(method.name, device, values.get("channel_order"), values.get("level"))
-        return network.smooth(image, strength=values["strength"])
-    return np.asarray(smooth(image, method.name, **values), np.float32)
+        return functools.partial(network.smooth, strength=values["strength"])
+    return lambda image: np.asarray(smooth(image, method.name, **values), np.float32)
 
 
 def command_line(method: Method, values: Mapping[str, Any], photograph: Path) -> str:

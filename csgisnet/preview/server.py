@@ -153,8 +153,9 @@ class Preview:
     def _compute(self, method: Method, values: dict[str, Any], view: View) -> tuple[bytes, float]:
         """Return the smoothed view as a PNG, and how long the smoothing took."""
         image = to_float(view.pixels)
+        function = methods.bind(method, values, self._device)
         started = time.perf_counter()
-        smoothed = methods.apply(method, values, image, self._device)
+        smoothed = function(image)
         seconds = time.perf_counter() - started
         return views.to_png(to_uint(view.shown(smoothed), np.uint8)), seconds
 

@@ -63,8 +63,27 @@ def photograph_page(url: str, folder: Path, steps: Sequence[str], size: tuple[in
 
 
 @contextlib.contextmanager
+def open_tabs(url: str, folder: Path, count: int) -> Iterator[list[Callable[[str], Any]]]:
+    """Open a page several times in one browser, which ends with the context.
+
+    Each tab is a function that evaluates a JavaScript expression until it gives something true, and
+    returns that.
+    """
+    with _browser(folder, (1000, 700)) as browser:
+        pages = [_Page(browser, url) for _ in range(count)]
+        yield [lambda expression, page=page: _wait(lambda: page(expression)) for page in pages]
+
+
+@contextlib.contextmanager
 def _page(url: str, folder: Path, size: tuple[int, int]) -> Iterator[_Page]:
     """Open a page in a browser of its own, which ends with the context."""
+    with _browser(folder, size) as browser:
+        yield _Page(browser, url)
+
+
+@contextlib.contextmanager
+def _browser(folder: Path, size: tuple[int, int]) -> Iterator[_Browser]:
+    """Start a browser, which ends with the context."""
     arguments = [
         *(find_browser(), "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"),
         *(f"--user-data-dir={folder}/u", "--disable-background-networking", "--no-first-run"),
@@ -73,7 +92,7 @@ def _page(url: str, folder: Path, size: tuple[int, int]) -> Iterator[_Page]:
     ]
     process, commands, answers = _start(arguments, folder / "browser.log")
     try:
-        yield _Page(_Browser(commands, answers), url)
+        yield _Browser(commands, answers)
     finally:
         os.kill(process, signal.SIGKILL)
         os.waitpid(process, 0)
@@ -147,7 +166,8 @@ class _Page:
 
     def __init__(self, browser: _Browser, url: str) -> None:
         self._browser = browser
-        target = browser.call("Target.createTarget", url=url)["targetId"]
+        # In a window of its own: pictures of a hidden tab are decoded when it is looked at.
+        target = browser.call("Target.createTarget", url=url, newWindow=True)["targetId"]
         attached = browser.call("Target.attachToTarget", targetId=target, flatten=True)
         self._session = attached["sessionId"]
 

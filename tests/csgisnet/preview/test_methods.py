@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 
+from csgisnet.checkpoints.networks import save_network
 from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
-from csgisnet.preview.methods import Method, apply, command_line, methods, read_values
+from csgisnet.preview.methods import Method, bind, command_line, methods, read_values
 from vocsmooth.errors import InputError
 from vocsmooth.operators.table import OPERATORS, smooth
 
@@ -64,16 +65,27 @@ def test_words_that_no_slider_gives_are_refused(given: dict[str, str], reason: s
 def test_operators_smooth_as_they_do_alone(name: str) -> None:
     image = np.random.default_rng(0).random((12, 14, 3), np.float32)
     method = BY_NAME[name]
-    result = apply(method, read_values(method, {}), image, "cpu")
+    result = bind(method, read_values(method, {}), "cpu")(image)
     np.testing.assert_array_equal(result, smooth(image, name))
 
 
 def test_a_network_smooths_with_its_strength() -> None:
     image = np.random.default_rng(0).random((16, 16, 3), np.float32)
     method = BY_NAME["compact"]
-    result = apply(method, read_values(method, {"strength": "0"}), image, "cpu")
+    result = bind(method, read_values(method, {"strength": "0"}), "cpu")(image)
     np.testing.assert_array_equal(result, image)
-    assert np.ptp(apply(method, read_values(method, {}), image, "cpu")) < np.ptp(image)
+    assert np.ptp(bind(method, read_values(method, {}), "cpu")(image)) < np.ptp(image)
+
+
+def test_a_network_is_loaded_before_it_is_called(tmp_path: Path) -> None:
+    """So the time that the page shows is that of the smoothing."""
+    path = tmp_path / "mine.safetensors"
+    network = SmoothingNetwork(NetworkConfig(width=4, blocks=1, coarse_blocks=1, refine_blocks=1))
+    save_network(path, network)
+    (method,) = (method for method in methods([str(path)]) if method.is_network)
+    function = bind(method, read_values(method, {}), "cpu")
+    path.unlink()
+    assert function(np.zeros((16, 16, 3), np.float32)).shape == (16, 16, 3)
 
 
 def test_a_network_of_others_has_a_choice_of_channel_order(tmp_path: Path) -> None:
@@ -85,8 +97,8 @@ def test_a_network_of_others_has_a_choice_of_channel_order(tmp_path: Path) -> No
     image = np.random.default_rng(0).random((16, 16, 3), np.float32)
     values = read_values(method, {"channel_order": "bgr"})
     np.testing.assert_allclose(
-        apply(method, values, image, "cpu"),
-        apply(method, read_values(method, {}), image[..., ::-1], "cpu")[..., ::-1],
+        bind(method, values, "cpu")(image),
+        bind(method, read_values(method, {}), "cpu")(image[..., ::-1])[..., ::-1],
         atol=1e-5,
     )
     assert "--channel-order bgr" in command_line(method, values, Path("a.png"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import io
 import threading
 from collections.abc import Iterator
@@ -10,12 +12,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from browser import find_browser, open_page
+from browser import find_browser, open_page, open_tabs
 from PIL import Image
 from werkzeug.serving import BaseWSGIServer
 
 from csgisnet.preview.server import Preview, address, start
-from vocsmooth.operators.table import OPERATORS
+from vocsmooth.arrays import to_float, to_uint
+from vocsmooth.operators.table import OPERATORS, smooth
 
 CHECK = """
 "use strict";
@@ -76,6 +79,19 @@ addEventListener("load", async () => {
 });
 """
 
+ENTER = """(() => {{
+  const control = {control};
+  control.value = "{value}";
+  return control.dispatchEvent(new Event("input", {{ bubbles: true }}));
+}})()"""
+
+SHOWN = """(() => {
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [$("after").naturalWidth, $("after").naturalHeight];
+  canvas.getContext("2d").drawImage($("after"), 0, 0);
+  return canvas.toDataURL();
+})()"""
+
 
 class Checked:
     """The application with the check in its page, and an address that stops the server."""
@@ -120,12 +136,21 @@ def url(tmp_path: Path) -> Iterator[str]:
     broken.write_bytes(buffer.getvalue()[:100])
     checked = Checked(Preview([hostile, broken], ["compact"], device="cpu"))
     checked.server = server = start(checked)  # type: ignore[arg-type]
+    with serving(server):
+        yield address(checked.preview, server)
+
+
+@contextlib.contextmanager
+def serving(server: BaseWSGIServer) -> Iterator[None]:
+    """Let a server answer until the context ends."""
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    yield address(checked.preview, server)
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 def test_the_page_works_in_a_browser(url: str, tmp_path: Path) -> None:
@@ -143,3 +168,32 @@ def test_the_page_works_in_a_browser(url: str, tmp_path: Path) -> None:
     assert found["shown"] == 240
     assert "broken.png" in found["broken"]
     assert found["gone"].startswith("The preview's server has stopped.")
+
+
+def test_two_tabs_show_each_their_own(tmp_path: Path) -> None:
+    """Their requests take turns; each tab ends with what its own slider says."""
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    preview = Preview([tmp_path / "photo.png"], device="cpu")
+    find_browser()
+    server = start(preview)
+    with serving(server), open_tabs(address(preview, server), tmp_path, 2) as tabs:
+        for tab in tabs:
+            assert tab("typeof offer === 'object' && $('after').src")
+            assert tab(ENTER.format(control="field('method')", value="guided"))
+        for place in (900, 100, 500):
+            for number, tab in enumerate(tabs):
+                radius = "$('parameters').querySelector('[name=radius]')"
+                assert tab(ENTER.format(control=radius, value=place + 100 * number))
+        radii = []
+        for tab in tabs:
+            radii.append(int(tab("$('parameters').querySelector('[name=radius]').dataset.value")))
+            assert tab(
+                f"$('command').textContent.includes('--radius {radii[-1]} ')"
+                " && !$('frame').classList.contains('waiting')"
+            )
+            data = base64.b64decode(tab(SHOWN).partition(",")[2])
+            shown = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+            expected = smooth(to_float(pixels), "guided", radius=radii[-1])
+            np.testing.assert_array_equal(shown, to_uint(expected, np.uint8))
+    assert radii[0] != radii[1]
