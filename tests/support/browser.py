@@ -71,7 +71,7 @@ def open_tabs(url: str, folder: Path, count: int) -> Iterator[list[Callable[[str
     """
     with _browser(folder, (1000, 700)) as browser:
         pages = [_Page(browser, url) for _ in range(count)]
-        yield [lambda expression, page=page: _wait(lambda: page(expression)) for page in pages]
+        yield [page.wait for page in pages]
 
 
 @contextlib.contextmanager
@@ -176,3 +176,7 @@ class _Page:
 
     def __call__(self, expression: str) -> Any:
         return self.call("Runtime.evaluate", expression=expression)["result"].get("value")
+
+    def wait(self, expression: str) -> Any:
+        """Evaluate until the value is true, and return it."""
+        return _wait(lambda: self(expression))
