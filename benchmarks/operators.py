@@ -40,7 +40,7 @@ Array = NDArray[np.floating[Any]]
 PRIME = (479, 641)
 
 SLOW = 2.0
-"""Seconds from which a rival is timed in one pair only."""
+"""Seconds from which a rival is timed only once, after a call that warms up."""
 
 PARAMS: dict[str, dict[str, Any]] = {"guided": {"eps": 0.01}}
 """What the comparison takes in place of defaults."""
@@ -81,10 +81,17 @@ def seconds(function: Callable[[], object], repeats: int) -> float:
 def paired(
     ours: Callable[[], object], rival: Callable[[], object], repeats: int
 ) -> dict[str, float]:
-    """Median time of a rival, and median ratio of its time and that of our call beside it."""
+    """Median time of a rival, and median ratio of its time and that of our call beside it.
+
+    Beside a slow one there are as many calls of ours as else, half before it and half after.
+    """
     ours()
     first = time_once(rival)
-    repeats = 1 if first > SLOW else repeats
+    if first > SLOW:
+        own = [time_once(ours) for _ in range(repeats // 2)]
+        second = time_once(rival)
+        own += [time_once(ours) for _ in range(repeats - repeats // 2)]
+        return {"seconds": second, "ratio": second / statistics.median(own)}
     pairs = [(time_once(ours), time_once(rival)) for _ in range(repeats)]
     return {
         "seconds": statistics.median(theirs for _, theirs in pairs),

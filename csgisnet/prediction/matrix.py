@@ -5,14 +5,16 @@ as these networks have (48 x 48: 38 to 52 us for 1,000 pixels), and between them
 add, concatenate, convert and move pixels. Here a convolution does all of that to its results, see
 `vocsmooth/operators/csrc/convolution.c` (31 to 39 us with the sum): it writes them where the next
 one reads, be it the last channels of features that others share, or the pixels of its cells. The
-bundled network takes 0.62 to 0.66 of the time, and is a little closer to float32, as sums are not
-rounded twice (benchmarks/results/matrix_unit.json).
+bundled network takes 0.60 to 0.66 of the time, the full one 0.87, and is a little closer to
+float32, as sums are not rounded twice (benchmarks/results/matrix_unit.json).
 
 What bounds it: tiles are loaded from the second cache and the third, as a convolution's weights (54
 kB) and three rows of features do not fit the first. The unit alone would take 16 cycles for a
-product that takes 30. These were measured and gain nothing, or lose: 64 channels instead of 48 with
-oneDNN, weights packed beforehand, weights and features fetched ahead, 16 outputs at a time with
-weights that stay in the first cache, and the three convolutions of a block in turns of a few rows.
+product that takes 30: without any loads a picture takes half of the time, with features that stay
+in the first cache 0.93. These were measured and gain nothing, or lose: 64 channels instead of 48
+with oneDNN, weights packed beforehand, weights and features fetched ahead, 16 outputs, or half of
+the channels, at a time with weights that stay in the first cache, and the three convolutions of a
+block in turns of a few rows.
 """
 
 from __future__ import annotations

@@ -63,8 +63,8 @@ def prepare(
     small picture then differ from those in float32 by more than `LARGEST_MEAN` and `SMALLEST_SHARE`
     allow. That is measured here and not kept in files, so that it holds for the weights at hand,
     whoever wrote them. On photographs the bundled network's results differ by 0.12 on average
-    (benchmarks/results/precision.json). It never takes int8: with ranges measured on photographs,
-    results on noise and on patterns of full contrast are several grey levels off.
+    (benchmarks/results/precision.json). It never takes int8, whose results on noise are seven grey
+    levels off on average, and single values on text up to twenty.
 
     Raises
     ------

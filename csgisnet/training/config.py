@@ -80,9 +80,9 @@ class RunConfig:
     def precision_on(self, device: torch.device) -> Precision:
         """Return the precision of a run on `device`: on processors "auto" is float32.
 
-        There bfloat16 trains up to twice as fast, but of six runs one ended 2 dB below its twin in
-        float32 (benchmarks/results/seeds.json): too few to call it chance, so it has to be asked
-        for.
+        There bfloat16 trains up to three times as fast, but of six runs one ended 2 dB below its
+        twin in float32 (benchmarks/results/seeds.json): too few to call it chance, so it has to be
+        asked for.
         """
         return "float32" if self.precision == "auto" and device.type == "cpu" else self.precision
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +19,9 @@ from vocsmooth.operators import interface, kernels
 Planes = NDArray[np.float64]
 """An image as the kernels take it: (C, H, W), C-contiguous."""
 
+AnyPlanes = NDArray[np.floating[Any]]
+"""An image (C, H, W) of any strides, float32 or float64."""
+
 Couplings = NDArray[np.float32]
 """(H, W), C-contiguous."""
 
@@ -27,7 +30,7 @@ Flat = NDArray[np.floating[Any]]
 
 VECTOR_BYTES = 64
 
-STRIP = 16  # that of periodic.c
+STRIP = 16  # that of periodic.h
 
 TURN = 1.2  # how many times as costly the DFTs of columns must be to exchange them with rows
 
@@ -84,7 +87,7 @@ def rtv_weights(
     return east, south
 
 
-def l0_rounds(image: Planes, penalties: Iterable[tuple[float, float]]) -> Planes:
+def l0_rounds(image: AnyPlanes, penalties: Iterable[tuple[float, float]]) -> AnyPlanes:
     """Do a round of L0 minimisation for each (beta, threshold); see l0.py."""
 
     def run(step: interface.Round) -> None:
@@ -94,7 +97,7 @@ def l0_rounds(image: Planes, penalties: Iterable[tuple[float, float]]) -> Planes
     return _in_rounds(image, run)
 
 
-def ils_rounds(image: Planes, lam: float, penalty: Penalty, num_iter: int) -> Planes:
+def ils_rounds(image: AnyPlanes, lam: float, penalty: Penalty, num_iter: int) -> AnyPlanes:
     """Take all steps of iterative least squares; see _iterate of ils.py."""
 
     def run(step: interface.Round) -> None:
@@ -108,8 +111,8 @@ def ils_rounds(image: Planes, lam: float, penalty: Penalty, num_iter: int) -> Pl
     return _in_rounds(image, run)
 
 
-def _in_rounds(image: Planes, run: Callable[[interface.Round], None]) -> Planes:
-    """Run rounds on an image with periodic borders, and return the result.
+def _in_rounds(image: AnyPlanes, run: Callable[[interface.Round], None]) -> AnyPlanes:
+    """Run rounds on an image with periodic borders, and return the result, laid out as the image.
 
     A height with large prime factors costs the DFTs more than a width: where it does, rows and
     columns change places.
@@ -118,24 +121,40 @@ def _in_rounds(image: Planes, run: Callable[[interface.Round], None]) -> Planes:
     turned = compiled.fft_cost(image.shape[1]) > TURN * compiled.fft_cost(image.shape[2])
     image = image.swapaxes(1, 2) if turned else image
     channels, height, width = image.shape
-    pitch = -(-width // STRIP) * STRIP
-    padded, smooth, work = (zeros((channels, height, pitch), np.float64) for _ in range(3))
-    padded[:, :, :width] = smooth[:, :, :width] = image
-    tables = zeros((compiled.periodic_doubles(height, pitch, channels),), np.float64)
+    rows = (height + 1) | 1  # odd: at a power of two, strips share the few lines of a cache
+    shape = (channels, -(-width // STRIP), rows, STRIP)
+    original, smooth, work = (zeros(shape, np.float64) for _ in range(3))
+    for strips, columns in _by_strips(original, image):
+        strips[...] = columns
+    smooth[...] = original
+    tables = zeros((compiled.periodic_doubles(height, channels),), np.float64)
     step = interface.Round(
         height=height,
         width=width,
         channels=channels,
-        pitch=pitch,
-        image=padded.ctypes.data,
+        strips=shape[1],
+        rows=rows,
+        image=original.ctypes.data,
         smooth=smooth.ctypes.data,
         work=work.ctypes.data,
         tables=tables.ctypes.data,
     )
     compiled.periodic_plan(ctypes.byref(step))
     run(step)
-    result = smooth[:, :, :width]
+    result = np.empty_like(image)
+    for strips, columns in _by_strips(smooth, result):
+        columns[...] = strips
     return result.swapaxes(1, 2) if turned else result
+
+
+def _by_strips(strips: Planes, planes: AnyPlanes) -> Iterator[tuple[Planes, AnyPlanes]]:
+    """Yield the same columns of strips (C, strips, rows, STRIP) and planes (C, H, W), as views."""
+    channels, height, width = planes.shape
+    whole, rest = divmod(width, STRIP)
+    columns = planes[:, :, : whole * STRIP].reshape(channels, height, whole, STRIP)
+    yield strips[:, :whole, :height].swapaxes(1, 2), columns
+    if rest:
+        yield strips[:, whole, :height, :rest], planes[:, :, whole * STRIP :]
 
 
 def guided_filter(image: Planes, guide: Planes, out: Planes, *, radius: int, eps: float) -> None:

@@ -33,16 +33,19 @@ def solve_screened(
     east: Couplings,
     south: Couplings,
     image: Planes,
-    guess: Planes,
+    solution: Planes,
     *,
     tolerance: float,
     max_cycles: int,
     workspace: NDArray[np.float32],
 ) -> Solved:
-    """Solve (1 + L) x = image; see multigrid/solver.py. `residual` tells whether it did."""
+    """Solve (1 + L) x = image; see multigrid/solver.py. `residual` tells whether it did.
+
+    `solution` (C-contiguous) comes with a first guess and holds the solution afterwards.
+    """
     channels, height, width = image.shape
     east, south = contiguous(east, np.float32), contiguous(south, np.float32)
-    image, solution = contiguous(image, np.float64), guess.astype(np.float64, order="C")
+    image = contiguous(image, np.float64)
     problem = interface.Problem(
         height=height,
         width=width,

@@ -98,20 +98,16 @@ def ils_smooth(
         chosen = _charbonnier(p, eps)
     else:
         raise ValueError(f"penalty must be 'welsch' or 'charbonnier', got {penalty!r}.")
-    planes = np.moveaxis(as_channels(image), 2, 0).astype(image.dtype.newbyteorder("="), order="C")
+    planes = np.moveaxis(as_channels(image), 2, 0)
     least, most = _COMPILED_BETA
     supported = least <= lam / 2 * chosen.curvature <= most
-    iterate = kernels.choose(_compiled_iterate, _iterate, supported=supported)
+    iterate = kernels.choose(compiled.ils_rounds, _iterate, supported=supported)
     return like(np.moveaxis(iterate(planes, lam, chosen, num_iter), 0, 2), image)
-
-
-def _compiled_iterate(u: Array, lam: float, penalty: Penalty, num_iter: int) -> Array:
-    """Do the same as `_iterate` with the compiled kernel."""
-    return compiled.ils_rounds(u.astype(np.float64, copy=False), lam, penalty, num_iter)
 
 
 def _iterate(u: Array, lam: float, penalty: Penalty, num_iter: int) -> Array:
     """Take all steps on ``(C, H, W)`` planes."""
+    u = u.astype(u.dtype.newbyteorder("="), order="C")
     sides = u.shape[1:]
     scale = 1 / (1 + lam / 2 * penalty.curvature * _laplacian_spectrum(*sides))
     scale = scale.astype(u.dtype)

@@ -11,7 +11,7 @@ from typing import Any
 
 from vocsmooth.libraries import Interface
 
-ABI = 1
+ABI = 2
 """KERNELS_ABI of csrc/kernels.h: counts changes in functions' arguments, which no layout shows."""
 
 _int, _float, _double, _pointer = ctypes.c_int, ctypes.c_float, ctypes.c_double, ctypes.c_void_p
@@ -61,7 +61,8 @@ class Round(ctypes.Structure):
         ("height", _int),
         ("width", _int),
         ("channels", _int),
-        ("pitch", _int),
+        ("strips", _int),
+        ("rows", _int),
         ("beta", _double),
         ("threshold", _double),
         ("image", _pointer),
@@ -162,7 +163,7 @@ SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "rtv_scratch_floats": (ctypes.c_size_t, (_int, _int, _int)),
     "rtv_weights": (None, (ctypes.POINTER(Weights),)),
     "fft_cost": (_double, (_int,)),
-    "periodic_doubles": (ctypes.c_size_t, (_int, _int, _int)),
+    "periodic_doubles": (ctypes.c_size_t, (_int, _int)),
     "periodic_plan": (None, (ctypes.POINTER(Round),)),
     "l0_round": (None, (ctypes.POINTER(Round),)),
     "ils_round": (None, (ctypes.POINTER(Round), _int, _double, _double, _double)),

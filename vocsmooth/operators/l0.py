@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from vocsmooth.arrays import FloatImage, as_channels, check_image, check_number, like
 from vocsmooth.operators import compiled, kernels
-from vocsmooth.operators.compiled import Planes
+from vocsmooth.operators.compiled import AnyPlanes, Planes
 
 BETA_MAX = 1e5
 
@@ -62,20 +62,20 @@ def l0_smooth(image: FloatImage, lam: float = 0.02, kappa: float = 2.0) -> Float
     check_image(image)
     check_number("lam", lam, above=0)
     check_number("kappa", kappa, above=1)
-    planes = np.moveaxis(as_channels(image), 2, 0).astype(np.float64, order="C")
+    planes = np.moveaxis(as_channels(image), 2, 0)
     rounds = kernels.choose(compiled.l0_rounds, l0_rounds)
     return like(np.moveaxis(rounds(planes, _penalties(lam, kappa)), 0, 2), image)
 
 
-def l0_rounds(image: Planes, penalties: Iterator[tuple[float, float]]) -> Planes:
+def l0_rounds(image: AnyPlanes, penalties: Iterator[tuple[float, float]]) -> Planes:
     """Do a round for each (beta, threshold of the gradients' squares) in NumPy."""
-    height, width = image.shape[1:]
+    smooth = image.astype(np.float64, order="C")
+    height, width = smooth.shape[1:]
     laplacian = _eigenvalues(height, np.arange(height))[:, np.newaxis]
     laplacian = laplacian + _eigenvalues(width, np.arange(width // 2 + 1))
     laplacian = laplacian.repeat(2, axis=1)  # for real and imaginary parts
-    spectrum = scipy.fft.rfft2(image).view(np.float64)
-    smooth = image.copy()
-    across, down = np.empty_like(image), np.empty_like(image)
+    spectrum = scipy.fft.rfft2(smooth).view(np.float64)
+    across, down = np.empty_like(smooth), np.empty_like(smooth)
     for beta, threshold in penalties:
         _difference(smooth, 2, out=across)
         _difference(smooth, 1, out=down)

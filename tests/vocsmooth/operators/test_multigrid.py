@@ -1,5 +1,7 @@
 """The multigrid solver: its bound, its grids, and what it does when it cannot keep its promise."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -48,9 +50,23 @@ def test_a_solver_can_be_used_again(backend: str) -> None:
     image = np.random.default_rng(1).random((3, 16, 27))
     solve = multigrid.solver(image.shape)
     weak, strong = couplings(16, 27, 1), couplings(16, 27, 4)
-    first = solve(*weak, image, image, 1e-8)
+    first = solve(*weak, image, image, 1e-8).copy()
     solve(*strong, image, image, 1e-8)
     np.testing.assert_array_equal(solve(*weak, image, image, 1e-8), first)
+
+
+def test_memory_handed_on_from_another_solver_holds_nothing_over(backend: str) -> None:
+    """A new thread starts with memory of its own."""
+    image = np.random.default_rng(1).random((2, 9, 13))
+    weak, strong = couplings(9, 13, 1), couplings(9, 13, 4)
+
+    def solve() -> NDArray[np.float64]:
+        return multigrid.solver(image.shape)(*weak, image, image, 1e-8)
+
+    with ThreadPoolExecutor(1) as pool:
+        expected = pool.submit(solve).result()
+    multigrid.solver(image.shape)(*strong, image, image, 1e-8)
+    np.testing.assert_array_equal(solve(), expected)
 
 
 def test_says_when_it_cannot_reach_the_tolerance(backend: str) -> None:

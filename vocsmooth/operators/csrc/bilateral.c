@@ -26,12 +26,12 @@ LAYOUT(Pairs, FIELD(Pairs, count), FIELD(Pairs, run), FIELD(Pairs, channels), FI
        FIELD(Pairs, offsets), FIELD(Pairs, shift), FIELD(Pairs, log_spatial), FIELD(Pairs, value),
        FIELD(Pairs, level), FIELD(Pairs, total), FIELD(Pairs, weight));
 
-/* e^x for x <= 0, to two units in the last place; below -87, e^-87, which is as good as 0. */
+/* e^x for x <= 0, to two units in the last place; below -60, e^-60, which is as good as 0. */
 INLINE float decay(float x)
 {
     const float shifter = 12582912.0f; /* 1.5 * 2^23: adding it rounds to a whole number */
     union { float value; int32_t bits; } whole, power;
-    x = x > -87.0f ? x : -87.0f;
+    x = x > -60.0f ? x : -60.0f;
     whole.value = x * 1.44269504f + shifter;
     float n = whole.value - shifter;
     float r = (x - n * 0.693359375f) + n * 2.12194440e-4f; /* x - n log 2 */

@@ -154,18 +154,16 @@ PART void run(const Convolution *c, Variant v, int group, int first, int last)
                     _tile_loadd(7, weights + 2 * PAIRS, 64);
                     _tile_dpbf16ps(4, 6, 7);
                 }
-                _tile_loadd(6, right, stride);
-                if (v.groups > 1)
-                    _tile_loadd(7, weights, 64);
-                _tile_dpbf16ps(1, 6, 7);
-                if (v.groups > 1) {
-                    _tile_loadd(7, weights + PAIRS, 64);
-                    _tile_dpbf16ps(3, 6, 7);
-                }
+                _tile_loadd(6, right, stride); /* the last weights are still there */
                 if (v.groups > 2) {
-                    _tile_loadd(7, weights + 2 * PAIRS, 64);
                     _tile_dpbf16ps(5, 6, 7);
+                    _tile_loadd(7, weights + PAIRS, 64);
                 }
+                if (v.groups > 1) {
+                    _tile_dpbf16ps(3, 6, 7);
+                    _tile_loadd(7, weights, 64);
+                }
+                _tile_dpbf16ps(1, 6, 7);
                 finish(c, v, done, before, group, from, to);
                 from = to;
             }

@@ -95,27 +95,26 @@ INLINE void gather_row(const Grid *grid, const int nine, int i, int c)
                                                 + from_rows(grid, nine, odd, i, k, up, down));
 }
 
-/* x = the even rows' solution with x = 0 elsewhere, then the odd rows' beside it. */
-INLINE void sweep_rows(const Grid *grid, const int nine)
+/* Solve the rows of one parity from row i on, as many as are solved at a time. */
+INLINE void sweep_rows(const Grid *grid, const int nine, const int odd, int i)
 {
-    for (int parity = 0; parity < 2; parity++)
-        for (int i = parity; i < grid->height; i += 2 * CHAINS) {
-            int left = (grid->height - i + 1) / 2, count = left < CHAINS ? left : CHAINS;
-            for (int r = i; parity && r < i + 2 * count; r += 2)
-                for (int c = 0; c < grid->channels; c++)
-                    gather_row(grid, nine, r, c);
-            solve_rows(grid, parity ? grid->x : grid->rhs, i, count);
-        }
+    int left = (grid->height - i + 1) / 2, count = left < CHAINS ? left : CHAINS;
+    for (int r = i; odd && r < i + 2 * count; r += 2)
+        for (int c = 0; c < grid->channels; c++)
+            gather_row(grid, nine, r, c);
+    if (count > 0)
+        solve_rows(grid, odd ? grid->x : grid->rhs, i, count);
 }
 
-/* Right side of the coarse grid. After sweep_rows the residual is zero on odd rows and, on even
- * rows, what the odd rows' solution adds. */
-INLINE void restrict_residual(const Grid *fine, const int nine, const Grid *coarse, float *scratch)
+/* Right side of the coarse grid, rows `from` to `to`. After the sweep along rows the residual is zero
+ * on odd rows and, on even rows, what the odd rows' solution adds. */
+INLINE void restrict_residual(const Grid *fine, const int nine, const Grid *coarse, float *scratch,
+                              int from, int to)
 {
     int points = fine->points;
     float *odd = scratch + LANES, *natural = odd + fine->stride;
     store(scratch, (Lanes){0}); /* odd[-1] */
-    for (int I = 0; I < coarse->height; I++) {
+    for (int I = from; I < to; I++) {
         const float *t0 = weights_of(fine, fine->across[0], I);
         const float *t1 = weights_of(fine, fine->across[1], I);
         for (int c = 0; c < fine->channels; c++) {
@@ -142,35 +141,33 @@ INLINE void join_row(const Grid *grid, float *natural, const float *row)
     }
 }
 
-/* Add the coarse grid's x to the odd columns; sweep_columns does not read the even ones. */
-INLINE void interpolate(const Grid *fine, const Grid *coarse, float *scratch)
+/* Add the coarse grid's x to the odd columns of row i; sweep_columns does not read the even ones. */
+INLINE void interpolate_row(const Grid *fine, const Grid *coarse, float *scratch, int i)
 {
     float *upper = scratch, *lower = scratch + fine->stride;
-    memset(scratch, 0, 2 * (size_t)fine->stride * sizeof(float));
-    for (int i = 0; i < fine->height; i++)
-        for (int c = 0; c < fine->channels; c++) {
-            int I = i / 2;
-            float *odd = line_of(fine, fine->x, i, c) + fine->half;
-            join_row(coarse, upper, line_of(coarse, coarse->x, I, c));
-            if (i % 2 == 0) {
-                const float *t0 = weights_of(fine, fine->across[0], I);
-                const float *t1 = weights_of(fine, fine->across[1], I);
-                for (int k = 0; k < fine->points; k += LANES)
-                    store(odd + k, load(odd + k) + load(t0 + k) * load(upper + k)
-                                       + load(t1 + k) * load(upper + k + 1));
-                continue;
-            }
-            join_row(coarse, lower, line_of(coarse, coarse->x, I + 1, c));
-            const float *c0 = weights_of(fine, fine->centre[0], I);
-            const float *c1 = weights_of(fine, fine->centre[1], I);
-            const float *c2 = weights_of(fine, fine->centre[2], I);
-            const float *c3 = weights_of(fine, fine->centre[3], I);
+    for (int c = 0; c < fine->channels; c++) {
+        int I = i / 2;
+        float *odd = line_of(fine, fine->x, i, c) + fine->half;
+        join_row(coarse, upper, line_of(coarse, coarse->x, I, c));
+        if (i % 2 == 0) {
+            const float *t0 = weights_of(fine, fine->across[0], I);
+            const float *t1 = weights_of(fine, fine->across[1], I);
             for (int k = 0; k < fine->points; k += LANES)
-                store(odd + k, load(odd + k) + load(c0 + k) * load(upper + k)
-                                   + load(c1 + k) * load(upper + k + 1)
-                                   + load(c2 + k) * load(lower + k)
-                                   + load(c3 + k) * load(lower + k + 1));
+                store(odd + k, load(odd + k) + load(t0 + k) * load(upper + k)
+                                   + load(t1 + k) * load(upper + k + 1));
+            continue;
         }
+        join_row(coarse, lower, line_of(coarse, coarse->x, I + 1, c));
+        const float *c0 = weights_of(fine, fine->centre[0], I);
+        const float *c1 = weights_of(fine, fine->centre[1], I);
+        const float *c2 = weights_of(fine, fine->centre[2], I);
+        const float *c3 = weights_of(fine, fine->centre[3], I);
+        for (int k = 0; k < fine->points; k += LANES)
+            store(odd + k, load(odd + k) + load(c0 + k) * load(upper + k)
+                               + load(c1 + k) * load(upper + k + 1)
+                               + load(c2 + k) * load(lower + k)
+                               + load(c3 + k) * load(lower + k + 1));
+    }
 }
 
 /* Forward elimination at row i of the even (or odd) columns: right side, couplings to the other
@@ -201,13 +198,17 @@ INLINE void eliminate(const Grid *grid, const int nine, const int odd, int i, in
     }
 }
 
-/* Solve the even columns beside the odd ones, then the odd columns beside them. */
-INLINE void sweep_columns(const Grid *grid, const int nine)
+/* Solve the even columns beside the odd ones, then the odd columns beside them. Before it a row, and
+ * the next one, takes the coarser grid's correction, if there is one. */
+INLINE void sweep_columns(const Grid *grid, const int nine, const Grid *coarse, float *scratch)
 {
     for (int odd = 0; odd < 2; odd++) {
-        for (int i = 0; i < grid->height; i++)
+        for (int i = 0; i < grid->height; i++) {
+            for (int r = i ? i + 1 : 0; coarse && !odd && r <= i + 1 && r < grid->height; r++)
+                interpolate_row(grid, coarse, scratch, r);
             for (int c = 0; c < grid->channels; c++)
                 eliminate(grid, nine, odd, i, c);
+        }
         for (int i = grid->height - 1; i >= 0; i--) {
             const float *gain = row_of(grid, grid->column_gain, i) + odd * grid->half;
             const float *scale = row_of(grid, grid->column_scale, i) + odd * grid->half;
@@ -221,28 +222,40 @@ INLINE void sweep_columns(const Grid *grid, const int nine)
     }
 }
 
-/* The way down: smooth along rows and pass the residual on, if there is a coarser grid. */
+/* x = the even rows' solution with x = 0 elsewhere, then the odd rows' beside it; and the residual of
+ * that on the coarser grid, if there is one. Each follows the one before at a distance that the cache
+ * bridges: a few odd rows as soon as the even ones on both sides are solved. */
+INLINE void descend_as(const Grid *grid, const int nine, const Grid *coarse, float *scratch)
+{
+    for (int i = 0; i < grid->height + 2 * CHAINS; i += 2 * CHAINS) {
+        if (i < grid->height)
+            sweep_rows(grid, nine, 0, i);
+        if (!i)
+            continue;
+        sweep_rows(grid, nine, 1, i - 2 * CHAINS + 1);
+        if (coarse)
+            restrict_residual(grid, nine, coarse, scratch, i / 2 - CHAINS,
+                              i / 2 < coarse->height ? i / 2 : coarse->height);
+    }
+}
+
+/* The way down: smooth along rows and pass the residual on. */
 HOT static void descend(const Grid *grid, const Grid *coarse, float *scratch)
 {
     if (grid->nine)
-        sweep_rows(grid, 1);
+        descend_as(grid, 1, coarse, scratch);
     else
-        sweep_rows(grid, 0);
-    if (coarse && grid->nine)
-        restrict_residual(grid, 1, coarse, scratch);
-    else if (coarse)
-        restrict_residual(grid, 0, coarse, scratch);
+        descend_as(grid, 0, coarse, scratch);
 }
 
 /* The way up: take the coarser grid's correction and smooth along columns. */
 HOT static void ascend(const Grid *grid, const Grid *coarse, float *scratch)
 {
-    if (coarse)
-        interpolate(grid, coarse, scratch);
+    memset(scratch, 0, 2 * (size_t)grid->stride * sizeof(float));
     if (grid->nine)
-        sweep_columns(grid, 1);
+        sweep_columns(grid, 1, coarse, scratch);
     else
-        sweep_columns(grid, 0);
+        sweep_columns(grid, 0, coarse, scratch);
 }
 
 int build_grids(const Hierarchy *h)

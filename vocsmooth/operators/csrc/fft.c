@@ -113,40 +113,47 @@ INLINE void butterfly_any(const Fft *fft, Number *a, int radix, int step)
         a[k] = sum[k];
 }
 
+/* One DFT of a pass: of `radix` elements `apart`, into ones `stride` apart, number k of them turned
+ * by k `turn`. At angles of 0, which `turned` says that these are not, there is nothing to multiply. */
+INLINE void combine(const Fft *fft, const Complex *restrict from, Complex *restrict to,
+                    const int radix, const int turned, ptrdiff_t apart, int stride, int turn)
+{
+    INDEPENDENT
+    for (int lane = 0; lane < COLUMNS; lane++) {
+        Number a[MAX_RADIX];
+        for (int k = 0; k < radix; k++)
+            a[k] = (Number){from[k * apart].re[lane], from[k * apart].im[lane]};
+        if (radix == 2)
+            butterfly_2(a);
+        else if (radix == 3)
+            butterfly_3(a);
+        else if (radix == 4)
+            butterfly_4(a);
+        else if (radix == 5)
+            butterfly_5(a);
+        else
+            butterfly_any(fft, a, radix, fft->padded / radix);
+        to[0].re[lane] = a[0].re;
+        to[0].im[lane] = a[0].im;
+        for (int k = 1; k < radix; k++) {
+            double c = turned ? fft->cosine[k * turn] : 1.0, s = turned ? fft->sine[k * turn] : 0.0;
+            to[k * stride].re[lane] = turned ? a[k].re * c + a[k].im * s : a[k].re;
+            to[k * stride].im[lane] = turned ? a[k].im * c - a[k].re * s : a[k].im;
+        }
+    }
+}
+
 /* One pass: `count` DFTs of `radix` elements, for each of `stride` interleaved sequences. */
 INLINE void pass(const Fft *fft, const Complex *restrict in, Complex *restrict out,
                  const int radix, int count, int stride)
 {
-    for (int p = 0; p < count; p++)
-        for (int q = 0; q < stride; q++) {
-            const Complex *from = in + q + (ptrdiff_t)stride * p;
-            Complex *to = out + q + (ptrdiff_t)stride * radix * p;
-            ptrdiff_t step = (ptrdiff_t)stride * count;
-            INDEPENDENT
-            for (int lane = 0; lane < COLUMNS; lane++) {
-                Number a[MAX_RADIX];
-                a[0] = (Number){from[0].re[lane], from[0].im[lane]};
-                for (int k = 1; k < radix; k++)
-                    a[k] = (Number){from[k * step].re[lane], from[k * step].im[lane]};
-                if (radix == 2)
-                    butterfly_2(a);
-                else if (radix == 3)
-                    butterfly_3(a);
-                else if (radix == 4)
-                    butterfly_4(a);
-                else if (radix == 5)
-                    butterfly_5(a);
-                else
-                    butterfly_any(fft, a, radix, count * stride);
-                to[0].re[lane] = a[0].re;
-                to[0].im[lane] = a[0].im;
-                for (int k = 1; k < radix; k++) {
-                    double c = fft->cosine[p * k * stride], s = fft->sine[p * k * stride];
-                    to[k * stride].re[lane] = a[k].re * c + a[k].im * s;
-                    to[k * stride].im[lane] = a[k].im * c - a[k].re * s;
-                }
-            }
-        }
+    ptrdiff_t apart = (ptrdiff_t)stride * count;
+    for (int q = 0; q < stride; q++)
+        combine(fft, in + q, out + q, radix, 0, apart, stride, 0);
+    for (int p = 1; p < count; p++)
+        for (int q = 0; q < stride; q++)
+            combine(fft, in + q + (ptrdiff_t)stride * p, out + q + (ptrdiff_t)stride * radix * p,
+                    radix, 1, apart, stride, p * stride);
 }
 
 /* Radix of the next pass, of a length with small factors only. */

@@ -32,38 +32,48 @@ INLINE void apply_row(const Grid *grid, float *restrict out, float *field, int i
     }
 }
 
-/* p = z - (z . A p / p . A p) p in row i, the direction conjugate to the last. */
-INLINE void turn_row(const Gradients *cg, int i)
+/* p = z - (z . A p / p . A p) p in row i, the direction conjugate to the last. Before that, d takes
+ * the step along the last one, whose p is at hand here: advance would have to read it once more. */
+INLINE void turn_row(const Gradients *cg, const int used, int i)
 {
     const Grid *grid = &cg->grids.grid[0];
     for (int c = 0; c < grid->channels; c++) {
-        float keep = (float)cg->keep[c];
-        float *p = line_of(grid, cg->direction, i, c);
+        float keep = (float)cg->keep[c], length = cg->length[c];
+        float *p = line_of(grid, cg->direction, i, c), *d = line_of(grid, cg->correction, i, c);
         const float *z = line_of(grid, grid->x, i, c);
-        for (int k = 0; k < grid->stride; k += LANES)
-            store(p + k, load(z + k) + keep * load(p + k));
+        for (int k = 0; k < grid->stride; k += LANES) {
+            Lanes last = load(p + k);
+            if (used == 0)
+                store(p + k, load(z + k));
+            else
+                store(p + k, load(z + k) + keep * last);
+            if (used == 1)
+                store(d + k, length * last);
+            else if (used > 1)
+                store(d + k, load(d + k) + length * last);
+        }
     }
 }
 
-/* Find the new direction, its image, and how far to go. */
-HOT static void turn(const Gradients *cg)
+/* Find the new direction, its image, and how far to go, after `used` cycles. */
+INLINE void turn_after(const Gradients *cg, const int used)
 {
     const Grid *grid = &cg->grids.grid[0];
     for (int c = 0; c < grid->channels; c++)
         cg->overlap[c] = 0.0;
     for (int i = 0; i < grid->height; i++)
         for (int c = 0; c < grid->channels; c++)
-            if (cg->energy[c] > 0.0)
+            if (used && cg->energy[c] > 0.0)
                 cg->overlap[c] += product(line_of(grid, grid->x, i, c),
                                           line_of(grid, cg->image, i, c), grid->stride);
     for (int c = 0; c < grid->channels; c++) {
         cg->keep[c] = cg->energy[c] > 0.0 ? -cg->overlap[c] / cg->energy[c] : 0.0;
         cg->energy[c] = cg->slope[c] = 0.0;
     }
-    turn_row(cg, 0);
+    turn_row(cg, used, 0);
     for (int i = 0; i < grid->height; i++) {
         if (i + 1 < grid->height)
-            turn_row(cg, i + 1); /* A p of a row wants p of the next */
+            turn_row(cg, used, i + 1); /* A p of a row wants p of the next */
         for (int c = 0; c < grid->channels; c++) {
             float *image = line_of(grid, cg->image, i, c);
             const float *p = line_of(grid, cg->direction, i, c);
@@ -74,21 +84,30 @@ HOT static void turn(const Gradients *cg)
     }
 }
 
-/* Go the best length along the direction; return the largest pixel of the residual left. */
+HOT static void turn(const Gradients *cg, int used)
+{
+    if (used > 1)
+        turn_after(cg, 2);
+    else if (used == 1)
+        turn_after(cg, 1);
+    else
+        turn_after(cg, 0);
+}
+
+/* Find the best length along the direction, and the residual there; return its largest pixel. */
 HOT static float advance(const Gradients *cg)
 {
     const Grid *grid = &cg->grids.grid[0];
     float *peak = cg->grids.scratch;
     memset(peak, 0, (size_t)grid->stride * sizeof(float));
+    for (int c = 0; c < grid->channels; c++)
+        cg->length[c] = cg->energy[c] > 0.0 ? (float)(cg->slope[c] / cg->energy[c]) : 0.0f;
     for (int i = 0; i < grid->height; i++)
         for (int c = 0; c < grid->channels; c++) {
-            float length = cg->energy[c] > 0.0 ? (float)(cg->slope[c] / cg->energy[c]) : 0.0f;
-            float *d = line_of(grid, cg->correction, i, c), *r = line_of(grid, grid->rhs, i, c);
-            const float *p = line_of(grid, cg->direction, i, c);
+            float length = cg->length[c], *r = line_of(grid, grid->rhs, i, c);
             const float *image = line_of(grid, cg->image, i, c);
             INDEPENDENT
             for (int k = 0; k < grid->stride; k++) {
-                d[k] += length * p[k];
                 r[k] -= length * image[k];
                 float size = fabsf(r[k]);
                 peak[k] = size > peak[k] ? size : peak[k];
@@ -102,19 +121,17 @@ HOT static float advance(const Gradients *cg)
 
 int correct(const Gradients *cg, float enough, int cycles)
 {
-    const Grid *grid = &cg->grids.grid[0];
-    memset(line_of(grid, cg->correction, 0, 0), 0,
-           (size_t)grid->height * grid->channels * grid->stride * sizeof(float));
-    for (int c = 0; c < grid->channels; c++)
+    int channels = cg->grids.grid[0].channels;
+    for (int c = 0; c < channels; c++)
         cg->energy[c] = 0.0;
-    for (int used = 1; used <= cycles; used++) {
+    for (int used = 0; used < cycles; used++) {
         multigrid_cycle(&cg->grids);
-        turn(cg);
-        for (int c = 0; c < grid->channels; c++)
+        turn(cg, used);
+        for (int c = 0; c < channels; c++)
             if (!isfinite(cg->energy[c]) || !isfinite(cg->slope[c]))
                 return -1;
         if (advance(cg) <= enough)
-            return used;
+            return used + 1;
     }
     return cycles;
 }

@@ -17,64 +17,83 @@ INLINE double slope_of(double x, const int penalty, double factor, double a, dou
     return factor * x * (penalty == WELSCH ? exponential(a * square) : power_of(square + b, a));
 }
 
-/* Slopes in row i of a plane: `across` to the right, `down` to the next row. */
-INLINE void slopes_of_row(const Round *round, const double *plane, int i, double *restrict across,
-                          double *restrict down, const int penalty, double factor, double a,
-                          double b)
+/* Fill a block with the slopes from row i of a strip on. */
+INLINE void find_slopes(const Round *round, Block *block, int c, int strip, int i, int rows,
+                        const int penalty, double factor, double a, double b)
 {
-    int width = round->width;
-    const double *s = plane + (ptrdiff_t)i * round->pitch;
-    const double *below = i + 1 < round->height ? s + round->pitch : plane;
-    INDEPENDENT
-    for (int k = 0; k < width - 1; k++)
-        across[k] = slope_of(s[k + 1] - s[k], penalty, factor, a, b);
-    across[width - 1] = slope_of(s[0] - s[width - 1], penalty, factor, a, b);
-    INDEPENDENT
-    for (int k = 0; k < width; k++)
-        down[k] = slope_of(below[k] - s[k], penalty, factor, a, b);
-}
-
-/* work = D' of the slopes. */
-INLINE void find_right_side(const Round *round, double *rows, const int penalty, double factor,
-                            double a, double b)
-{
-    int width = round->width, height = round->height;
-    for (int c = 0; c < round->channels; c++) {
-        ptrdiff_t start = (ptrdiff_t)c * height * round->pitch;
-        const double *plane = round->smooth + start;
-        double *across = rows, *down = rows + round->pitch, *above = down + round->pitch;
-        slopes_of_row(round, plane, height - 1, across, above, penalty, factor, a, b);
-        for (int i = 0; i < height; i++) {
-            slopes_of_row(round, plane, i, across, down, penalty, factor, a, b);
-            double *out = round->work + start + (ptrdiff_t)i * round->pitch;
-            out[0] = across[width - 1] - across[0] + above[0] - down[0];
-            INDEPENDENT
-            for (int k = 1; k < width; k++)
-                out[k] = across[k - 1] - across[k] + above[k] - down[k];
-            double *swap = above;
-            above = down;
-            down = swap;
+    find_gradients(round, block, c, strip, i, rows);
+    for (int r = 0; r < rows; r++) {
+        double *across = block->across[r] + FIRST, *down = block->down[r + 1];
+        LANE_BY_LANE
+        for (int k = 0; k < STRIP; k++) {
+            across[k] = slope_of(across[k], penalty, factor, a, b);
+            down[k] = slope_of(down[k], penalty, factor, a, b);
         }
     }
 }
 
-HOT static void find_welsch_side(const Round *round, double *rows, double factor, double a)
+/* Find what the first strip has to its left: the last column. */
+INLINE void find_edges(const Round *round, const int penalty, double factor, double a, double b)
 {
-    find_right_side(round, rows, WELSCH, factor, a, 0.0);
+    Block *block = blocks_of(round);
+    int strip = round->strips - 1;
+    for (int c = 0; c < round->channels; c++)
+        for (int i = 0; i < round->height; i += BLOCK) {
+            int rows = rows_of_block(round, i);
+            find_slopes(round, block, c, strip, i, rows, penalty, factor, a, b);
+            pass_edges(round, block, c, strip, i, rows);
+        }
 }
 
-HOT static void find_charbonnier_side(const Round *round, double *rows, double factor, double a,
-                                      double b)
+/* work = D' of the slopes, in a strip. */
+INLINE void find_right_side(const Round *round, int strip, const int penalty, double factor,
+                            double a, double b)
 {
-    find_right_side(round, rows, CHARBONNIER, factor, a, b);
+    Block *block = blocks_of(round);
+    for (int c = 0; c < round->channels; c++) {
+        find_slopes(round, block, c, strip, round->height - 1, 1, penalty, factor, a, b);
+        memcpy(block->down[0], block->down[1], sizeof block->down[0]);
+        for (int i = 0; i < round->height; i += BLOCK) {
+            int rows = rows_of_block(round, i);
+            double *out = round->work + place_of(round, c, strip, i);
+            find_slopes(round, block, c, strip, i, rows, penalty, factor, a, b);
+            pass_edges(round, block, c, strip, i, rows);
+            for (int r = 0; r < rows; r++, out += STRIP) {
+                LANE_BY_LANE
+                for (int k = 0; k < STRIP; k++)
+                    out[k] = adjoint(block, r, k);
+                clear_beyond(round, out, strip);
+            }
+            memcpy(block->down[0], block->down[rows], sizeof block->down[0]);
+        }
+    }
+}
+
+INLINE void find_strips(const Round *round, const int penalty, double factor, double a, double b)
+{
+    find_edges(round, penalty, factor, a, b);
+    for (int strip = 0; strip < round->strips; strip++) {
+        find_right_side(round, strip, penalty, factor, a, b);
+        analyse_strip(round, strip);
+    }
+}
+
+HOT static void find_welsch_strips(const Round *round, double factor, double a)
+{
+    find_strips(round, WELSCH, factor, a, 0.0);
+}
+
+HOT static void find_charbonnier_strips(const Round *round, double factor, double a, double b)
+{
+    find_strips(round, CHARBONNIER, factor, a, b);
 }
 
 /* Take a step. `factor`, `a` and `b` are those of slope_of, the factor times -lambda / 2. */
 EXPORT void ils_round(const Round *round, int penalty, double factor, double a, double b)
 {
     if (penalty == WELSCH)
-        find_welsch_side(round, gradient_rows(round), factor, a);
+        find_welsch_strips(round, factor, a);
     else
-        find_charbonnier_side(round, gradient_rows(round), factor, a, b);
+        find_charbonnier_strips(round, factor, a, b);
     add_solution(round);
 }

@@ -9,7 +9,7 @@
 
 /* Raise it, here and in interface.py, with any change of what functions take or return that no table
  * of fields shows. */
-enum { KERNELS_ABI = 1 };
+enum { KERNELS_ABI = 2 };
 
 /* INLINE functions become part of each clone of the HOT function that calls them. */
 #define INLINE static inline __attribute__((always_inline))
@@ -19,6 +19,13 @@ enum { KERNELS_ABI = 1 };
 #define INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
 #else
 #define INDEPENDENT _Pragma("GCC ivdep")
+#endif
+
+/* The same of a short loop of a fixed length: GCC would unroll it before it vectorises. */
+#ifdef __clang__
+#define LANE_BY_LANE INDEPENDENT
+#else
+#define LANE_BY_LANE _Pragma("GCC ivdep") _Pragma("GCC unroll 1")
 #endif
 
 /* This many floats side by side, whatever the vector width; they need no alignment in memory. */

@@ -7,65 +7,79 @@
  */
 #include "periodic.h"
 
-/* Gradients of row i, zero where they are kept: `across` to the right, `down` to the next row. */
-INLINE void discarded_row(const Round *round, int i, double *across, double *down, double *square)
+/* Fill the blocks with the gradients from row i of a strip on, zero where they are kept. */
+INLINE void find_discarded(const Round *round, Block *blocks, int strip, int i, int rows)
 {
-    int width = round->width, height = round->height, pitch = round->pitch;
-    memset(square, 0, (size_t)width * sizeof(double));
-    for (int c = 0; c < round->channels; c++) {
-        const double *s = round->smooth + ((ptrdiff_t)c * height + i) * pitch;
-        const double *below = i + 1 < height ? s + pitch : s - (ptrdiff_t)i * pitch;
-        double *a = across + (ptrdiff_t)c * pitch, *d = down + (ptrdiff_t)c * pitch;
-        INDEPENDENT
-        for (int k = 0; k < width - 1; k++)
-            a[k] = s[k + 1] - s[k];
-        a[width - 1] = s[0] - s[width - 1];
-        INDEPENDENT
-        for (int k = 0; k < width; k++) {
-            d[k] = below[k] - s[k];
-            square[k] += a[k] * a[k] + d[k] * d[k];
+    double threshold = round->threshold;
+    for (int c = 0; c < round->channels; c++)
+        find_gradients(round, blocks + c, c, strip, i, rows);
+    for (int r = 0; r < rows; r++) {
+        double square[STRIP] = {0};
+        for (int c = 0; c < round->channels; c++) {
+            const double *a = blocks[c].across[r] + FIRST, *d = blocks[c].down[r + 1];
+            LANE_BY_LANE
+            for (int k = 0; k < STRIP; k++)
+                square[k] += a[k] * a[k] + d[k] * d[k];
         }
-    }
-    for (int c = 0; c < round->channels; c++) {
-        double *a = across + (ptrdiff_t)c * pitch, *d = down + (ptrdiff_t)c * pitch;
-        INDEPENDENT
-        for (int k = 0; k < width; k++) {
-            a[k] = square[k] < round->threshold ? a[k] : 0.0;
-            d[k] = square[k] < round->threshold ? d[k] : 0.0;
+        for (int c = 0; c < round->channels; c++) {
+            double *a = blocks[c].across[r] + FIRST, *d = blocks[c].down[r + 1];
+            LANE_BY_LANE
+            for (int k = 0; k < STRIP; k++) {
+                a[k] = square[k] < threshold ? a[k] : 0.0;
+                d[k] = square[k] < threshold ? d[k] : 0.0;
+            }
         }
     }
 }
 
-/* work = I - S - beta D'(discarded gradients); `rows` holds a row of gradients for each channel. */
-HOT static void find_right_side(const Round *round, double *rows)
+/* Find what the first strip has to its left: the last column. */
+HOT static void find_edges(const Round *round)
 {
-    int width = round->width, height = round->height, pitch = round->pitch;
-    ptrdiff_t all = (ptrdiff_t)round->channels * pitch;
-    double *square = rows, *across = rows + pitch, *down = across + all, *above = down + all;
+    Block *blocks = blocks_of(round);
+    int strip = round->strips - 1;
+    for (int i = 0; i < round->height; i += BLOCK) {
+        int rows = rows_of_block(round, i);
+        find_discarded(round, blocks, strip, i, rows);
+        for (int c = 0; c < round->channels; c++)
+            pass_edges(round, blocks + c, c, strip, i, rows);
+    }
+}
+
+/* work = I - S - beta D'(discarded gradients) in a strip. */
+HOT static void find_right_side(const Round *round, int strip)
+{
+    Block *blocks = blocks_of(round);
     double beta = round->beta;
-    discarded_row(round, height - 1, across, above, square);
-    for (int i = 0; i < height; i++) {
-        discarded_row(round, i, across, down, square);
+    find_discarded(round, blocks, strip, round->height - 1, 1);
+    for (int c = 0; c < round->channels; c++)
+        memcpy(blocks[c].down[0], blocks[c].down[1], sizeof blocks[c].down[0]);
+    for (int i = 0; i < round->height; i += BLOCK) {
+        int rows = rows_of_block(round, i);
+        find_discarded(round, blocks, strip, i, rows);
         for (int c = 0; c < round->channels; c++) {
-            ptrdiff_t at = ((ptrdiff_t)c * height + i) * pitch;
-            const double *image = round->image + at, *s = round->smooth + at;
-            const double *a = across + (ptrdiff_t)c * pitch, *d = down + (ptrdiff_t)c * pitch;
-            const double *u = above + (ptrdiff_t)c * pitch;
-            double *out = round->work + at;
-            out[0] = image[0] - s[0] - beta * (a[width - 1] - a[0] + u[0] - d[0]);
-            INDEPENDENT
-            for (int k = 1; k < width; k++)
-                out[k] = image[k] - s[k] - beta * (a[k - 1] - a[k] + u[k] - d[k]);
+            Block *block = blocks + c;
+            ptrdiff_t at = place_of(round, c, strip, i);
+            pass_edges(round, block, c, strip, i, rows);
+            for (int r = 0; r < rows; r++, at += STRIP) {
+                const double *image = round->image + at, *s = round->smooth + at;
+                double *out = round->work + at;
+                LANE_BY_LANE
+                for (int k = 0; k < STRIP; k++)
+                    out[k] = image[k] - s[k] - beta * adjoint(block, r, k);
+                clear_beyond(round, out, strip);
+            }
+            memcpy(block->down[0], block->down[rows], sizeof block->down[0]);
         }
-        double *swap = above;
-        above = down;
-        down = swap;
     }
 }
 
 /* Discard gradients and fit the image to the others. */
 EXPORT void l0_round(const Round *round)
 {
-    find_right_side(round, gradient_rows(round));
+    find_edges(round);
+    for (int strip = 0; strip < round->strips; strip++) {
+        find_right_side(round, strip);
+        analyse_strip(round, strip);
+    }
     add_solution(round);
 }

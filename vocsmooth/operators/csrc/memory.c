@@ -70,6 +70,7 @@ size_t lay_out(Gradients *cg, float *memory, int height, int width, int channels
     cg->slope = (double *)take(arena, 2 * (size_t)channels);
     cg->overlap = (double *)take(arena, 2 * (size_t)channels);
     cg->keep = (double *)take(arena, 2 * (size_t)channels);
+    cg->length = take(arena, (size_t)channels);
     return space.used;
 }
 

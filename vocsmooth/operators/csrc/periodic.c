@@ -9,10 +9,7 @@
  */
 #include "periodic.h"
 
-enum {
-    STRIP = 2 * COLUMNS, /* columns of a strip */
-    ROWS = 8             /* recursions run side by side to hide each other's latency */
-};
+enum { ROWS = 8 /* recursions run side by side to hide each other's latency */ };
 
 /* What a decay r^n must fall below to be nothing beside 1. */
 static const double NEGLIGIBLE = 1e-18;
@@ -20,14 +17,15 @@ static const double NEGLIGIBLE = 1e-18;
 static const long double PI = 3.14159265358979323846264338327950288L;
 
 LAYOUT(Round, FIELD(Round, height), FIELD(Round, width), FIELD(Round, channels),
-       FIELD(Round, pitch), FIELD(Round, beta), FIELD(Round, threshold), FIELD(Round, image),
-       FIELD(Round, smooth), FIELD(Round, work), FIELD(Round, tables));
+       FIELD(Round, strips), FIELD(Round, rows), FIELD(Round, beta), FIELD(Round, threshold),
+       FIELD(Round, image), FIELD(Round, smooth), FIELD(Round, work), FIELD(Round, tables));
 
 /* What `tables` begins with. */
 typedef struct {
     Fft fft;
     double *eigenvalues; /* 4 sin^2(pi k / height) for the frequency k of each row */
-    double *rows;        /* see gradient_rows */
+    double *edges;       /* see edges_of */
+    Block *blocks;       /* see blocks_of */
 } Tables;
 
 enum { HEADER = (sizeof(Tables) / sizeof(double) / COLUMNS + 1) * COLUMNS };
@@ -37,18 +35,18 @@ enum { HEADER = (sizeof(Tables) / sizeof(double) / COLUMNS + 1) * COLUMNS };
  */
 
 /* Replace the columns of a strip by their spectra. */
-HOT static void analyse(const Fft *fft, double *strip, int pitch)
+HOT static void analyse(const Fft *fft, double *strip)
 {
     int height = fft->length;
     for (int i = 0; i < height; i++)
-        fft->strip[i] = *(const Complex *)(strip + (ptrdiff_t)i * pitch);
+        fft->strip[i] = *(const Complex *)(strip + (ptrdiff_t)i * STRIP);
     const Complex *spectrum = fft_transform(fft);
     for (int k = 0; 2 * k <= height; k++) {
         Complex p = spectrum[k], q = spectrum[k ? height - k : 0];
-        Complex *real = (Complex *)(strip + (ptrdiff_t)k * pitch);
+        Complex *real = (Complex *)(strip + (ptrdiff_t)k * STRIP);
         *real = (Complex){0.5 * (p.re + q.re), 0.5 * (p.im + q.im)};
         if (k && 2 * k < height) {
-            Complex *imaginary = (Complex *)(strip + (ptrdiff_t)(height - k) * pitch);
+            Complex *imaginary = (Complex *)(strip + (ptrdiff_t)(height - k) * STRIP);
             *imaginary = (Complex){0.5 * (p.im - q.im), 0.5 * (q.re - p.re)};
         }
     }
@@ -56,23 +54,23 @@ HOT static void analyse(const Fft *fft, double *strip, int pitch)
 
 /* Add the columns that a strip is the spectra of to those at `sum`. The elements are given to the
  * DFT, and come back, with their parts exchanged: it is the inverse one. */
-HOT static void synthesise(const Fft *fft, const double *strip, double *sum, int pitch)
+HOT static void synthesise(const Fft *fft, const double *strip, double *sum)
 {
     int height = fft->length;
     Complex *element = fft->strip;
     for (int k = 0; 2 * k <= height; k++) {
-        Complex real = *(const Complex *)(strip + (ptrdiff_t)k * pitch);
+        Complex real = *(const Complex *)(strip + (ptrdiff_t)k * STRIP);
         if (!k || 2 * k == height) {
             element[k] = (Complex){real.im, real.re};
             continue;
         }
-        Complex imaginary = *(const Complex *)(strip + (ptrdiff_t)(height - k) * pitch);
+        Complex imaginary = *(const Complex *)(strip + (ptrdiff_t)(height - k) * STRIP);
         element[k] = (Complex){imaginary.re + real.im, real.re - imaginary.im};
         element[height - k] = (Complex){real.im - imaginary.re, real.re + imaginary.im};
     }
     const Complex *columns = fft_transform(fft);
     for (int i = 0; i < height; i++) {
-        Complex *row = (Complex *)(sum + (ptrdiff_t)i * pitch);
+        Complex *row = (Complex *)(sum + (ptrdiff_t)i * STRIP);
         row->re += columns[i].im;
         row->im += columns[i].re;
     }
@@ -107,38 +105,76 @@ static int memory_of(const Recursion *recursion, int width)
     return pixels < width ? pixels : width;
 }
 
+/* Ask for the rows of a strip, which begin `at` numbers after those of the first one. */
+INLINE void fetch(const Recursion *rec, const int count, ptrdiff_t at)
+{
+    for (int r = 0; r < count; r++) {
+        __builtin_prefetch(rec[r].row + at, 1);
+        __builtin_prefetch(rec[r].row + at + COLUMNS, 1);
+    }
+}
+
+/* Run `count` recursions side by side from one column up to another; strips are `step` apart. With
+ * `keep`, right sides are scaled and become results. */
+INLINE void run_up(const Recursion *rec, const int count, ptrdiff_t step, int from, int to,
+                   const int keep, double *carried)
+{
+    for (int k = from; k < to;) {
+        int strip = k / STRIP, end = (strip + 1) * STRIP < to ? (strip + 1) * STRIP : to;
+        ptrdiff_t at = strip * step - strip * STRIP;
+        if (end < to)
+            fetch(rec, count, (strip + 1) * step);
+        for (; k < end; k++)
+            for (int r = 0; r < count; r++) {
+                double *row = rec[r].row + at, value = keep ? rec[r].scale * row[k] : row[k];
+                carried[r] = value + rec[r].decay * carried[r];
+                if (keep)
+                    row[k] = carried[r];
+            }
+    }
+}
+
+/* The same from the column before `to` down to `from`; nothing is scaled. */
+INLINE void run_down(const Recursion *rec, const int count, ptrdiff_t step, int from, int to,
+                     const int keep, double *carried)
+{
+    for (int k = to; k > from;) {
+        int strip = (k - 1) / STRIP, end = strip * STRIP > from ? strip * STRIP : from;
+        ptrdiff_t at = strip * step - strip * STRIP;
+        if (end > from)
+            fetch(rec, count, (strip - 1) * step);
+        for (; k-- > end;)
+            for (int r = 0; r < count; r++) {
+                double *row = rec[r].row + at;
+                carried[r] = row[k] + rec[r].decay * carried[r];
+                if (keep)
+                    row[k] = carried[r];
+            }
+        k = end;
+    }
+}
+
 /* Solve `count` rows side by side. What comes around the border is found first, from as much of
  * the row as is remembered. */
-INLINE void recurse(const Recursion *rec, const int count, int width, int memory)
+INLINE void recurse(const Recursion *rec, const int count, int width, int memory, ptrdiff_t step)
 {
     double carried[ROWS] = {0};
-    for (int k = width - memory; k < width; k++)
-        for (int r = 0; r < count; r++)
-            carried[r] = rec[r].row[k] + rec[r].decay * carried[r];
+    run_up(rec, count, step, width - memory, width, 0, carried);
     for (int r = 0; r < count; r++)
         carried[r] *= rec[r].wrap * rec[r].scale;
-    for (int k = 0; k < width; k++)
-        for (int r = 0; r < count; r++) {
-            carried[r] = rec[r].scale * rec[r].row[k] + rec[r].decay * carried[r];
-            rec[r].row[k] = carried[r];
-        }
+    run_up(rec, count, step, 0, width, 1, carried);
     for (int r = 0; r < count; r++)
         carried[r] = 0.0;
-    for (int k = memory - 1; k >= 0; k--)
-        for (int r = 0; r < count; r++)
-            carried[r] = rec[r].row[k] + rec[r].decay * carried[r];
+    run_down(rec, count, step, 0, memory, 0, carried);
     for (int r = 0; r < count; r++)
         carried[r] *= rec[r].wrap;
-    for (int k = width - 1; k >= 0; k--)
-        for (int r = 0; r < count; r++) {
-            carried[r] = rec[r].row[k] + rec[r].decay * carried[r];
-            rec[r].row[k] = carried[r];
-        }
+    run_down(rec, count, step, 0, width, 1, carried);
 }
 
 /* Divide the spectra of all planes by that of 1 + beta L. */
 HOT static void divide(const Round *round)
 {
+    ptrdiff_t step = (ptrdiff_t)round->rows * STRIP;
     for (int i = 0; i < round->height; i += ROWS) {
         Recursion rec[ROWS];
         int count = round->height - i < ROWS ? round->height - i : ROWS, memory = 0;
@@ -149,31 +185,40 @@ HOT static void divide(const Round *round)
         }
         for (int c = 0; c < round->channels; c++) {
             for (int r = 0; r < count; r++)
-                rec[r].row = round->work + ((ptrdiff_t)c * round->height + i + r) * round->pitch;
+                rec[r].row = round->work + place_of(round, c, 0, i + r);
             if (count == ROWS)
-                recurse(rec, ROWS, round->width, memory);
+                recurse(rec, ROWS, round->width, memory, step);
             else
                 for (int r = 0; r < count; r++)
-                    recurse(rec + r, 1, round->width, memory);
+                    recurse(rec + r, 1, round->width, memory, step);
         }
     }
 }
 
 /* ------------------------------------------------------------------------------------------ */
 
-/* Doubles of memory that the tables want. */
-EXPORT size_t periodic_doubles(int height, int pitch, int channels)
+static size_t block_doubles(int channels)
 {
-    return HEADER + fft_doubles(height) + (size_t)(3 * channels + 1) * pitch + (size_t)height;
+    return (size_t)channels * sizeof(Block) / sizeof(double);
+}
+
+/* Doubles of memory that the tables want. */
+EXPORT size_t periodic_doubles(int height, int channels)
+{
+    return HEADER + fft_doubles(height) + block_doubles(channels)
+           + (size_t)(channels + 1) * height;
 }
 
 /* Fill the tables for an image size. */
 EXPORT void periodic_plan(const Round *round)
 {
     Tables *tables = (Tables *)round->tables;
-    fft_plan(&tables->fft, round->height, round->tables + HEADER);
-    tables->rows = round->tables + HEADER + fft_doubles(round->height);
-    tables->eigenvalues = tables->rows + (ptrdiff_t)(3 * round->channels + 1) * round->pitch;
+    double *free = round->tables + HEADER;
+    fft_plan(&tables->fft, round->height, free);
+    free += fft_doubles(round->height);
+    tables->blocks = (Block *)free;
+    tables->edges = free + block_doubles(round->channels);
+    tables->eigenvalues = tables->edges + (ptrdiff_t)round->channels * round->height;
     for (int i = 0; i < round->height; i++) {
         int frequency = 2 * i <= round->height ? i : round->height - i;
         long double sine = sinl(PI * frequency / round->height);
@@ -181,21 +226,29 @@ EXPORT void periodic_plan(const Round *round)
     }
 }
 
-double *gradient_rows(const Round *round)
+Block *blocks_of(const Round *round)
 {
-    return ((const Tables *)round->tables)->rows;
+    return ((const Tables *)round->tables)->blocks;
+}
+
+double *edges_of(const Round *round)
+{
+    return ((const Tables *)round->tables)->edges;
+}
+
+void analyse_strip(const Round *round, int strip)
+{
+    for (int c = 0; c < round->channels; c++)
+        analyse(&((const Tables *)round->tables)->fft, round->work + place_of(round, c, strip, 0));
 }
 
 void add_solution(const Round *round)
 {
     const Fft *fft = &((const Tables *)round->tables)->fft;
-    ptrdiff_t plane = (ptrdiff_t)round->height * round->pitch;
-    for (ptrdiff_t start = 0; start < round->channels * plane; start += plane)
-        for (int left = 0; left < round->width; left += STRIP)
-            analyse(fft, round->work + start + left, round->pitch);
     divide(round);
-    for (ptrdiff_t start = 0; start < round->channels * plane; start += plane)
-        for (int left = 0; left < round->width; left += STRIP)
-            synthesise(fft, round->work + start + left, round->smooth + start + left,
-                       round->pitch);
+    for (int c = 0; c < round->channels; c++)
+        for (int strip = 0; strip < round->strips; strip++) {
+            ptrdiff_t at = place_of(round, c, strip, 0);
+            synthesise(fft, round->work + at, round->smooth + at);
+        }
 }
