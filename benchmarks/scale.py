@@ -11,7 +11,9 @@ steps     Photographs and a texture of 32 x 32 pixels are built into shards of 1
           verify    check every file
           repair    make one lost shard again; this verifies before and after
           report    write the page for people
-planned   Listing and planning alone, with many more photographs: links to one file.
+planned   Listing and planning alone, with many more photographs: links to a few files.
+end       What a build does when the last shard is made, and its memory: it reads all records, and
+          writes the index. One shard is built; the records of the others are made of its record.
 read      The same photographs of 32 x 32 pixels in few or many shards. Windows are read in random
           order: the first pass maps and checks every shard, the later ones find them mapped.
 records   A million photographs in 60,000 shards, which are holes: the dataset is opened, pickled,
@@ -45,9 +47,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.command import recorded_command
+from benchmarks.scale_end import measure_end
 from benchmarks.scale_made import SPLIT, make_records, make_shards
 from benchmarks.scale_steps import Row, apart, grow, measure_planning, measure_steps, print_table
 from vocsmooth.files import write_json
+from vocsmooth.shards import windows
 from vocsmooth.shards.reader import open_dataset
 from vocsmooth.shards.split import Split
 
@@ -65,6 +69,7 @@ def main() -> None:
     )
     parser.add_argument("--photographs", type=int, nargs="*", default=[1000, 10_000, 100_000])
     parser.add_argument("--planned", type=int, nargs="*", default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--end", type=int, nargs="*", default=[100_000, 1_000_000])
     parser.add_argument("--shards", type=int, nargs="*", default=[64, 1000, 16_000, 60_000])
     parser.add_argument("--images", type=int, default=60_000, help="read: in all shards")
     parser.add_argument("--crops", type=int, default=16_000, help="read: windows of a later pass")
@@ -81,6 +86,7 @@ def main() -> None:
     figures = {
         "steps": measure_growth(arguments.photographs, measure_steps),
         "planned": measure_growth(arguments.planned, lambda n: {"plan": measure_planning(n)}),
+        "end": measure_growth(arguments.end, lambda n: {"end": measure_end(n)}),
         "read": read(arguments.shards, arguments.images, arguments.crops),
         "records": open_records(*arguments.records) if arguments.records else {},
     }
@@ -169,6 +175,8 @@ def measure_opening(root: Path) -> dict[str, float]:
 
 def measure_reading(roots: list[Path], crops: int) -> list[dict[str, float]]:
     """Read windows of several datasets, interleaved; return milliseconds a window."""
+    # A process keeps fewer mapped than it might, and here there are several datasets.
+    windows._MOST_MAPPED = 2**16
     splits = [open_dataset(root).split(SPLIT) for root in roots]
     count = len(splits[0])
     order = np.random.default_rng(0).permutation(count)

@@ -53,8 +53,8 @@ def measure_steps(count: int) -> dict[str, Row]:
         folder = Path(name)
         make_tree(folder, count)
         rows = {}
-        for step in STEPS:
-            rows[step] = apart(measure, step, folder)
+        for step, function in STEPS.items():
+            rows[step] = apart(measure, function, folder)
             if step == "build":
                 files = [path.stat().st_size for path in Path(folder, "out").iterdir()]
                 rows[step]["dataset_bytes_a_photograph"] = sum(files) / count
@@ -68,14 +68,8 @@ def measure_planning(count: int) -> Row:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make_tree(folder, 0)
-        images = folder / "JPEGImages"
-        for number in range(count):
-            path, first = (images / name_of(n) for n in (number, number - number % LINKS))
-            if path == first:
-                path.touch()
-            else:
-                path.hardlink_to(first)
-        return apart(measure, "plan", folder)
+        make_links(folder, count)
+        return apart(measure, plan, folder)
 
 
 def apart(function: Callable[..., Result], *arguments: object) -> Result:
@@ -95,14 +89,24 @@ def make_tree(folder: Path, count: int) -> None:
         Image.fromarray(pixels).save(path)
 
 
+def make_links(folder: Path, count: int) -> None:
+    """Make photographs that can be listed, but not read: links to a few empty files."""
+    images = folder / "JPEGImages"
+    for number in range(count):
+        path, first = (images / name_of(n) for n in (number, number - number % LINKS))
+        if path == first:
+            path.touch()
+        else:
+            path.hardlink_to(first)
+
+
 def name_of(number: int) -> str:
     """Return the file name of a photograph."""
     return f"photograph_{number:08d}.png"
 
 
-def measure(name: str, folder: Path) -> Row:
+def measure(step: Callable[[Path], object], folder: Path) -> Row:
     """Run a step; return its seconds, and the peak memory of this process."""
-    step = STEPS[name]
     if step is kept_shards:
         (folder / "out" / INDEX_NAME).unlink()
     elif step is repair:

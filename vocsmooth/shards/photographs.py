@@ -60,7 +60,7 @@ class Photographs:
         firsts = columns.first_image[shards.start : shards.stop + 1]
         rows = slice(int(firsts[0]), int(firsts[-1]))
         self.ids = columns.ids[rows]
-        self.shapes = columns.shapes[rows].astype(np.int64)
+        self.shapes = columns.shapes[rows]
         self.samples = columns.samples[rows]
         self.first_sample = starts(self.samples)
         self.count = int(self.first_sample[-1])
@@ -123,20 +123,22 @@ class Photographs:
 
 
 def _make_rows(
-    shapes: NDArray[np.int64],
-    samples: NDArray[np.integer[Any]],
+    shapes: NDArray[np.int32],
+    samples: NDArray[np.int32],
     first_image: NDArray[np.int64],
     shards: range,
 ) -> NDArray[np.void]:
     """Return the row of each photograph; `first_image` is (S + 1,), those of its shards."""
     rows = np.zeros(len(shapes), _ROW)
-    pixels = shapes.prod(axis=1)
     counts = np.diff(first_image)
-    for name, lengths in {"images": pixels, "samples": pixels * samples}.items():
-        begin = starts(lengths)
-        rows[name] = begin[:-1] - np.repeat(begin[first_image[:-1]], counts)
+    firsts = np.repeat(first_image[:-1], counts)
+    lengths = shapes.prod(axis=1, dtype=np.int64)
+    for name, factor in {"images": 1, "samples": samples}.items():
+        lengths *= factor
+        np.cumsum(lengths[:-1], out=rows[name][1:])
+        rows[name] -= rows[name][firsts]
     rows["shape"] = shapes
-    rows["shard"] = np.repeat(np.arange(shards.start, shards.stop), counts)
+    rows["shard"] = np.repeat(np.arange(shards.start, shards.stop, dtype=np.int32), counts)
     return rows
 
 
