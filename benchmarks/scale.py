@@ -1,42 +1,59 @@
-"""How the cost of opening and reading a dataset grows with its number of shards.
+"""How the cost of a dataset grows with its photographs and its shards, from plan to report.
 
+steps     Photographs and a texture of 32 x 32 pixels are built into shards of 16, for each number
+          of photographs, with two workers:
+          plan      list the photographs and deal them out to shards
+          build     make all shards
+          resume    the same command again, when the dataset is finished
+          continue  the same command again, when the index is lost: each shard is read and kept
+          open      open the dataset and take its split
+          crop      read one window of each input, in random order
+          verify    check every file
+          repair    make one lost shard again; this verifies before and after
+          report    write the page for people
+planned   Listing and planning alone, with many more photographs: links to a few files.
+end       What a build does when the last shard is made, and its memory: it reads all records, and
+          writes the index. One shard is built; the records of the others are made of its record.
 read      The same photographs of 32 x 32 pixels in few or many shards. Windows are read in random
           order: the first pass maps and checks every shard, the later ones find them mapped.
 records   A million photographs in 60,000 shards, which are holes: the dataset is opened, pickled,
-          and handed to a DataLoader with 8 workers, until each has found a sample.
+          and handed to a DataLoader with 8 workers, until each has found a sample. Workers are
+          forked or spawned; what spawned ones take without a dataset is measured beside it.
 
-Seconds are wall-clock of one process; those of the processor, and of later crops, are what a busy
-machine changes less. The exponent p says that a cost grows as shards ** p.
+The exponent p says that a cost grows as the number ** p. Starting Python makes it small, so that of
+the steps is also given without the cost of the smallest number ("growing"): the exponent of what
+the second and the last number cost more than the first. The margin is what one more photograph
+costs between the two largest numbers. Seconds of reading are wall-clock of one process, but for
+later crops, which are in processor time as the steps are (see `benchmarks.scale_steps`).
 
-Example: python -m benchmarks.scale --shards 64 1000 60000 --out scale.json
+Example: python -m benchmarks.scale --photographs 1000 10000 --shards 64 1000 --out scale.json
 """
 
 from __future__ import annotations
 
 import argparse
 import math
-import multiprocessing
+import os
 import pickle
 import resource
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.command import recorded_command
-from benchmarks.machine import describe
+from benchmarks.scale_end import measure_end
 from benchmarks.scale_made import SPLIT, make_records, make_shards
+from benchmarks.scale_steps import Row, apart, grow, measure_planning, measure_steps, print_table
 from vocsmooth.files import write_json
+from vocsmooth.shards import windows
 from vocsmooth.shards.reader import open_dataset
 from vocsmooth.shards.split import Split
-
-Result = TypeVar("Result")
 
 CROP = 16
 BATCH = 16
@@ -50,48 +67,73 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--shards", type=int, nargs="*", default=[64, 1000, 16000, 60000])
-    parser.add_argument("--photographs", type=int, default=60_000, help="read: in all shards")
+    parser.add_argument("--photographs", type=int, nargs="*", default=[1000, 10_000, 100_000])
+    parser.add_argument("--planned", type=int, nargs="*", default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--end", type=int, nargs="*", default=[100_000, 1_000_000])
+    parser.add_argument("--shards", type=int, nargs="*", default=[64, 1000, 16_000, 60_000])
+    parser.add_argument("--images", type=int, default=60_000, help="read: in all shards")
     parser.add_argument("--crops", type=int, default=16_000, help="read: windows of a later pass")
     parser.add_argument(
         "--records",
         type=int,
-        nargs=2,
+        nargs="*",
         default=[60_000, 1_000_000],
-        metavar=("SHARDS", "PHOTOGRAPHS"),
+        metavar="N",
+        help="how many shards, and how many photographs in them",
     )
     parser.add_argument("--out", type=Path, help="write the figures here as JSON")
     arguments = parser.parse_args()
-    rows = read(arguments.shards, arguments.photographs, arguments.crops)
-    records = open_records(*arguments.records)
+    figures = {
+        "steps": measure_growth(arguments.photographs, measure_steps),
+        "planned": measure_growth(arguments.planned, lambda n: {"plan": measure_planning(n)}),
+        "end": measure_growth(arguments.end, lambda n: {"end": measure_end(n)}),
+        "read": read(arguments.shards, arguments.images, arguments.crops),
+        "records": open_records(*arguments.records) if arguments.records else {},
+    }
     if arguments.out:
         import torch
 
-        figures = {
+        from benchmarks.machine import describe
+
+        head = {
             "machine": describe(torch.device("cpu")),
+            "load": os.getloadavg()[0],
             "date": time.strftime("%Y-%m-%d"),
             "command": recorded_command(),
-            "read": rows,
-            "exponents": exponents(rows),
-            "records": records,
         }
-        write_json(arguments.out, figures)
+        write_json(arguments.out, head | figures)
 
 
-def read(counts: list[int], photographs: int, crops: int) -> list[dict[str, float]]:
+def measure_growth(
+    counts: list[int], measure: Callable[[int], dict[str, Row]]
+) -> dict[str, object]:
+    """Measure steps with these numbers of photographs, and how their costs grow."""
+    counts = sorted(counts)
+    rows: dict[str, list[Row]] = {}
+    for count in counts:
+        for step, row in measure(count).items():
+            rows.setdefault(step, []).append(row)
+            numbers = "".join(f" {name} {value:.4g}" for name, value in row.items())
+            print(f"{count:8d} {step:9s}{numbers}", flush=True)
+    growth = {step: grow(counts, of_step) for step, of_step in rows.items()}
+    print_table(counts, rows, growth)
+    return {"photographs": counts, "rows": rows, "growth": growth}
+
+
+def read(counts: list[int], photographs: int, crops: int) -> dict[str, object]:
     """Measure the same photographs in these numbers of shards."""
     if not counts:
-        return []
+        return {}
     with tempfile.TemporaryDirectory() as folder:
         roots = {shards: Path(folder) / str(shards) for shards in counts}
         for shards, root in roots.items():
             root.mkdir()
             make_shards(root, shards, photographs)
-        opening = [{"shards": n, **_apart(partial(measure_opening, r))} for n, r in roots.items()]
-        reading = _apart(partial(measure_reading, list(roots.values()), crops))
+        opening = [{"shards": n, **apart(measure_opening, r)} for n, r in roots.items()]
+        reading = apart(measure_reading, list(roots.values()), crops)
     rows = [one | other for one, other in zip(opening, reading, strict=True)]
     _print(rows)
-    return rows
+    return {"rows": rows, "exponents": exponents(rows)}
 
 
 def open_records(shards: int, photographs: int) -> dict[str, float]:
@@ -101,8 +143,8 @@ def open_records(shards: int, photographs: int) -> dict[str, float]:
         row = {
             "shards": shards,
             "photographs": photographs,
-            **_apart(partial(measure_opening, Path(folder))),
-            "loader_s": measure_loader(Path(folder)),
+            **apart(measure_opening, Path(folder)),
+            **measure_loaders(Path(folder)),
         }
     _print([row])
     return row
@@ -133,6 +175,8 @@ def measure_opening(root: Path) -> dict[str, float]:
 
 def measure_reading(roots: list[Path], crops: int) -> list[dict[str, float]]:
     """Read windows of several datasets, interleaved; return milliseconds a window."""
+    # A process keeps fewer mapped than it might, and here there are several datasets.
+    windows._MOST_MAPPED = 2**16
     splits = [open_dataset(root).split(SPLIT) for root in roots]
     count = len(splits[0])
     order = np.random.default_rng(0).permutation(count)
@@ -148,16 +192,26 @@ def measure_reading(roots: list[Path], crops: int) -> list[dict[str, float]]:
     ]
 
 
-def measure_loader(root: Path) -> float:
+def measure_loaders(root: Path) -> dict[str, float]:
     """Return the seconds until each of a DataLoader's workers has opened the dataset."""
+    split = open_dataset(root).split(SPLIT)
+    return {
+        "loader_fork_s": _seconds_to_start(Places(split), "fork"),
+        "loader_spawn_s": _seconds_to_start(Places(split), "spawn"),
+        "loader_spawn_without_dataset_s": _seconds_to_start(range(WORKERS), "spawn"),
+    }
+
+
+def _seconds_to_start(samples: Any, method: str) -> float:
+    """Return the seconds until each worker has given a sample: they take turns."""
     from torch.utils.data import DataLoader
 
-    split = open_dataset(root).split(SPLIT)
-    places: Any = Places(split)
-    loader: DataLoader[int] = DataLoader(places, batch_size=1, num_workers=WORKERS)
+    loader: DataLoader[int] = DataLoader(
+        samples, num_workers=WORKERS, multiprocessing_context=method
+    )
     started = time.perf_counter()
     batches = iter(loader)
-    for _ in range(WORKERS):  # the workers take turns
+    for _ in range(WORKERS):
         next(batches)
     return time.perf_counter() - started
 
@@ -173,12 +227,6 @@ class Places:
 
     def __getitem__(self, index: int) -> int:
         return int(self.split._photographs.locate(np.array([index])).shards[0])
-
-
-def _apart(function: Callable[[], Result]) -> Result:
-    """Run a function in a process of its own, for its memory."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(function)
 
 
 def _seconds_a_crop(split: Split, order: NDArray[np.int64], clock: Callable[[], float]) -> float:

@@ -47,11 +47,11 @@ class Task(ctypes.Structure):
 
 INTERFACE = Interface(
     "native_abi",
-    4,
+    5,
     (Map, Task),
     {
         "copy_windows": (_size, (ctypes.POINTER(Task),)),
-        "inputs_agree": (ctypes.c_int, (_pointer, _pointer, _pointer, _size)),
+        "inputs_agree": (ctypes.c_int, (_pointer, _pointer, _pointer, _size, _size)),
         "lookup3": (ctypes.c_uint32, (ctypes.c_char_p, ctypes.c_size_t)),
     },
 )
@@ -150,9 +150,10 @@ def copy_windows(
 def inputs_agree(
     image: NDArray[np.uint8], label: NDArray[np.uint8], texture: NDArray[np.int16]
 ) -> bool:
-    """Return whether (P, 3) pixels are clip(label + texture, 0, 255), with a texture of (P,)."""
+    """Return whether (P, 3) pixels are clip(label + texture, 0, 255), texture (P,) or (P, 3)."""
     arrays = [np.ascontiguousarray(array) for array in (image, label, texture)]
-    return bool(required().inputs_agree(*[_address(array) for array in arrays], len(texture)))
+    sizes = (len(texture), 1 if texture.ndim == 1 else 3)
+    return bool(required().inputs_agree(*[_address(array) for array in arrays], *sizes))
 
 
 def checksum(data: bytes) -> int:

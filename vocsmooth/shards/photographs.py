@@ -18,6 +18,17 @@ from vocsmooth.shards.table import starts
 _NO_SIDE = 2**31
 """More pixels than a side of an image can have."""
 
+_ROW = np.dtype(
+    {
+        "names": ["images", "samples", "shape", "shard"],
+        "formats": [np.int64, np.int64, (np.int32, 2), np.int32],
+        "itemsize": 32,
+    }
+)
+"""What a window needs of its photograph: the first pixels of its maps in its shard, by group, its
+height and width, and its shard. Half a line of the cache, where a column for each would be a line
+for each: among many photographs, to wait for these costs more than to copy a small window."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Places:
@@ -49,15 +60,11 @@ class Photographs:
         firsts = columns.first_image[shards.start : shards.stop + 1]
         rows = slice(int(firsts[0]), int(firsts[-1]))
         self.ids = columns.ids[rows]
-        self.shapes = columns.shapes[rows].astype(np.int64)
+        self.shapes = columns.shapes[rows]
         self.samples = columns.samples[rows]
         self.first_sample = starts(self.samples)
         self.count = int(self.first_sample[-1])
-        self._first_shard = shards.start
-        self._first_image = firsts - firsts[0]
-        self._pixels = self.shapes.prod(axis=1)
-        self._image_starts = starts(self._pixels)
-        self._sample_starts = starts(self._pixels * self.samples)
+        self._rows = _make_rows(self.shapes, self.samples, firsts - firsts[0], shards)
 
     def locate(self, samples: NDArray[np.int64]) -> Places:
         """Return where samples lie; IndexError if one of them does not exist."""
@@ -66,18 +73,16 @@ class Photographs:
                 f"samples {samples.min()}..{samples.max()} requested of {self.count} samples"
             )
         photographs = self.owners(samples)
-        shards = np.searchsorted(self._first_image, photographs, "right") - 1
-        firsts = self._first_image[shards]
+        rows = self._rows.take(photographs)
+        shapes = rows["shape"].astype(np.int64)
         place_in_photograph = samples - self.first_sample[photographs]
         return Places(
             photographs=photographs,
-            shards=shards + self._first_shard,
-            shapes=self.shapes[photographs],
+            shards=rows["shard"].astype(np.int64),
+            shapes=shapes,
             starts={
-                "images": self._image_starts[photographs] - self._image_starts[firsts],
-                "samples": self._sample_starts[photographs]
-                - self._sample_starts[firsts]
-                + place_in_photograph * self._pixels[photographs],
+                "images": rows["images"].copy(),
+                "samples": rows["samples"] + place_in_photograph * shapes[:, 0] * shapes[:, 1],
             },
         )
 
@@ -115,6 +120,26 @@ class Photographs:
         if not found.size:
             return None
         return range(*self.first_sample[[found[0], found[0] + 1]].tolist())
+
+
+def _make_rows(
+    shapes: NDArray[np.int32],
+    samples: NDArray[np.int32],
+    first_image: NDArray[np.int64],
+    shards: range,
+) -> NDArray[np.void]:
+    """Return the row of each photograph; `first_image` is (S + 1,), those of its shards."""
+    rows = np.zeros(len(shapes), _ROW)
+    counts = np.diff(first_image)
+    firsts = np.repeat(first_image[:-1], counts)
+    lengths = shapes.prod(axis=1, dtype=np.int64)
+    for name, factor in {"images": 1, "samples": samples}.items():
+        lengths *= factor
+        np.cumsum(lengths[:-1], out=rows[name][1:])
+        rows[name] -= rows[name][firsts]
+    rows["shape"] = shapes
+    rows["shard"] = np.repeat(np.arange(shards.start, shards.stop, dtype=np.int32), counts)
+    return rows
 
 
 class SampleIds(Sequence[str]):

@@ -78,7 +78,8 @@ class Split:
     @cached_property
     def shapes(self) -> NDArray[np.int64]:
         """(N, 2) height and width of each sample."""
-        return np.repeat(self._photographs.shapes, self._photographs.samples, axis=0)
+        shapes = self._photographs.shapes.astype(np.int64)
+        return np.repeat(shapes, self._photographs.samples, axis=0)
 
     def __len__(self) -> int:
         return self._photographs.count

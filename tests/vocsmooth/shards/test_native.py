@@ -239,12 +239,15 @@ def test_more_shards_in_a_batch_than_stay_mapped(
 
 
 @pytest.mark.parametrize("field", [0, 255, -255, 256, -256, 32767, -32768, 3])
-def test_inputs_agree_as_numpy_says(field: int) -> None:
+@pytest.mark.parametrize("channels", [1, 3])
+def test_inputs_agree_as_numpy_says(field: int, channels: int) -> None:
     rng = np.random.default_rng(1)
-    for pixels in (0, 1, 31, 33, 1000):
+    for pixels in (0, 1, 31, 33, 1024, 2500):
         label = rng.integers(0, 256, (pixels, 3), np.uint8)
-        texture = np.full(pixels, field, np.int16)
-        image = (label.astype(int) + texture[:, None]).clip(0, 255).astype(np.uint8)
+        texture = np.full((pixels, channels), field, np.int16)
+        texture[::7, channels // 2] -= 1
+        image = (label.astype(int) + texture).clip(0, 255).astype(np.uint8)
+        texture = texture[:, 0] if channels == 1 else texture
         assert native.inputs_agree(image, label, texture)
         for place in range(0, image.size, 97):
             image.flat[place] ^= 1

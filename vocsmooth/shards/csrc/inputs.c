@@ -1,20 +1,38 @@
 /* Compare the inputs of a shard with what they are made of. */
 #include "native.h"
 
-/* Return whether every value is clip(label + texture, 0, 255); a texture has one value for each of
- * the three of a pixel. */
+enum { PIXELS = 1024 };
+
+/* More than 255 does what 255 does, and no sum overflows. */
+static inline int16_t bounded(int16_t value)
+{
+    return value < -255 ? -255 : value > 255 ? 255 : value;
+}
+
+/* Return whether every value is clip(label + texture, 0, 255); a texture has `channels` values for
+ * the three of a pixel, 1 or 3. They are written down for each value first, some at a time: the loop
+ * over all values is then one that compilers vectorise well. */
 HOT EXPORT int inputs_agree(const uint8_t *restrict input, const uint8_t *restrict label,
-                            const int16_t *restrict texture, ptrdiff_t pixels)
+                            const int16_t *restrict texture, ptrdiff_t pixels, ptrdiff_t channels)
 {
     uint8_t wrong = 0;
-    for (ptrdiff_t i = 0; i < pixels; i++) {
-        int16_t field = texture[i]; /* more than 255 does what 255 does, and no sum overflows */
-        field = field < -255 ? -255 : field > 255 ? 255 : field;
-        for (int channel = 0; channel < 3; channel++) {
-            int16_t sum = (int16_t)(label[3 * i + channel] + field);
+    int16_t field[3 * PIXELS];
+    for (; pixels > 0; pixels -= PIXELS) {
+        ptrdiff_t count = pixels < PIXELS ? pixels : PIXELS;
+        if (channels == 3)
+            for (ptrdiff_t i = 0; i < 3 * count; i++)
+                field[i] = bounded(texture[i]);
+        else
+            for (ptrdiff_t i = 0; i < count; i++)
+                field[3 * i] = field[3 * i + 1] = field[3 * i + 2] = bounded(texture[i]);
+        for (ptrdiff_t i = 0; i < 3 * count; i++) {
+            int16_t sum = (int16_t)(label[i] + field[i]);
             sum = sum < 0 ? 0 : sum > 255 ? 255 : sum;
-            wrong |= (uint8_t)sum ^ input[3 * i + channel];
+            wrong |= (uint8_t)sum ^ input[i];
         }
+        input += 3 * count;
+        label += 3 * count;
+        texture += channels * count;
     }
     return !wrong;
 }

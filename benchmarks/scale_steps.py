@@ -1,54 +1,30 @@
-"""How the cost of each step of a dataset's life grows with its number of photographs.
+"""Each step of a dataset's life with any number of photographs, for `benchmarks.scale`.
 
-Photographs and a texture of 32 x 32 pixels are built into shards of 16, for each number of them:
-
-plan      list the photographs and deal them out to shards
-build     make all shards, with two workers, as in all steps
-resume    the same command again, when the dataset is finished
-continue  the same command again, when the index is lost: each shard is read and kept
-open      open the dataset and take its split
-crop      read one window of each input, in random order
-verify    check every file
-repair    make one lost shard again; this verifies before and after
-report    write the page for people
-
-Each step runs in a process of its own. Seconds are those of the processor, in this process and its
+Each runs in a process of its own. Seconds are those of the processor, in this process and its
 workers, which other work on the machine changes less than wall-clock time; both are recorded. The
 memory is the peak of the process itself without its workers (VmHWM, because `ru_maxrss` starts with
 that of whatever started the process).
-
-Listing and planning are also measured alone, with many more photographs: links to one file.
-
-The exponent p says that a step takes as long as photographs ** p. Starting Python makes it small,
-so it is also given without the cost of the smallest number ("growing"): the exponent of what the
-second and the last number cost more than the first. The margin is what one more photograph costs
-between the two largest numbers.
-
-Example: python -m benchmarks.growth --photographs 250 1000 4000 --planned 10000 --out growth.json
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import math
 import resource
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image
 
-from benchmarks.command import ROOT, recorded_command
 from vocsmooth.dataset.build import BuildSummary, build_dataset
 from vocsmooth.dataset.plan import make_plan
 from vocsmooth.dataset.repair import repair_dataset
 from vocsmooth.dataset.verify import verify_dataset
-from vocsmooth.files import write_json
 from vocsmooth.maps.recipe import Labels, Recipe
 from vocsmooth.maps.texture_settings import Textures
 from vocsmooth.maps.textures import open_textures
@@ -68,55 +44,17 @@ RECIPE = Recipe(labels=Labels(exact=True), textures=Textures(count=1), val_fract
 
 Row = dict[str, float]
 
-
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--photographs", type=int, nargs="+", default=[250, 1000, 4000])
-    parser.add_argument("--planned", type=int, nargs="*", default=[], help="list and plan these")
-    parser.add_argument("--out", type=Path, help="write the figures here as JSON")
-    parser.add_argument("--step", nargs=2, metavar=("STEP", "FOLDER"), help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.step:
-        print(json.dumps(measure(STEPS[arguments.step[0]], Path(arguments.step[1]))))
-        return
-    counts = sorted(arguments.photographs)
-    rows: dict[str, list[Row]] = {step: [] for step in STEPS}
-    for count in counts:
-        for step, row in measure_all(count).items():
-            rows[step].append(row)
-            print(f"{count:8d} {step:9s}" + "".join(f" {n} {v:.4g}" for n, v in row.items()))
-    growth = {step: grow(counts, of_step) for step, of_step in rows.items()}
-    print_table(counts, rows, growth)
-    planned = sorted(arguments.planned)
-    plans = {"plan": [measure_planning(count) for count in planned]}
-    of_plans = {"plan": grow(planned, plans["plan"])}
-    print_table(planned, plans, of_plans)
-    if arguments.out:
-        import torch
-
-        from benchmarks.machine import describe
-
-        figures = {
-            "machine": describe(torch.device("cpu")),
-            "date": time.strftime("%Y-%m-%d"),
-            "command": recorded_command(),
-            "photographs": counts,
-            "steps": rows,
-            "growth": growth,
-            "planned": {"photographs": planned, "steps": plans, "growth": of_plans},
-        }
-        write_json(arguments.out, figures)
+Result = TypeVar("Result")
 
 
-def measure_all(count: int) -> dict[str, Row]:
+def measure_steps(count: int) -> dict[str, Row]:
     """Measure every step with this number of photographs."""
-    with tempfile.TemporaryDirectory() as folder:
-        make_tree(Path(folder), count)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        make_tree(folder, count)
         rows = {}
-        for step in STEPS:
-            rows[step] = measure_step(step, folder)
+        for step, function in STEPS.items():
+            rows[step] = apart(measure, function, folder)
             if step == "build":
                 files = [path.stat().st_size for path in Path(folder, "out").iterdir()]
                 rows[step]["dataset_bytes_a_photograph"] = sum(files) / count
@@ -126,25 +64,18 @@ def measure_all(count: int) -> dict[str, Row]:
 
 
 def measure_planning(count: int) -> Row:
-    """Measure listing and planning with this number of photographs."""
-    with tempfile.TemporaryDirectory() as folder:
-        make_tree(Path(folder), 0)
-        images = Path(folder, "JPEGImages")
-        for number in range(count):
-            path, first = (images / name_of(n) for n in (number, number - number % LINKS))
-            if path == first:
-                path.touch()
-            else:
-                path.hardlink_to(first)
-        return measure_step("plan", folder)
+    """Measure listing and planning alone with this number of photographs: links to one file."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        make_tree(folder, 0)
+        make_links(folder, count)
+        return apart(measure, plan, folder)
 
 
-def measure_step(step: str, folder: str) -> Row:
-    """Measure a step in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.growth", "--step", step, folder]
-    done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
-    row: Row = json.loads(done.stdout)
-    return row
+def apart(function: Callable[..., Result], *arguments: object) -> Result:
+    """Run a function in a process of its own, for its memory; it may start others."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
 
 
 def make_tree(folder: Path, count: int) -> None:
@@ -156,6 +87,17 @@ def make_tree(folder: Path, count: int) -> None:
     for path in (folder / TEXTURES / "noise.png", *(images / name_of(n) for n in range(count))):
         pixels = generator.integers(0, 256, (SIDE, SIDE, 3), np.uint8)
         Image.fromarray(pixels).save(path)
+
+
+def make_links(folder: Path, count: int) -> None:
+    """Make photographs that can be listed, but not read: links to a few empty files."""
+    images = folder / "JPEGImages"
+    for number in range(count):
+        path, first = (images / name_of(n) for n in (number, number - number % LINKS))
+        if path == first:
+            path.touch()
+        else:
+            path.hardlink_to(first)
 
 
 def name_of(number: int) -> str:
@@ -292,7 +234,3 @@ def _peak_megabytes() -> float:
     """Return the most memory that this process has held."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024 / 1e6
-
-
-if __name__ == "__main__":
-    main()
