@@ -45,6 +45,11 @@ ENDINGS = {".onnx": "onnx", ".pt": "torchscript", ".safetensors": "safetensors"}
 )
 @options.LEVEL
 @click.option(
+    "--highest-level",
+    type=click.FloatRange(0, 1, min_open=True),
+    help="safetensors only: the network's level that becomes level 1, the others in proportion.",
+)
+@click.option(
     "--level-input",
     is_flag=True,
     help="onnx and torchscript only: take the level, (N,) float32, as a second input.",
@@ -61,6 +66,7 @@ def export(
     prune: Path | None,
     calibrate: Path | None,
     level: float | None,
+    highest_level: float | None,
     level_input: bool,
     as_json: bool,
 ) -> None:
@@ -105,14 +111,16 @@ def export(
             half=half,
             channel_order=channel_order,
             level=level,
+            highest_level=highest_level,
             pictures=[as_batch(image) for image in _read_pictures(prune)] if prune else [],
             calibration_pictures=_of_all_kinds(calibrate) if calibrate else None,
         )
         _report(out, None, as_json, _judge(out, calibrate) if calibrate else None)
         return
-    if description or half or prune or calibrate:
+    if description or half or prune or calibrate or highest_level:
         raise click.UsageError(
-            "--description, --half, --prune and --calibrate go with --format safetensors only."
+            "--description, --half, --prune, --calibrate and --highest-level go with --format "
+            "safetensors only."
         )
     network = load_network(weights, channel_order)
     network = network if level is None else at_level(network, level)

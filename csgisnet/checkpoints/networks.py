@@ -20,7 +20,7 @@ from csgisnet.checkpoints.fitting import load_into
 from csgisnet.checkpoints.foreign import read_foreign
 from csgisnet.checkpoints.format import Weights, is_ours, load_weights, save_weights
 from csgisnet.errors import ChannelOrderWarning, CheckpointError
-from csgisnet.networks.growing import at_level, prune
+from csgisnet.networks.growing import at_level, prune, up_to_level
 from csgisnet.networks.quantising import calibrate
 from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork, marks
 from vocsmooth import settings
@@ -57,6 +57,7 @@ def publish_network(
     half: bool = False,
     channel_order: ChannelOrder | None = None,
     level: float | None = None,
+    highest_level: float | None = None,
     pictures: Sequence[Tensor] = (),
     calibration_pictures: Iterable[Tensor] | None = None,
 ) -> None:
@@ -77,6 +78,9 @@ def publish_network(
         See `load_network`. What is written takes RGB, and records what it was made from.
     level : float, optional
         Level where users give none, of a network that takes one; by default the network's own.
+    highest_level : float, optional
+        Level of the network that becomes level 1, see `csgisnet.networks.growing.up_to_level`;
+        `level` counts as users do.
     pictures : sequence of Tensor
         If there are any, residual blocks that add nothing to one of them are left out, see
         `csgisnet.networks.growing.prune`.
@@ -93,6 +97,7 @@ def publish_network(
     source = as_path(source, "source")
     path = as_path(path, "path")
     network = load_network(source, channel_order)
+    network = network if highest_level is None else up_to_level(network, highest_level)
     network = network if level is None else at_level(network, level)
     if pictures:
         network = prune(network, pictures)

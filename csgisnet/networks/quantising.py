@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from csgisnet.networks.folding import fold_batch_norm
+from csgisnet.networks.layers import ImageConv
 from csgisnet.networks.smoothing import SmoothingNetwork
 
 LEVELS = (0.0, 0.5, 1.0)
@@ -65,15 +66,15 @@ Calibration: TypeAlias = Mapping[str, Range]
 """A `Range` for each convolution in int8, by its name in the network."""
 
 
-def bears_int8(name: str) -> bool:
+def bears_int8(name: str, conv: nn.Conv2d) -> bool:
     """Return whether a convolution of a `SmoothingNetwork` is one that runs in int8.
 
-    All are but those that read the image itself: the first layer, and the head at full resolution
-    up to its last layer. 256 steps of each colour are too few there, and their weights are few and
-    far apart in size. They would make most of the bundled network's error in int8.
+    All are but those that read or write an image: 256 steps of each colour are too few there, and
+    the last layer of a head takes small differences of large features. They would make most of the
+    bundled network's error in int8.
     """
-    image_readers = ("descriptor.conv_in", "finish.details", "finish.guide", "finish.layers.0")
-    return not name.startswith(image_readers)
+    image_readers = ("descriptor.conv_in", "refine.0", "finish.details", "finish.guide")
+    return not (name.startswith((*image_readers, "finish.layers.0")) or isinstance(conv, ImageConv))
 
 
 def convolutions(network: nn.Module) -> dict[str, nn.Conv2d]:
@@ -81,7 +82,7 @@ def convolutions(network: nn.Module) -> dict[str, nn.Conv2d]:
     return {
         name: module
         for name, module in network.named_modules()
-        if isinstance(module, nn.Conv2d) and bears_int8(name)
+        if isinstance(module, nn.Conv2d) and bears_int8(name, module)
     }
 
 

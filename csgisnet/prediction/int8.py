@@ -28,7 +28,7 @@ import torch
 from torch import Tensor, nn
 
 from csgisnet.device import bfloat16_instructions
-from csgisnet.networks.layers import Block, ImageConv
+from csgisnet.networks.layers import Block
 from csgisnet.networks.quantising import Calibration, Range, bears_int8, rounded_weights
 from csgisnet.networks.smoothing import SmoothingNetwork
 
@@ -94,10 +94,10 @@ def _quantised(
     for place, (name, layer) in enumerate(named):
         if isinstance(layer, Block):
             quantised.append(_Int8Block(name, layer, calibration, features))
-        elif isinstance(layer, nn.Conv2d) and bears_int8(name):
+        elif isinstance(layer, nn.Conv2d) and bears_int8(name, layer):
             after = named[place + 1 : place + 3]  # a ReLU, if any, and the layer that follows it
             relu = bool(after) and isinstance(after[0][1], nn.ReLU)
-            to: Range | torch.dtype = torch.float32 if isinstance(layer, ImageConv) else features
+            to: Range | torch.dtype = features
             if len(after) == 2 and type(after[1][1]) is nn.Conv2d:
                 to = calibration[after[1][0]]
             quantised.append(_Int8Conv(layer, calibration[name], relu=relu, to=to))

@@ -30,7 +30,7 @@ MODEL = "1x-CSGIS-Net-Compact"
 PLACEHOLDER = "https://github.com/OWNER/NAME"
 """Repository in the record as long as pyproject.toml names none."""
 
-DATE = "2026-11-26"
+DATE = "2026-11-27"
 
 ENTRIES: dict[str, Any] = {
     "architectures.json": {

@@ -149,4 +149,16 @@ def test_a_calibrated_network_predicts_in_int8_and_says_so(
         assert "int8" in result.output
     result = run(*words, "--out", tmp_path / "net.pt")
     assert result.exit_code == 2
-    assert "--calibrate go with --format safetensors" in " ".join(result.stderr.split())
+    assert "--highest-level go with --format safetensors" in " ".join(result.stderr.split())
+
+
+def test_a_level_of_the_network_becomes_the_highest(run: Command, tmp_path: Path) -> None:
+    network = SmoothingNetwork(dataclasses.replace(TINY, level=True)).eval()
+    save_network(tmp_path / "best.safetensors", network)
+    out = tmp_path / "net.safetensors"
+    result = run("--checkpoint", tmp_path, "--out", out, "--highest-level=0.5", "--level=1")
+    assert result.exit_code == 0, result.output
+    bounded, image = load_network(out).eval(), torch.rand(1, 3, 16, 16)
+    with torch.no_grad():
+        expected = network(image, torch.tensor([0.5])).result
+        torch.testing.assert_close(bounded(image).result, expected)

@@ -49,15 +49,17 @@ def test_the_bundled_network_has_ranges() -> None:
 @pytest.mark.parametrize(
     "damage",
     [
-        lambda ranges: ranges.pop("refine.0"),
-        lambda ranges: ranges["refine.0"].pop("shift"),
-        lambda ranges: ranges["refine.0"]["low"].pop(),
-        lambda ranges: ranges["refine.0"].update(high=["a"]),
-        lambda ranges: ranges["refine.0"]["high"].__setitem__(0, 10**400),
-        lambda ranges: ranges["refine.0"]["high"].__setitem__(0, -9.0),
-        lambda ranges: ranges["refine.0"].update(high=[[v] for v in ranges["refine.0"]["high"]]),
-        lambda ranges: ranges.update({"refine.9": ranges["refine.0"]}),
-        lambda ranges: ranges.update({"refine.0": None}),
+        lambda ranges: ranges.pop("interpreter2.0"),
+        lambda ranges: ranges["interpreter2.0"].pop("shift"),
+        lambda ranges: ranges["interpreter2.0"]["low"].pop(),
+        lambda ranges: ranges["interpreter2.0"].update(high=["a"]),
+        lambda ranges: ranges["interpreter2.0"]["high"].__setitem__(0, 10**400),
+        lambda ranges: ranges["interpreter2.0"]["high"].__setitem__(0, -9.0),
+        lambda ranges: ranges["interpreter2.0"].update(
+            high=[[v] for v in ranges["interpreter2.0"]["high"]]
+        ),
+        lambda ranges: ranges.update({"refine.9": ranges["interpreter2.0"]}),
+        lambda ranges: ranges.update({"interpreter2.0": None}),
         lambda ranges: ranges.clear(),
     ],
 )

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from csgisnet.errors import ConfigError
-from csgisnet.networks.growing import at_level, grow, prune
+from csgisnet.networks.growing import at_level, grow, prune, up_to_level
 from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork, receptive_radius
 
 SMALL = NetworkConfig(width=8, blocks=1, coarse_blocks=1, refine_blocks=1, shuffle=2, skip=True)
@@ -116,3 +116,24 @@ def test_a_network_without_idle_blocks_is_kept_whole() -> None:
     whole = prune(network, [torch.rand(1, 3, 16, 16)])
     assert whole.config == SMALL
     assert all(map(torch.equal, whole.state_dict().values(), network.state_dict().values()))
+
+
+def test_the_highest_level_can_be_lowered() -> None:
+    network = network_of(GROWN)
+    bounded = up_to_level(network, 0.75)
+    image = torch.rand(2, 3, 20, 22)
+    with torch.no_grad():
+        for level in (0.0, 0.4, 1.0):
+            expected = network(image, torch.full((2,), 0.75 * level)).result
+            found = bounded(image, torch.full((2,), level)).result
+            torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+        assert not torch.equal(network(image, torch.ones(2)).result, found)
+    assert bounded.config == network.config
+
+
+def test_a_highest_level_needs_a_level_and_a_number() -> None:
+    with pytest.raises(ConfigError, match="takes no level"):
+        up_to_level(network_of(SMALL), 0.5)
+    for highest in (0.0, 1.5):
+        with pytest.raises(ValueError, match="highest level"):
+            up_to_level(network_of(GROWN), highest)

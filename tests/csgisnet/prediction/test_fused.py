@@ -52,5 +52,5 @@ def test_bfloat16_rounds_features_but_not_images(
         map_, wanted = getattr(found, name), getattr(expected, name)
         assert map_.dtype == torch.float32
         assert not torch.equal(map_, map_.bfloat16().float())
-        torch.testing.assert_close(map_, wanted, atol=0.03, rtol=0.03)
+        torch.testing.assert_close(map_, wanted, atol=0.05, rtol=0.03)
         assert not torch.equal(map_, wanted)

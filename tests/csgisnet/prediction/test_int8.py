@@ -92,10 +92,10 @@ def test_the_network_and_the_calibration_are_left_alone() -> None:
     network = trained_network(WHOLE)
     calibration = calibrate(network, pictures())
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    shift = calibration["refine.0"].shift.clone()
+    shift = calibration["refine.3.conv_3x3_1"].shift.clone()
     executable(network, "int8", CPU, calibration)
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
-    assert torch.equal(calibration["refine.0"].shift, shift)
+    assert torch.equal(calibration["refine.3.conv_3x3_1"].shift, shift)
 
 
 def test_values_beyond_the_calibrated_range_are_clipped_and_not_wrapped() -> None:
