@@ -49,7 +49,15 @@ from numpy.typing import NDArray
 from benchmarks.command import recorded_command
 from benchmarks.scale_end import measure_end
 from benchmarks.scale_made import SPLIT, make_records, make_shards
-from benchmarks.scale_steps import Row, apart, grow, measure_planning, measure_steps, print_table
+from benchmarks.scale_steps import (
+    RECIPE,
+    Row,
+    apart,
+    grow,
+    measure_planning,
+    measure_steps,
+    print_table,
+)
 from vocsmooth.files import write_json
 from vocsmooth.shards import windows
 from vocsmooth.shards.reader import open_dataset
@@ -83,6 +91,8 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, help="write the figures here as JSON")
     arguments = parser.parse_args()
+    if any(count < 1 or count % RECIPE.shards.images for count in arguments.end):
+        parser.error(f"--end takes multiples of the {RECIPE.shards.images} photographs of a shard")
     figures = {
         "steps": measure_growth(arguments.photographs, measure_steps),
         "planned": measure_growth(arguments.planned, lambda n: {"plan": measure_planning(n)}),

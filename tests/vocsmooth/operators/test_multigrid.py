@@ -1,5 +1,6 @@
 """The multigrid solver: its bound, its grids, and what it does when it cannot keep its promise."""
 
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from vocsmooth.errors import ConvergenceError
+from vocsmooth.operators import kernels
 from vocsmooth.operators.multigrid import coarsening as galerkin
 from vocsmooth.operators.multigrid import cycle as boxmg
 from vocsmooth.operators.multigrid import solver as multigrid
@@ -67,6 +69,25 @@ def test_memory_handed_on_from_another_solver_holds_nothing_over(backend: str) -
         expected = pool.submit(solve).result()
     multigrid.solver(image.shape)(*strong, image, image, 1e-8)
     np.testing.assert_array_equal(solve(), expected)
+
+
+@pytest.mark.skipif(kernels.library is None, reason="NumPy keeps no memory")
+def test_large_memory_serves_all_systems_of_a_solver_and_goes_with_it() -> None:
+    shape = (3, 900, 1200)
+    image = np.random.default_rng(1).random(shape)
+    weak = couplings(900, 1200, 1)
+    tracemalloc.start()
+    try:
+        solve = multigrid.solver(shape)
+        solve(*weak, image, image, 1e-2)
+        held = tracemalloc.get_traced_memory()[0]
+        assert held > multigrid.MOST_IDLE
+        solve(*weak, image, image, 1e-2)
+        assert tracemalloc.get_traced_memory()[1] < held + multigrid.MOST_IDLE
+        del solve
+        assert tracemalloc.get_traced_memory()[0] < 1e6
+    finally:
+        tracemalloc.stop()
 
 
 def test_says_when_it_cannot_reach_the_tolerance(backend: str) -> None:

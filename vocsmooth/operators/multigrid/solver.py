@@ -55,7 +55,7 @@ from vocsmooth.operators.multigrid.cycle import Grid, build_grids, cycle
 MAX_CYCLES = 200
 
 MOST_IDLE = 1 << 27
-"""Bytes of the largest workspace that is kept for the next solver: 0.6 megapixels in colour."""
+"""Bytes of the largest workspace that is kept for the next solver: a megapixel in colour."""
 
 SINGLE_PRECISION_GAIN = 1e-5
 """How far gradients in single precision reduce a residual before it is computed anew."""
@@ -105,10 +105,12 @@ class _Idle(threading.local):
         self.forget()
         return compiled_solvers.screened_workspace(shape) if workspace is None else workspace
 
-    def keep(self, shape: tuple[int, ...], workspace: NDArray[np.float32]) -> None:
-        """Keep a workspace for the next solver, unless it is large."""
-        if workspace.nbytes <= MOST_IDLE:
-            self.shape, self.workspace = shape, workspace
+    def keep(self, shape: tuple[int, ...], workspace: NDArray[np.float32]) -> bool:
+        """Keep a workspace for the next solver, unless it is large; return whether it is kept."""
+        if workspace.nbytes > MOST_IDLE:
+            return False
+        self.shape, self.workspace = shape, workspace
+        return True
 
     def forget(self) -> None:
         """Keep nothing."""
@@ -119,15 +121,21 @@ _idle = _Idle()
 
 
 def _compiled_solver(shape: tuple[int, int, int]) -> Solver:
-    """Return the compiled solver with its memory; its results share one array."""
+    """Return the compiled solver with its memory; its results share one array.
+
+    A workspace that is too large to outlive the solver serves all of its systems.
+    """
     solution = np.empty(shape)
+    own: NDArray[np.float32] | None = None
 
     def solve_compiled(
         east: Couplings, south: Couplings, image: Planes, guess: Planes, tolerance: float
     ) -> Planes:
+        nonlocal own
         if guess is not solution:
             solution[...] = guess
-        workspace = _idle.take(shape)
+        workspace = _idle.take(shape) if own is None else own
+        own = None  # after failures NaN may be where the solver wants zeros
         solved = compiled_solvers.solve_screened(
             east,
             south,
@@ -139,7 +147,8 @@ def _compiled_solver(shape: tuple[int, int, int]) -> Solver:
         )
         if not solved.residual <= tolerance:
             raise _not_converged(solved.residual, tolerance)
-        _idle.keep(shape, workspace)  # after failures NaN may be where the solver wants zeros
+        if not _idle.keep(shape, workspace):
+            own = workspace
         return solution
 
     return solve_compiled
