@@ -43,7 +43,8 @@ def test_bfloat16_rounds_features_but_not_images(
 ) -> None:
     if not one_call:  # as on a processor or in a torch that lacks the fused operator
         monkeypatch.setattr(fused, "_has_fused_convolution", lambda: False)
-    network, image = trained_network(config), torch.rand(2, 3, *size)
+    network = trained_network(config)
+    image = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(4))
     with torch.inference_mode():
         found = executable(network, "bfloat16", CPU)(image)
         expected = network(image)
@@ -52,5 +53,5 @@ def test_bfloat16_rounds_features_but_not_images(
         map_, wanted = getattr(found, name), getattr(expected, name)
         assert map_.dtype == torch.float32
         assert not torch.equal(map_, map_.bfloat16().float())
-        torch.testing.assert_close(map_, wanted, atol=0.05, rtol=0.03)
+        torch.testing.assert_close(map_, wanted, atol=0.03, rtol=0.03)
         assert not torch.equal(map_, wanted)
