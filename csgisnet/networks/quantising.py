@@ -70,8 +70,8 @@ def bears_int8(name: str, conv: nn.Conv2d) -> bool:
     """Return whether a convolution of a `SmoothingNetwork` is one that runs in int8.
 
     All are but those that read or write an image: 256 steps of each colour are too few there, and
-    the last layer of a head takes small differences of large features. They would make most of the
-    bundled network's error in int8.
+    the last layer of a head takes small differences of large features. They would make half of
+    the bundled network's error in int8.
     """
     image_readers = ("descriptor.conv_in", "refine.0", "finish.details", "finish.guide")
     return not (name.startswith((*image_readers, "finish.layers.0")) or isinstance(conv, ImageConv))

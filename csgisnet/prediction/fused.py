@@ -4,8 +4,8 @@
 how they are connected.
 
 Why plain torch with oneDNN's fused convolution: on one thread of an AMD Zen 5 with AVX-512 BF16, in
-turns in one process (compact, the bundled network: benchmarks/results/engines.json; full, with
-random weights: benchmarks/results/predict.json):
+turns in one process (compact, the network bundled before the present one, of two blocks less:
+benchmarks/results/engines.json; full, with random weights: benchmarks/results/predict.json):
 
 ================================  =============  =============  ================  ==========
 way                               compact, s/MP  full, s/MP     first picture, s  mean error

@@ -3,8 +3,9 @@
 Between the convolutions of a block, and of the edge head, features stay whole numbers; sums, and
 what is concatenated, have the type of the layers around. Images leave in float32.
 
-Why torch's own operators and not OpenVINO's or ONNX Runtime's int8 (bundled network, one thread of
-an AMD Zen 5, benchmarks/results/engines.json; grey levels of 255):
+Why torch's own operators and not OpenVINO's or ONNX Runtime's int8 (the network bundled before the
+present one, with layers in int8 that write images, too; one thread of an AMD Zen 5,
+benchmarks/results/engines.json; grey levels of 255):
 
 ==================  ====  ==========  ===================  ===========================
 way                 s/MP  mean error  more than two apart  packages

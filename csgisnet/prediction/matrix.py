@@ -5,7 +5,7 @@ as these networks have (48 x 48: 38 to 52 us for 1,000 pixels), and between them
 add, concatenate, convert and move pixels. Here a convolution does all of that to its results, see
 `vocsmooth/operators/csrc/convolution.c` (31 to 39 us with the sum): it writes them where the next
 one reads, be it the last channels of features that others share, or the pixels of its cells. The
-bundled network takes 0.60 to 0.66 of the time, the full one 0.87, and is a little closer to
+bundled network takes 0.60 to 0.66 of the time, the full one 0.72 to 0.87, and is a little closer to
 float32, as sums are not rounded twice (benchmarks/results/matrix_unit.json).
 
 What bounds it: tiles are loaded from the second cache and the third, as a convolution's weights (54
