@@ -84,7 +84,7 @@ def export(
     from csgisnet.checkpoints.export import export_network
     from csgisnet.checkpoints.networks import load_network, publish_network
     from csgisnet.checkpoints.pretrained import find_weights
-    from csgisnet.networks.growing import at_level
+    from csgisnet.networks.levels import at_level
 
     weights = find_weights(checkpoint)
     if out.exists() and out.samefile(weights):

@@ -20,7 +20,8 @@ from csgisnet.checkpoints.fitting import load_into
 from csgisnet.checkpoints.foreign import read_foreign
 from csgisnet.checkpoints.format import Weights, is_ours, load_weights, save_weights
 from csgisnet.errors import ChannelOrderWarning, CheckpointError
-from csgisnet.networks.growing import at_level, prune, up_to_level
+from csgisnet.networks.levels import at_level, up_to_level
+from csgisnet.networks.pruning import prune
 from csgisnet.networks.quantising import calibrate
 from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork, marks
 from vocsmooth import settings
@@ -79,11 +80,11 @@ def publish_network(
     level : float, optional
         Level where users give none, of a network that takes one; by default the network's own.
     highest_level : float, optional
-        Level of the network that becomes level 1, see `csgisnet.networks.growing.up_to_level`;
+        Level of the network that becomes level 1, see `csgisnet.networks.levels.up_to_level`;
         `level` counts as users do.
     pictures : sequence of Tensor
         If there are any, residual blocks that add nothing to one of them are left out, see
-        `csgisnet.networks.growing.prune`.
+        `csgisnet.networks.pruning.prune`.
     calibration_pictures : iterable of Tensor, optional
         The file gets the ranges that prediction in int8 needs, measured on these, see
         `csgisnet.networks.quantising.calibrate`. Without them it has none, as those of `source`

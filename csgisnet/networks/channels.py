@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import functools
 import itertools
+from collections import Counter, defaultdict
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -17,6 +18,11 @@ from torch import Tensor
 
 MEMBERS = tuple((p, s) for p in itertools.permutations(range(3)) for s in (1, -1))
 """Of the group: where each channel goes, and -1 to invert the colours, else 1."""
+
+
+Name: TypeAlias = tuple[int, ...]
+"""Of a channel; the last three numbers are the kind of a set of channels that the group permutes
+among themselves, which of that kind the set is, and which of the set the channel is."""
 
 
 class Channels(NamedTuple):
@@ -28,25 +34,29 @@ class Channels(NamedTuple):
     """What each member multiplies it by, (12, n) of 1 or -1."""
     grey: NDArray[np.float64]
     """Value about which inversion turns each channel, (n,): 0.5 for images."""
+    names: tuple[Name, ...]
+    """Of each channel, unique. A wider layer has the channels of a narrower one by name."""
 
     def beside(self, other: Channels) -> Channels:
         """Return the action on these channels followed by others."""
         moves = np.concatenate([self.moves, other.moves + len(self.grey)], axis=1)
         signs = np.concatenate([self.signs, other.signs], axis=1)
-        return Channels(moves, signs, np.concatenate([self.grey, other.grey]))
+        names = (*((0, *name) for name in self.names), *((1, *name) for name in other.names))
+        return Channels(moves, signs, np.concatenate([self.grey, other.grey]), names)
 
     def shuffled(self, cells: int) -> Channels:
         """Return the action on `cells` channels for each of these, as pixel shuffle orders them."""
         moves = self.moves[:, :, None] * cells + np.arange(cells)
         signs = self.signs.repeat(cells, axis=1)
-        return Channels(moves.reshape(len(MEMBERS), -1), signs, self.grey.repeat(cells))
+        names = tuple((cell, *name) for name in self.names for cell in range(cells))
+        return Channels(moves.reshape(len(MEMBERS), -1), signs, self.grey.repeat(cells), names)
 
 
 def image() -> Channels:
     """Return the action on an image's channels."""
     moves = np.array([p for p, _ in MEMBERS], dtype=np.int64)
     signs = np.array([[s] * 3 for _, s in MEMBERS], dtype=np.int64)
-    return Channels(moves, signs, np.full(3, 0.5))
+    return Channels(moves, signs, np.full(3, 0.5), tuple((0, 0, c) for c in range(3)))
 
 
 def change() -> Channels:
@@ -57,7 +67,8 @@ def change() -> Channels:
 def equal(count: int) -> Channels:
     """Return the action on channels that no member changes."""
     moves = np.tile(np.arange(count), (len(MEMBERS), 1))
-    return Channels(moves, np.ones_like(moves), np.zeros(count))
+    names = tuple((0, 0, number) for number in range(count))
+    return Channels(moves, np.ones_like(moves), np.zeros(count), names)
 
 
 _Element = tuple[int, ...]
@@ -76,7 +87,8 @@ class _Kind(NamedTuple):
         moves = np.array(
             [[self.elements.index(self.moved(e, p, s)) for e in self.elements] for p, s in MEMBERS]
         )
-        return Channels(moves, np.ones_like(moves), np.zeros(len(self.elements)))
+        names = tuple((0, 0, number) for number in range(len(self.elements)))
+        return Channels(moves, np.ones_like(moves), np.zeros(len(self.elements)), names)
 
 
 _SIGNS = _Kind(((1,), (-1,)), lambda e, _, s: (s * e[0],))
@@ -85,6 +97,8 @@ _COLOURS_AND_SIGNS = _Kind(
     tuple(itertools.product(range(3), (1, -1))), lambda e, p, s: (p[e[0]], s * e[1])
 )
 _PAIRS = _Kind(tuple(itertools.permutations(range(3), 2)), lambda e, p, s: (p[e[0]], p[e[1]])[::s])
+_NEITHER = _Kind(((),), lambda e, *_: e)
+_KINDS = (_PAIRS, _COLOURS_AND_SIGNS, _COLOURS, _SIGNS, _NEITHER)
 
 
 @functools.cache
@@ -95,15 +109,31 @@ def hidden(width: int) -> Channels:
     order), three to a colour, two to a sign and one to neither; those left over are divided in the
     same order, as far as they go.
     """
-    channels = equal(0)
+    channels, names, found = equal(0), list[Name](), Counter[int]()
     for dozen in itertools.count():
         largest = _PAIRS if dozen % 4 == 3 else _COLOURS_AND_SIGNS
-        for part in (largest.channels(), _COLOURS.channels(), _SIGNS.channels(), equal(1)):
-            if len(channels.grey) + len(part.grey) <= width:
-                channels = channels.beside(part)
-        if len(channels.grey) == width:
-            return channels
+        for kind in (largest, _COLOURS, _SIGNS, _NEITHER):
+            if len(names) + len(kind.elements) <= width:
+                number = _KINDS.index(kind)
+                channels = channels.beside(kind.channels())
+                names += [(number, found[number], one) for one in range(len(kind.elements))]
+                found[number] += 1
+        if len(names) == width:
+            return channels._replace(names=tuple(names))
     raise AssertionError("single channels fill any width")
+
+
+def kin(wide: Channels, narrow: Channels) -> NDArray[np.int64]:
+    """Return which channel of a narrower layer each channel of a wider one is or resembles.
+
+    A channel whose name the narrower one lacks is new: it resembles one that the group moves alike,
+    or none (-1).
+    """
+    alike: dict[Name, list[int]] = defaultdict(list)
+    for place, name in enumerate(narrow.names):
+        alike[(*name[:-2], name[-1])].append(place)
+    found = ((alike[(*name[:-2], name[-1])], name[-2]) for name in wide.names)
+    return np.array([places[s % len(places)] if places else -1 for places, s in found], np.int64)
 
 
 class Orbits(NamedTuple):

@@ -1,192 +1,137 @@
-"""Change a trained network: add what it lacks, drop what is idle, fix or bound its level."""
+"""Make a trained network larger: its results stay, and training goes on from them.
+
+New channels and blocks reach nothing that the network already computes, or nearly nothing, until
+training lets them [1]_.
+
+References
+----------
+.. [1] T. Chen, I. Goodfellow, J. Shlens, "Net2Net: Accelerating Learning via Knowledge Transfer",
+       ICLR 2016.
+"""
 
 from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
 
 from csgisnet.errors import ConfigError
-from csgisnet.networks.layers import Block
+from csgisnet.networks.channels import kin
+from csgisnet.networks.layers import Block, conv_bn_relu
 from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
-from csgisnet.networks.symmetry import Symmetry, is_symmetric
+from csgisnet.networks.symmetry import Layer, Symmetry, is_symmetric, layers_of
+
+_QUIET = 0.1
+"""What a new block's output is multiplied by: without any, its last ReLU would let no gradient
+through."""
+
+_HEAD = len(conv_bn_relu(1, 1))  # layers of a head that come before its blocks
 
 
 def grow(network: SmoothingNetwork, config: NetworkConfig, seed: int = 0) -> SmoothingNetwork:
-    """Return a network with these weights, and the level and finish that `config` adds.
+    """Return a network with these weights that is as large as `config` wherever that is larger.
 
     Parameters
     ----------
     network : SmoothingNetwork
         Trained weights; it is not modified.
     config : NetworkConfig
-        Only its `level` and `finish` are looked at, and only where the network lacks them.
+        Its width, numbers of blocks, `finish` and `level` are looked at, the last only if the
+        network takes no level.
     seed : int
-        Decides the weights of a new finish.
+        Decides the new weights.
 
     Returns
     -------
     SmoothingNetwork
-        Its results are those of `network` at every level, but for a correction close to zero. It
-        is symmetric if `network` is, see `csgisnet.networks.symmetry`.
+        Its results are those of `network` at every level, but for a correction close to zero by a
+        new finish and by new blocks. It is symmetric if `network` is, see
+        `csgisnet.networks.symmetry`.
+
+    Raises
+    ------
+    ConfigError
+        The wider layers would lack channels of a kind, see `csgisnet.networks.channels.hidden`.
 
     Examples
     --------
     >>> small = NetworkConfig(width=4, blocks=1, shuffle=2)
-    >>> grown = grow(SmoothingNetwork(small), dataclasses.replace(small, level=True))
-    >>> grown.config.level
-    True
+    >>> grown = grow(SmoothingNetwork(small), dataclasses.replace(small, width=12, level=True))
+    >>> grown.config.width, grown.config.level
+    (12, True)
     """
     old = network.config
-    wanted = dataclasses.replace(
-        old, level=old.level or config.level, finish=old.finish or config.finish
-    )
+    sizes = ("width", "blocks", "coarse_blocks", "refine_blocks", "finish")
+    larger = {name: max(getattr(old, name), getattr(config, name)) for name in sizes}
+    wanted = dataclasses.replace(old, level=old.level or config.level, **larger)
     if wanted == old:
         return network
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        grown = SmoothingNetwork(wanted)
-    weights = network.state_dict()
-    if wanted.level and not old.level:
+        narrow = dataclasses.replace(wanted, width=old.width, finish=old.finish or wanted.finish)
+        grown = _deepened(network, narrow)
+        if narrow != wanted:
+            grown = _widened(grown, wanted)
+    if is_symmetric(network):
+        Symmetry(grown).impose()
+    return grown.train(network.training)
+
+
+def _deepened(network: SmoothingNetwork, config: NetworkConfig) -> SmoothingNetwork:
+    """Add blocks, and the level and the finish that a network lacks."""
+    deeper = copy.deepcopy(network)
+    ours = deeper.config
+    for stage, first, before, after in (
+        (deeper.descriptor.res16, 0, ours.blocks, config.blocks),
+        (deeper.interpreter2, _HEAD, ours.coarse_blocks, config.coarse_blocks),
+        (deeper.refine, _HEAD, ours.refine_blocks, config.refine_blocks),
+    ):
+        for number in range(before, after):
+            block = Block(config.width)
+            nn.init.constant_(block.bn_conv_3x3_3.weight, _QUIET)
+            stage.insert(first + number, block)
+    weights = deeper.state_dict()
+    if config.level and not ours.level:
         name = "descriptor.conv_in.weight"
         plane = torch.zeros_like(weights[name][:, :1])
         weights[name] = torch.cat([weights[name], plane], dim=1)
+    grown = SmoothingNetwork(config)
     grown.load_state_dict({**grown.state_dict(), **weights})
-    if is_symmetric(network):
-        Symmetry(grown).impose()
     return grown
 
 
-def at_level(network: SmoothingNetwork, level: float) -> SmoothingNetwork:
-    """Return a network that smooths at another level and shares its weights with this one.
-
-    Parameters
-    ----------
-    network : SmoothingNetwork
-        It is not modified.
-    level : float
-        0 keeps what an exact label keeps, 1 what people draw as boundaries.
-
-    Raises
-    ------
-    ConfigError
-        The network takes no level.
-    ValueError
-        The level is not from 0 to 1.
-
-    Examples
-    --------
-    >>> with_level = NetworkConfig(width=4, blocks=1, shuffle=2, level=True)
-    >>> at_level(SmoothingNetwork(with_level), 0.5).config.default_level
-    0.5
-    """
-    if not network.config.level:
-        raise ConfigError("This network takes no level: leave it out.")
-    with torch.device("meta"):
-        changed = SmoothingNetwork(dataclasses.replace(network.config, default_level=level))
-    state = network.state_dict(keep_vars=True)
-    weights = {**state, "level": torch.tensor([level], device=state["level"].device)}
-    changed.load_state_dict(weights, assign=True)
-    changed.train(network.training)
-    return changed
+@torch.no_grad()
+def _widened(network: SmoothingNetwork, config: NetworkConfig) -> SmoothingNetwork:
+    """Add channels that start as noisy copies of the others, and that none of these reads."""
+    wider = SmoothingNetwork(config)
+    for new, old in zip(layers_of(wider), layers_of(network), strict=True):
+        if not set(old.written.names) <= set(new.written.names):
+            raise ConfigError(
+                f"{len(new.written.names)} channels do not include all kinds of channels of "
+                f"{len(old.written.names)}: give `width` and `finish` as multiples of 12."
+            )
+        rows, columns = kin(new.written, old.written), kin(new.read, old.read)
+        added = torch.tensor([name not in old.written.names for name in new.written.names])
+        kept = torch.tensor([name in old.read.names for name in new.read.names])
+        weight = old.conv.weight
+        noise = weight.std() * torch.randn_like(new.conv.weight)
+        noise[~added] = 0
+        new.conv.weight.zero_()
+        copied, read = torch.from_numpy(rows), torch.from_numpy(columns)
+        known = (copied >= 0).nonzero().flatten()
+        inner = kept.nonzero().flatten()
+        new.conv.weight[known[:, None], inner] = weight[copied[known, None], read[inner]]
+        new.conv.weight += noise
+        for mine, theirs in _values(new, old):
+            mine[known] = theirs[copied[known]]
+    return wider
 
 
-def up_to_level(network: SmoothingNetwork, highest: float) -> SmoothingNetwork:
-    """Return a network whose level 1 is a level of this one, and the others in proportion.
-
-    It is for a network that does worse above some level, such as to bring texture back.
-
-    Parameters
-    ----------
-    network : SmoothingNetwork
-        It is not modified.
-    highest : float
-        Above 0, at most 1.
-
-    Raises
-    ------
-    ConfigError
-        The network takes no level.
-    ValueError
-        The level is out of range.
-
-    Examples
-    --------
-    >>> with_level = NetworkConfig(width=4, blocks=1, shuffle=2, level=True)
-    >>> network, image = SmoothingNetwork(with_level).eval(), torch.rand(1, 3, 8, 8)
-    >>> result = up_to_level(network, 0.5)(image, torch.ones(1)).result
-    >>> torch.allclose(result, network(image, torch.tensor([0.5])).result)
-    True
-    """
-    if not network.config.level:
-        raise ConfigError("This network takes no level, so it has no highest one.")
-    if not 0 < highest <= 1:
-        raise ValueError(f"The highest level must be above 0 and at most 1, got {highest}.")
-    changed = copy.deepcopy(network)
-    with torch.no_grad():
-        changed.descriptor.conv_in.weight[:, -1] *= highest  # what reads the level's plane
-    return changed
-
-
-def prune(network: SmoothingNetwork, images: Iterable[Tensor]) -> SmoothingNetwork:
-    """Return a network without the residual blocks that add nothing to any of these images.
-
-    Training can leave a block with an output of zero everywhere: its last ReLU is never above zero,
-    and receives no gradient that would change it. Such a block only costs time.
-
-    Parameters
-    ----------
-    network : SmoothingNetwork
-        It is not modified.
-    images : iterable of Tensor
-        Images (1, 3, H, W) in [0, 1] of every kind that the network is made for; a network that
-        takes a level smooths each at levels 0 and 1.
-
-    Returns
-    -------
-    SmoothingNetwork
-        In eval mode; its results for these images are the same.
-
-    Examples
-    --------
-    >>> network = SmoothingNetwork(NetworkConfig(width=4, blocks=2, coarse_blocks=1))
-    >>> _ = nn.init.constant_(network.interpreter2[3].bn_conv_3x3_3.weight, 0)
-    >>> _ = nn.init.constant_(network.interpreter2[3].bn_conv_3x3_3.bias, -1)
-    >>> prune(network, [torch.rand(1, 3, 8, 8)]).config.coarse_blocks
-    0
-    """
-    pruned = copy.deepcopy(network).eval()
-    busy: set[nn.Module] = set()
-
-    def note(block: nn.Module, given: tuple[Tensor], result: Tensor) -> None:
-        if not torch.equal(given[0], result):
-            busy.add(block)
-
-    hooks = [b.register_forward_hook(note) for b in pruned.modules() if isinstance(b, Block)]
-    with torch.no_grad():
-        for image in images:
-            for level in (0.0, 1.0) if network.config.level else (None,):
-                pruned(image, None if level is None else torch.full((len(image),), level))
-    for hook in hooks:
-        hook.remove()
-    for stage in (pruned.descriptor.res16, pruned.interpreter2, pruned.refine):
-        for number, layer in reversed(list(enumerate(stage))):
-            if isinstance(layer, Block) and layer not in busy and len(stage) > 1:
-                del stage[number]  # which numbers the layers after it anew
-    config = dataclasses.replace(
-        network.config,
-        blocks=_count_blocks(pruned.descriptor.res16),
-        coarse_blocks=_count_blocks(pruned.interpreter2),
-        refine_blocks=_count_blocks(pruned.refine),
-    )
-    smaller = SmoothingNetwork(config)
-    smaller.load_state_dict(pruned.state_dict())
-    return smaller.eval()
-
-
-def _count_blocks(layers: nn.Sequential) -> int:
-    """Return how many of these layers are residual blocks."""
-    return sum(isinstance(layer, Block) for layer in layers)
+def _values(new: Layer, old: Layer) -> list[tuple[Tensor, Tensor]]:
+    """Return the values for each written channel of two layers, in pairs."""
+    pairs: list[tuple[Tensor | None, Tensor | None]] = [(new.conv.bias, old.conv.bias)]
+    if new.norm is not None and old.norm is not None:
+        pairs += zip(new.norm.state_dict().values(), old.norm.state_dict().values(), strict=True)
+    return [(n, o) for n, o in pairs if n is not None and o is not None and n.ndim]

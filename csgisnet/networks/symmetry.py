@@ -34,7 +34,7 @@ from csgisnet.networks.layers import Block
 from csgisnet.networks.smoothing import SmoothingNetwork
 
 
-class _Layer(NamedTuple):
+class Layer(NamedTuple):
     """A convolution of a network, and the channels that it reads and writes."""
 
     conv: nn.Conv2d
@@ -46,7 +46,7 @@ class _Layer(NamedTuple):
 class _Tied(NamedTuple):
     """What must be equal in a layer."""
 
-    layer: _Layer
+    layer: Layer
     weights: Orbits
     """Of the convolution's weights."""
     values: Orbits
@@ -78,7 +78,7 @@ class Symmetry:
                 channels.orbits_of_pairs(layer.written, layer.read),
                 channels.orbits(layer.written),
             )
-            for layer in _layers(network)
+            for layer in layers_of(network)
         )
 
     @torch.no_grad()
@@ -119,7 +119,7 @@ def is_symmetric(network: SmoothingNetwork) -> bool:
     )
 
 
-def _layers(network: SmoothingNetwork) -> Iterator[_Layer]:
+def layers_of(network: SmoothingNetwork) -> Iterator[Layer]:
     """Yield the convolutions of a network with the channels that they read and write."""
     config = network.config
     cells = config.shuffle**2
@@ -127,7 +127,7 @@ def _layers(network: SmoothingNetwork) -> Iterator[_Layer]:
     image, change = colours.shuffled(cells), channels.change().shuffled(cells)
     given = image.beside(channels.equal(1)) if config.level else image
     shared = hidden.beside(edge)
-    yield _Layer(network.descriptor.conv_in, given, hidden)
+    yield Layer(network.descriptor.conv_in, given, hidden)
     yield from _chain(network.descriptor.res16, hidden, hidden, hidden)
     yield from _chain(network.interpreter1, hidden, hidden, edge)
     yield from _chain(network.interpreter2, shared, hidden, change if config.skip else image)
@@ -135,13 +135,13 @@ def _layers(network: SmoothingNetwork) -> Iterator[_Layer]:
     if network.finish is not None:
         fine = channels.hidden(config.finish)
         yield from _chain(network.finish.details, colours.beside(colours), fine, fine)
-        yield _Layer(network.finish.guide, hidden, fine.shuffled(cells))
+        yield Layer(network.finish.guide, hidden, fine.shuffled(cells))
         yield from _chain(network.finish.layers, fine.beside(fine), fine, channels.change())
 
 
 def _chain(
     layers: nn.Sequential, read: Channels, between: Channels, written: Channels
-) -> Iterator[_Layer]:
+) -> Iterator[Layer]:
     """Yield the convolutions of layers in sequence."""
     found: list[tuple[nn.Conv2d, _BatchNorm | None]] = []
     for layer in layers:
@@ -153,7 +153,7 @@ def _chain(
             found[-1] = (found[-1][0], layer)
     for number, (conv, norm) in enumerate(found):
         first, last = number == 0, number == len(found) - 1
-        yield _Layer(conv, read if first else between, written if last else between, norm)
+        yield Layer(conv, read if first else between, written if last else between, norm)
 
 
 def _bias(conv: nn.Conv2d) -> Tensor:

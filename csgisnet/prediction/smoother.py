@@ -15,7 +15,7 @@ from csgisnet.device import (
     return_freed_memory,
 )
 from csgisnet.errors import CheckpointError, ConfigError
-from csgisnet.networks.growing import at_level
+from csgisnet.networks.levels import at_level
 from csgisnet.networks.quantising import Calibration
 from csgisnet.networks.smoothing import SmoothingNetwork, receptive_radius
 from csgisnet.prediction.batching import Batcher

@@ -37,6 +37,9 @@ class RunConfig:
     freeze_statistics: bool = False
     """Normalise with the statistics that the network begins with, not with those of each batch.
     Set it for a network with a level: a batch mixes levels, which an image to smooth does not."""
+    grow: bool = False
+    """Make a network to begin with as large as `network` says, wherever that is larger, see
+    `csgisnet.networks.growing`; else only a level and a finish that it lacks are added."""
     symmetric: bool = False
     """Keep the weights symmetric, so that permuting the channels of an image or inverting it does
     the same to its result, see `csgisnet.networks.symmetry`. Only for networks of this package."""

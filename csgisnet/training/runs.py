@@ -13,7 +13,7 @@ from csgisnet.checkpoints.own import load_module, save_module
 from csgisnet.errors import ConfigError
 from csgisnet.networks.growing import grow
 from csgisnet.networks.own import OwnNetwork
-from csgisnet.networks.smoothing import SmoothingNetwork
+from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
 from csgisnet.objective.losses import Teachers
 from csgisnet.objective.teachers import load_teachers
 from csgisnet.training.config import Config, load_config
@@ -97,8 +97,8 @@ def new_run(
     config : Config or None
         Settings; None takes "compact".
     initial : SmoothingNetwork or None
-        Network to begin with, whose size replaces the one in `config`; None for random weights. A
-        level or a finish that only `config` has is added to it.
+        Network to begin with, whose size replaces the one in `config` unless that lets it grow;
+        None for random weights. A level or a finish that only `config` has is added to it.
     own : Own, optional
         What the caller brings along.
 
@@ -118,7 +118,7 @@ def new_run(
     _refuse_other_files(folder)
     config = config or load_config("compact")
     if initial is not None:
-        initial = grow(initial, config.network, config.seed)
+        initial = grow(initial, _wanted(initial.config, config), config.seed)
     config = _with_size_of(initial, config)
     return Setup(config=config, sources=given, dataset=dataset, initial=initial, own=own)
 
@@ -227,6 +227,14 @@ def _begin_run(folder: Path, setup: Setup) -> None:
         **setup.sources.record(),
     }
     write_json(folder / RUN_FILE, record)
+
+
+def _wanted(ours: NetworkConfig, config: Config) -> NetworkConfig:
+    """Return what a network to begin with has to become."""
+    if config.run.grow:
+        return config.network
+    added = config.network
+    return dataclasses.replace(ours, level=added.level, finish=ours.finish or added.finish)
 
 
 def _open(sources: Sources) -> Dataset:

@@ -133,3 +133,14 @@ def test_a_run_goes_on_from_given_weights_and_their_size(lab: Lab, config: Confi
     assert trained.config == given.config != config.network
     for name, value in trained.named_parameters():
         torch.testing.assert_close(value, before[name], rtol=0, atol=1e-8)
+
+
+def test_given_weights_grow_to_the_size_of_the_settings(lab: Lab, config: Config) -> None:
+    given = SmoothingNetwork(NetworkConfig(width=12, blocks=1, coarse_blocks=1, refine_blocks=1))
+    wanted = NetworkConfig(width=24, blocks=2, coarse_blocks=0, refine_blocks=1, shuffle=2)
+    config = dataclasses.replace(lab.changed(lab.quick(config), steps=3, grow=True), network=wanted)
+    lab.train(lab.changed(config, steps=2), initial=given)
+    grown = NetworkConfig(width=24, blocks=2, coarse_blocks=1, refine_blocks=1)
+    assert load_network(lab.folder / "run" / "initial.safetensors").config == grown
+    assert lab.train(None, resume=True).finished
+    assert load_network(lab.folder / "run" / "best.safetensors").config == grown
