@@ -25,6 +25,8 @@ from numpy.typing import NDArray
 
 from benchmarks.command import recorded_command
 from benchmarks.machine import describe
+from csgisnet.checkpoints.networks import load_network
+from csgisnet.checkpoints.pretrained import find_weights
 from csgisnet.evaluation.boundaries import (
     Counts,
     count_matches,
@@ -33,6 +35,7 @@ from csgisnet.evaluation.boundaries import (
 )
 from csgisnet.evaluation.samples import spread_evenly
 from csgisnet.prediction.loading import load
+from csgisnet.training.levels import LevelLabels
 from vocsmooth.arrays import to_float
 from vocsmooth.images.reading import read_picture, read_rgb
 from vocsmooth.operators.table import smooth
@@ -54,6 +57,9 @@ def main() -> None:
     parser.add_argument(
         "--operator", action="append", default=[], help="NAME or NAME:KEY=VALUE,..."
     )
+    parser.add_argument(
+        "--simplifier", action="append", default=[], help="PATH:PASSES, as for labels of level 1"
+    )
     parser.add_argument("--out", type=Path, help="JSON file")
     arguments = parser.parse_args()
     listed = arguments.voc / f"ImageSets/Segmentation/{arguments.split}.txt"
@@ -61,6 +67,7 @@ def main() -> None:
     chosen = [names[number] for number in spread_evenly(len(names), arguments.count)]
     smoothers: dict[str, Smooth] = {"input": lambda image: image}
     smoothers |= dict(_networks(arguments.network)) | dict(_operators(arguments.operator))
+    smoothers |= dict(map(_simplifier, arguments.simplifier))
     report: dict[str, Any] = {
         "command": recorded_command(),
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
@@ -109,6 +116,20 @@ def _networks(words: list[str]) -> list[tuple[str, Smooth]]:
             name = Path(path).stem if level is None else f"{Path(path).stem} level={level}"
             found.append((name, smoother.smooth))
     return found
+
+
+def _simplifier(word: str) -> tuple[str, Smooth]:
+    """Return what makes the labels of level 1 in training."""
+    path, _, passes = word.partition(":")
+    labels = LevelLabels(
+        load_network(find_weights(path)), int(passes), torch.device("cpu"), "float32"
+    )
+
+    def simplify(image: Image) -> Image:
+        batch = torch.from_numpy(image.transpose(2, 0, 1)[None])
+        return labels.simplify(batch)[0].numpy().transpose(1, 2, 0)
+
+    return f"simplifier {Path(path).stem}, {passes} passes", simplify
 
 
 def _operators(words: list[str]) -> list[tuple[str, Smooth]]:
