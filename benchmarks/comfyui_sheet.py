@@ -43,7 +43,7 @@ def main() -> None:
     rows = [
         [
             panel("image", image),
-            panel("Smooth: CSGIS-Net, level 0.25", smoothed),
+            panel("Smooth: CSGIS-Net, level 0.5", smoothed),
             panel("Smooth: CSGIS-Net, level 1", strong),
             panel("Texture Layer", texture),
         ],
