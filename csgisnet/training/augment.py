@@ -55,11 +55,12 @@ class AugmentConfig:
     """Subtract the texture from half of the labels instead of adding it."""
     texture_gain: tuple[float, float] = (1.0, 1.0)
     """Smallest and largest factor on the texture, evenly in its logarithm."""
+    untextured: float = 0.0
+    """Share of the samples that get no texture, so that pictures without any are left alone."""
     level_zero: float = 0.25
     """Share of the samples at level 0, for a network with a level; a third of the rest is at 1."""
     noise: float = 0.0
-    """Largest standard deviation of the noise that half of the inputs get, as a share of their
-    range."""
+    """Largest standard deviation of the noise that half of the inputs get, values being 0 to 1."""
     jpeg: int = 0
     """Lowest quality, 1 to 96, at which half of the inputs are compressed; the highest is 96. 0
     compresses none."""
@@ -75,7 +76,7 @@ class AugmentConfig:
             )
         if not 0 <= self.jpeg <= _HIGHEST_QUALITY:
             raise ValueError(f"jpeg must be 0 to {_HIGHEST_QUALITY}, got {self.jpeg}.")
-        for name in ("brightness", "contrast", "saturation", "level_zero", "noise"):
+        for name in ("brightness", "contrast", "saturation", "untextured", "level_zero", "noise"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)}.")
 
@@ -92,8 +93,8 @@ class AugmentConfig:
 
     @property
     def changes_textures(self) -> bool:
-        """Return whether views change the sign or the strength of the texture."""
-        return self.flip_texture or self.texture_gain != (1.0, 1.0)
+        """Return whether views change the sign or the strength of the texture, or drop it."""
+        return self.flip_texture or self.texture_gain != (1.0, 1.0) or self.untextured > 0
 
     def window(self, patch: int) -> int:
         """Return the side of the square window that holds any view of `patch` pixels."""
@@ -236,8 +237,8 @@ def change_textures(images: Tensor, label: Tensor, changes: Changes) -> Tensor:
 
 def _uniform(keys: NDArray[np.uint64]) -> NDArray[np.float64]:
     """Return numbers in [0, 1), (B, _NUM_RANDOM); each row depends on its key alone."""
-    rows = [np.random.Generator(np.random.Philox(key=key)).random(_NUM_RANDOM) for key in keys]
-    return np.stack(rows)
+    philox = (np.random.Philox(key=key) for key in keys)
+    return np.stack([np.random.Generator(one).random(_NUM_RANDOM) for one in philox])
 
 
 def _affine(
@@ -288,7 +289,8 @@ def _gains(config: AugmentConfig, u: NDArray[np.float64]) -> NDArray[np.float64]
     """Return the factors on textures (B,)."""
     low, high = np.log(config.texture_gain)
     signs = np.where((u[:, 0] < 0.5) & config.flip_texture, -1.0, 1.0)
-    return np.asarray(signs * np.exp(low + (high - low) * u[:, 1]))
+    share = (u[:, 1] - config.untextured) / (1 - config.untextured)
+    return np.where(share < 0, 0, signs * np.exp(low + (high - low) * share))
 
 
 def _qualities(config: AugmentConfig, u: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -177,6 +177,17 @@ def test_a_texture_changes_its_sign_exactly_and_its_label_not() -> None:
     torch.testing.assert_close(changed[:, 1], label[:, 0], atol=1e-4, rtol=0)
 
 
+def test_some_samples_have_no_texture_and_the_others_are_as_even_as_before() -> None:
+    config = AugmentConfig(texture_gain=(0.1, 1.0), untextured=0.25)
+    gains = views_of(config, 400).gains
+    bare = gains == 0
+    assert 0.2 < bare.mean() < 0.3
+    assert gains[~bare].min() >= 0.1
+    assert abs(np.log(gains[~bare]).mean() - np.log(np.sqrt(0.1))) < 0.1
+    with pytest.raises(ValueError, match=r"untextured must be in \[0, 1\)"):
+        AugmentConfig(untextured=1.0)
+
+
 def test_gains_are_even_in_their_logarithm() -> None:
     gains = views_of(AugmentConfig(texture_gain=(0.1, 1.0)), 400).gains
     assert 0.1 <= gains.min() < 0.12
