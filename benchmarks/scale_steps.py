@@ -64,8 +64,8 @@ def measure_steps(count: int) -> dict[str, Row]:
             if step == "build":
                 files = [path.stat().st_size for path in Path(folder, "out").iterdir()]
                 rows[step]["dataset_bytes_a_photograph"] = sum(files) / count
-            for name in PAGES.get(step, ()):
-                rows[step][f"{name}_MB"] = Path(folder, name).stat().st_size / 1e6
+            for page in PAGES.get(step, ()):
+                rows[step][f"{page}_MB"] = Path(folder, page).stat().st_size / 1e6
         return rows
 
 
