@@ -51,6 +51,7 @@ INTERFACE = Interface(
     (Map, Task),
     {
         "copy_windows": (_size, (ctypes.POINTER(Task),)),
+        "fetch_pages": (None, (_pointer, ctypes.c_size_t)),
         "inputs_agree": (ctypes.c_int, (_pointer, _pointer, _pointer, _size, _size)),
         "lookup3": (ctypes.c_uint32, (ctypes.c_char_p, ctypes.c_size_t)),
         "publish": (None, (_pointer, _pointer, _size)),
@@ -158,6 +159,12 @@ def publish(record: NDArray[np.uint64], fields: NDArray[np.uint64]) -> None:
         record[:] = fields
     else:
         library.publish(_address(record), _address(fields), len(fields))
+
+
+def fetch_pages(bytes_: NDArray[np.uint8]) -> None:
+    """Ask the memory for the beginnings of pages that are about to be read, if there is C."""
+    if library is not None:
+        library.fetch_pages(_address(bytes_), bytes_.size)
 
 
 def inputs_agree(

@@ -271,9 +271,10 @@ def test_inputs_agree_as_numpy_says(field: int, channels: int) -> None:
 def test_inputs_that_c_would_read_beyond_are_refused(
     shapes: tuple[tuple[int, ...], ...], field: type[np.integer]
 ) -> None:
-    arrays = [np.zeros(shape, np.uint8) for shape in shapes[:2]]
-    with pytest.raises(ValueError, match=re.escape(f"{np.dtype(field)} {shapes[2]}")):
-        native.inputs_agree(*arrays, np.zeros(shapes[2], field))  # type: ignore[arg-type]
+    image, label = (np.zeros(shape, np.uint8) for shape in shapes[:2])
+    texture: np.ndarray = np.zeros(shapes[2], field)
+    with pytest.raises(ValueError, match=re.escape(f"{texture.dtype} {texture.shape}")):
+        native.inputs_agree(image, label, texture)
 
 
 def test_a_record_is_written_whole_and_nothing_beside_it() -> None:
