@@ -111,6 +111,7 @@ class Pages:
             Whether they can be touched now; otherwise the disk has no such bytes, or this system
             cannot say so, and to touch them might kill the process.
         """
-        if sys.platform != "linux":
+        if sys.platform == "linux":
+            return int(_libc.madvise(self.address + start, length, _POPULATE_READ)) == 0
+        else:  # noqa: RET505 (type checkers leave out what the other systems lack)
             return False
-        return int(_libc.madvise(self.address + start, length, _POPULATE_READ)) == 0
