@@ -1,7 +1,8 @@
 """What a window costs by the number of shards that are mapped: in C, with NumPy, and of the memory.
 
-Two series of datasets: with one photograph in each shard, and with the same 60,000 photographs in
-fewer or more shards, so that only the number of shards differs. Their files are links to a few, so
+Three series of datasets: with one photograph in each shard; with the same 60,000 photographs in
+fewer or more shards, so that bytes are equal and only the number of shards differs; and with the 16
+photographs in each shard that the bundled recipes put there. Their files are links to a few, so
 that these are in memory whatever the number of shards, and what grows is what a process and the
 system keep for each: records, mappings, pages of addresses, names of files. Every page is touched
 once before. Samples and corners are drawn at random; all datasets and ways are measured in turn,
@@ -51,6 +52,7 @@ CASES = {"16 of 32 x 32": (16, (32, 32)), "96 of 375 x 500": (96, (375, 500))}
 SERIES: dict[str, tuple[int, Callable[[int], int]]] = {
     "one photograph a shard": (64, lambda _: 1),
     "60,000 photographs": (960, lambda shards: PHOTOGRAPHS // shards),
+    "16 photographs a shard": (960, lambda _: 16),
 }
 """How many photographs are on the disk, and how many a shard has, by the number of shards."""
 

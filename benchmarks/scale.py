@@ -11,6 +11,8 @@ steps     Photographs and a texture of 32 x 32 pixels are built into shards of 1
           verify    check every file
           repair    make one lost shard again; this verifies before and after
           report    write the page for people
+          card      write the files that describe the dataset to others
+          labels    report on the labels, for people and for programs
 planned   Listing and planning alone, with many more photographs: links to a few files.
 end       What a build does when the last shard is made, and its memory: it reads all records, and
           writes the index. One shard is built; the records of the others are made of its record.
@@ -91,6 +93,8 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, help="write the figures here as JSON")
     arguments = parser.parse_args()
+    if len(arguments.records) not in (0, 2):
+        parser.error("--records takes two numbers, of shards and of photographs, or none")
     if any(count < 1 or count % RECIPE.shards.images for count in arguments.end):
         parser.error(f"--end takes multiples of the {RECIPE.shards.images} photographs of a shard")
     figures = {
@@ -118,7 +122,7 @@ def measure_growth(
     counts: list[int], measure: Callable[[int], dict[str, Row]]
 ) -> dict[str, object]:
     """Measure steps with these numbers of photographs, and how their costs grow."""
-    counts = sorted(counts)
+    counts = sorted(set(counts))
     rows: dict[str, list[Row]] = {}
     for count in counts:
         for step, row in measure(count).items():

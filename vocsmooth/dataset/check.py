@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from vocsmooth.classes import VOC_CLASSES, VOID
 from vocsmooth.errors import DatasetError
 from vocsmooth.shards import native
+from vocsmooth.shards.pages import Pages
 from vocsmooth.shards.scan import ShardScan
 from vocsmooth.shards.schema import Layout, read_layout
 
@@ -27,6 +28,8 @@ _SECONDS = 60
 _BYTES_PER_SECOND = 20_000_000
 
 _PIECE = 1 << 18
+
+_MAPPED_PIECE = 1 << 17  # the beginnings of its pages stay in the cache
 
 _VOID = np.uint8(VOID)
 
@@ -89,7 +92,34 @@ _MEMORY = _Memory()
 
 
 def _read(path: Path, size: int) -> tuple[NDArray[np.uint8], str]:
-    """Return the bytes of a file and its SHA-256; each piece is hashed while it is in the cache.
+    """Return the bytes of a file and its SHA-256."""
+    return _map(path, size) or _copy(path, size)
+
+
+def _map(path: Path, size: int) -> tuple[NDArray[np.uint8], str] | None:
+    """Do so without a copy; None if the system cannot, or the disk does not give every byte.
+
+    A piece is hashed after the disk has given it: a file that is cut short at this very moment
+    kills this process, and the next one finds out why.
+    """
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        if not size:
+            return None
+        pages = Pages(file.fileno(), size)
+    pages.advise("MADV_SEQUENTIAL", 0, size)
+    data = np.asarray(pages)
+    for start in range(0, size, _MAPPED_PIECE):
+        piece = data[start : start + _MAPPED_PIECE]
+        if not pages.load(start, len(piece)):
+            return None
+        native.fetch_pages(piece)
+        digest.update(piece.data)
+    return data, digest.hexdigest()
+
+
+def _copy(path: Path, size: int) -> tuple[NDArray[np.uint8], str]:
+    """Read a file into memory; each piece is hashed while it is in the cache.
 
     The bytes are read into an array, because NumPy asks the system for large pages.
     """

@@ -29,7 +29,7 @@ from vocsmooth.shards.index import (
     refuse_archive,
     sidecar_path,
 )
-from vocsmooth.shards.scan import list_shards
+from vocsmooth.shards.scan import ShardScan, list_shards
 from vocsmooth.views.croissant import DESCRIPTIONS
 from vocsmooth.workers.processes import WorkerDied, available_cores, run_tasks, sigterm_interrupts
 
@@ -113,7 +113,6 @@ def verify_dataset(
         )
     problems.extend(check_ids(index))
     problems.extend(_check_files(root, index))
-    problems.extend(check_records(root, index))
     promise = promise_of(root)
     known = set() if fresh else read_journal(root, promise) & {s.name for s in index.shards}
     with sigterm_interrupts():
@@ -144,6 +143,16 @@ def _check_files(root: Path, index: Index) -> Iterator[Problem]:
             yield file_problem(path.name, "does not belong to the dataset")
 
 
+def _check(task: ShardScan | Path) -> list[Problem]:
+    """Check a shard, or all records of the dataset in a folder; a task for a worker process."""
+    if isinstance(task, ShardScan):
+        return check_shard(task)
+    try:
+        return [*check_records(task, read_index(task))]
+    except DatasetError as error:  # a moment ago the index could be read
+        return [file_problem(INDEX_NAME, str(error))]
+
+
 def _check_shards(
     root: Path,
     index: Index,
@@ -152,22 +161,30 @@ def _check_shards(
     jobs: int,
     progress: Callable[[int, int], None],
 ) -> list[Problem]:
-    """Check all shards in worker processes, except those known to be intact; note those that are.
+    """Check records and shards in worker processes, except shards known to be intact; note those.
 
-    Returns the problems in the order of the index.
+    To read the records of small photographs takes half as long as to check their shards, and is one
+    task, so it comes first. Returns its problems, then those of shards in the order of the index.
     """
     shards = [shard for shard in list_shards(root, index) if shard.entry.name not in known]
     total = len(known) + len(shards)
     before = {shard.entry.name: identity_of(shard.path) for shard in shards}
     found: dict[str, list[Problem]] = {}
-    progress(len(known), total)
-    with closing(run_tasks(check_shard, shards, jobs)) as results:
-        for done, (shard, result) in enumerate(results, len(known) + 1):
-            name = shard.entry.name
+    tasks: list[ShardScan | Path] = [root, *shards]
+    done = len(known)
+    progress(done, total)
+    with closing(run_tasks(_check, tasks, jobs)) as results:
+        for task, result in results:
+            shard = task if isinstance(task, ShardScan) else None
+            name = shard.entry.name if shard else PLAN_NAME
             died = [file_problem(name, "crashes or hangs the process that reads it")]
             found[name] = died if isinstance(result, WorkerDied) else result
+            if shard is None:
+                continue
             identity = identity_of(shard.path)
             if not found[name] and identity is not None and identity == before[name]:
                 note_intact(root, promise, name, identity)
+            done += 1
             progress(done, total)
-    return [problem for shard in index.shards for problem in found.get(shard.name, [])]
+    names = (PLAN_NAME, *(shard.name for shard in index.shards))
+    return [problem for name in names for problem in found.get(name, [])]

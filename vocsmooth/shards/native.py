@@ -47,12 +47,14 @@ class Task(ctypes.Structure):
 
 INTERFACE = Interface(
     "native_abi",
-    5,
+    6,
     (Map, Task),
     {
         "copy_windows": (_size, (ctypes.POINTER(Task),)),
+        "fetch_pages": (None, (_pointer, ctypes.c_size_t)),
         "inputs_agree": (ctypes.c_int, (_pointer, _pointer, _pointer, _size, _size)),
         "lookup3": (ctypes.c_uint32, (ctypes.c_char_p, ctypes.c_size_t)),
+        "publish": (None, (_pointer, _pointer, _size)),
     },
 )
 
@@ -147,11 +149,40 @@ def copy_windows(
     return int(required().copy_windows(ctypes.byref(task)))
 
 
+def publish(record: NDArray[np.uint64], fields: NDArray[np.uint64]) -> None:
+    """Write the record of a shard, which other threads may be reading; see `copy_windows`.
+
+    Whoever reads the address (the first field) finds all others written. Without the library nobody
+    reads records.
+    """
+    if library is None:
+        record[:] = fields
+    else:
+        library.publish(_address(record), _address(fields), len(fields))
+
+
+def fetch_pages(bytes_: NDArray[np.uint8]) -> None:
+    """Ask the memory for the beginnings of pages that are about to be read, if there is C."""
+    if library is not None:
+        library.fetch_pages(_address(bytes_), bytes_.size)
+
+
 def inputs_agree(
     image: NDArray[np.uint8], label: NDArray[np.uint8], texture: NDArray[np.int16]
 ) -> bool:
-    """Return whether (P, 3) pixels are clip(label + texture, 0, 255), texture (P,) or (P, 3)."""
+    """Return whether (P, 3) pixels are clip(label + texture, 0, 255), texture (P,) or (P, 3).
+
+    Raises
+    ------
+    ValueError
+        An array has another shape or dtype: C would read beyond its end.
+    """
     arrays = [np.ascontiguousarray(array) for array in (image, label, texture)]
+    colour = (len(texture), 3)
+    fits = image.shape == label.shape == colour and texture.shape in (colour[:1], colour)
+    if not fits or [array.dtype.str for array in arrays] != ["|u1", "|u1", "<i2"]:
+        found = ", ".join(f"{array.dtype} {array.shape}" for array in (image, label, texture))
+        raise ValueError(f"expected uint8 (P, 3) twice and int16 (P,) or (P, 3), got {found}")
     sizes = (len(texture), 1 if texture.ndim == 1 else 3)
     return bool(required().inputs_agree(*[_address(array) for array in arrays], *sizes))
 

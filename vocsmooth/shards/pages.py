@@ -29,6 +29,8 @@ if sys.platform != "win32":
         Pages.mapped -= 1
 
 
+_POPULATE_READ = 22  # of Linux 5.14 and later; Python's mmap does not name it
+
 _FAILED = ctypes.c_void_p(-1).value
 
 _OTHERS = 5_000
@@ -89,7 +91,7 @@ class Pages:
 
     def advise(
         self,
-        advice: Literal["MADV_RANDOM", "MADV_WILLNEED", "MADV_DONTNEED"],
+        advice: Literal["MADV_RANDOM", "MADV_SEQUENTIAL", "MADV_WILLNEED", "MADV_DONTNEED"],
         start: int,
         length: int,
     ) -> None:
@@ -99,3 +101,17 @@ class Pages:
         """
         if sys.platform != "win32":
             _libc.madvise(self.address + start, length, getattr(mmap, advice))
+
+    def load(self, start: int, length: int) -> bool:
+        """Read a range of bytes from the disk; `start` is a multiple of a page.
+
+        Returns
+        -------
+        bool
+            Whether they can be touched now; otherwise the disk has no such bytes, or this system
+            cannot say so, and to touch them might kill the process.
+        """
+        if sys.platform == "linux":
+            return int(_libc.madvise(self.address + start, length, _POPULATE_READ)) == 0
+        else:  # noqa: RET505 (type checkers leave out what the other systems lack)
+            return False

@@ -67,10 +67,8 @@ class MappedShards(dict[int, MappedShard]):
             shard = MappedShard(path, indexed, self._index.digest, self._index.maps, known)
             self[number], self._checked[number] = shard, shard.checked
             self._files[number - self._numbers.start] = indexed.entry.name.encode()
-            # The address last: whoever reads it takes the other fields for written.
             record = self._records[number - self._numbers.start]
-            record[1:] = shard.record[1:]
-            record[0] = shard.record[0]
+            native.publish(record, np.array(shard.record, np.uint64))
         return shard
 
     def fill_windows(

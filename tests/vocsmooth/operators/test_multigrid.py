@@ -2,13 +2,14 @@
 
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from vocsmooth.errors import ConvergenceError
-from vocsmooth.operators import kernels
+from vocsmooth.operators import compiled_solvers, kernels
 from vocsmooth.operators.multigrid import coarsening as galerkin
 from vocsmooth.operators.multigrid import cycle as boxmg
 from vocsmooth.operators.multigrid import solver as multigrid
@@ -88,6 +89,37 @@ def test_large_memory_serves_all_systems_of_a_solver_and_goes_with_it() -> None:
         assert tracemalloc.get_traced_memory()[0] < 1e6
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.skipif(kernels.library is None, reason="NumPy keeps no memory")
+def test_threads_together_keep_no_more_than_one_may() -> None:
+    """As many as solved at the same time, and wait for more to do."""
+    shape, threads = (3, 256, 256), 8
+    image = np.random.default_rng(1).random(shape)
+    weak = couplings(256, 256, 1)
+    workspace = compiled_solvers.screened_workspace(shape).nbytes
+    assert threads * workspace > 1.2 * multigrid.MOST_IDLE
+    together = Barrier(threads + 1, timeout=60)
+
+    def work() -> None:
+        solve = multigrid.solver(shape)
+        solve(*weak, image, image, 1e-2)
+        del solve
+        together.wait()  # all have solved
+        together.wait()  # all were looked at
+
+    tracemalloc.start()
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            done = [pool.submit(work) for _ in range(threads)]
+            together.wait()
+            held = tracemalloc.get_traced_memory()[0]
+            together.wait()
+        for one in done:
+            one.result()
+    finally:
+        tracemalloc.stop()
+    assert held < multigrid.MOST_IDLE + 1e6
 
 
 def test_says_when_it_cannot_reach_the_tolerance(backend: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -253,3 +254,31 @@ def test_inputs_agree_as_numpy_says(field: int, channels: int) -> None:
             image.flat[place] ^= 1
             assert not native.inputs_agree(image, label, texture)
             image.flat[place] ^= 1
+
+
+@pytest.mark.parametrize(
+    ("shapes", "field"),
+    [
+        (((5, 3), (5, 3), (5, 1)), np.int16),  # has 5 values, where C would read 15
+        (((5, 3), (5, 3), (5, 2)), np.int16),
+        (((5, 3), (4, 3), (5,)), np.int16),
+        (((4, 3), (5, 3), (5, 3)), np.int16),
+        (((5,), (5,), (5,)), np.int16),
+        (((5, 3), (5, 3), (5,)), np.int8),
+        (((5, 3), (5, 3), (5,)), np.int32),
+    ],
+)
+def test_inputs_that_c_would_read_beyond_are_refused(
+    shapes: tuple[tuple[int, ...], ...], field: type[np.integer]
+) -> None:
+    image, label = (np.zeros(shape, np.uint8) for shape in shapes[:2])
+    texture: np.ndarray = np.zeros(shapes[2], field)
+    with pytest.raises(ValueError, match=re.escape(f"{texture.dtype} {texture.shape}")):
+        native.inputs_agree(image, label, texture)
+
+
+def test_a_record_is_written_whole_and_nothing_beside_it() -> None:
+    records = np.zeros((3, 7), np.uint64)
+    fields = np.arange(2**64 - 7, 2**64, dtype=np.uint64)
+    native.publish(records[1], fields)
+    np.testing.assert_array_equal(records, [np.zeros(7), fields, np.zeros(7)])

@@ -54,8 +54,8 @@ from vocsmooth.operators.multigrid.cycle import Grid, build_grids, cycle
 
 MAX_CYCLES = 200
 
-MOST_IDLE = 1 << 27
-"""Bytes of the largest workspace that is kept for the next solver: a megapixel in colour."""
+MOST_IDLE = 48 << 20
+"""Bytes of all workspaces that are kept for the next solvers: one of 640 x 480 x 3 pixels."""
 
 SINGLE_PRECISION_GAIN = 1e-5
 """How far gradients in single precision reduce a residual before it is computed anew."""
@@ -89,32 +89,41 @@ def _numpy_solver(_: tuple[int, int, int]) -> Solver:
     return solve_screened
 
 
-class _Idle(threading.local):
-    """The workspace that the thread's last compiled solver left, for images of the same shape.
+class _Idle:
+    """Workspaces that compiled solvers left, for images of the same shapes in any thread.
 
-    Systems give pages back and ask for them anew, cleared, with every large array: of RTV on
-    640 x 480 pixels that was an eighth of the time.
+    Systems give pages back and ask for them anew, cleared, with every large array. That costs RTV
+    one or two hundredths of its time, and an eighth where each of its systems does it.
     """
 
-    shape: tuple[int, ...] = ()
-    workspace: NDArray[np.float32] | None = None
+    def __init__(self) -> None:
+        self._kept: list[tuple[tuple[int, ...], NDArray[np.float32]]] = []
+        # Nobody waits for it, since a process may have been forked while another thread had it.
+        self._lock = threading.Lock()
 
     def take(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
-        """Return a workspace, the idle one if it fits."""
-        workspace = self.workspace if self.shape == shape else None
-        self.forget()
-        return compiled_solvers.screened_workspace(shape) if workspace is None else workspace
+        """Return a workspace, one that was left if it fits."""
+        if self._lock.acquire(blocking=False):
+            try:
+                shapes = [kept for kept, _ in self._kept]
+                if shape in shapes:
+                    return self._kept.pop(shapes.index(shape))[1]
+            finally:
+                self._lock.release()
+        return compiled_solvers.screened_workspace(shape)
 
     def keep(self, shape: tuple[int, ...], workspace: NDArray[np.float32]) -> bool:
-        """Keep a workspace for the next solver, unless it is large; return whether it is kept."""
+        """Keep a workspace in the place of the oldest; return False if it is too large for that."""
         if workspace.nbytes > MOST_IDLE:
             return False
-        self.shape, self.workspace = shape, workspace
+        if self._lock.acquire(blocking=False):
+            try:
+                self._kept.append((shape, workspace))
+                while sum(kept.nbytes for _, kept in self._kept) > MOST_IDLE:
+                    del self._kept[0]
+            finally:
+                self._lock.release()
         return True
-
-    def forget(self) -> None:
-        """Keep nothing."""
-        self.shape, self.workspace = (), None
 
 
 _idle = _Idle()

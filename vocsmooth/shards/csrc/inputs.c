@@ -1,7 +1,17 @@
-/* Compare the inputs of a shard with what they are made of. */
+/* What `verify` needs of a shard: to read it fast, and to compare inputs with what they are made of. */
 #include "native.h"
 
-enum { PIXELS = 1024 };
+enum { PIXELS = 1024, LINE = 64, PAGE = 4096 };
+
+/* Ask the memory for the first lines of each page: what a processor fetches ahead by itself ends
+ * there, and to begin anew costs a hash a sixth of its speed. */
+EXPORT void fetch_pages(const char *bytes, size_t length)
+{
+    for (size_t page = 0; page < length; page += PAGE) {
+        __builtin_prefetch(bytes + page, 0, 2);
+        __builtin_prefetch(bytes + page + LINE, 0, 2);
+    }
+}
 
 /* More than 255 does what 255 does, and no sum overflows. */
 static inline int16_t bounded(int16_t value)

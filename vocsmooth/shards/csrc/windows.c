@@ -39,8 +39,16 @@ static const uint64_t *record_of(const Task *task, ptrdiff_t window)
     return task->records + task->shards[window] * task->fields;
 }
 
-/* Another thread may forget the shard at any moment, and leaves it mapped meanwhile; or map it, and
- * writes the address after the other fields, which are read after it. */
+/* Write the record of a shard that was just mapped, for threads that may be copying: the address
+ * comes last, on processors too that reorder what is written (ARM). */
+EXPORT void publish(uint64_t *record, const uint64_t *fields, ptrdiff_t count)
+{
+    memcpy(record + ADDRESS + 1, fields + ADDRESS + 1, (size_t)(count - 1) * sizeof(*record));
+    __atomic_store_n(record + ADDRESS, fields[ADDRESS], __ATOMIC_RELEASE);
+}
+
+/* Another thread may forget the shard at any moment, and leaves it mapped meanwhile; or map it, see
+ * `publish`: the other fields are read after the address. */
 static char *address_of(const uint64_t *record)
 {
     return (char *)(uintptr_t)__atomic_load_n(record + ADDRESS, __ATOMIC_ACQUIRE);

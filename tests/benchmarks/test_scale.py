@@ -1,0 +1,57 @@
+"""The benchmark of growing datasets: the smallest ones, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import scale, scale_steps
+from vocsmooth.shards.index import read_index
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+def test_a_dataset_of_one_shard_is_repaired_and_described(tmp_path: Path) -> None:
+    scale_steps.make_tree(tmp_path, 16)
+    scale_steps.build(tmp_path)
+    (shard,) = (tmp_path / "out").glob("*.h5")
+    before = shard.read_bytes()
+    row = scale_steps.measure(scale_steps.repair, tmp_path)
+    assert shard.read_bytes() == before
+    assert row["MB"] > 1
+    for step in ("card", "labels"):
+        scale_steps.STEPS[step](tmp_path)
+        assert all((tmp_path / name).stat().st_size for name in scale_steps.PAGES[step])
+    assert (tmp_path / "README.md").read_bytes() == (tmp_path / "out" / "README.md").read_bytes()
+    labels = json.loads((tmp_path / "labels.json").read_text())["labels"]
+    assert [label["id"] for label in labels] == list(
+        map(bytes.decode, read_index(tmp_path / "out").columns.ids.tolist())
+    )
+
+
+def test_equal_numbers_of_photographs_are_one() -> None:
+    measured: list[int] = []
+
+    def measure(count: int) -> dict[str, scale_steps.Row]:
+        measured.append(count)
+        return {"step": {"seconds": 0.5 * count**2, "MB": 1.0}}
+
+    figures = scale.measure_growth([4, 2, 4, 2], measure)
+    assert measured == figures["photographs"] == [2, 4]
+    growth = figures["growth"]
+    assert isinstance(growth, dict)
+    assert growth["step"]["exponent"] == pytest.approx(2)
+    assert scale.measure_growth([3, 3], measure)["growth"] == {"step": {}}
+
+
+@pytest.mark.parametrize("records", [["1"], ["1", "2", "3"]])
+def test_records_take_two_numbers(
+    records: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--photographs", "--planned", "--end", "--shards", "--records", *records]
+    monkeypatch.setattr(sys, "argv", ["scale", *arguments])
+    with pytest.raises(SystemExit, match="2"):
+        scale.main()
+    assert "--records takes two numbers" in capsys.readouterr().err
