@@ -17,6 +17,7 @@ import torch
 from csgisnet.checkpoints.best import BEST_FILE
 from csgisnet.checkpoints.networks import load_network
 from csgisnet.checkpoints.segmenters import load_segmenter
+from csgisnet.device import Precision
 from csgisnet.errors import ConfigError
 from csgisnet.networks.symmetry import is_symmetric
 from csgisnet.training.config import Config, without_terms
@@ -92,10 +93,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@pytest.mark.parametrize(("precision", "times"), [("float32", 1), ("bfloat16", 10)])
 def test_two_processes_have_the_loss_curve_of_one(
-    data_dir: Path, config: Config, tmp_path: Path
+    data_dir: Path, config: Config, tmp_path: Path, precision: Precision, times: float
 ) -> None:
     config = without_terms(config, ("contrast", "semantic"))
+    config = dataclasses.replace(config, run=dataclasses.replace(config.run, precision=precision))
     train(data_dir, tmp_path / "one", config, device="cpu")
     two = tmp_path / "two"
     found, logs = run_processes(2, TRAIN, data_dir, two, config)
@@ -104,12 +107,12 @@ def test_two_processes_have_the_loss_curve_of_one(
     assert logs[1] == ""  # only the first process reports
     for name in ("loss", "l1", "structure"):
         one = records(tmp_path / "one", "train", name)
-        assert records(two, "train", name) == pytest.approx(one, rel=5e-3)
+        assert records(two, "train", name) == pytest.approx(one, rel=5e-3 * times)
     first = [records(run, "train", "grad_norm")[0] for run in (tmp_path / "one", two)]
-    assert first[1] == pytest.approx(first[0], rel=1e-4)
+    assert first[1] == pytest.approx(first[0], rel=1e-4 * times)
     for name in ("psnr_input", "psnr_result", "ssim_result"):
         one = records(tmp_path / "one", "validation", name)
-        assert records(two, "validation", name) == pytest.approx(one, abs=1e-3)
+        assert records(two, "validation", name) == pytest.approx(one, abs=1e-3 * times)
 
 
 def test_two_processes_keep_a_network_symmetric(
