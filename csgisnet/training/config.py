@@ -78,7 +78,10 @@ class RunConfig:
                 raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}.")
 
     def precision_on(self, device: torch.device) -> Precision:
-        """Return the precision of a run on `device`; "auto" is what `choose_precision` says."""
+        """Return the precision of a run on `device`; "auto" is what `choose_precision` says.
+
+        @@WHY@@
+        """
         return choose_precision(self.precision, device).precision
 
 
