@@ -18,12 +18,14 @@ import argparse
 import dataclasses
 import datetime
 import json
+import math
 import statistics
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from scipy import stats
 
 from csgisnet.device import Precision
 from csgisnet.prediction.loading import load
@@ -125,6 +127,8 @@ def main() -> None:
             results[name].append(train_one(arguments, config, folder) | {"seed": seed})
             print(name, json.dumps(results[name][-1]), flush=True)
     print(table(results))
+    paired = differences(results)
+    print(json.dumps(paired, indent=1))
     if arguments.out:
         about = {
             "date": datetime.date.today().isoformat(),
@@ -135,7 +139,7 @@ def main() -> None:
             "torch": torch.__version__,
             "threads": torch.get_num_threads(),
         }
-        write_json(arguments.out, {**about, "runs": results})
+        write_json(arguments.out, {**about, "paired": paired, "runs": results})
 
 
 def train_one(arguments: argparse.Namespace, config: Config, folder: Path) -> dict[str, Any]:
@@ -171,6 +175,29 @@ def curve(folder: Path) -> list[dict[str, Any]]:
     lines = map(json.loads, (folder / METRICS).read_text().splitlines())
     keys = ("step", "psnr_result", "ssim_result")
     return [{key: line[key] for key in keys} for line in lines if line["kind"] == "validation"]
+
+
+def differences(results: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
+    """Return how far variants are from the first along the curve, seed by seed.
+
+    Each validation has the mean difference in dB, half the width of its 95 % interval (Student's t
+    over seeds), and how many seeds ended more than 1 dB below the other's run, on either side.
+    """
+    (_, base), *others = results.items()
+    found: dict[str, list[dict[str, Any]]] = {}
+    for name, runs in others:
+        found[name] = []
+        for places in zip(*(run["curve"] for run in (*base, *runs)), strict=False):
+            values = [place["psnr_result"] for place in places]
+            apart = [b - a for a, b in zip(values[: len(base)], values[len(base) :], strict=True)]
+            row: dict[str, Any] = {"step": places[0]["step"], "mean": statistics.mean(apart)}
+            if len(apart) > 1:
+                error = statistics.stdev(apart) / math.sqrt(len(apart))
+                row["half_width"] = float(stats.t.ppf(0.975, len(apart) - 1)) * error
+            row["below"] = sum(value < -1 for value in apart)
+            row["above"] = sum(value > 1 for value in apart)
+            found[name].append(row)
+    return found
 
 
 def _say_nothing(_: str) -> None:

@@ -212,7 +212,7 @@ def makers(
         found["inductor, frozen"] = lambda: engines.inductor(network, device, autocast=fast)
     if device.type != "cpu":
         return found
-    if not missing_for_int8(device):
+    if others and not missing_for_int8(device):
         pictures = [engines.batch_of(image) for image in engines.calibration()]
         ranges = calibrate(network, pictures)
         found["ours int8"] = functools.partial(ours, network, device, "int8", ranges)

@@ -3,42 +3,40 @@
 `executable` exchanges the layers of a copy of a network; the network's own forward pass still says
 how they are connected.
 
-Why plain torch with oneDNN's fused convolution: on one thread of an AMD Zen 5 with AVX-512 BF16, in
-turns in one process (compact, the network bundled before the present one, of two blocks less:
-benchmarks/results/engines.json; full, with random weights: benchmarks/results/predict.json):
+Why torch with fused convolutions, and no other runtime: on one thread of an Intel Xeon with AMX, in
+turns in one process (compact, the bundled network: benchmarks/results/engines.json; full, with
+random weights: benchmarks/results/predict.json):
 
 ================================  =============  =============  ================  ==========
 way                               compact, s/MP  full, s/MP     first picture, s  mean error
 ================================  =============  =============  ================  ==========
-torch                             1.44           25.0           0.68              0
-ours, float32                     1.16           21.0           0.40              0
-ONNX Runtime, float32             1.13           21.1           0.48              0
-torch, autocast to bfloat16       0.93           18.1           0.31              0.10
-ours, bfloat16                    0.65           10.6           0.25              0.10
-torch.compile, frozen, bfloat16   0.62           -              7.00              0.10
-OpenVINO, bfloat16                0.57           10.3           0.24              0.10
-ours, int8                        0.47           6.5            0.20              0.23
+torch                             2.63           36.3           0.54              0
+ours, float32                     2.16           30.1           0.35              0
+torch, autocast to bfloat16       2.14           29.8           0.37              0.20
+OpenVINO, float32                 2.11           28.4           0.48              0
+ONNX Runtime, float32             1.97           28.0           0.39              0
+ours, int8                        0.77           -              0.28              0.69
+torch.compile, frozen, bfloat16   0.63           -              11.97             0.17
+OpenVINO, bfloat16                0.53           5.4            0.25              0.19
+ours, bfloat16                    0.42           4.5            0.10              0.17
+OpenVINO, int8                    0.40           -              0.31              1.34
 ================================  =============  =============  ================  ==========
 
 The error is in grey levels of 255; it and the first picture are the compact network's. The others
-gain 4 % on the full network and up to 12 % on the compact one, for a compilation at every start
-or a dependency of 180 MB.
+gain up to 9 % in float32, for a dependency of 50 to 180 MB.
 
-What bounds it: a core of that processor multiplies at most 270 Gflop/s in float32 and 540 in
-bfloat16 (benchmarks/results/engines.json), of which these ways reach up to 85 %: oneDNN's 3 x 3
-convolutions of 48 channels, 85 % of the time, 220 to 245 and 490 to 515. So on such a processor
-bfloat16 is not much more than twice as fast as float32. `csgisnet.prediction.int8` is 1.4 times as
-fast as bfloat16 on the compact network and 1.6 times on the full one.
+What bounds it: a core multiplies 241 Gflop/s in float32 and 3,700 in bfloat16, on the matrix unit,
+of which oneDNN's convolutions of 48 channels reach a quarter, so that `csgisnet.prediction.matrix`
+has its own. There int8, with those of oneDNN, is slower than bfloat16. On an AMD Zen 5 with
+AVX-512 BF16, which multiplies 270 and 540, oneDNN reaches 85 % of that: 1.16, 0.65 and, in int8,
+0.47 s a megapixel with the network bundled before, of two blocks less, where OpenVINO took 1.10,
+0.57 and 0.35 (benchmarks/results/engines-zen5.json).
 
-On Intel's AMX, whose unit multiplies 3,400 Gflop/s a core, oneDNN's convolutions of 48 channels
-reach a quarter of that, so that `csgisnet.prediction.matrix` has its own. There int8, with those of
-oneDNN, is slower than bfloat16.
-
-These were measured and left out, as they gain little or nothing here: weights packed beforehand
-(packing takes 0.3 ms a picture of 105), channels padded (convolutions of 52 and 64 channels reach
-the same rate), tiles that fit the cache (images of 0.15 and 1.9 megapixels take the same time per
-pixel, and the halos of small tiles cost up to twice as much), and a network that inductor compiled
-ahead of time (6 % faster, for a package of each network and processor).
+These were measured on the Zen 5 and left out, as they gain little or nothing: weights packed
+beforehand (packing takes 0.3 ms a picture of 105), channels padded (convolutions of 52 and 64
+channels reach the same rate), tiles that fit the cache (images of 0.15 and 1.9 megapixels take the
+same time per pixel, and the halos of small tiles cost up to twice as much), and a network that
+inductor compiled ahead of time (6 % faster, for a package of each network and processor).
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import torch
 
-from csgisnet.device import Precision
+from csgisnet.device import Precision, choose_precision
 from csgisnet.networks.segmenter import SegmenterConfig
 from csgisnet.networks.smoothing import NetworkConfig
 from csgisnet.objective.config import TERMS, LossConfig
@@ -81,13 +81,14 @@ class RunConfig:
                 raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}.")
 
     def precision_on(self, device: torch.device) -> Precision:
-        """Return the precision of a run on `device`: on processors "auto" is float32.
+        """Return the precision of a run on `device`; "auto" is what `choose_precision` says.
 
-        There bfloat16 trains up to three times as fast, but of six runs one ended 2 dB below its
-        twin in float32 (benchmarks/results/seeds.json): too few to call it chance, so it has to be
-        asked for.
+        On processors too: the bundled network's first stage has the same validation curve in both
+        precisions, within the noise of three seeds (benchmarks/results/seeds-compact.json). Of
+        twelve pairs of the demo's short runs two ended 2 dB lower in bfloat16, with the same
+        training loss: what was off were running statistics (seeds.json, seeds-zen5.json).
         """
-        return "float32" if self.precision == "auto" and device.type == "cpu" else self.precision
+        return choose_precision(self.precision, device).precision
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -131,6 +132,10 @@ class Config:
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"seed must be 0 to 2^32 - 1, got {self.seed}.")
+
+    def computed_in(self, precision: Precision) -> Config:
+        """Return the settings with another precision."""
+        return dataclasses.replace(self, run=dataclasses.replace(self.run, precision=precision))
 
 
 def load_config(source: AnyPath, changes: Iterable[str] = ()) -> Config:

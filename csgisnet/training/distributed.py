@@ -191,7 +191,8 @@ def distribute(network: nn.Module, processes: Processes) -> nn.Module:
 class SyncedBatchNorm2d(nn.BatchNorm2d):
     """Batch normalisation over the equally large batches of all processes, on any device.
 
-    torch's own takes CUDA tensors only.
+    torch's own takes CUDA tensors only. Like it, this one computes in the precision of its weights
+    whatever that of the features: sums of bfloat16 would be worthless.
     """
 
     @classmethod
@@ -205,11 +206,13 @@ class SyncedBatchNorm2d(nn.BatchNorm2d):
         """Normalise (B, C, H, W); in training by the statistics of all processes' batches."""
         if not self.training:
             return super().forward(x)
+        kind = x.dtype
+        x = x.to(self.weight.dtype)
         mean = _mean(x)
         variance = _mean((x - mean) ** 2)
         self._track(mean.detach().flatten(), variance.detach().flatten(), x)
         scale = torch.rsqrt(variance + self.eps) * self.weight.reshape(mean.shape)
-        return (x - mean) * scale + self.bias.reshape(mean.shape)
+        return ((x - mean) * scale + self.bias.reshape(mean.shape)).to(kind)
 
     @torch.no_grad()
     def _track(self, mean: Tensor, variance: Tensor, x: Tensor) -> None:

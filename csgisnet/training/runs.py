@@ -10,6 +10,7 @@ from typing import Any
 
 from csgisnet.checkpoints.networks import load_network, save_network
 from csgisnet.checkpoints.own import load_module, save_module
+from csgisnet.device import Precision
 from csgisnet.errors import ConfigError
 from csgisnet.networks.growing import grow
 from csgisnet.networks.own import OwnNetwork
@@ -47,6 +48,8 @@ class Setup:
     """The network it began with; None for random weights."""
     own: Own = dataclasses.field(default_factory=Own)
     """What the caller adds and no file can hold."""
+    asked: Precision | None = None
+    """The precision that the run was begun with, before `csgisnet.training.precisions` chose."""
 
     def __post_init__(self) -> None:
         check_loggers(self.config.run.loggers)
@@ -181,8 +184,11 @@ def resumed_run(
         began_with = load_network(file)
     if config is not None:
         config = _with_size_of(began_with, config)
-    own_config = _config_of(record, path, config, settings.digest(dataset.recipe))
-    return Setup(config=own_config, sources=sources, dataset=dataset, initial=began_with, own=own)
+    config = _config_of(record, path, config, settings.digest(dataset.recipe))
+    asked = record.get("precision", config.run.precision)  # older runs did not record it
+    return Setup(
+        config=config, sources=sources, dataset=dataset, initial=began_with, own=own, asked=asked
+    )
 
 
 @contextlib.contextmanager
@@ -223,6 +229,7 @@ def _begin_run(folder: Path, setup: Setup) -> None:
     record = {
         "dataset": setup.digest,
         "config": settings.to_dict(setup.config),
+        "precision": setup.asked,
         "own": setup.own.names,
         **setup.sources.record(),
     }
@@ -263,6 +270,8 @@ def _config_of(record: dict[str, Any], path: Path, given: Config | None, digest:
         )
     if given is None:
         return began
+    if given.run.precision == record.get("precision"):
+        given = given.computed_in(began.run.precision)
     changes = _differences(settings.to_dict(began), settings.to_dict(given))
     if changes:
         raise ConfigError(

@@ -21,6 +21,7 @@ from csgisnet.training.config import Config, RunConfig, as_config
 from csgisnet.training.data import BatchSource, filled
 from csgisnet.training.distributed import Processes, join_processes
 from csgisnet.training.hooks import Callback, Loss, Own, objective_of, own_network
+from csgisnet.training.precisions import settled
 from csgisnet.training.progress import RunLog, report_nothing, to_stderr
 from csgisnet.training.runs import Setup, claim_run, new_run, resumed_run
 from csgisnet.training.saving import (
@@ -153,12 +154,17 @@ def train(
             simplifier=as_path_or_none(simplifier, "simplifier"),
             output_stride=output_stride,
         )
-        setup = (resumed_run if resume else new_run)(
-            run_dir,
-            given,
-            None if config is None else as_config(config),
-            initial,
-            Own(loss=loss, network=own_network(network)),
+        setup = settled(
+            (resumed_run if resume else new_run)(
+                run_dir,
+                given,
+                None if config is None else as_config(config),
+                initial,
+                Own(loss=loss, network=own_network(network)),
+            ),
+            processes,
+            report,
+            resume=resume,
         )
         config, run = setup.config, setup.config.run
         teachers = setup.load_teachers().to(processes.device)

@@ -169,7 +169,9 @@ def _fit(
     report: Callable[[str], None],
 ) -> None:
     """Train for the steps that the settings ask for."""
-    steps = config.segmenter.steps
+    steps, precision = config.segmenter.steps, config.run.precision
+    if precision == "auto" and processes.device.type == "cpu":
+        precision = "float32"  # what bfloat16 does to a segmenter was never measured there
     optimizers = make_optimizers(segmenter.train(), config.optimizer)
     forward = distribute(segmenter, processes)
     losses: list[Tensor] = []
@@ -178,7 +180,7 @@ def _fit(
             share = config.schedule.share(step, steps)
             set_learning_rate(optimizers, config.segmenter.lr * share)
             image = _mixed_images(batch)
-            with use_precision(config.run.precision_on(processes.device), processes.device):
+            with use_precision(precision, processes.device):
                 logits = forward(image)
             target = targets_of(batch.mask, logits.shape[1])
             loss = _cross_entropy(logits.float(), target, processes)

@@ -17,10 +17,12 @@ import torch
 from csgisnet.checkpoints.best import BEST_FILE
 from csgisnet.checkpoints.networks import load_network
 from csgisnet.checkpoints.segmenters import load_segmenter
+from csgisnet.device import Precision
 from csgisnet.errors import ConfigError
 from csgisnet.networks.symmetry import is_symmetric
 from csgisnet.training.config import Config, without_terms
 from csgisnet.training.distributed import join_processes
+from csgisnet.training.runs import RUN_FILE
 from csgisnet.training.train import train
 from vocsmooth import settings
 
@@ -34,6 +36,13 @@ torch.set_num_threads(1)
 data, run, config = sys.argv[1:]
 summary = train(data, run, settings.from_dict(Config, json.loads(config), "config"), device="cpu")
 print(json.dumps({"leads": summary.leads}))
+"""
+
+# Only the first process has a processor that multiplies bfloat16.
+TRAIN_UNLIKE = """
+import os
+import torch
+torch.cpu.get_capabilities = lambda: {"amx_bf16": os.environ["RANK"] == "0"}
 """
 
 # Also tells which pictures each step was given.
@@ -92,10 +101,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@pytest.mark.parametrize(("precision", "times"), [("float32", 1), ("bfloat16", 10)])
 def test_two_processes_have_the_loss_curve_of_one(
-    data_dir: Path, config: Config, tmp_path: Path
+    data_dir: Path, config: Config, tmp_path: Path, precision: Precision, times: float
 ) -> None:
     config = without_terms(config, ("contrast", "semantic"))
+    config = config.computed_in(precision)
     train(data_dir, tmp_path / "one", config, device="cpu")
     two = tmp_path / "two"
     found, logs = run_processes(2, TRAIN, data_dir, two, config)
@@ -104,12 +115,24 @@ def test_two_processes_have_the_loss_curve_of_one(
     assert logs[1] == ""  # only the first process reports
     for name in ("loss", "l1", "structure"):
         one = records(tmp_path / "one", "train", name)
-        assert records(two, "train", name) == pytest.approx(one, rel=5e-3)
+        assert records(two, "train", name) == pytest.approx(one, rel=5e-3 * times)
     first = [records(run, "train", "grad_norm")[0] for run in (tmp_path / "one", two)]
-    assert first[1] == pytest.approx(first[0], rel=1e-4)
+    assert first[1] == pytest.approx(first[0], rel=1e-4 * times)
     for name in ("psnr_input", "psnr_result", "ssim_result"):
         one = records(tmp_path / "one", "validation", name)
-        assert records(two, "validation", name) == pytest.approx(one, abs=1e-3)
+        assert records(two, "validation", name) == pytest.approx(one, abs=1e-3 * times)
+
+
+def test_processes_on_unlike_processors_train_in_one_precision(
+    data_dir: Path, config: Config, tmp_path: Path
+) -> None:
+    config = without_terms(config, ("contrast", "semantic"))
+    config = dataclasses.replace(config, run=dataclasses.replace(config.run, steps=1))
+    script = TRAIN_UNLIKE + TRAIN
+    _, logs = run_processes(2, script, data_dir, tmp_path / "run", config.computed_in("auto"))
+    assert "training in float32: it is what another of the processes takes" in logs[0]
+    record = json.loads((tmp_path / "run" / RUN_FILE).read_text())
+    assert (record["precision"], record["config"]["run"]["precision"]) == ("auto", "float32")
 
 
 def test_two_processes_keep_a_network_symmetric(
