@@ -133,6 +133,13 @@ class Config:
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"seed must be 0 to 2^32 - 1, got {self.seed}.")
 
+    def network_from(self, given: NetworkConfig) -> NetworkConfig:
+        """Return what a network to begin with has to become."""
+        wanted = self.network
+        if self.run.grow:
+            return wanted
+        return dataclasses.replace(given, level=wanted.level, finish=given.finish or wanted.finish)
+
     def computed_in(self, precision: Precision) -> Config:
         """Return the settings with another precision."""
         return dataclasses.replace(self, run=dataclasses.replace(self.run, precision=precision))

@@ -14,7 +14,7 @@ from csgisnet.device import Precision
 from csgisnet.errors import ConfigError
 from csgisnet.networks.growing import grow
 from csgisnet.networks.own import OwnNetwork
-from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
+from csgisnet.networks.smoothing import SmoothingNetwork
 from csgisnet.objective.losses import Teachers
 from csgisnet.objective.teachers import load_teachers
 from csgisnet.training.config import Config, load_config
@@ -121,8 +121,8 @@ def new_run(
     _refuse_other_files(folder)
     config = config or load_config("compact")
     if initial is not None:
-        initial = grow(initial, _wanted(initial.config, config), config.seed)
-    config = _with_size_of(initial, config)
+        initial = grow(initial, config.network_from(initial.config), config.seed)
+        config = dataclasses.replace(config, network=initial.config)
     return Setup(config=config, sources=given, dataset=dataset, initial=initial, own=own)
 
 
@@ -182,8 +182,8 @@ def resumed_run(
         load_module(file, own.network.network)
     elif file.exists():
         began_with = load_network(file)
-    if config is not None:
-        config = _with_size_of(began_with, config)
+    if config is not None and began_with is not None:
+        config = dataclasses.replace(config, network=began_with.config)
     config = _config_of(record, path, config, settings.digest(dataset.recipe))
     asked = record.get("precision", config.run.precision)  # older runs did not record it
     return Setup(
@@ -236,24 +236,11 @@ def _begin_run(folder: Path, setup: Setup) -> None:
     write_json(folder / RUN_FILE, record)
 
 
-def _wanted(ours: NetworkConfig, config: Config) -> NetworkConfig:
-    """Return what a network to begin with has to become."""
-    if config.run.grow:
-        return config.network
-    added = config.network
-    return dataclasses.replace(ours, level=added.level, finish=ours.finish or added.finish)
-
-
 def _open(sources: Sources) -> Dataset:
     """Open the dataset; ConfigError if none is named."""
     if sources.data is None:
         raise ConfigError("No dataset to train on is known: give one with --data.")
     return open_dataset(sources.data)
-
-
-def _with_size_of(network: SmoothingNetwork | None, config: Config) -> Config:
-    """Return the settings with the size of `network`, if there is one."""
-    return config if network is None else dataclasses.replace(config, network=network.config)
 
 
 def _config_of(record: dict[str, Any], path: Path, given: Config | None, digest: str) -> Config:
