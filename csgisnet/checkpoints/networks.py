@@ -24,6 +24,7 @@ from csgisnet.networks.levels import at_level, up_to_level
 from csgisnet.networks.pruning import prune
 from csgisnet.networks.quantising import calibrate
 from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork, marks
+from csgisnet.networks.symmetry import Symmetry, is_symmetric
 from vocsmooth import settings
 from vocsmooth.errors import UnknownNameError
 from vocsmooth.files import AnyPath, as_path, sha256_file
@@ -114,8 +115,11 @@ def publish_network(
         }
     tensors = network.state_dict()
     if half:
-        tensors = {name: t.bfloat16() if t.ndim > 1 else t for name, t in tensors.items()}
-        network.load_state_dict(tensors)
+        symmetric = is_symmetric(network)
+        network.load_state_dict(_rounded(tensors))
+        if symmetric:  # what grey adds to a bias has to fit the rounded weights
+            Symmetry(network).impose()
+        tensors = _rounded(network.state_dict())
     recorded = {key: value for key, value in recorded.items() if key != calibrations.KEY}
     if calibration_pictures is not None:
         measured = calibrate(network, calibration_pictures)
@@ -127,6 +131,11 @@ def publish_network(
         tensors=tensors,
     )
     save_weights(path, weights)
+
+
+def _rounded(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return convolution weights as bfloat16, and the rest as it is."""
+    return {name: t.bfloat16() if t.ndim > 1 else t for name, t in tensors.items()}
 
 
 def load_network(path: AnyPath, channel_order: ChannelOrder | None = None) -> SmoothingNetwork:

@@ -22,6 +22,7 @@ from torch import Tensor
 
 import csgisnet
 from csgisnet.checkpoints.networks import save_network
+from csgisnet.checkpoints.pretrained import bundled_models
 from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
 from csgisnet.preview.methods import methods
 from vocsmooth.operators import OPERATORS, abstract, blend, detail_enhance, smooth
@@ -195,7 +196,7 @@ def test_own_networks_are_offered_from_comfyui_s_folder(
     monkeypatch.setitem(sys.modules, "folder_paths", folders)
     monkeypatch.setitem(sys.modules, "comfy_api", None)
     node = load_pack(monkeypatch, "pack_own").NODE_CLASS_MAPPINGS["Csgisnet_network"]
-    assert node.INPUT_TYPES()["required"]["network"][0] == ["compact", "mine.safetensors"]
+    assert node.INPUT_TYPES()["required"]["network"][0] == [*bundled_models(), "mine.safetensors"]
     result = v1_call(node)(image=image, network="mine.safetensors", level=0.9)  # takes none
     np.testing.assert_array_equal(array(result), csgisnet.load(path).smooth(array(image)))
 

@@ -10,7 +10,13 @@ from csgisnet.checkpoints.networks import load_network, publish_network, save_ne
 from csgisnet.checkpoints.segmenters import save_segmenter
 from csgisnet.errors import CheckpointError
 from csgisnet.networks.segmenter import Segmenter, SegmenterConfig
-from csgisnet.networks.smoothing import COMPACT, NetworkConfig, SmoothingNetwork
+from csgisnet.networks.smoothing import (
+    COMPACT,
+    NetworkConfig,
+    SmoothingNetwork,
+    receptive_radius,
+)
+from csgisnet.networks.symmetry import Symmetry
 from vocsmooth import settings
 
 SMALL = NetworkConfig(width=4, blocks=2, coarse_blocks=1, refine_blocks=3)
@@ -54,6 +60,24 @@ def test_files_and_states_from_before_networks_had_marks_still_load(
     restored = SmoothingNetwork(config).eval()
     torch.nn.Sequential(restored).load_state_dict({f"0.{name}": t for name, t in old.items()})
     assert torch.equal(restored(image).result, network(image).result)
+
+
+def test_a_symmetric_network_is_symmetric_in_half_precision_too(tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    config = NetworkConfig(
+        width=12, blocks=1, coarse_blocks=0, refine_blocks=1, shuffle=2, finish=4
+    )
+    network = SmoothingNetwork(config)
+    Symmetry(network.eval()).impose()
+    save_network(tmp_path / "a.safetensors", network)
+    publish_network(
+        tmp_path / "a.safetensors", tmp_path / "b.safetensors", description="", half=True
+    )
+    half = load_network(tmp_path / "b.safetensors")
+    image, reach = torch.rand(1, 3, 140, 140), receptive_radius(half.config)
+    with torch.no_grad():
+        apart = (1 - half(1 - image).result - half(image).result).abs()
+    assert apart[..., reach:-reach, reach:-reach].max() < 1e-5
 
 
 def test_a_published_network_keeps_its_record_and_is_half_as_large(tmp_path: Path) -> None:
