@@ -193,8 +193,8 @@ def _matched(close: csr_matrix) -> NDArray[np.int64]:
     """Return the columns that a largest matching of rows to columns takes.
 
     It is the largest flow from a source through rows and columns to a sink: that takes hundredths
-    of a second, where `scipy.sparse.csgraph.maximum_bipartite_matching` takes hours for some
-    photographs.
+    of a second, where `scipy.sparse.csgraph.maximum_bipartite_matching` does not end within minutes
+    for some photographs.
     """
     rows, columns = close.shape
     places = close.tocoo()
