@@ -92,6 +92,11 @@ def train_segmenter(
     help="Weights that make the labels of level 1, for a network with a level; by default --init.",
 )
 @click.option(
+    "--photographs",
+    type=options.FOLDER,
+    help="Dataset of photographs that teach level 1, as many a batch as data.photographs says.",
+)
+@click.option(
     "--output-stride",
     type=click.Choice(_STRIDES),
     help="Output stride of a public DeepLabV3+ whose file does not state it; the run records it.",
@@ -116,6 +121,7 @@ def train(
     segmenter: Path | None,
     features: Path | None,
     simplifier: Path | None,
+    photographs: Path | None,
     output_stride: str | None,
     init: Path | None,
     channel_order: Any,
@@ -157,6 +163,7 @@ def train(
         segmenter=segmenter,
         features=features,
         simplifier=simplifier,
+        photographs=photographs,
         output_stride=_STRIDES[output_stride] if output_stride else None,
         report=messages.note,
         initial=None if init is None else load_network(find_weights(init), channel_order),

@@ -47,11 +47,14 @@ _FAMILIES = click.option(
     metavar="NAME[=SHARE]",
     callback=_parse_families,
     help="Family of scenes: drawn (the default), classes (for the manifest `classes`), ragged, "
-    "print, posterised (needs --photographs), or collage (needs --drawings). May be repeated.",
+    "print, posterised or photograph (both need --photographs), or collage (needs --drawings). May "
+    "be repeated.",
 )
 
 _PHOTOGRAPHS = click.option(
-    "--photographs", type=options.FOLDER, help="Folder of photographs, for the family posterised."
+    "--photographs",
+    type=options.FOLDER,
+    help="Folder of photographs, for the families posterised and photograph.",
 )
 
 _DRAWINGS = click.option(

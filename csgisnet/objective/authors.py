@@ -67,6 +67,7 @@ def edge_of_authors(logits: Tensor, edge: Tensor) -> Tensor:
 
     Samples without an edge cost nothing, whatever is predicted.
     """
+    edge = edge.clamp(min=0)  # where they are unknown, as if there were none
     share = edge.mean(dim=(1, 2, 3), keepdim=True)
     weight = torch.where(edge > 0.5, 1 - share, share)
     return functional.binary_cross_entropy_with_logits(logits, edge, weight, reduction="sum")

@@ -31,6 +31,9 @@ from csgisnet.objective.structure import structure_loss
 from csgisnet.objective.targets import targets_of, weights_of_targets
 from vocsmooth.classes import VOID
 
+UNKNOWN = -1.0
+"""In maps of edges, where nobody knows whether there is one."""
+
 
 class Batch(NamedTuple):
     """Aligned maps of B training patches."""
@@ -40,7 +43,7 @@ class Batch(NamedTuple):
     label: Tensor
     """Structure image (B, 3, H, W) in [0, 1]."""
     edge: Tensor
-    """Edges of the label (B, 1, H, W), 0.0 or 1.0."""
+    """Edges of the label (B, 1, H, W), 0.0 or 1.0, or `UNKNOWN`."""
     mask: Tensor
     """Class indices (B, H, W) int64, `VOID` where unknown."""
     negatives: Tensor
@@ -147,9 +150,11 @@ def edge_loss(logits: Tensor, edge: Tensor, min_share: float = 0.01) -> Tensor:
 
     Edge pixels weigh as much as the share of the other pixels, and the other way round. Neither
     weight falls below `min_share`, so that false edges also cost in patches without any edge.
+    Unknown pixels weigh nothing.
     """
+    known, edge = (edge != UNKNOWN).float(), edge.clamp(min=0)
     share = edge.mean(dim=(1, 2, 3), keepdim=True).clamp(min_share, 1 - min_share)
-    weight = torch.where(edge > 0.5, 1 - share, share)
+    weight = torch.where(edge > 0.5, 1 - share, share) * known
     return functional.binary_cross_entropy_with_logits(logits, edge, weight)
 
 
@@ -186,9 +191,10 @@ def inversion_loss(result: Tensor, batch: Batch, average: nn.Module | None) -> T
 def distinctive_tv(image: Tensor, edge: Tensor) -> Tensor:
     """Mean absolute difference of neighbours (B, 3, H, W) where neither is on an edge (B, 1, H, W).
 
-    Only neighbours inside the image count; its borders do not wrap around.
+    Only neighbours inside the image count, and only where the edges are known; its borders do not
+    wrap around.
     """
-    flat = 1 - edge
+    flat = (edge == 0).float()
     rows, columns = flat[..., 1:, :] * flat[..., :-1, :], flat[..., 1:] * flat[..., :-1]
     change = (rows * image.diff(dim=-2).abs()).mean(dim=1).sum(dim=(1, 2))
     change = change + (columns * image.diff(dim=-1).abs()).mean(dim=1).sum(dim=(1, 2))

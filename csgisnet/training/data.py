@@ -51,6 +51,9 @@ class DataConfig:
     level_passes: int = 0
     """For a network with a level: how often the simplifier smooths a label to make that of level 1,
     see `csgisnet.training.levels`. With 0 the network learns at its own level only."""
+    photographs: int = 0
+    """How many of the patches of a batch are of photographs without an exact label, which teach
+    level 1 alone, see `csgisnet.training.photographs`."""
     shuffle_buffer: int = 0
     """Number of shards that samples are drawn from at a time, for cold or remote disks, see
     `vocsmooth.shards.SampleOrder`; 0 draws from all."""
@@ -59,9 +62,14 @@ class DataConfig:
         for name in ("patch", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
-        for name in ("level_passes", "shuffle_buffer"):
+        for name in ("level_passes", "photographs", "shuffle_buffer"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}.")
+        if self.photographs >= self.batch_size:
+            raise ValueError(
+                f"photographs must be less than batch_size {self.batch_size}, got "
+                f"{self.photographs}."
+            )
         if not self.negatives:
             raise ValueError("negatives must name at least one.")
 

@@ -12,6 +12,7 @@ from csgisnet.checkpoints.states import load_latest, save_latest, save_state
 from csgisnet.errors import TrainingError
 from csgisnet.training.data import BatchSource
 from csgisnet.training.distributed import Processes
+from csgisnet.training.photographs import MixedSource
 from csgisnet.training.runs import Setup
 from csgisnet.training.step import Training
 from csgisnet.training.validate import Scores
@@ -86,7 +87,7 @@ def keep_state(folder: Path, training: Training, best: Scores | None, *, keep: i
 def check_finite(
     table: StepTable,
     step: int,
-    source: BatchSource,
+    source: BatchSource | MixedSource,
     folder: Path,
     setup: Setup,
     processes: Processes,

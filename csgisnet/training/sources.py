@@ -27,6 +27,8 @@ class Sources:
     """Weights of the feature extractor."""
     simplifier: Path | None = None
     """Weights of the network that makes the labels of level 1."""
+    photographs: Path | None = None
+    """Folder of the dataset of photographs that teach level 1."""
     output_stride: OutputStride | None = None
     """Output stride of a public segmenter whose file does not say it."""
 

@@ -21,6 +21,7 @@ from csgisnet.training.config import Config, RunConfig, as_config
 from csgisnet.training.data import BatchSource, filled
 from csgisnet.training.distributed import Processes, join_processes
 from csgisnet.training.hooks import Callback, Loss, Own, objective_of, own_network
+from csgisnet.training.photographs import MixedSource, batch_source
 from csgisnet.training.precisions import settled
 from csgisnet.training.progress import RunLog, report_nothing, to_stderr
 from csgisnet.training.runs import Setup, claim_run, new_run, resumed_run
@@ -75,6 +76,7 @@ def train(
     segmenter: AnyPath | None = None,
     features: AnyPath | None = None,
     simplifier: AnyPath | None = None,
+    photographs: AnyPath | None = None,
     output_stride: OutputStride | None = None,
     initial: SmoothingNetwork | None = None,
     network: nn.Module | None = None,
@@ -108,6 +110,8 @@ def train(
     simplifier : str or path-like, optional
         Network that makes the labels of level 1, see `csgisnet.training.levels`; by default the
         one to start from.
+    photographs : str or path-like, optional
+        Dataset of photographs that teach level 1, see `csgisnet.training.photographs`.
     output_stride : {8, 16}, optional
         Of a public segmenter whose file does not say it; the run remembers it.
     initial : SmoothingNetwork, optional
@@ -152,6 +156,7 @@ def train(
             segmenter=as_path_or_none(segmenter, "segmenter"),
             features=as_path_or_none(features, "features"),
             simplifier=as_path_or_none(simplifier, "simplifier"),
+            photographs=as_path_or_none(photographs, "photographs"),
             output_stride=output_stride,
         )
         setup = settled(
@@ -171,7 +176,7 @@ def train(
         training = Training(
             config, teachers, processes, setup.network, objective_of(loss), setup.load_simplifier()
         )
-        source = _batch_source(setup, processes)
+        source = batch_source(setup, processes)
         validation = Validation(filled(setup.dataset, "val"), config, processes)
 
         if not resume:
@@ -250,21 +255,9 @@ def _check_teacher(
         )
 
 
-def _batch_source(setup: Setup, processes: Processes) -> BatchSource:
-    """Return this process's share of the training batches."""
-    config = setup.config
-    return BatchSource(
-        setup.dataset,
-        config.data,
-        config.augment,
-        seed=config.seed,
-        device=processes.device,
-        rank=processes.rank,
-        world=processes.world,
-    )
-
-
-def _remaining(source: BatchSource, step: int, run: RunConfig) -> Generator[Batch, None, None]:
+def _remaining(
+    source: BatchSource | MixedSource, step: int, run: RunConfig
+) -> Generator[Batch, None, None]:
     """Yield the batches of all steps after `step`."""
     return source.batches(step * run.accumulate, run.steps * run.accumulate)
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vocsmooth.arrays import to_float, to_uint
+from vocsmooth.classes import VOID
 from vocsmooth.errors import InputError
 from vocsmooth.images.reading import read_rgb
 from vocsmooth.sources.drawing import RIM, Paint, Scene, draw_rims, draw_scene
@@ -35,7 +36,7 @@ class Material:
     pictures: tuple[Paint, ...] = ()
     """Smoothed photographs (H, W, 3) of which parts fill drawn scenes."""
     photographs: tuple[Path, ...] = ()
-    """Photographs to posterise."""
+    """Photographs to cut parts from."""
     drawings: tuple[Path, ...] = ()
     """Pictures with transparency to paste into scenes."""
 
@@ -104,6 +105,14 @@ def _draw_posterised(rng: Rng, size: tuple[int, int], material: Material) -> Sce
     return _scene(image, shades)
 
 
+def _draw_photograph(rng: Rng, size: tuple[int, int], material: Material) -> Scene:
+    """Cut a part out of a photograph and leave it as it is; the mask is void."""
+    photograph = _read_photograph(
+        material.photographs[int(rng.integers(len(material.photographs)))]
+    )
+    return Scene(image=_cut(rng, size, photograph), mask=np.full(size, VOID, np.uint8))
+
+
 def _draw_collage(rng: Rng, size: tuple[int, int], material: Material) -> Scene:
     """Paste drawings over another scene."""
     under = draw_scene(rng, size, material.pictures) if rng.random() < 0.6 else None
@@ -128,10 +137,15 @@ FAMILIES: Mapping[str, Callable[[Rng, tuple[int, int], Material], Scene]] = {
     "print": _draw_print,
     "posterised": _draw_posterised,
     "collage": _draw_collage,
+    "photograph": _draw_photograph,
 }
 """Every family by name."""
 
-NEEDS: Mapping[str, str] = {"posterised": "photographs", "collage": "drawings"}
+NEEDS: Mapping[str, str] = {
+    "posterised": "photographs",
+    "photograph": "photographs",
+    "collage": "drawings",
+}
 """The folder of files that a family needs."""
 
 

@@ -74,9 +74,9 @@ def write_scene_tree(
         How often each family of `vocsmooth.sources.families.FAMILIES` is drawn, relative to the
         others.
     photographs, drawings : str or path-like, optional
-        Folders of photographs, which the family "posterised" is made of, and of pictures with
-        transparency, which the family "collage" is made of. A sixth of the files is held back for
-        the split "val".
+        Folders of photographs, which the families "posterised" and "photograph" are made of, and of
+        pictures with transparency, which the family "collage" is made of. A sixth of the files is
+        held back for the split "val".
 
     Returns
     -------

@@ -5,6 +5,7 @@ import torch
 
 from csgisnet.objective.config import LossConfig
 from csgisnet.objective.losses import (
+    UNKNOWN,
     distinctive_tv,
     edge_loss,
     l1_loss,
@@ -46,6 +47,16 @@ def test_edge_gradient_never_vanishes_on_a_patch_of_one_kind(value: float) -> No
     torch.autograd.backward(edge_loss(logits, torch.full((2, 1, 4, 4), value)))
     assert logits.grad is not None
     assert (logits.grad * (0.5 - value) > 0).all()
+
+
+def test_unknown_edges_cost_nothing() -> None:
+    logits, image = torch.randn(2, 1, 6, 6), torch.rand(2, 3, 6, 6)
+    edge = (torch.rand(2, 1, 6, 6) > 0.5).float()
+    unknown = edge.clone()
+    unknown[1] = UNKNOWN
+    known_alone = edge_loss(logits[:1], edge[:1]) / 2
+    torch.testing.assert_close(edge_loss(logits, unknown), known_alone)
+    assert distinctive_tv(image[1:], unknown[1:]).item() == 0
 
 
 def test_semantic_value_ignores_void_per_sample() -> None:

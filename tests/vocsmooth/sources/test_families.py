@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vocsmooth.classes import VOID
 from vocsmooth.errors import InputError, UnknownNameError
 from vocsmooth.images.reading import read_rgb
 from vocsmooth.seeds import generator
@@ -66,6 +67,15 @@ def test_posterising_takes_texture_away_and_leaves_colours(way: str) -> None:
     flat = 255 * WAYS[way](np.random.default_rng(5), noisy)
     assert flat[5:-5, 5:25].std() < 4
     assert flat.shape == pixels.shape
+
+
+def test_a_photograph_stays_as_it_is(tmp_path: Path) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (*SIZE, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a.png")
+    material = Material(photographs=(tmp_path / "a.png",))
+    scene = draw_family(generator(1, "a", 0), SIZE, "photograph", material)
+    assert any(np.array_equal(scene.image, turned) for turned in (noise, noise[:, ::-1]))
+    assert (scene.mask == VOID).all()
 
 
 def test_no_file_is_in_scenes_of_both_splits(material: Material) -> None:
