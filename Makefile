@@ -93,8 +93,8 @@ FAMILIES := drawn=0.2 ragged=0.12 print=0.06 posterised=0.46 collage=0.16
 EXPORT_full := --half
 EXPORT_ours = --level 0.5 --prune $(RELEASE)/release-test/tune/val/input \
 	--calibrate $(RELEASE)/pictures/photographs
-EXPORT_compact = --highest-level 0.75 $(EXPORT_ours)
-EXPORT_large = --half --highest-level 0.9 --level 0.5
+EXPORT_compact = --grey-outside --highest-level 0.75 $(EXPORT_ours)
+EXPORT_large = --grey-outside --half --highest-level 0.9 --level 0.5
 OPERATORS := rtv rtv:lam=0.01,sigma=2 l0 guided rolling ils
 
 TESTS := release-test release-test-fine release-test-unseen
@@ -130,6 +130,14 @@ $(RELEASE)/wide/index.json: $(RELEASE)/pictures/.done $(RELEASE)/textures/.done
 		--photographs $(RELEASE)/pictures/photographs --drawings $(RELEASE)/pictures/drawings
 	$(BIN)/vocsmooth build --voc-root $(RELEASE)/wide-scenes --out $(@D) \
 		--manifest release-wide --textures $(RELEASE)/textures/train
+
+# Photographs without any texture but their own.
+$(RELEASE)/natural/index.json: $(RELEASE)/pictures/.done $(RELEASE)/textures/.done
+	$(BIN)/vocsmooth generate $(RELEASE)/natural-scenes --train 600 --val 8 --seed 23 \
+		--family photograph=1 --photographs $(RELEASE)/pictures/photographs
+	$(BIN)/vocsmooth build --voc-root $(RELEASE)/natural-scenes --out $(@D) \
+		--manifest release-wide --textures $(RELEASE)/textures/train \
+		--set textures.count=1 --set 'textures.strength=[0,0]'
 
 $(RELEASE)/data/index.json: $(RELEASE)/textures/.done
 	$(BIN)/vocsmooth generate $(RELEASE)/scenes --train 1200 --val 24 --seed 1
@@ -193,9 +201,14 @@ $(RELEASE)/compact/.trained: $(RELEASE)/symmetric/.trained $(RELEASE)/third/.tra
 		--simplifier $(RELEASE)/third/best.safetensors)
 	touch $@
 
-$(RELEASE)/large/.trained: $(RELEASE)/compact/.trained
+$(RELEASE)/grown/.trained: $(RELEASE)/compact/.trained
 	$(call train,$(@D),wide,--config release-large --init $(RELEASE)/compact \
 		--simplifier $(RELEASE)/third/best.safetensors)
+	touch $@
+
+$(RELEASE)/large/.trained: $(RELEASE)/grown/.trained $(RELEASE)/natural/index.json
+	$(call train,$(@D),wide,--config release-photographs --init $(RELEASE)/grown \
+		--simplifier $(RELEASE)/third/best.safetensors --photographs $(RELEASE)/natural)
 	touch $@
 
 $(RELEASE)/full/.trained: $(RELEASE)/data/index.json

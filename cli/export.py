@@ -50,6 +50,12 @@ ENDINGS = {".onnx": "onnx", ".pt": "torchscript", ".safetensors": "safetensors"}
     help="safetensors only: the network's level that becomes level 1, the others in proportion.",
 )
 @click.option(
+    "--grey-outside",
+    is_flag=True,
+    help="safetensors only: let the outside of an image count as grey instead of black; results "
+    "change close to its border only.",
+)
+@click.option(
     "--level-input",
     is_flag=True,
     help="onnx and torchscript only: take the level, (N,) float32, as a second input.",
@@ -67,6 +73,7 @@ def export(
     calibrate: Path | None,
     level: float | None,
     highest_level: float | None,
+    grey_outside: bool,
     level_input: bool,
     as_json: bool,
 ) -> None:
@@ -112,15 +119,16 @@ def export(
             channel_order=channel_order,
             level=level,
             highest_level=highest_level,
+            grey_outside=grey_outside,
             pictures=[as_batch(image) for image in _read_pictures(prune)] if prune else [],
             calibration_pictures=_of_all_kinds(calibrate) if calibrate else None,
         )
         _report(out, None, as_json, _judge(out, calibrate) if calibrate else None)
         return
-    if description or half or prune or calibrate or highest_level:
+    if description or half or prune or calibrate or highest_level or grey_outside:
         raise click.UsageError(
-            "--description, --half, --prune, --calibrate and --highest-level go with --format "
-            "safetensors only."
+            "--description, --half, --prune, --calibrate, --highest-level and --grey-outside go "
+            "with --format safetensors only."
         )
     network = load_network(weights, channel_order)
     network = network if level is None else at_level(network, level)

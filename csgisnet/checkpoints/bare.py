@@ -72,6 +72,7 @@ def config_of(tensors: Mapping[str, Any], path: Path) -> NetworkConfig:
             finish=len(guide) // cells if isinstance(guide, Tensor) else 0,
             level=isinstance(level, Tensor),
             default_level=float(level) if isinstance(level, Tensor) else 0.0,
+            grey_outside="grey_outside" in tensors,
         )
     except ValueError as error:
         raise CheckpointError(f"{path} holds no smoothing network of ours: {error}") from None
@@ -79,7 +80,8 @@ def config_of(tensors: Mapping[str, Any], path: Path) -> NetworkConfig:
 
 def could_be_released(config: NetworkConfig) -> bool:
     """Tell whether the authors, or Easy2Hard, have networks of this variant."""
-    return config.shuffle == 1 and not (config.skip or config.level or config.finish)
+    ours = config.skip or config.level or config.finish or config.grey_outside
+    return config.shuffle == 1 and not ours
 
 
 def reverse_channels(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -21,6 +21,7 @@ from csgisnet.checkpoints.foreign import read_foreign
 from csgisnet.checkpoints.format import Weights, is_ours, load_weights, save_weights
 from csgisnet.errors import ChannelOrderWarning, CheckpointError
 from csgisnet.networks.levels import at_level, up_to_level
+from csgisnet.networks.outside import with_grey_outside
 from csgisnet.networks.pruning import prune
 from csgisnet.networks.quantising import calibrate
 from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork, marks
@@ -60,6 +61,7 @@ def publish_network(
     channel_order: ChannelOrder | None = None,
     level: float | None = None,
     highest_level: float | None = None,
+    grey_outside: bool = False,
     pictures: Sequence[Tensor] = (),
     calibration_pictures: Iterable[Tensor] | None = None,
 ) -> None:
@@ -83,6 +85,9 @@ def publish_network(
     highest_level : float, optional
         Level of the network that becomes level 1, see `csgisnet.networks.levels.up_to_level`;
         `level` counts as users do.
+    grey_outside : bool
+        Whether to make the outside of images count as grey, see
+        `csgisnet.networks.outside.with_grey_outside`.
     pictures : sequence of Tensor
         If there are any, residual blocks that add nothing to one of them are left out, see
         `csgisnet.networks.pruning.prune`.
@@ -101,6 +106,7 @@ def publish_network(
     network = load_network(source, channel_order)
     network = network if highest_level is None else up_to_level(network, highest_level)
     network = network if level is None else at_level(network, level)
+    network = with_grey_outside(network) if grey_outside else network
     if pictures:
         network = prune(network, pictures)
     if is_ours(source):

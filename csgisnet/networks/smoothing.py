@@ -31,6 +31,9 @@ from csgisnet.networks.layers import (
 
 _LARGEST = 1024
 
+GREY = 0.5
+"""Where networks with `grey_outside` count images from."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NetworkConfig:
@@ -54,6 +57,9 @@ class NetworkConfig:
     """Take a level from 0 to 1 beside the image: how much faint structure goes with the texture."""
     default_level: float = 0.0
     """Level to take if none is given."""
+    grey_outside: bool = False
+    """Count images from mid-grey, so that the zeros around them are grey; otherwise they are black,
+    see `csgisnet.networks.outside`."""
 
     def __post_init__(self) -> None:
         least = {"width": 1, "blocks": 1, "shuffle": 1}
@@ -136,6 +142,8 @@ class SmoothingNetwork(nn.Module):
         height, width = image.shape[-2:]
         factor = self.config.shuffle
         image = fitted(image, factor)
+        if self.config.grey_outside:
+            image = image - GREY
         x = image if factor == 1 else functional.pixel_unshuffle(image, factor)
         features = self.descriptor(self._with_level(x, level))
         edge = self.interpreter1(features)
@@ -149,10 +157,13 @@ class SmoothingNetwork(nn.Module):
             features = layer(features)
         residual = to_image(features)
         maps = (coarse + residual, coarse, residual, edge)
-        result, *others = (shuffle(m, factor) for m in maps)
+        result, coarse, residual, edge = (shuffle(m, factor) for m in maps)
         if self.finish is not None:
             result = result + self.finish(image, result, features)
-        return Smoothing(*(m[..., :height, :width] for m in (result, *others)))
+        if self.config.grey_outside:
+            result, coarse = result + GREY, coarse + GREY
+        whole = (result, coarse, residual, edge)
+        return Smoothing(*(m[..., :height, :width] for m in whole))
 
     def _with_level(self, x: Tensor, level: Tensor | None) -> Tensor:
         """Append the level as a plane, if the network takes one."""
@@ -172,7 +183,9 @@ def marks(config: NetworkConfig) -> dict[str, Tensor]:
     With them a bare state dict tells the whole configuration, see `csgisnet.checkpoints.bare`.
     """
     skip = {"skip": torch.ones(1, dtype=torch.int64)} if config.skip else {}
-    return skip | ({"level": torch.tensor([config.default_level])} if config.level else {})
+    level = {"level": torch.tensor([config.default_level])} if config.level else {}
+    grey = {"grey_outside": torch.ones(1, dtype=torch.int64)} if config.grey_outside else {}
+    return skip | level | grey
 
 
 def receptive_radius(config: NetworkConfig) -> int:

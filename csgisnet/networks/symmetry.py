@@ -10,8 +10,8 @@ symmetric if its weights are equal, but for their sign, wherever a member moves 
 [1]_; ReLU and batch normalisation respect permutations. So a symmetric network costs what any other
 does, and is stored, exported and run as any other is.
 
-Zeros outside the image count as black, which inverting them does not make white: results of an
-inverted image differ a little along its border.
+The zeros outside an image count as black, which inverting it does not make white, so the results of
+an inverted image differ a little along its border, unless the network has `grey_outside`.
 
 References
 ----------
@@ -123,7 +123,8 @@ def layers_of(network: SmoothingNetwork) -> Iterator[Layer]:
     """Yield the convolutions of a network with the channels that they read and write."""
     config = network.config
     cells = config.shuffle**2
-    hidden, edge, colours = channels.hidden(config.width), channels.equal(cells), channels.image()
+    hidden, edge = channels.hidden(config.width), channels.equal(cells)
+    colours = channels.change() if config.grey_outside else channels.image()
     image, change = colours.shuffled(cells), channels.change().shuffled(cells)
     given = image.beside(channels.equal(1)) if config.level else image
     shared = hidden.beside(edge)

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from csgisnet.networks.layers import Block
-from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork, fitted
+from csgisnet.networks.smoothing import GREY, NetworkConfig, SmoothingNetwork, fitted
 from csgisnet.prediction.matrix_layers import (
     GROUP,
     Convolution,
@@ -105,8 +105,11 @@ class MatrixNetwork(nn.Module):
         height, width = image.shape[-2:]
         step = self.config.shuffle
         levels = [self.config.default_level] * len(image) if level is None else level.tolist()
-        pixels = fitted(image.float(), step).permute(0, 2, 3, 1).contiguous()
+        zero = GREY if self.config.grey_outside else 0.0
+        pixels = (fitted(image.float(), step) - zero).permute(0, 2, 3, 1).contiguous()
         maps = [self._maps(one, value) for one, value in zip(pixels, levels, strict=True)]
+        if zero:
+            maps = [(result.add_(zero), edge) for result, edge in maps]
         whole = (
             kind[0][None] if len(kind) == 1 else torch.stack(kind)
             for kind in zip(*maps, strict=True)

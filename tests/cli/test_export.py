@@ -96,6 +96,16 @@ def test_idle_blocks_are_pruned(run: Command, tmp_path: Path) -> None:
     assert load_network(bare).config == smaller.config  # its keys tell that there is no block
 
 
+def test_the_outside_can_be_made_grey(run: Command, tmp_path: Path) -> None:
+    save_network(tmp_path / "best.safetensors", SmoothingNetwork(TINY))
+    out = tmp_path / "grey.safetensors"
+    assert run("--checkpoint", tmp_path, "--out", out, "--grey-outside").exit_code == 0
+    assert load_network(out).config == dataclasses.replace(TINY, grey_outside=True)
+    assert run("--checkpoint", out, "--out", tmp_path / "grey.pt").exit_code == 0
+    result = run("--checkpoint", tmp_path, "--out", tmp_path / "x.onnx", "--grey-outside")
+    assert result.exit_code == 2
+
+
 def test_the_network_itself_is_not_replaced(run: Command, tmp_path: Path) -> None:
     path = tmp_path / "best.safetensors"
     save_network(path, SmoothingNetwork(TINY))
@@ -149,7 +159,7 @@ def test_a_calibrated_network_predicts_in_int8_and_says_so(
         assert "int8" in result.output
     result = run(*words, "--out", tmp_path / "net.pt")
     assert result.exit_code == 2
-    assert "--highest-level go with --format safetensors" in " ".join(result.stderr.split())
+    assert "--grey-outside go with --format safetensors" in " ".join(result.stderr.split())
 
 
 def test_a_level_of_the_network_becomes_the_highest(run: Command, tmp_path: Path) -> None:

@@ -11,9 +11,6 @@ from numpy.typing import NDArray
 from skimage import data
 
 import csgisnet
-from csgisnet.checkpoints.networks import load_network
-from csgisnet.checkpoints.pretrained import find_weights
-from csgisnet.networks.smoothing import receptive_radius
 from csgisnet.prediction import Smoother
 from vocsmooth.arrays import to_float
 
@@ -66,19 +63,13 @@ def test_a_level_between_two_lies_between_their_results(network: str) -> None:
 
 
 def test_the_network_treats_all_colours_alike(network: str) -> None:
-    """Channels permuted, or the negative taken: back again, the result is the same.
-
-    The outside of an image counts as black, of the negative, too: as far as that reaches, there is
-    a rim.
-    """
-    image = photograph(320)
-    reach = receptive_radius(load_network(find_weights(network)).config)
+    """Channels permuted, or the negative taken: back again, the result is the same everywhere."""
+    image = photograph()
     plain = bundled(network).smooth(image)
     permuted = bundled(network).smooth(np.ascontiguousarray(image[..., [2, 0, 1]]))
     inverted = 1 - bundled(network).smooth(1 - image)
-    inside = np.s_[reach:-reach, reach:-reach]
     assert 255 * np.abs(permuted[..., [1, 2, 0]] - plain).max() < 0.01
-    assert 0 < 255 * np.abs(inverted - plain)[inside].max() < 0.01
+    assert 0 < 255 * np.abs(inverted - plain).max() < 0.01
 
 
 def test_flat_areas_show_no_grid_of_two_pixels(network: str) -> None:

@@ -55,7 +55,7 @@ def rounded(network: SmoothingNetwork, calibration: Calibration) -> SmoothingNet
 
 
 @pytest.mark.usefixtures("in_float32")
-@pytest.mark.parametrize("config", [SMALL, WHOLE])
+@pytest.mark.parametrize("config", [SMALL, WHOLE, dataclasses.replace(WHOLE, grey_outside=True)])
 @pytest.mark.parametrize("size", [(48, 40), (33, 51), (1, 1)])
 def test_it_computes_what_the_rounding_says(config: NetworkConfig, size: tuple[int, int]) -> None:
     network = trained_network(config)

@@ -24,6 +24,7 @@ pytestmark = pytest.mark.skipif(not has_matrix_unit(), reason="needs Intel's AMX
 PLAIN = NetworkConfig(width=16, blocks=1, coarse_blocks=0, refine_blocks=1)
 SMALL = dataclasses.replace(PLAIN, shuffle=2, skip=True)
 WHOLE = dataclasses.replace(SMALL, width=48, finish=16, level=True, default_level=0.25)
+GREY = dataclasses.replace(WHOLE, grey_outside=True)
 CELLS = dataclasses.replace(SMALL, shuffle=4, finish=32)
 
 
@@ -83,7 +84,7 @@ def test_an_image_is_spread_to_its_cells_and_keeps_its_level() -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (33, 40), (50, 71)])
-@pytest.mark.parametrize("config", [PLAIN, SMALL, WHOLE, CELLS, COMPACT])
+@pytest.mark.parametrize("config", [PLAIN, SMALL, WHOLE, GREY, CELLS, COMPACT])
 def test_a_network_is_as_close_to_float32_as_with_the_convolutions_of_torch(
     config: NetworkConfig, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
