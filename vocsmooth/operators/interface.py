@@ -155,7 +155,21 @@ class Convolution(ctypes.Structure):
     )
 
 
-STRUCTS = (Problem, Weights, Round, Guided, Pairs, Differences, Graph, Convolution)
+class Normalisation(ctypes.Structure):
+    """``Normalisation`` of normalisation.c."""
+
+    _fields_ = (
+        ("pixels", ctypes.c_ssize_t),
+        *((name, _int) for name in ("channels", "threads")),
+        *((name, _float) for name in ("momentum", "eps")),
+        *((name, _pointer) for name in ("in", "out", "out_gradient", "in_gradient")),
+        *((name, _pointer) for name in ("weight", "bias", "running_mean", "running_variance")),
+        *((name, _pointer) for name in ("mean", "inverse", "weight_gradient", "bias_gradient")),
+        ("sums", _pointer),
+    )
+
+
+STRUCTS = (Problem, Weights, Round, Guided, Pairs, Differences, Graph, Convolution, Normalisation)
 
 SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "workspace_floats": (ctypes.c_size_t, (_int, _int, _int)),
@@ -180,6 +194,9 @@ SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
         (_pointer, _int, _int, _int, _float, _pointer, ctypes.c_ssize_t, ctypes.c_ssize_t),
     ),
     "convolve": (None, (ctypes.POINTER(Convolution), _int)),
+    "normalisation_allowed": (_int, ()),
+    "normalise": (None, (ctypes.POINTER(Normalisation),)),
+    "normalise_backward": (None, (ctypes.POINTER(Normalisation),)),
 }
 """Result and arguments of every function."""
 
