@@ -3,18 +3,29 @@
 What autograd would do one small operation at a time, through four moments of sums and differences
 that it keeps, is here a formula: the moments of the label are shared between the images that are
 compared with it, results overwrite what is not needed any more, and both filters are one large
-product each.
+product each. On processors a kernel takes one plane after the other, which then stays in the cache
+(`vocsmooth/operators/csrc/similarity.c`).
 """
 
 from __future__ import annotations
 
+import ctypes
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from vocsmooth.operators import interface, kernels
+
 C1, C2 = 0.01**2, 0.03**2
 """The constants of SSIM for values in [0, 1]."""
+
+
+_LARGEST_WINDOW = 16
+"""Pixels of a window for which the kernel has room; it needs two, all inside the image."""
+
+_GAIN = 4
+"""How many of torch's threads the kernel's one makes up for."""
 
 
 def mean_similarity(
@@ -55,6 +66,10 @@ class _MeanSimilarity(torch.autograd.Function):
     def forward(
         ctx: Any, image: Tensor, label: Tensor, rows: Tensor, columns: Tensor, middle: float
     ) -> Tensor:
+        if _fits_kernel(image, label, rows, columns):
+            means, gradient = _compare(image, label, rows, columns, middle, ctx.needs_input_grad[0])
+            ctx.save_for_backward(*gradient)
+            return means
         several, batch, channels, height, width = image.shape
         own = batch * channels
         # x, x^2 + y^2 and xy of each image x, and the label y itself: all whose means SSIM needs.
@@ -91,6 +106,49 @@ class _MeanSimilarity(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         (at_image,) = ctx.saved_tensors
         return at_image * gradient[:, None, None, None, None], None, None, None, None
+
+
+def _fits_kernel(image: Tensor, label: Tensor, rows: Tensor, columns: Tensor) -> bool:
+    """Tell whether the kernel takes these images and is faster: it has one thread, torch many."""
+    return (
+        kernels.library is not None
+        and image.device.type == "cpu"
+        and image.dtype == label.dtype == torch.float32
+        and torch.get_num_threads() <= _GAIN
+        and all(1 < m.shape[1] - m.shape[0] + 1 <= _LARGEST_WINDOW for m in (rows, columns))
+    )
+
+
+def _compare(
+    image: Tensor, label: Tensor, rows: Tensor, columns: Tensor, middle: float, derive: bool
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Return the means with the kernel, and the derivative if it is wanted."""
+    image, label = image.contiguous(), label.contiguous()
+    several, batch, channels, height, width = image.shape
+    windows = [m[0, : m.shape[1] - m.shape[0] + 1].contiguous() for m in (rows, columns)]
+    count = batch * channels * len(rows) * len(columns)
+    sums = torch.empty(several, batch * channels, dtype=torch.float64)
+    gradient = (torch.empty_like(image),) if derive else ()
+    work = torch.zeros(kernels.required().similarity_floats(height, width))
+    call = interface.Similarity(
+        height=height,
+        width=width,
+        planes=several * batch * channels,
+        labels=batch * channels,
+        row_window=len(windows[0]),
+        column_window=len(windows[1]),
+        middle=middle,
+        share=2 / count,
+        row_taps=windows[0].data_ptr(),
+        column_taps=windows[1].data_ptr(),
+        image=image.data_ptr(),
+        label=label.data_ptr(),
+        gradient=gradient[0].data_ptr() if derive else None,
+        sums=sums.data_ptr(),
+        work=work.data_ptr(),
+    )
+    kernels.required().compare_planes(ctypes.byref(call))
+    return (sums.sum(dim=1) / count).to(image.dtype), gradient
 
 
 def _gradient(

@@ -169,7 +169,22 @@ class Normalisation(ctypes.Structure):
     )
 
 
-STRUCTS = (Problem, Weights, Round, Guided, Pairs, Differences, Graph, Convolution, Normalisation)
+class Similarity(ctypes.Structure):
+    """``Similarity`` of similarity.c."""
+
+    _fields_ = (
+        *((name, _int) for name in ("height", "width", "planes", "labels")),
+        *((name, _int) for name in ("row_window", "column_window")),
+        *((name, _float) for name in ("middle", "share")),
+        *((name, _pointer) for name in ("row_taps", "column_taps", "image", "label")),
+        *((name, _pointer) for name in ("gradient", "sums", "work")),
+    )
+
+
+STRUCTS = (
+    *(Problem, Weights, Round, Guided, Pairs, Differences, Graph),
+    *(Convolution, Normalisation, Similarity),
+)
 
 SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "workspace_floats": (ctypes.c_size_t, (_int, _int, _int)),
@@ -194,6 +209,8 @@ SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
         (_pointer, _int, _int, _int, _float, _pointer, ctypes.c_ssize_t, ctypes.c_ssize_t),
     ),
     "convolve": (None, (ctypes.POINTER(Convolution), _int)),
+    "similarity_floats": (ctypes.c_size_t, (_int, _int)),
+    "compare_planes": (None, (ctypes.POINTER(Similarity),)),
     "normalisation_allowed": (_int, ()),
     "normalise": (None, (ctypes.POINTER(Normalisation),)),
     "normalise_backward": (None, (ctypes.POINTER(Normalisation),)),

@@ -11,6 +11,7 @@ from csgisnet.objective.structure import (
     ssim,
     structure_loss,
 )
+from vocsmooth.operators import kernels
 
 
 def images(*shape: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -72,9 +73,16 @@ def test_windows_made_during_a_prediction_serve_a_training() -> None:
     assert image.grad is not None
 
 
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("size", [(40, 33), (9, 64), (11, 11)])
 @pytest.mark.parametrize("border", ["inside", "zeros"])
-def test_the_derivative_in_one_go_is_that_of_the_maps(border: Border) -> None:
-    a, b = images(2, 3, 40, 33)
+def test_the_derivative_in_one_go_is_that_of_the_maps(
+    border: Border, size: tuple[int, int], compiled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not compiled:
+        monkeypatch.setattr(kernels, "library", None)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    a, b = images(2, 3, *size)
     several = torch.stack([a, b.flip(0), a.flip(1)])
     parts = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)
     for kind, tolerance in ((torch.float64, 1e-11), (torch.float32, 2e-4)):

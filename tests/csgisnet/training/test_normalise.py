@@ -135,7 +135,7 @@ def test_a_step_in_bfloat16_is_nearly_that_with_torchs_normalisation(
     config = dataclasses.replace(config, run=run, losses=losses, network=SMALL)
     steps = []
     for possible in (True, False):
-        monkeypatch.setattr(normalise, "has_fast_normalisation", lambda: possible)
+        monkeypatch.setattr(normalise, "has_fast_normalisation", lambda found=possible: found)
         training = Training(config, Teachers(), Processes(device=torch.device("cpu")))
         network = training._network
         assert any(isinstance(m, NormRelu) for m in network.modules()) == possible
