@@ -36,7 +36,7 @@ has the ranges for it (see `csgisnet.networks.quantising`)."""
 _BFLOAT16_INSTRUCTIONS = {"amx_bf16": "AMX", "avx512_bf16": "AVX-512 BF16"}
 """Names in ``torch.cpu.get_capabilities()`` of the instructions that were measured to pay. With
 AVX-512 BF16 (Zen 5) prediction takes half as long as in float32 and training three quarters
-(benchmarks/results/engines-zen5.json), with AMX a fifth (engines.json) and 0.35 to 0.55
+(benchmarks/results/engines-zen5.json), with AMX a fifth (engines.json) and 0.35 to 0.45
 of it (train_step-*.json). Arm's were never measured: float32 is taken there."""
 
 _INT8_INSTRUCTIONS = {
