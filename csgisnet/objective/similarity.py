@@ -67,14 +67,14 @@ class _MeanSimilarity(torch.autograd.Function):
         ctx: Any, image: Tensor, label: Tensor, rows: Tensor, columns: Tensor, middle: float
     ) -> Tensor:
         if _fits_kernel(image, label, rows, columns):
-            means, gradient = _compare(image, label, rows, columns, middle, ctx.needs_input_grad[0])
-            ctx.save_for_backward(*gradient)
-            return means
+            compared, kept = _compare(image, label, rows, columns, middle, ctx.needs_input_grad[0])
+            ctx.save_for_backward(*kept)
+            return compared
         several, batch, channels, height, width = image.shape
         own = batch * channels
         # x, x^2 + y^2 and xy of each image x, and the label y itself: all whose means SSIM needs.
         maps = image.new_empty(height, 3 * several + 1, own, width)
-        x, squares, product = maps[:, :-1].unflatten(1, (3, several)).unbind(1)
+        x, squares, product = maps[:, :-1].view(height, 3, several, own, width).unbind(1)
         y = maps[:, -1:]
         rows_of = (several, own, height, width)
         torch.sub(image.reshape(rows_of).permute(2, 0, 1, 3), middle, out=x)
@@ -82,7 +82,7 @@ class _MeanSimilarity(torch.autograd.Function):
         torch.mul(x, y, out=product)
         torch.mul(x, x, out=squares).add_(y.square())
         means = _filtered(maps, rows, columns)
-        mean_x, both, cross = means[:, :-1].unflatten(1, (3, several)).unbind(1)
+        mean_x, both, cross = means[:, :-1].view(len(rows), 3, several, own, len(columns)).unbind(1)
         mean_y = means[:, -1:]
         # SSIM is the product of two fractions, a / b of the means and c / d of the deviations.
         mixed, pure = mean_x * mean_y, mean_x.square().add_(mean_y.square())
@@ -99,7 +99,8 @@ class _MeanSimilarity(torch.autograd.Function):
             at_x, at_squares, at_product = _filtered(gradient, rows.T, columns.T).unbind(1)
             at_x.addcmul_(x, at_squares, value=-1).addcmul_(y, at_product).mul_(2 / count)
             ctx.save_for_backward(at_x.permute(1, 2, 0, 3).reshape(image.shape))
-        return similarity.sum(dim=(0, 2, 3)) / count
+        total: Tensor = similarity.sum(dim=(0, 2, 3))
+        return total / count
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -128,7 +129,7 @@ def _compare(
     windows = [m[0, : m.shape[1] - m.shape[0] + 1].contiguous() for m in (rows, columns)]
     count = batch * channels * len(rows) * len(columns)
     sums = torch.empty(several, batch * channels, dtype=torch.float64)
-    gradient = (torch.empty_like(image),) if derive else ()
+    gradient = torch.empty_like(image) if derive else None
     work = torch.zeros(kernels.required().similarity_floats(height, width))
     call = interface.Similarity(
         height=height,
@@ -143,12 +144,12 @@ def _compare(
         column_taps=windows[1].data_ptr(),
         image=image.data_ptr(),
         label=label.data_ptr(),
-        gradient=gradient[0].data_ptr() if derive else None,
+        gradient=None if gradient is None else gradient.data_ptr(),
         sums=sums.data_ptr(),
         work=work.data_ptr(),
     )
     kernels.required().compare_planes(ctypes.byref(call))
-    return (sums.sum(dim=1) / count).to(image.dtype), gradient
+    return (sums.sum(dim=1) / count).to(image.dtype), () if gradient is None else (gradient,)
 
 
 def _gradient(
