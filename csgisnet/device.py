@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from csgisnet.errors import ConfigError
 from vocsmooth.errors import UnknownNameError
@@ -35,7 +36,7 @@ has the ranges for it (see `csgisnet.networks.quantising`)."""
 _BFLOAT16_INSTRUCTIONS = {"amx_bf16": "AMX", "avx512_bf16": "AVX-512 BF16"}
 """Names in ``torch.cpu.get_capabilities()`` of the instructions that were measured to pay. With
 AVX-512 BF16 (Zen 5) prediction takes half as long as in float32 and training three quarters
-(benchmarks/results/engines-zen5.json), with AMX a fifth (engines.json) and 0.35 to 0.55
+(benchmarks/results/engines-zen5.json), with AMX a fifth (engines.json) and 0.35 to 0.45
 of it (train_step-*.json). Arm's were never measured: float32 is taken there."""
 
 _INT8_INSTRUCTIONS = {
@@ -176,9 +177,41 @@ def use_precision(precision: Precision, device: torch.device) -> Iterator[None]:
             operator.fp32_precision = value
 
 
+def constant(rows: tuple[Any, ...], like: Tensor) -> Tensor:
+    """Return numbers, in rows if they are nested, of the type and on the device of `like`.
+
+    They are copied to the device the first time only, as each copy from a list waits for all that
+    the device has to do. The tensor is shared: it must not be changed.
+    """
+    if torch.compiler.is_compiling():  # it has constants of its own, and does not see this cache
+        return like.new_tensor(rows)
+    return _kept_constant(rows, like.dtype, like.device)
+
+
+@functools.lru_cache(maxsize=64)
+def _kept_constant(rows: tuple[Any, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return the tensor of `constant`."""
+    with torch.inference_mode(False):  # so that training may use what a prediction asked for first
+        return torch.tensor(rows, dtype=dtype, device=device)
+
+
 def default_memory(device: torch.device) -> int:
     """Return the bytes that activations may take on a device where the user sets no limit."""
-    return torch.cuda.mem_get_info(device)[0] // 2 if device.type == "cuda" else _CPU_MEMORY
+    free = _free_memory(device)
+    return _CPU_MEMORY if free is None else free // 2
+
+
+def _free_memory(device: torch.device) -> int | None:
+    """Return the bytes that a device has left for this process; None if it has none of its own."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    # MPS shares the memory of the system: the first number is how much of it Metal recommends one
+    # process to use at most, the second how much this one has in tensors. Never run on such a
+    # device; torch before 2.11 may lack the first.
+    recommended: Callable[[], int] | None = getattr(torch.mps, "recommended_max_memory", None)
+    if device.type == "mps" and recommended is not None:
+        return max(0, recommended() - torch.mps.current_allocated_memory())
+    return None
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:

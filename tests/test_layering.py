@@ -37,7 +37,10 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "csgisnet.networks": BOTH,
     "csgisnet.checkpoints": (*BOTH, "csgisnet.networks"),
     "csgisnet.evaluation": (*BOTH, "vocsmooth.shards"),
-    "csgisnet.objective": (*BOTH, "csgisnet.networks", "csgisnet.checkpoints"),
+    "csgisnet.objective": (
+        *(*BOTH, "vocsmooth.operators"),
+        *("csgisnet.networks", "csgisnet.checkpoints"),
+    ),
     "csgisnet.prediction": (
         *(*BOTH, "vocsmooth.operators"),
         *("csgisnet.networks", "csgisnet.checkpoints"),
@@ -47,7 +50,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         *(f"csgisnet.{wing}" for wing in ("networks", "checkpoints", "prediction")),
     ),
     "csgisnet.training": (
-        *(*BOTH, "vocsmooth.shards"),
+        *(*BOTH, "vocsmooth.operators", "vocsmooth.shards"),
         *(f"csgisnet.{wing}" for wing in ("networks", "checkpoints", "evaluation")),
         *(f"csgisnet.{wing}" for wing in ("objective", "prediction")),
     ),

@@ -146,6 +146,11 @@ class Orbits(NamedTuple):
     size: Tensor
     """Elements of each orbit, (m,) int64."""
 
+    def like(self, values: Tensor) -> Orbits:
+        """Return the same on the device of `values`, and in their type where `mean` multiplies."""
+        number = self.number.to(values.device)
+        return Orbits(number, self.sign.to(values), self.size.to(values))
+
     def mean(self, values: Tensor) -> Tensor:
         """Return the nearest array whose orbits are equal; further dimensions are kept apart.
 

@@ -5,6 +5,8 @@ They are named as in the authors' released checkpoints, see there.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -35,14 +37,18 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return features (B, width, H, W) for features of that shape."""
-        y = functional.relu(self.bn_conv_3x3_1(self.conv_3x3_1(x)), inplace=True)
-        y = functional.relu(self.bn_conv_3x3_2(self.conv_3x3_2(y)), inplace=True)
-        y = functional.relu(self.bn_conv_3x3_3(self.conv_3x3_3(y)), inplace=True)
+        y = norm_relu(self.bn_conv_3x3_1, self.conv_3x3_1(x))
+        y = norm_relu(self.bn_conv_3x3_2, self.conv_3x3_2(y))
+        y = norm_relu(self.bn_conv_3x3_3, self.conv_3x3_3(y))
         return x + y
 
 
 class ImageConv(nn.Conv2d):
-    """The convolution that outputs an image, without autocast: bfloat16 would round to 8 bits."""
+    """The convolution that outputs an image, without autocast: bfloat16 would round to 8 bits.
+
+    Its gradients have no need of more: on processors they are computed in the type of the features,
+    as those of all other layers are.
+    """
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__(channels, width, 3, padding=1)
@@ -50,7 +56,43 @@ class ImageConv(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """Return an image (B, width, H, W) for features (B, channels, H, W) of any precision."""
         with torch.autocast(x.device.type, enabled=False):
+            if _trains_in_bfloat16(x):
+                function: Any = _ExactForward.apply
+                image: Tensor = function(x, self.weight, self.bias, self.padding)
+                return image
             return super().forward(x.to(self.weight.dtype))
+
+
+def _trains_in_bfloat16(x: Tensor) -> bool:
+    """Tell whether a gradient will flow to features in bfloat16 on a processor."""
+    wanted = x.requires_grad and x.dtype == torch.bfloat16 and x.device.type == "cpu"
+    return wanted and not torch.compiler.is_compiling()
+
+
+class _ExactForward(torch.autograd.Function):
+    """A convolution of features in bfloat16: forward in float32, backward in their type.
+
+    In float32 that takes five times as long, and what reaches the features is rounded anyway.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, padding: tuple[int, int]
+    ) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.padding = padding
+        return functional.conv2d(x.to(weight.dtype), weight, bias, padding=padding)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        rounded = gradient.to(x.dtype, memory_format=torch.channels_last)
+        at_x, at_weight, _ = torch.ops.aten.convolution_backward(
+            *(rounded, x, weight.to(x.dtype), None),
+            *([1, 1], ctx.padding, [1, 1], False, [0, 0], 1, [True, True, False]),
+        )
+        return at_x, at_weight.to(weight.dtype), gradient.sum(dim=(0, 2, 3)), None
 
 
 class Finish(nn.Module):
@@ -96,6 +138,12 @@ class Guide(nn.Conv2d):
 def conv(channels: int, width: int, dilation: int = 1) -> nn.Conv2d:
     """Return a 3x3 convolution that keeps the size."""
     return nn.Conv2d(channels, width, 3, padding=dilation, dilation=dilation)
+
+
+def norm_relu(norm: nn.Module, x: Tensor) -> Tensor:
+    """Normalise features and cut off what is below 0; some normalisations do both at once."""
+    y: Tensor = norm(x)
+    return y if getattr(norm, "relu", False) else functional.relu(y, inplace=True)
 
 
 def conv_bn_relu(channels: int, width: int) -> tuple[nn.Module, ...]:

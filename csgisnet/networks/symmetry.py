@@ -51,6 +51,8 @@ class _Tied(NamedTuple):
     """Of the convolution's weights."""
     values: Orbits
     """Of its bias and its normalisation."""
+    grey: tuple[Tensor, Tensor]
+    """What mid-grey is in the channels that it reads, and in those that it writes."""
 
 
 class Symmetry:
@@ -59,7 +61,7 @@ class Symmetry:
     Parameters
     ----------
     network : SmoothingNetwork
-        Of any configuration. Nothing is changed yet.
+        Of any configuration, on the device where it stays. Nothing is changed yet.
 
     Examples
     --------
@@ -75,8 +77,9 @@ class Symmetry:
         self._tied = tuple(
             _Tied(
                 layer,
-                channels.orbits_of_pairs(layer.written, layer.read),
-                channels.orbits(layer.written),
+                channels.orbits_of_pairs(layer.written, layer.read).like(layer.conv.weight),
+                channels.orbits(layer.written).like(layer.conv.weight),
+                _grey_of(layer),
             )
             for layer in layers_of(network)
         )
@@ -84,10 +87,9 @@ class Symmetry:
     @torch.no_grad()
     def impose(self) -> None:
         """Move the weights and batch statistics, in place, to the nearest symmetric ones."""
-        for layer, weights, values in self._tied:
+        for layer, weights, values, (read, written) in self._tied:
             conv, bias = layer.conv, _bias(layer.conv)
             conv.weight.copy_(weights.mean(conv.weight))
-            read, written = (torch.from_numpy(c.grey).to(bias) for c in layer[1:3])
             from_grey = conv.weight.sum(dim=(2, 3)) @ read - written
             bias.copy_(values.mean(bias + from_grey) - from_grey)
             for value in () if layer.norm is None else layer.norm.state_dict().values():
@@ -97,7 +99,7 @@ class Symmetry:
     @torch.no_grad()
     def impose_on_gradients(self) -> None:
         """Drop from the gradients, in place, what would make symmetric weights less symmetric."""
-        for layer, weights, values in self._tied:
+        for layer, weights, values, _ in self._tied:
             norm = () if layer.norm is None else tuple(layer.norm.parameters())
             for parameter in (layer.conv.weight, _bias(layer.conv), *norm):
                 if parameter.grad is not None:
@@ -155,6 +157,12 @@ def _chain(
     for number, (conv, norm) in enumerate(found):
         first, last = number == 0, number == len(found) - 1
         yield Layer(conv, read if first else between, written if last else between, norm)
+
+
+def _grey_of(layer: Layer) -> tuple[Tensor, Tensor]:
+    """Return mid-grey in the channels that a layer reads and writes, where its weights are."""
+    read, written = (torch.from_numpy(c.grey).to(layer.conv.weight) for c in layer[1:3])
+    return read, written
 
 
 def _bias(conv: nn.Conv2d) -> Tensor:

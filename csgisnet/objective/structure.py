@@ -16,13 +16,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from csgisnet.objective.similarity import C1, C2, mean_similarity
+
 Border: TypeAlias = Literal["inside", "zeros"]
 
 SCALES = 4
 
 _WINDOW, _SIGMA = 11, 1.5
-
-_C1, _C2 = 0.01**2, 0.03**2
 
 _POOLS: dict[str, Callable[..., Tensor]] = {
     "max": functional.max_pool2d,
@@ -55,13 +55,25 @@ def structure_loss(
         A scalar, or one value for each batch, (N,).
     """
     halve = _POOLS[pool]
-    means = [ssim(image, label, border).mean(dim=(-4, -3, -2, -1))]
+    image, label = image.contiguous(), label.contiguous()  # pooling is slow in other layouts
+    means = [_mean_ssim(image, label, border)]
     for _ in range(SCALES - 1):
         smaller = halve(image.flatten(0, -4), 2, ceil_mode=True)
         image = smaller.reshape(*image.shape[:-2], *smaller.shape[-2:])
         label = halve(label, 2, ceil_mode=True)
-        means.append(ssim(image, label, border).mean(dim=(-4, -3, -2, -1)))
+        means.append(_mean_ssim(image, label, border))
     return SCALES - torch.stack(means).sum(dim=0)
+
+
+def _mean_ssim(image: Tensor, label: Tensor, border: Border) -> Tensor:
+    """Return the mean of `ssim`, a scalar or (N,)."""
+    if torch.compiler.is_compiling() or label.requires_grad:
+        return ssim(image, label, border).mean(dim=(-4, -3, -2, -1))
+    rows, columns = _windows(image, border)
+    several = image if image.ndim == 5 else image[None]
+    middle = 0.5 if border == "inside" else 0.0
+    means = mean_similarity(several, label, rows, columns, middle)
+    return means if image.ndim == 5 else means[0]
 
 
 def ssim(image: Tensor, label: Tensor, border: Border = "inside") -> Tensor:
@@ -71,9 +83,7 @@ def ssim(image: Tensor, label: Tensor, border: Border = "inside") -> Tensor:
     outside. Sides shorter than 11 use the largest odd window that fits. Images and labels have the
     shapes that `structure_loss` takes.
     """
-    # torch.compile neither sees through the cache nor needs it.
-    means = _window_means if torch.compiler.is_compiling() else _kept_window_means
-    rows, columns = (means(side, image.dtype, image.device, border) for side in image.shape[-2:])
+    rows, columns = _windows(image, border)
     # With s = x + y and d = x - y, twice the sum and product of squares that SSIM compares are
     # s^2 + d^2 and s^2 - d^2 over 2: four moments do instead of five.
     pair = torch.stack([image + label, image - label])
@@ -81,10 +91,18 @@ def ssim(image: Tensor, label: Tensor, border: Border = "inside") -> Tensor:
     squared_mean = mean.square()
     mean_s, mean_d = squared_mean.unbind()
     variance_s, variance_d = (mean_of_squares - squared_mean).unbind()
-    mean_s, variance_s = mean_s + 2 * _C1, variance_s + 2 * _C2
+    mean_s, variance_s = mean_s + 2 * C1, variance_s + 2 * C2
     top = (mean_s - mean_d) * (variance_s - variance_d)
     similarity: Tensor = top / ((mean_s + mean_d) * (variance_s + variance_d))
     return similarity
+
+
+def _windows(image: Tensor, border: Border) -> tuple[Tensor, Tensor]:
+    """Return the matrices of `_window_means` for both sides of images (..., H, W)."""
+    # torch.compile neither sees through the cache nor needs it.
+    means = _window_means if torch.compiler.is_compiling() else _kept_window_means
+    rows, columns = (means(side, image.dtype, image.device, border) for side in image.shape[-2:])
+    return rows, columns
 
 
 def _window_means(

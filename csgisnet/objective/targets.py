@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from csgisnet.device import constant
 from csgisnet.networks.segmenter import BOUNDARIES
 from vocsmooth.classes import VOC_CLASSES, VOID
 
@@ -51,7 +52,7 @@ def weights_of_targets(logits: Tensor) -> Tensor | None:
     inverse of their share, it would call a third of the inside boundary; by the root, which is
     taken here, it has nearly the largest mean IoU.
     """
-    return logits.new_tensor(_WEIGHTS) if logits.shape[1] == BOUNDARIES else None
+    return constant(_WEIGHTS, logits) if logits.shape[1] == BOUNDARIES else None
 
 
 def target_names(num_classes: int) -> tuple[str, ...]:

@@ -46,7 +46,7 @@ class Smoother:
         float32, which is exact.
     memory : int, optional
         Bytes that the activations may take, besides the image and its result; images that would
-        need more are cut into tiles. By default half of a GPU's free memory, and 1 GB elsewhere.
+        need more are cut into tiles. By default half of a GPU's free memory, and 1 GB on a CPU.
     batch : int, optional
         How many images or tiles of one shape, from several threads, to compute at once if `memory`
         allows. By default 1 on the CPU, whose cores share the work on one image, and 8 elsewhere.

@@ -2,11 +2,11 @@
 
 Read `train` first: its loop calls all the others. `config`, `runs`, `sources`, `precisions` and
 `lock` say what a run begins with. `data`, `augment`, `cut`, `spoil` and `photographs` make its
-batches; `step`, `levels`, `shares`, `optimise`, `muon` and `distributed` take its steps; `hooks`,
-`signals`, `values`, `validate`, `progress`, `loggers` and `saving` are for what happens along the
-way. `train_segmenter` and `teacher` are about the semantic teacher, and `split_dataset` serves
-training loops that are not ours.
+batches; `step`, `normalise`, `levels`, `shares`, `optimise`, `muon` and `distributed` take its
+steps; `hooks`, `signals`, `values`, `validate`, `progress`, `loggers` and `saving` are for what
+happens along the way. `train_segmenter` and `teacher` are about the semantic teacher, and
+`split_dataset` serves training loops that are not ours.
 
 May import: both grounds, `networks`, `checkpoints`, `evaluation`, `objective`, `prediction`,
-`vocsmooth.shards`.
+`vocsmooth.operators`, `vocsmooth.shards`.
 """

@@ -216,7 +216,7 @@ def recolour(images: Tensor, changes: Changes) -> Tensor:
     """Change the colours of images (B, M, 3, H, W) in [0, 1], alike within each sample."""
     colour = changes.colour
     changed = torch.einsum("bij,bmjhw->bmihw", colour[..., :3], images)
-    return (changed + colour[:, None, :, 3, None, None]).clamp_(0, 1)
+    return changed.add_(colour[:, None, :, 3, None, None]).clamp_(0, 1)
 
 
 def change_textures(images: Tensor, label: Tensor, changes: Changes) -> Tensor:
@@ -232,7 +232,7 @@ def change_textures(images: Tensor, label: Tensor, changes: Changes) -> Tensor:
         What one view of each sample does.
     """
     gains = changes.gains[:, None, None, None, None]
-    return (label[:, None] + gains * (images - label[:, None])).clamp_(0, 1)
+    return (images - label[:, None]).mul_(gains).add_(label[:, None]).clamp_(0, 1)
 
 
 def _uniform(keys: NDArray[np.uint64]) -> NDArray[np.float64]:

@@ -82,7 +82,14 @@ def _grid(affine: Tensor, patch: int, window: int) -> Tensor:
 
 def _turn(pixels: Tensor, flags: Tensor) -> Tensor:
     """Mirror rows, mirror columns and transpose where flagged: all eight symmetries of a square."""
-    flags = flags.reshape(*flags.shape, *(1,) * (pixels.ndim - 1))
-    pixels = torch.where(flags[:, 0], pixels.flip(1), pixels)
-    pixels = torch.where(flags[:, 1], pixels.flip(2), pixels)
-    return torch.where(flags[:, 2], pixels.transpose(1, 2), pixels)
+    pixels = _where(flags[:, 0], pixels.flip(1), pixels)
+    pixels = _where(flags[:, 1], pixels.flip(2), pixels)
+    return _where(flags[:, 2], pixels.transpose(1, 2), pixels)
+
+
+def _where(flags: Tensor, changed: Tensor, pixels: Tensor) -> Tensor:
+    """Take samples of `changed` where flagged; bytes go eight at a time, which is much faster."""
+    one, other = (maps.reshape(len(maps), -1) for maps in (changed, pixels))
+    wide = torch.int64 if one.dtype == torch.uint8 and one.shape[1] % 8 == 0 else one.dtype
+    chosen = torch.where(flags[:, None], one.view(wide), other.view(wide))
+    return chosen.view(pixels.dtype).reshape(pixels.shape)

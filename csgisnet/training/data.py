@@ -178,7 +178,7 @@ class BatchSource:
         maps = cut_views(maps, changes, self._augment, self._data.patch)
         # (B, M, H, W, 3) viewed as (B, M, 3, H, W) is channels_last in memory.
         stack = torch.stack([maps[name] for name in self._images], dim=1)
-        stack = (stack.float() / 255).permute(0, 1, 4, 2, 3)
+        stack = stack.to(torch.float32, copy=True).div_(255).permute(0, 1, 4, 2, 3)
         if self._augment.recolours:
             stack = recolour(stack, changes)
         images = dict(zip(self._images, stack.unbind(1), strict=True))

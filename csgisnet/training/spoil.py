@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from csgisnet.device import constant
+
 _SIDE = 8
 
 _LUMINANCE = (
@@ -93,7 +95,7 @@ def compress(images: Tensor, qualities: Tensor) -> Tensor:
     step = 2 * _SIDE
     padding = (0, -width % step, 0, -height % step)
     padded = functional.pad(images, padding, mode="replicate")
-    to_ycc = images.new_tensor(_TO_YCC)
+    to_ycc, to_rgb = constant(_TO_YCC, images), constant(_to_rgb(), images)
     levels = 255 * torch.einsum("ij,bjhw->bihw", to_ycc, padded)
     luminance, chroma = levels[:, :1] - 128, functional.avg_pool2d(levels[:, 1:], 2)
     scale = torch.where(qualities < 50, 50 / qualities.clamp(min=1), 2 - qualities / 50)
@@ -101,21 +103,21 @@ def compress(images: Tensor, qualities: Tensor) -> Tensor:
     chroma = _quantised(chroma, _table(_CHROMINANCE, scale)).clamp(-128, 127)
     chroma = functional.interpolate(chroma, scale_factor=2, mode="bilinear", align_corners=False)
     ycc = torch.cat([kept.clamp(0, 255), chroma], dim=1)
-    rgb = torch.einsum("ij,bjhw->bihw", torch.linalg.inv(to_ycc), ycc)
+    rgb = torch.einsum("ij,bjhw->bihw", to_rgb, ycc)
     stored = (rgb.round() / 255).clamp(0, 1)[..., :height, :width]
     return torch.where((qualities > 0)[:, None, None, None], stored, images)
 
 
 def _table(rows: tuple[tuple[int, ...], ...], scale: Tensor) -> Tensor:
     """Return a quantisation table for each scale, (B, 1, 8, 8), 1 to 255."""
-    base = scale.new_tensor(rows)
+    base = constant(rows, scale)
     return (base * scale[:, None, None, None] + 0.5).floor().clamp(1, 255)
 
 
 def _quantised(planes: Tensor, table: Tensor) -> Tensor:
     """Return planes (B, C, H, W), as their 8x8 blocks' quantised cosine transforms give them."""
     batch, count, height, width = planes.shape
-    cosines = planes.new_tensor(_cosines())
+    cosines = constant(_cosines(), planes)
     blocks = planes.reshape(batch, count, height // _SIDE, _SIDE, width // _SIDE, _SIDE)
     spectra = torch.einsum("ui,bcyixj,vj->bcyxuv", cosines, blocks, cosines)
     table = table[:, :, None, None]
@@ -125,9 +127,15 @@ def _quantised(planes: Tensor, table: Tensor) -> Tensor:
 
 
 @functools.cache
-def _cosines() -> list[list[float]]:
+def _to_rgb() -> tuple[tuple[float, ...], ...]:
+    """Return the inverse of the matrix of luminance and chroma; a device would be waited for."""
+    return tuple(map(tuple, torch.linalg.inv(torch.tensor(_TO_YCC)).tolist()))
+
+
+@functools.cache
+def _cosines() -> tuple[tuple[float, ...], ...]:
     """Return the orthonormal cosine transform of 8 values; row u is frequency u."""
     u, i = np.mgrid[:_SIDE, :_SIDE]
     rows: NDArray[np.float64] = np.cos((2 * i + 1) * u * np.pi / (2 * _SIDE)) / 2
     rows[0] /= np.sqrt(2)
-    return [[float(value) for value in row] for row in rows]
+    return tuple(tuple(float(value) for value in row) for row in rows)

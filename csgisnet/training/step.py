@@ -21,6 +21,7 @@ from csgisnet.objective.losses import Batch, Teachers, total_loss
 from csgisnet.training.config import Config
 from csgisnet.training.distributed import Processes, distribute, synchronise
 from csgisnet.training.levels import LevelLabels
+from csgisnet.training.normalise import normalise_fast
 from csgisnet.training.optimise import (
     averaged_copy,
     make_optimizers,
@@ -83,6 +84,9 @@ class Training:
         self._norms: dict[str, list[float]] = {}
         """Of each term, on the batches on which the shares have been calibrated so far."""
         self._network = synchronise(network, processes).train()
+        on_cpu = processes.device.type == "cpu" and not config.run.compile
+        if on_cpu and config.run.precision_on(processes.device) == "bfloat16":
+            normalise_fast(self._network)
         # Only now, as what synchronises puts other normalisations in place.
         self._symmetry = Symmetry(_our_own(self._network)) if config.run.symmetric else None
         if config.run.freeze_statistics:
@@ -122,7 +126,7 @@ class Training:
         self.step += 1
         self._update_copies()
         means = {name: torch.stack([t[name] for t in terms]).mean() for name in terms[0]}
-        shares = {name: means["loss"].new_tensor(value) for name, value in self._shares.items()}
+        shares = {name: means["loss"].new_full((), value) for name, value in self._shares.items()}
         return {**means, "grad_norm": norm.detach(), **shares}
 
     @property

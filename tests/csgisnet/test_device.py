@@ -13,6 +13,8 @@ import torch
 from csgisnet.device import (
     Precision,
     choose_precision,
+    constant,
+    default_memory,
     is_out_of_memory,
     pick_device,
     use_precision,
@@ -103,6 +105,29 @@ def test_an_unknown_precision_is_an_error_that_lists_the_known_ones() -> None:
 )
 def test_out_of_memory_errors_are_recognised(message: str, expected: bool) -> None:
     assert is_out_of_memory(RuntimeError(message)) == expected
+
+
+def test_memory_for_activations_follows_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of an MPS device only torch's answers can be had here: half of what is left of them."""
+    assert default_memory(CPU) == 1 << 30
+    mps = torch.device("mps")
+    monkeypatch.setattr(torch.mps, "current_allocated_memory", lambda: 2 << 30)
+    monkeypatch.setattr(torch.mps, "recommended_max_memory", lambda: 12 << 30, raising=False)
+    assert default_memory(mps) == 5 << 30
+    monkeypatch.setattr(torch.mps, "current_allocated_memory", lambda: 13 << 30)
+    assert default_memory(mps) == 0
+    monkeypatch.delattr(torch.mps, "recommended_max_memory")
+    assert default_memory(mps) == 1 << 30
+
+
+def test_constants_are_made_once_also_if_a_prediction_asks_first() -> None:
+    like = torch.zeros(1, dtype=torch.float64, requires_grad=True)
+    with torch.inference_mode():
+        first = constant(((1.5, 2), (3, 4)), like)
+    assert first.tolist() == [[1.5, 2.0], [3.0, 4.0]]
+    assert first is constant(((1.5, 2), (3, 4)), like)
+    assert constant(((1.5, 2), (3, 4)), like.float()).dtype == torch.float32
+    torch.autograd.backward((first * like).sum())
 
 
 KEPT = """

@@ -155,7 +155,36 @@ class Convolution(ctypes.Structure):
     )
 
 
-STRUCTS = (Problem, Weights, Round, Guided, Pairs, Differences, Graph, Convolution)
+class Normalisation(ctypes.Structure):
+    """``Normalisation`` of normalisation.c."""
+
+    _fields_ = (
+        ("pixels", ctypes.c_ssize_t),
+        *((name, _int) for name in ("channels", "threads")),
+        *((name, _float) for name in ("momentum", "eps")),
+        *((name, _pointer) for name in ("in", "out", "out_gradient", "in_gradient")),
+        *((name, _pointer) for name in ("weight", "bias", "running_mean", "running_variance")),
+        *((name, _pointer) for name in ("mean", "inverse", "weight_gradient", "bias_gradient")),
+        ("sums", _pointer),
+    )
+
+
+class Similarity(ctypes.Structure):
+    """``Similarity`` of similarity.c."""
+
+    _fields_ = (
+        *((name, _int) for name in ("height", "width", "planes", "labels")),
+        *((name, _int) for name in ("row_window", "column_window")),
+        *((name, _float) for name in ("middle", "share")),
+        *((name, _pointer) for name in ("row_taps", "column_taps", "image", "label")),
+        *((name, _pointer) for name in ("gradient", "sums", "work")),
+    )
+
+
+STRUCTS = (
+    *(Problem, Weights, Round, Guided, Pairs, Differences, Graph),
+    *(Convolution, Normalisation, Similarity),
+)
 
 SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "workspace_floats": (ctypes.c_size_t, (_int, _int, _int)),
@@ -180,6 +209,11 @@ SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
         (_pointer, _int, _int, _int, _float, _pointer, ctypes.c_ssize_t, ctypes.c_ssize_t),
     ),
     "convolve": (None, (ctypes.POINTER(Convolution), _int)),
+    "similarity_floats": (ctypes.c_size_t, (_int, _int)),
+    "compare_planes": (None, (ctypes.POINTER(Similarity),)),
+    "normalisation_allowed": (_int, ()),
+    "normalise": (None, (ctypes.POINTER(Normalisation),)),
+    "normalise_backward": (None, (ctypes.POINTER(Normalisation),)),
 }
 """Result and arguments of every function."""
 

@@ -3,7 +3,15 @@ import torch
 from torch.nn import functional
 
 from csgisnet.evaluation import metrics
-from csgisnet.objective.structure import ssim, structure_loss
+from csgisnet.objective.similarity import mean_similarity
+from csgisnet.objective.structure import (
+    Border,
+    _kept_window_means,
+    _windows,
+    ssim,
+    structure_loss,
+)
+from vocsmooth.operators import kernels
 
 
 def images(*shape: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -46,6 +54,7 @@ def test_gradient() -> None:
     a.requires_grad_()
     assert torch.autograd.gradcheck(lambda x: structure_loss(x, b, "average"), a)
     assert torch.autograd.gradcheck(lambda x: structure_loss(x, b, "max"), a)
+    assert torch.autograd.gradcheck(lambda x: structure_loss(x, b, "max", "zeros"), a)
 
 
 def test_several_batches_at_once_are_compared_with_the_same_labels() -> None:
@@ -62,3 +71,41 @@ def test_windows_made_during_a_prediction_serve_a_training() -> None:
     image = torch.full(size, 0.5, requires_grad=True)
     torch.autograd.backward(structure_loss(image, torch.zeros(size)))
     assert image.grad is not None
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("size", [(40, 33), (9, 64), (11, 11)])
+@pytest.mark.parametrize("border", ["inside", "zeros"])
+def test_the_derivative_in_one_go_is_that_of_the_maps(
+    border: Border, size: tuple[int, int], compiled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not compiled:
+        monkeypatch.setattr(kernels, "library", None)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    a, b = images(2, 3, *size)
+    several = torch.stack([a, b.flip(0), a.flip(1)])
+    parts = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)
+    for kind, tolerance in ((torch.float64, 1e-11), (torch.float32, 2e-4)):
+        image, label = several.to(kind).requires_grad_(), b.to(kind)
+        windows = _windows(image, border)
+        means = mean_similarity(image, label, *windows, 0.5 if border == "inside" else 0.0)
+        maps = ssim(several.requires_grad_(), b, border).mean(dim=(1, 2, 3, 4))
+        torch.testing.assert_close(means.double(), maps, rtol=0, atol=tolerance)
+        (found,) = torch.autograd.grad(means @ parts.to(kind), image)
+        (expected,) = torch.autograd.grad(maps @ parts, several)
+        error = (found - expected).abs().max() / expected.abs().max()
+        assert error < tolerance
+
+
+def test_a_gradient_reaches_the_labels_too() -> None:
+    a, b = images(1, 1, 24, 24)
+    assert torch.autograd.gradcheck(lambda y: structure_loss(a, y, "average"), b.requires_grad_())
+
+
+def test_windows_are_made_once_for_all_steps() -> None:
+    image, label = images(1, 1, 61, 59)  # of no other test
+    structure_loss(image, label)
+    made = _kept_window_means.cache_info().misses
+    for _ in range(3):
+        structure_loss(image, label)
+    assert _kept_window_means.cache_info().misses == made
