@@ -61,7 +61,6 @@ static Source find(const Task *task, const Map *map, ptrdiff_t window, const cha
                     task->widths[window] * map->pixel, task->columns * map->pixel};
 }
 
-/* Ask the memory for a row: for the first cache of the processor, or for the second. */
 static void fetch(Source source, ptrdiff_t row)
 {
     const char *from = source.from + row * source.pitch;
@@ -69,35 +68,36 @@ static void fetch(Source source, ptrdiff_t row)
         __builtin_prefetch(from + byte);
 }
 
-static void fetch_early(Source source, ptrdiff_t row)
-{
-    const char *from = source.from + row * source.pitch;
-    for (ptrdiff_t byte = 0; byte < source.bytes; byte += LINE)
-        __builtin_prefetch(from + byte, 0, 2);
-}
-
 static const char *last_byte(const Task *task, ptrdiff_t window, const char *address)
 {
     return address + record_of(task, window)[LENGTH] - 1;
 }
 
+static void fetch_first_rows(const Task *task, ptrdiff_t window)
+{
+    const char *address = address_of(record_of(task, window));
+    if (!address)
+        return;
+    if (!task->ask_system)
+        __builtin_prefetch(last_byte(task, window, address));
+    for (ptrdiff_t number = 0; number < task->maps_count; number++) {
+        Source source = find(task, task->maps + number, window, address);
+        for (ptrdiff_t row = 0; row < AHEAD && row < task->rows; row++)
+            fetch(source, row);
+    }
+}
+
 /* Copy a window; return where the last of its bytes lies. The rows of a window lie a page or so
- * apart, where no processor fetches ahead by itself. So row by row the same of the `next` window, if
- * it has an address, is fetched: where there are many files, the memory is waited for twice, for the
- * address of a page and then for its content. */
-static const char *copy(const Task *task, ptrdiff_t window, const char *address, const char *next)
+ * apart, where no processor fetches ahead by itself. */
+static const char *copy(const Task *task, ptrdiff_t window, const char *address)
 {
     const char *last = address;
     for (ptrdiff_t number = 0; number < task->maps_count; number++) {
         const Map *map = task->maps + number;
-        Source source = find(task, map, window, address), early = source;
-        if (next)
-            early = find(task, map, window + 1, next);
+        Source source = find(task, map, window, address);
         char *to = map->target + window * task->rows * source.bytes;
         const char *end = source.from + (task->rows - 1) * source.pitch + source.bytes - 1;
         for (ptrdiff_t row = 0; row < task->rows; row++) {
-            if (next)
-                fetch_early(early, row);
             if (row + AHEAD < task->rows)
                 fetch(source, row + AHEAD);
             memcpy(to + row * source.bytes, source.from + row * source.pitch,
@@ -116,12 +116,9 @@ static ptrdiff_t copy_from(const Task *task, volatile ptrdiff_t *window)
         const char *address = address_of(record_of(task, *window));
         if (!address)
             return NOT_MAPPED;
-        const char *next = NULL;
         if (*window + 1 < task->count)
-            next = address_of(record_of(task, *window + 1));
-        if (next && !task->ask_system)
-            __builtin_prefetch(last_byte(task, *window + 1, next));
-        const char *last = copy(task, *window, address, next);
+            fetch_first_rows(task, *window + 1);
+        const char *last = copy(task, *window, address);
         if (!is_whole(task, *window, address, last))
             return *window;
     }
