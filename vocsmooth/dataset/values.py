@@ -7,7 +7,7 @@ been hashed takes longer.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import cv2
 import numpy as np
@@ -29,6 +29,11 @@ class Found(NamedTuple):
     """Which map."""
     message: str
     """What was expected, and what was found."""
+
+
+_Waiting: TypeAlias = "tuple[int, int, Callable[[int], Found | None], int]"
+"""Where in the file all that a check looks at ends, its order, the check, and what it is called
+with: the number of a photograph, or of an input."""
 
 
 class ValueChecks:
@@ -71,30 +76,21 @@ class ValueChecks:
         """What is wrong, photograph by photograph, and then input by input."""
         return [self._found[order] for order in sorted(self._found)]
 
-    def _list(self) -> list[tuple[int, int, Callable[[int], Found | None], int]]:
-        """Return where in the file all that a check looks at ends, its order, and the check."""
+    def _list(self) -> list[_Waiting]:
+        """Return all checks; see `_Waiting`."""
         images, samples = self._layout.image_start[1:], self._layout.sample_start[1:]
-        of = self._layout.sample_image
-        ends = [
-            (self._ends("edge", images), self._check_edges),
-            (self._ends("mask", images), self._check_mask),
-        ]
-        listed = [
-            (end, 2 * number + place, check, number)
-            for place, (all_ends, check) in enumerate(ends)
-            for number, end in enumerate(all_ends.tolist())
-        ]
-        several = (
-            self._ends("label", images)[of],
+        inputs = (
+            self._ends("label", images)[self._layout.sample_image],
             self._ends("input", samples),
             self._ends("texture", samples),
         )
-        ends_of_inputs = np.max(several, axis=0).tolist()
+        listed: list[_Waiting] = []
+        for place, name, check in ((0, "edge", self._check_edges), (1, "mask", self._check_mask)):
+            ends = self._ends(name, images).tolist()
+            listed += [(end, 2 * number + place, check, number) for number, end in enumerate(ends)]
         first = len(listed)
-        listed.extend(
-            (end, first + number, self._check_input, number)
-            for number, end in enumerate(ends_of_inputs)
-        )
+        ends = np.max(inputs, axis=0).tolist()
+        listed += [(end, first + n, self._check_input, n) for n, end in enumerate(ends)]
         return listed
 
     def _ends(self, name: str, pixels: NDArray[np.int64]) -> NDArray[np.int64]:
