@@ -12,7 +12,8 @@ The third way is what no reader can beat: one call that touches every line of th
 same windows lie in, at addresses that were written down before. It waits for the memory and for
 the tables of addresses alone.
 
-The first touch of a shard is measured by its headers, and by HDF5 as before.
+The first touch of a shard is measured by its headers, and by HDF5 as before. With --other the
+compiled functions of an earlier version are measured beside those of this one.
 
 Example: python -m benchmarks.crops --out crops.json
 """
@@ -37,6 +38,7 @@ from benchmarks.command import recorded_command
 from benchmarks.machine import describe
 from benchmarks.scale_made import DIGEST, MAPS, RECIPE, write_index
 from vocsmooth.files import write_json
+from vocsmooth.libraries import load_library
 from vocsmooth.settings import to_dict
 from vocsmooth.shards import Split, headers, mapped, native, open_dataset, windows
 from vocsmooth.shards.entries import shard_name
@@ -65,6 +67,7 @@ def main() -> None:
     parser.add_argument("--shards", type=int, nargs="+", default=[64, 1000, 60_000])
     parser.add_argument("--crops", type=int, default=4000, help="of each round")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--other", type=Path, help="the compiled library of another version")
     parser.add_argument("--out", type=Path, help="write the figures here as JSON")
     arguments = parser.parse_args()
     # A process keeps fewer mapped than it might, and here there are several datasets.
@@ -82,7 +85,7 @@ def main() -> None:
                     write_dataset(roots[-1], count, files, photographs, shape)
                 touch = measure_first_touch(roots[-1], files)
                 splits = [open_everywhere(root) for root in roots]
-                crops = measure(splits, size, arguments.crops, arguments.rounds)
+                crops = measure(splits, size, arguments.crops, arguments.rounds, arguments.other)
                 del splits
             figures[name][series] = {
                 "microseconds_a_crop": crops,
@@ -91,7 +94,7 @@ def main() -> None:
             print(f"{name}, {series}", touch)
             for way, times in crops.items():
                 row = "  ".join(f"{value:7.2f} ({value / times[0]:.2f})" for value in times)
-                print(f"  {way:8s} {row}", flush=True)
+                print(f"  {way:9s} {row}", flush=True)
     if arguments.out:
         import torch
 
@@ -193,10 +196,16 @@ def measure_first_touch(root: Path, shards: int) -> dict[str, float]:
     return {way: statistics.median(values) for way, values in times.items()}
 
 
-def measure(splits: list[Split], size: int, crops: int, rounds: int) -> dict[str, list[float]]:
+def measure(
+    splits: list[Split], size: int, crops: int, rounds: int, other: Path | None
+) -> dict[str, list[float]]:
     """Return the microseconds of a crop in each split, by way."""
     library = native.library
     ways = {"C": (library, read), "NumPy": (None, read), "memory": (library, touch)}
+    if other:
+        before = load_library(other.resolve(), native.INTERFACE)
+        assert before.library is not None, before.refusal
+        ways["C, before"] = (before.library, read)
     times: dict[str, list[list[float]]] = {way: [[] for _ in splits] for way in ways}
     for number in range(rounds + 1):
         for seed, (way, (native.library, run)) in enumerate(ways.items(), number * len(ways)):

@@ -1,11 +1,18 @@
 """How fast `vocsmooth verify` reads a dataset, compared with SHA-256 alone.
 
-All ways are measured in turn, with the files in the page cache; medians over the rounds. What one
-process does is measured in processor time, with that of processes which it started, so that other
-work on the machine counts little. The command is measured in wall-clock time as well, as SHA-256 in
-one and in two processes is: two hyperthreads of one core are less than two cores, and the second
-says how much less. Each way is compared with one process that hashes, by the same clock. How long
-two processes take to start is measured alone: of a large dataset it is nothing.
+SHA-256 alone is Python's hashlib over every file, read into memory that is used again (which is
+what hashlib.file_digest does), and over the mapped pages that `verify` reads. All ways are measured
+in turn, with the files in the page cache; medians over the rounds.
+
+What one process does is measured in processor time, with that of processes which it started, so
+that other work on the machine counts little. What two processes do is measured by the clock, and in
+processor time too. Two that hash are started as those of the command are, and before the clock
+runs; they say how much more than one can be had: two hyperthreads of one core are less than two
+cores. "twice one hash" is what of twice the speed of one process that hashes is reached, "two
+hashers" what of the speed of two that hash, both by the same clock.
+
+How long two processes take to start is measured alone: of a large dataset it is nothing. The speed
+of the command beyond this start is given as well.
 
 Example: python -m benchmarks.verify --data voc-smooth --out verify.json
 """
@@ -13,27 +20,35 @@ Example: python -m benchmarks.verify --data voc-smooth --out verify.json
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import os
 import platform
 import statistics
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from hashlib import sha256
+from multiprocessing import get_context
 from pathlib import Path
+from unittest import mock
 
 from benchmarks.command import recorded_command
 from vocsmooth.dataset import check
+from vocsmooth.dataset.reading import CannotMapError, Piece, read_mapped
 from vocsmooth.dataset.verify import verify_dataset
 from vocsmooth.files import sha256_file, write_json
 from vocsmooth.shards.index import read_index
 from vocsmooth.shards.scan import ShardScan, list_shards
 from vocsmooth.workers.processes import run_tasks
 
-SHA256 = "SHA-256 alone, one process"
-SHA256_WALL = "SHA-256 alone, one process, wall-clock"
+Seconds = tuple[float, float]
+"""Of the processor, and by the clock."""
 
-Clock = Callable[[], float]
+Way = Callable[[], object]
+
+READ, MAPPED = "SHA-256 alone, read", "SHA-256 alone, mapped"
+VERIFY = "vocsmooth verify"
+WARM = ", started before"
 
 
 def main() -> None:
@@ -45,87 +60,153 @@ def main() -> None:
     arguments = parser.parse_args()
     root = arguments.data
     shards = list_shards(root, read_index(root))
-    paths = [shard.path for shard in shards]
-    size = sum(path.stat().st_size for path in paths)
-    processor, wall = _processor_seconds, time.perf_counter
-    with multiprocessing.get_context("spawn").Pool(2) as pool:
-        ways: dict[str, tuple[Clock, Callable[[], object]]] = {
-            SHA256: (processor, lambda: [*map(sha256_file, paths)]),
-            "check of every shard, one process": (
-                processor,
-                lambda: [*map(check.check_shard, shards)],
-            ),
-            "the same, copied to memory first": (processor, lambda: [*map(_check_copy, shards)]),
-            "vocsmooth verify --jobs 1": (processor, lambda: _verify(root, 1)),
-            SHA256_WALL: (wall, lambda: [*map(sha256_file, paths)]),
-            "SHA-256 alone, two processes, wall-clock": (
-                wall,
-                lambda: pool.map(sha256_file, paths, 1),
-            ),
-            "vocsmooth verify --jobs 1, wall-clock": (wall, lambda: _verify(root, 1)),
-            "vocsmooth verify --jobs 2, wall-clock": (wall, lambda: _verify(root, 2)),
-        }
-        for _, way in ways.values():
-            way()
-        rates: dict[str, list[float]] = {name: [] for name in ways}
-        for _ in range(arguments.rounds):
-            for name, (clock, way) in ways.items():
-                started = clock()
-                way()
-                rates[name].append(size / (clock() - started) / 1e6)
-    starts = [_seconds_to_start() for _ in range(arguments.rounds)]
-    median = {name: statistics.median(values) for name, values in rates.items()}
-    share = {
-        name: median[name] / median[SHA256 if clock is processor else SHA256_WALL]
-        for name, (clock, _) in ways.items()
+    size = sum(shard.path.stat().st_size for shard in shards)
+    one, two = measure(root, shards, arguments.rounds)
+    start = statistics.median(measured(_start)[1] for _ in range(arguments.rounds))
+    rounds = {
+        "one process, processor time": {name: [s for s, _ in of] for name, of in one.items()},
+        "two processes, clock": {name: [s for _, s in of] for name, of in two.items()},
+        "two processes, processor time": {name: [s for s, _ in of] for name, of in two.items()},
+        "one process, clock": {name: [s for _, s in of] for name, of in one.items()},
     }
-    for name, value in median.items():
-        print(f"{name:40s} {value:7.0f} MB/s  {share[name]:5.2f} x SHA-256")
-    print(f"{'start of two processes':40s} {statistics.median(starts):7.2f} s")
+    figures = {
+        "machine": arguments.machine,
+        "load": os.getloadavg()[0],
+        "date": time.strftime("%Y-%m-%d"),
+        "command": recorded_command(),
+        "bytes": size,
+        "shards": len(shards),
+        **summarise(rounds, start, size),
+        "seconds": rounds,
+    }
     if arguments.out:
-        figures = {
-            "machine": arguments.machine,
-            "load": os.getloadavg()[0],
-            "date": time.strftime("%Y-%m-%d"),
-            "command": recorded_command(),
-            "bytes": size,
-            "shards": len(paths),
-            "megabytes_per_second": median,
-            "share_of_sha256": share,
-            "seconds_to_start_two_processes": statistics.median(starts),
-            "rounds": rates,
-        }
         write_json(arguments.out, figures)
 
 
-def _processor_seconds() -> float:
-    """Return the processor time of this process and of those it started that have ended."""
-    return sum(os.times()[:4])
+def summarise(
+    rounds: dict[str, dict[str, list[float]]], start: float, size: int
+) -> dict[str, object]:
+    """Print and return speeds, and what they are of those of SHA-256 alone, each within a round."""
+    speeds, shares = {}, {}
+    for clock, ways in rounds.items():
+        base = READ + WARM * clock.startswith("two")
+        speeds[clock] = {name: size / statistics.median(of) / 1e6 for name, of in ways.items()}
+        shares[clock] = {name: _ratio(ways[base], of) for name, of in ways.items()}
+        print(clock)
+        for name, value in speeds[clock].items():
+            print(f"  {name:36s} {value:7.0f} MB/s  {shares[clock][name]:5.2f} x {base}")
+    clock = rounds["two processes, clock"]
+    reached = {
+        "start of two processes, seconds": start,
+        "twice one hash": _ratio(rounds["one process, clock"][READ], clock[VERIFY]) / 2,
+        "two that hash, of twice one hash": _ratio(
+            rounds["one process, clock"][READ], clock[READ + WARM]
+        )
+        / 2,
+        "two hashers": _ratio(clock[READ], clock[VERIFY]),
+        "two hashers that were started before": _ratio(clock[READ + WARM], clock[VERIFY]),
+        "two hashers, beyond the start": _ratio(
+            clock[READ + WARM], [seconds - start for seconds in clock[VERIFY]]
+        ),
+        "two hashers, processor time": shares["two processes, processor time"][VERIFY],
+    }
+    for name, value in reached.items():
+        print(f"{name:38s} {value:5.2f}")
+    return {"megabytes_per_second": speeds, "share_of_sha256": shares, "reached": reached}
 
 
-def _check_copy(shard: ShardScan) -> list[check.Problem]:
+def _ratio(of: list[float], by: list[float]) -> float:
+    """Return the median over the rounds of how many times as fast the second way is."""
+    return statistics.median(one / other for one, other in zip(of, by, strict=True))
+
+
+def measure(
+    root: Path, shards: list[ShardScan], rounds: int
+) -> tuple[dict[str, list[Seconds]], dict[str, list[Seconds]]]:
+    """Return the seconds of each way with one process, and with two."""
+    paths = [shard.path for shard in shards]
+    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
+        one: dict[str, Way] = {
+            READ: lambda: [*map(sha256_file, paths)],
+            MAPPED: lambda: [*map(sha256_mapped, paths)],
+            "check of every shard": lambda: [*map(_check, shards)],
+            "the same, copied to memory": lambda: [*map(_check_copy, shards)],
+        }
+        two: dict[str, Way] = {
+            READ + WARM: lambda: [*pool.map(sha256_file, paths)],
+            MAPPED + WARM: lambda: [*pool.map(sha256_mapped, paths)],
+            READ: lambda: [*run_tasks(sha256_file, paths, 2)],
+            VERIFY: lambda: _verify(root),
+        }
+        for way in two.values():
+            way()
+        seconds: list[dict[str, list[Seconds]]] = [{name: [] for name in of} for of in (one, two)]
+        for _ in range(rounds):
+            for found, ways in zip(seconds, (one, two), strict=True):
+                for name, way in ways.items():
+                    found[name].append(measured(way, _children(pool)))
+    return seconds[0], seconds[1]
+
+
+def measured(way: Way, others: list[int] | None = None) -> Seconds:
+    """Run a way; return its seconds, of this process, those it starts and these others."""
+    started, worked = time.perf_counter(), _processor_seconds(others or [])
+    way()
+    return _processor_seconds(others or []) - worked, time.perf_counter() - started
+
+
+def _children(pool: ProcessPoolExecutor) -> list[int]:
+    """Return the processes of a pool."""
+    return [*pool._processes]
+
+
+def _processor_seconds(others: list[int]) -> float:
+    """Return the processor time of this process, those it started that have ended, and others."""
+    return sum(os.times()[:4]) + sum(map(_seconds_of, others))
+
+
+def _seconds_of(process: int) -> float:
+    """Return the processor time that a process has taken so far."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def sha256_mapped(path: Path) -> str:
+    """Return the SHA-256 of a file's pages, which are mapped and fetched as `verify` does."""
+    digest = sha256()
+    for piece, _, _ in read_mapped(path, path.stat().st_size):
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+def _check(shard: ShardScan) -> None:
+    """Check a shard."""
+    if problems := check.check_shard(shard):
+        raise SystemExit(str(problems[0]))
+
+
+def _check_copy(shard: ShardScan) -> None:
     """Check a shard as it is done where files cannot be mapped."""
-    mapped, check._map = check._map, lambda *_: None
-    try:
-        return check.check_shard(shard)
-    finally:
-        check._map = mapped
+    with mock.patch.object(check, "read_mapped", _refuse):
+        _check(shard)
 
 
-def _seconds_to_start() -> float:
-    """Return the seconds until two processes that can check shards have started and ended."""
-    started = time.perf_counter()
+def _refuse(*_: object) -> Iterator[Piece]:
+    raise CannotMapError
+
+
+def _start() -> None:
+    """Start two processes that could check shards, and end them."""
     deque(run_tasks(_nothing, range(2), 2), 0)
-    return time.perf_counter() - started
 
 
 def _nothing(_: int) -> None:
     """Do nothing, in a process that has imported what this module does."""
 
 
-def _verify(root: Path, jobs: int) -> None:
+def _verify(root: Path) -> None:
     """Run the command on all shards."""
-    if problems := verify_dataset(root, jobs=jobs, fresh=True).problems:
+    if problems := verify_dataset(root, jobs=2, fresh=True).problems:
         raise SystemExit(str(problems[0]))
 
 

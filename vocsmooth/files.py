@@ -19,7 +19,7 @@ from typing import TypeAlias
 AnyPath: TypeAlias = str | os.PathLike[str]
 """A path as public functions take it; they begin with `as_path`, all below them has a `Path`."""
 
-_CHUNK_BYTES = 1 << 20
+_CHUNK_BYTES = 1 << 18
 
 _HOST = re.sub(r"\W", "-", platform.node()) or "localhost"
 
@@ -202,10 +202,10 @@ def write_json(path: Path, content: object) -> None:
 def sha256_file(path: Path) -> str:
     """Return the hexadecimal SHA-256 of a file's bytes, read in pieces."""
     refuse_special(path)
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
+    digest, memory = hashlib.sha256(), memoryview(bytearray(_CHUNK_BYTES))
+    with path.open("rb", buffering=0) as file:
+        while count := file.readinto(memory):
+            digest.update(memory[:count])
     return digest.hexdigest()
 
 

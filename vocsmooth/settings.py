@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import hashlib
 import json
 import math
 import sys
 import types
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,10 +25,9 @@ else:
     import tomli as tomllib
 
 T = TypeVar("T")
-
 _INT64_RANGE = 2**63
-
 _DIGITS = 20  # of the smallest int64, its sign included
+_hints: Callable[[Any], dict[str, Any]] = functools.cache(typing.get_type_hints)  # slow
 
 
 def load_toml(cls: type[T], path: Path) -> T:
@@ -94,7 +94,7 @@ def from_dict(cls: type[T], content: Mapping[str, Any], where: str) -> T:
     Nested dataclasses come from nested tables, tuples from arrays. Ranges are the business of the
     dataclass' own ``__post_init__``, whose ValueError is reported with `where`.
     """
-    hints = typing.get_type_hints(cls)
+    hints = _hints(cls)
     for key in content:
         if key not in hints:
             raise InputError(f"{where}: unknown key {key!r}.{nearest(key, hints)}")

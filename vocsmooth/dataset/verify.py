@@ -173,7 +173,7 @@ def _check_shards(
     tasks: list[ShardScan | Path] = [root, *shards]
     done = len(known)
     progress(done, total)
-    with closing(run_tasks(_check, tasks, jobs)) as results:
+    with closing(run_tasks(_check, tasks, jobs, ahead=jobs)) as results:
         for task, result in results:
             shard = task if isinstance(task, ShardScan) else None
             name = shard.entry.name if shard else PLAN_NAME

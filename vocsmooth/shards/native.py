@@ -13,7 +13,8 @@ from __future__ import annotations
 import ctypes
 import math
 import mmap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -47,14 +48,16 @@ class Task(ctypes.Structure):
 
 INTERFACE = Interface(
     "native_abi",
-    6,
+    7,
     (Map, Task),
     {
         "copy_windows": (_size, (ctypes.POINTER(Task),)),
         "fetch_pages": (None, (_pointer, ctypes.c_size_t)),
         "inputs_agree": (ctypes.c_int, (_pointer, _pointer, _pointer, _size, _size)),
+        "lost_pages": (ctypes.c_int, ()),
         "lookup3": (ctypes.c_uint32, (ctypes.c_char_p, ctypes.c_size_t)),
         "publish": (None, (_pointer, _pointer, _size)),
+        "watch_pages": (None, (_pointer, ctypes.c_size_t)),
     },
 )
 
@@ -161,30 +164,81 @@ def publish(record: NDArray[np.uint64], fields: NDArray[np.uint64]) -> None:
         library.publish(_address(record), _address(fields), len(fields))
 
 
-def fetch_pages(bytes_: NDArray[np.uint8]) -> None:
-    """Ask the memory for the beginnings of pages that are about to be read, if there is C."""
-    if library is not None:
-        library.fetch_pages(_address(bytes_), bytes_.size)
+class Watch:
+    """What became of a mapping that was watched, see `watching`."""
+
+    lost = False
+    """Whether pages of it were lost, in place of which zeros were read."""
 
 
-def inputs_agree(
-    image: NDArray[np.uint8], label: NDArray[np.uint8], texture: NDArray[np.int16]
-) -> bool:
-    """Return whether (P, 3) pixels are clip(label + texture, 0, 255), texture (P,) or (P, 3).
+@contextmanager
+def watching(bytes_: NDArray[np.uint8]) -> Iterator[Watch]:
+    """Read zeros in the block where the file of a mapping has no more pages; say so at its end.
+
+    Without this, to touch such a page ends the process. Only the thread that enters the block is
+    looked after, and only one mapping at a time.
+    """
+    watch = Watch()
+    required().watch_pages(_address(bytes_), bytes_.size)
+    try:
+        yield watch
+    finally:
+        watch.lost = bool(required().lost_pages())
+
+
+def fetch_pages(address: int, length: int) -> None:
+    """Ask the memory for the beginnings of pages that are about to be read."""
+    required().fetch_pages(address, length)
+
+
+class Inputs:
+    """Maps of inputs that lie in memory and are compared in pieces, see `agree`.
+
+    Parameters
+    ----------
+    image, label : (P, 3), (L, 3) uint8
+        All inputs and labels, row by row.
+    texture : (P,) or (P, 3) int16
+        What was added to the labels.
 
     Raises
     ------
     ValueError
-        An array has another shape or dtype: C would read beyond its end.
+        An array has another shape or dtype, or is not C-contiguous: C would read other bytes.
     """
-    arrays = [np.ascontiguousarray(array) for array in (image, label, texture)]
-    colour = (len(texture), 3)
-    fits = image.shape == label.shape == colour and texture.shape in (colour[:1], colour)
-    if not fits or [array.dtype.str for array in arrays] != ["|u1", "|u1", "<i2"]:
-        found = ", ".join(f"{array.dtype} {array.shape}" for array in (image, label, texture))
-        raise ValueError(f"expected uint8 (P, 3) twice and int16 (P,) or (P, 3), got {found}")
-    sizes = (len(texture), 1 if texture.ndim == 1 else 3)
-    return bool(required().inputs_agree(*[_address(array) for array in arrays], *sizes))
+
+    def __init__(
+        self, image: NDArray[np.uint8], label: NDArray[np.uint8], texture: NDArray[np.int16]
+    ) -> None:
+        arrays = (image, label, texture)
+        fits = image.shape == (len(texture), 3) and label.shape == (len(label), 3)
+        fits = fits and texture.shape in (image.shape[:1], image.shape)
+        kinds = [array.dtype.str for array in arrays] == ["|u1", "|u1", "<i2"]
+        if not (fits and kinds and all(array.flags.c_contiguous for array in arrays)):
+            found = ", ".join(f"{array.dtype} {array.shape}" for array in arrays)
+            raise ValueError(f"expected uint8 (P, 3) twice and int16 (P,) or (P, 3), got {found}")
+        self._kept, self._sizes = arrays, (len(image), len(label))
+        self._addresses = [_address(array) for array in arrays]
+        self._channels = 1 if texture.ndim == 1 else 3
+        self._agree = required().inputs_agree
+
+    def agree(self, first: int, count: int, first_label: int) -> bool:
+        """Return whether inputs are clip(label + texture, 0, 255), in `count` pixels from these."""
+        if min(first, first_label, count) < 0 or first + count > self._sizes[0]:
+            raise IndexError(f"pixels {first} to {first + count} of {self._sizes[0]}")
+        if first_label + count > self._sizes[1]:
+            raise IndexError(f"pixels {first_label} to {first_label + count} of {self._sizes[1]}")
+        image, label, texture = self._addresses
+        channels = self._channels
+        return bool(
+            self._agree(
+                image + 3 * first,
+                label + 3 * first_label,
+                texture + 2 * channels * first,
+                count,
+                channels,
+            )
+        )
 
 
 def checksum(data: bytes) -> int:

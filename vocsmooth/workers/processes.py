@@ -103,6 +103,8 @@ def run_tasks(
     tasks: Iterable[Task],
     jobs: int,
     idle: Callable[[], None] = lambda: None,
+    *,
+    ahead: int = 0,
 ) -> Generator[tuple[Task, Result | WorkerDied], None, None]:
     """Run `function` on every task in `jobs` processes of one thread each; yield as they finish.
 
@@ -122,12 +124,15 @@ def run_tasks(
         Number of processes, at least 1; even a single one is not this process.
     idle : callable
         Called in this thread about once a second while no task finishes.
+    ahead : int
+        How many tasks are handed out before a process is free for them, so that none waits for this
+        one. They are among those that are run again after a death.
     """
     waiting = Waiting(tasks, jobs)
     while waiting.next:
-        suspects = yield from _run_pool(function, waiting, idle)
+        suspects = yield from _run_pool(function, waiting, idle, ahead)
         for task in suspects:
-            if (yield from _run_pool(function, Waiting([task], 1), idle)):
+            if (yield from _run_pool(function, Waiting([task], 1), idle, 0)):
                 yield task, WorkerDied()
 
 
@@ -153,7 +158,7 @@ def sigterm_interrupts() -> Iterator[None]:
 
 
 def _run_pool(
-    function: Callable[[Task], Result], waiting: Waiting[Task], idle: Callable[[], None]
+    function: Callable[[Task], Result], waiting: Waiting[Task], idle: Callable[[], None], ahead: int
 ) -> Generator[tuple[Task, Result | WorkerDied], None, list[Task]]:
     """Run the tasks that wait; if a worker dies, return those that may have killed it."""
     workers = len(waiting.next)
@@ -163,7 +168,7 @@ def _run_pool(
     running: dict[Future[Result], Task] = {}
     try:
         while waiting.next or running:
-            while waiting.next and len(running) < workers:
+            while waiting.next and len(running) < workers + ahead:
                 with _interrupts_held():
                     future = pool.submit(function, waiting.next[0])
                 running[future] = waiting.begin()
@@ -246,7 +251,10 @@ def prepare_worker(parent: int) -> None:
     """Limit OpenCV to one thread (no variable does that), ignore Ctrl-C, die when `parent` does.
 
     Messages about the installation come from the parent alone, and not once more from each worker.
+    A worker that a signal ends prints no traceback: its parent says which task it was. To have one,
+    set PYTHONFAULTHANDLER=1.
     """
+    os.environ.setdefault("PYTHONFAULTHANDLER", "")  # loky switches it on where the variable is not
     cv2.setNumThreads(1)
     logging.getLogger("vocsmooth").setLevel(logging.ERROR)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle

@@ -244,16 +244,20 @@ def test_more_shards_in_a_batch_than_stay_mapped(
 def test_inputs_agree_as_numpy_says(field: int, channels: int) -> None:
     rng = np.random.default_rng(1)
     for pixels in (0, 1, 31, 33, 1024, 2500):
-        label = rng.integers(0, 256, (pixels, 3), np.uint8)
-        texture = np.full((pixels, channels), field, np.int16)
+        label = rng.integers(0, 256, (pixels + 7, 3), np.uint8)
+        texture = np.full((pixels + 2, channels), field, np.int16)
         texture[::7, channels // 2] -= 1
-        image = (label.astype(int) + texture).clip(0, 255).astype(np.uint8)
-        texture = texture[:, 0] if channels == 1 else texture
-        assert native.inputs_agree(image, label, texture)
-        for place in range(0, image.size, 97):
+        image = np.zeros((pixels + 2, 3), np.uint8)
+        image[2:] = (label[7:].astype(int) + texture[2:]).clip(0, 255)
+        inputs = native.Inputs(image, label, texture[:, 0] if channels == 1 else texture)
+        assert inputs.agree(2, pixels, 7)
+        for place in range(6, image.size, 97):
             image.flat[place] ^= 1
-            assert not native.inputs_agree(image, label, texture)
+            assert not inputs.agree(2, pixels, 7)
             image.flat[place] ^= 1
+        for beyond in ((3, pixels, 7), (2, pixels, 8), (-1, 1, 0), (0, 1, -1), (2, -1, 7)):
+            with pytest.raises(IndexError):
+                inputs.agree(*beyond)
 
 
 @pytest.mark.parametrize(
@@ -261,10 +265,10 @@ def test_inputs_agree_as_numpy_says(field: int, channels: int) -> None:
     [
         (((5, 3), (5, 3), (5, 1)), np.int16),  # has 5 values, where C would read 15
         (((5, 3), (5, 3), (5, 2)), np.int16),
-        (((5, 3), (4, 3), (5,)), np.int16),
-        (((4, 3), (5, 3), (5, 3)), np.int16),
+        (((5, 3), (5, 3), (4,)), np.int16),
+        (((5, 3), (5,), (5, 3)), np.int16),
         (((5,), (5,), (5,)), np.int16),
-        (((5, 3), (5, 3), (5,)), np.int8),
+        (((5, 3), (5, 3), (5, 3)), np.int8),
         (((5, 3), (5, 3), (5,)), np.int32),
     ],
 )
@@ -274,7 +278,13 @@ def test_inputs_that_c_would_read_beyond_are_refused(
     image, label = (np.zeros(shape, np.uint8) for shape in shapes[:2])
     texture: np.ndarray = np.zeros(shapes[2], field)
     with pytest.raises(ValueError, match=re.escape(f"{texture.dtype} {texture.shape}")):
-        native.inputs_agree(image, label, texture)
+        native.Inputs(image, label, texture)
+
+
+def test_inputs_that_do_not_lie_side_by_side_are_refused() -> None:
+    image, texture = np.zeros((5, 3), np.uint8), np.zeros(5, np.int16)
+    with pytest.raises(ValueError, match="expected uint8"):
+        native.Inputs(np.zeros((10, 3), np.uint8)[::2], image, texture)
 
 
 def test_a_record_is_written_whole_and_nothing_beside_it() -> None:

@@ -7,6 +7,7 @@
  * unless only in that page. The system is asked for the length, which among many files takes as
  * long as to copy a small window, only if a window lies in the last page, or if a page that is
  * touched might have to come from a slow disk. */
+#include "faults.h"
 #include "native.h"
 
 #include <stddef.h>
@@ -15,8 +16,6 @@
 
 #ifndef _WIN32
 #include <fcntl.h>
-#include <setjmp.h>
-#include <signal.h>
 #include <sys/stat.h>
 #endif
 
@@ -143,54 +142,6 @@ EXPORT ptrdiff_t copy_windows(const Task *task)
 
 #else
 
-static _Thread_local sigjmp_buf *guard;
-static struct sigaction before;
-static volatile sig_atomic_t passed_on;
-
-/* Whether no instruction caused a signal, which then does not come again by itself. */
-static int was_sent(const siginfo_t *info)
-{
-#ifdef BUS_MCEERR_AO
-    if (info->si_code == BUS_MCEERR_AO)
-        return 1;
-#endif
-    return info->si_code <= 0;
-}
-
-/* End the copying of this thread. A fault of anybody else is left to whoever was to handle it
- * before: the instruction is executed again, and fails again. Who was before may hand it back, as
- * Python's faulthandler does; then it ends the process. */
-static void on_fault(int number, siginfo_t *info, void *context)
-{
-    (void)context;
-    int sent = was_sent(info);
-    if (guard && !sent)
-        siglongjmp(*guard, 1);
-    struct sigaction deadly = {.sa_handler = SIG_DFL}, ours;
-    sigaction(number, passed_on ? &deadly : &before, &ours);
-    passed_on = 1;
-    if (!sent)
-        return;
-    raise(number);
-    sigaction(number, &ours, NULL); /* this thread may be copying */
-    passed_on = 0;
-}
-
-/* Others may have set a handler since the last call, as workers of a DataLoader do. */
-static void set_handler(void)
-{
-    struct sigaction now;
-    sigaction(SIGBUS, NULL, &now);
-    if ((now.sa_flags & SA_SIGINFO) && now.sa_sigaction == on_fault)
-        return;
-    struct sigaction ours = {.sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK};
-    ours.sa_sigaction = on_fault;
-    sigemptyset(&ours.sa_mask);
-    before = now;
-    passed_on = 0;
-    sigaction(SIGBUS, &ours, NULL);
-}
-
 /* Whether the system says that the file of a window's shard has its length. Another file of the
  * same name is none of our business: the mapped one is still there. */
 static int has_length(const Task *task, ptrdiff_t window)
@@ -218,14 +169,14 @@ EXPORT ptrdiff_t copy_windows(const Task *task)
 {
     sigjmp_buf here;
     volatile ptrdiff_t window = 0;
-    set_handler();
+    handle_faults();
     if (sigsetjmp(here, 0)) {
-        guard = NULL;
+        fault_guard = NULL;
         return window;
     }
-    guard = &here;
+    fault_guard = &here;
     ptrdiff_t result = copy_from(task, &window);
-    guard = NULL;
+    fault_guard = NULL;
     return result;
 }
 
