@@ -94,7 +94,7 @@ EXPORT_full := --half
 EXPORT_ours = --level 0.5 --prune $(RELEASE)/release-test/tune/val/input \
 	--calibrate $(RELEASE)/pictures/photographs
 EXPORT_compact = --grey-outside --highest-level 0.75 $(EXPORT_ours)
-EXPORT_large = --grey-outside --half --highest-level 0.9 --level 0.5
+EXPORT_large = --grey-outside --half --level 0.5
 OPERATORS := rtv rtv:lam=0.01,sigma=2 l0 guided rolling ils
 
 TESTS := release-test release-test-fine release-test-unseen
