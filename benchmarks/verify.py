@@ -87,15 +87,16 @@ def summarise(
     rounds: dict[str, dict[str, list[float]]], start: float, size: int
 ) -> dict[str, object]:
     """Print and return speeds, and what they are of those of SHA-256 alone, each within a round."""
-    speeds, shares = {}, {}
-    for clock, ways in rounds.items():
-        base = READ + WARM * clock.startswith("two")
-        speeds[clock] = {name: size / statistics.median(of) / 1e6 for name, of in ways.items()}
-        shares[clock] = {name: _ratio(ways[base], of) for name, of in ways.items()}
-        print(clock)
-        for name, value in speeds[clock].items():
-            print(f"  {name:36s} {value:7.0f} MB/s  {shares[clock][name]:5.2f} x {base}")
-    two = rounds["two processes, clock"]
+    speeds: dict[str, dict[str, float]] = {}
+    shares: dict[str, dict[str, float]] = {}
+    for kind, ways in rounds.items():
+        base = READ + WARM * kind.startswith("two")
+        speeds[kind] = {name: size / statistics.median(of) / 1e6 for name, of in ways.items()}
+        shares[kind] = {name: _ratio(ways[base], of) for name, of in ways.items()}
+        print(kind)
+        for name, value in speeds[kind].items():
+            print(f"  {name:36s} {value:7.0f} MB/s  {shares[kind][name]:5.2f} x {base}")
+    clock = rounds["two processes, clock"]
     reached = {
         "start of two processes, seconds": start,
         "twice one hash": _ratio(rounds["one process, clock"][READ], two[VERIFY]) / 2,
