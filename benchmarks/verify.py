@@ -99,15 +99,15 @@ def summarise(
     clock = rounds["two processes, clock"]
     reached = {
         "start of two processes, seconds": start,
-        "twice one hash": _ratio(rounds["one process, clock"][READ], two[VERIFY]) / 2,
+        "twice one hash": _ratio(rounds["one process, clock"][READ], clock[VERIFY]) / 2,
         "two that hash, of twice one hash": _ratio(
-            rounds["one process, clock"][READ], two[READ + WARM]
+            rounds["one process, clock"][READ], clock[READ + WARM]
         )
         / 2,
-        "two hashers": _ratio(two[READ], two[VERIFY]),
-        "two hashers that were started before": _ratio(two[READ + WARM], two[VERIFY]),
+        "two hashers": _ratio(clock[READ], clock[VERIFY]),
+        "two hashers that were started before": _ratio(clock[READ + WARM], clock[VERIFY]),
         "two hashers, beyond the start": _ratio(
-            two[READ + WARM], [seconds - start for seconds in two[VERIFY]]
+            clock[READ + WARM], [seconds - start for seconds in clock[VERIFY]]
         ),
         "two hashers, processor time": shares["two processes, processor time"][VERIFY],
     }

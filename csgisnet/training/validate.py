@@ -16,6 +16,7 @@ from csgisnet.device import Precision
 from csgisnet.evaluation.measure import finite_psnr
 from csgisnet.evaluation.metrics import SMALLEST_SIDE, ssim
 from csgisnet.evaluation.samples import spread_evenly
+from csgisnet.networks.levels import at_level
 from csgisnet.networks.own import OwnNetwork
 from csgisnet.networks.smoothing import SmoothingNetwork
 from csgisnet.prediction.fused import Image, apply_network
@@ -107,6 +108,8 @@ class Validation:
         precision = self._config.run.precision_on(device)
         if isinstance(network, OwnNetwork):
             return OwnSmoother(network, device, precision)
+        if self._config.data.level_passes:  # whichever level it is used at, labels are those of 0
+            network = at_level(network, 0.0)
         return Smoother(network, device=str(device), precision=precision)
 
 

@@ -10,9 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from csgisnet.evaluation.metrics import psnr, ssim
+from csgisnet.networks.levels import at_level
 from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
 from csgisnet.prediction.smoother import Smoother
 from csgisnet.training.config import Config
+from csgisnet.training.data import DataConfig
 from csgisnet.training.distributed import Processes
 from csgisnet.training.validate import Validation, choose_samples, draw_panel, score
 from vocsmooth.shards.reader import open_dataset
@@ -47,6 +49,22 @@ def test_scores_are_means_over_full_size_images(data_dir: Path) -> None:
     assert found.samples == 2
     assert [found.psnr_input, found.psnr_result] == pytest.approx(means[:2], abs=1e-4)
     assert [found.ssim_input, found.ssim_result] == pytest.approx(means[2:], abs=1e-5)
+
+
+def test_a_network_that_learns_levels_is_measured_at_that_of_exact_labels(data_dir: Path) -> None:
+    torch.manual_seed(1)
+    sizes = NetworkConfig(width=8, blocks=1, coarse_blocks=0, refine_blocks=0, level=True)
+    network = SmoothingNetwork(sizes).eval()
+    with torch.no_grad():
+        network.descriptor.conv_in.weight[:, -1] *= 5  # so that the level matters
+    split = open_dataset(data_dir).split("val")
+
+    def found(passes: int, level: float) -> float:
+        config = Config(data=DataConfig(level_passes=passes))
+        return Validation(split, config, ALONE).score(at_level(network, level)).psnr_result
+
+    assert found(1, 0.9) == found(1, 0.0) == found(0, 0.0)
+    assert found(0, 0.9) != found(0, 0.0)
 
 
 def test_inputs_are_measured_once_a_run(
