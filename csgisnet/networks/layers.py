@@ -46,8 +46,8 @@ class Block(nn.Module):
 class ImageConv(nn.Conv2d):
     """The convolution that outputs an image, without autocast: bfloat16 would round to 8 bits.
 
-    Its gradients have no need of more: on processors they are computed in the type of the features,
-    as those of all other layers are.
+    What reaches the features in a gradient has no need of more: on processors it is computed in
+    their type, as in all other layers.
     """
 
     def __init__(self, channels: int, width: int) -> None:
@@ -70,9 +70,10 @@ def _trains_in_bfloat16(x: Tensor) -> bool:
 
 
 class _ExactForward(torch.autograd.Function):
-    """A convolution of features in bfloat16: forward in float32, backward in their type.
+    """A convolution of features in bfloat16 whose gradient reaches them in their type.
 
-    In float32 that takes five times as long, and what reaches the features is rounded anyway.
+    In float32 that takes five times as long, and is rounded at the end anyway. The gradient of the
+    weights is not: rounded, it would depend on how a batch is divided among processes.
     """
 
     @staticmethod
@@ -88,11 +89,14 @@ class _ExactForward(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         rounded = gradient.to(x.dtype, memory_format=torch.channels_last)
-        at_x, at_weight, _ = torch.ops.aten.convolution_backward(
-            *(rounded, x, weight.to(x.dtype), None),
-            *([1, 1], ctx.padding, [1, 1], False, [0, 0], 1, [True, True, False]),
+        call = ([1, 1], ctx.padding, [1, 1], False, [0, 0], 1)
+        at_x, _, _ = torch.ops.aten.convolution_backward(
+            rounded, x, weight.to(x.dtype), None, *call, [True, False, False]
         )
-        return at_x, at_weight.to(weight.dtype), gradient.sum(dim=(0, 2, 3)), None
+        _, at_weight, _ = torch.ops.aten.convolution_backward(
+            gradient, x.to(weight.dtype), weight, None, *call, [False, True, False]
+        )
+        return at_x, at_weight, gradient.sum(dim=(0, 2, 3)), None
 
 
 class Finish(nn.Module):
