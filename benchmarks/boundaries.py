@@ -58,7 +58,11 @@ def main() -> None:
         "--operator", action="append", default=[], help="NAME or NAME:KEY=VALUE,..."
     )
     parser.add_argument(
-        "--simplifier", action="append", default=[], help="PATH:PASSES, as for labels of level 1"
+        "--simplifier",
+        action="append",
+        default=[],
+        help="PATH:PASSES, as for labels of level 1; with :NETWORK, after that at level 1, as for "
+        "photographs",
     )
     parser.add_argument("--out", type=Path, help="JSON file")
     arguments = parser.parse_args()
@@ -120,16 +124,21 @@ def _networks(words: list[str]) -> list[tuple[str, Smooth]]:
 
 def _simplifier(word: str) -> tuple[str, Smooth]:
     """Return what makes the labels of level 1 in training."""
-    path, _, passes = word.partition(":")
+    path, passes, *first = word.split(":")
     labels = LevelLabels(
         load_network(find_weights(path)), int(passes), torch.device("cpu"), "float32"
     )
 
+    smoothers = [load(name, device="cpu", level=1.0) for name in first]
+
     def simplify(image: Image) -> Image:
+        for smoother in smoothers:
+            image = smoother.smooth(image)
         batch = torch.from_numpy(image.transpose(2, 0, 1)[None])
         return labels.simplify(batch)[0].numpy().transpose(1, 2, 0)
 
-    return f"simplifier {Path(path).stem}, {passes} passes", simplify
+    after = "".join(f", after {Path(name).stem}" for name in first)
+    return f"simplifier {Path(path).stem}, {passes} passes{after}", simplify
 
 
 def _operators(words: list[str]) -> list[tuple[str, Smooth]]:

@@ -7,7 +7,6 @@ from mid-grey, it is the same for both, so a symmetric network treats them alike
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 
 import torch
@@ -43,7 +42,7 @@ def with_grey_outside(network: SmoothingNetwork) -> SmoothingNetwork:
         return network
     config = dataclasses.replace(network.config, grey_outside=True)
     changed = SmoothingNetwork(config).train(network.training)
-    changed.load_state_dict(copy.deepcopy(network.state_dict()))
+    changed.load_state_dict(network.state_dict())
     with torch.no_grad():
         for layer, theirs in zip(layers_of(changed), layers_of(network), strict=True):
             if layer.conv.bias is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -44,10 +45,7 @@ class LevelLabels:
         device: torch.device,
         precision: Precision,
     ) -> None:
-        self._smoother = executable(
-            smoother, "bfloat16" if precision == "bfloat16" else "float32", device
-        )
-        self._passes, self._device, self._precision = passes, device, precision
+        self._smooth, self._passes = frozen(smoother, device, precision), passes
 
     def __call__(self, batch: Batch) -> Batch:
         """Return the batch with the labels of its levels."""
@@ -57,17 +55,30 @@ class LevelLabels:
     @torch.no_grad()
     def simplify(self, label: Tensor) -> Tensor:
         """Return the labels of level 1, for labels (B, 3, H, W) in [0, 1] of level 0."""
-        with use_precision(self._precision, self._device):
-            simple = functional.interpolate(label, scale_factor=0.5, mode="area")
-            for _ in range(self._passes):
-                simple = self._smooth(simple)
-            simple = functional.interpolate(simple, size=label.shape[-2:], mode="bicubic")
-            return self._smooth(simple.clamp(0, 1))  # its contours become sharp again
+        simple = functional.interpolate(label, scale_factor=0.5, mode="area")
+        for _ in range(self._passes):
+            simple = self._smooth(simple)
+        simple = functional.interpolate(simple, size=label.shape[-2:], mode="bicubic")
+        return self._smooth(simple.clamp(0, 1))  # its contours become sharp again
 
-    def _smooth(self, images: Tensor) -> Tensor:
-        """Return smoothed images (B, 3, H, W) in [0, 1]."""
-        result: Tensor = self._smoother(images).result
+
+def frozen(
+    network: SmoothingNetwork, device: torch.device, precision: Precision
+) -> Callable[..., Tensor]:
+    """Return what a network does now, whatever becomes of its weights.
+
+    The function takes images (B, 3, H, W) in [0, 1] and, if the network does, their levels (B,); it
+    returns images smoothed and clipped, without a gradient.
+    """
+    copy = executable(network, "bfloat16" if precision == "bfloat16" else "float32", device)
+
+    @torch.no_grad()
+    def smooth(images: Tensor, *level: Tensor) -> Tensor:
+        with use_precision(precision, device):
+            result: Tensor = copy(images, *level).result
         return result.float().clamp(0, 1)
+
+    return smooth
 
 
 def load_simplifier(path: Path, data: DataConfig) -> SmoothingNetwork:

@@ -16,12 +16,11 @@ from collections.abc import Callable, Generator
 import torch
 from torch import Tensor
 
-from csgisnet.device import use_precision
 from csgisnet.errors import ConfigError
 from csgisnet.objective.losses import UNKNOWN, Batch
-from csgisnet.prediction.fused import executable
 from csgisnet.training.data import BatchSource
 from csgisnet.training.distributed import Processes
+from csgisnet.training.levels import frozen
 from csgisnet.training.runs import Setup
 from vocsmooth.shards import Dataset, open_dataset
 
@@ -98,18 +97,11 @@ def batch_source(setup: Setup, processes: Processes) -> BatchSource | MixedSourc
 
 def _first(setup: Setup, device: torch.device) -> Callable[[Tensor], Tensor]:
     """Return what smooths photographs before the simplifier does."""
-    initial, precision = setup.initial, setup.config.run.precision_on(device)
+    initial = setup.initial
     if initial is None or not initial.config.level:
         return lambda images: images
-    smoother = executable(initial, "bfloat16" if precision == "bfloat16" else "float32", device)
-
-    @torch.no_grad()
-    def smooth(images: Tensor) -> Tensor:
-        with use_precision(precision, device):
-            result: Tensor = smoother(images, images.new_ones(len(images))).result
-        return result.float().clamp(0, 1)
-
-    return smooth
+    smooth = frozen(initial, device, setup.config.run.precision_on(device))
+    return lambda images: smooth(images, images.new_ones(len(images)))
 
 
 def _open_photographs(setup: Setup) -> Dataset | None:

@@ -94,11 +94,7 @@ def _draw_print(rng: Rng, size: tuple[int, int], _: Material) -> Scene:
 
 def _draw_posterised(rng: Rng, size: tuple[int, int], material: Material) -> Scene:
     """Turn part of a photograph into flat regions; the mask holds the shade, one of seven."""
-    photograph = _read_photograph(
-        material.photographs[int(rng.integers(len(material.photographs)))]
-    )
-    part = _cut(rng, size, photograph)
-    image = posterise(rng, to_float(part))
+    image = posterise(rng, to_float(_cut_photograph(rng, size, material)))
     if rng.random() < 0.5:
         image = image[..., rng.permutation(3)]
     shades = np.asarray(image.mean(axis=2) * 6.999, np.uint8) + np.uint8(1)
@@ -107,10 +103,7 @@ def _draw_posterised(rng: Rng, size: tuple[int, int], material: Material) -> Sce
 
 def _draw_photograph(rng: Rng, size: tuple[int, int], material: Material) -> Scene:
     """Cut a part out of a photograph and leave it as it is; the mask is void."""
-    photograph = _read_photograph(
-        material.photographs[int(rng.integers(len(material.photographs)))]
-    )
-    return Scene(image=_cut(rng, size, photograph), mask=np.full(size, VOID, np.uint8))
+    return Scene(image=_cut_photograph(rng, size, material), mask=np.full(size, VOID, np.uint8))
 
 
 def _draw_collage(rng: Rng, size: tuple[int, int], material: Material) -> Scene:
@@ -180,6 +173,12 @@ def _read_drawing(path: Path) -> NDArray[np.float32]:
     drawing = pixels.astype(np.float32) / np.float32(255)
     drawing.flags.writeable = False
     return drawing
+
+
+def _cut_photograph(rng: Rng, size: tuple[int, int], material: Material) -> NDArray[np.uint8]:
+    """Cut a part out of one of the photographs."""
+    chosen = material.photographs[int(rng.integers(len(material.photographs)))]
+    return _cut(rng, size, _read_photograph(chosen))
 
 
 def _cut(rng: Rng, size: tuple[int, int], picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
