@@ -53,7 +53,7 @@ class DataConfig:
     see `csgisnet.training.levels`. With 0 the network learns at its own level only."""
     photographs: int = 0
     """How many of the patches of a batch are of photographs without an exact label, which teach
-    level 1 alone, see `csgisnet.training.photographs`."""
+    the levels above 0, see `csgisnet.training.photographs`."""
     shuffle_buffer: int = 0
     """Number of shards that samples are drawn from at a time, for cold or remote disks, see
     `vocsmooth.shards.SampleOrder`; 0 draws from all."""

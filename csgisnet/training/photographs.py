@@ -1,10 +1,10 @@
 """Batches of a run: samples of the dataset and, beside them, photographs that have no exact label.
 
 What a photograph would be without its texture nobody knows, but what the simplifier makes of it
-comes close to what people draw (`csgisnet.training.levels`): so photographs teach level 1, and no
-other. A network to begin with that has a level smooths them first, at level 1, as the simplifier
-then finds less texture to keep: the gradient of its result agrees still better with what people
-drew.
+comes close to what people draw (`csgisnet.training.levels`): so photographs teach the levels above
+0, and not level 0. A network to begin with that has a level smooths them first, at the level of
+each, as the simplifier then finds less texture to keep: the gradient of its result agrees still
+better with what people drew. Without such a network all of them are at level 1.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from csgisnet.errors import ConfigError
 from csgisnet.objective.losses import UNKNOWN, Batch
+from csgisnet.training.augment import AugmentConfig
 from csgisnet.training.data import BatchSource
 from csgisnet.training.distributed import Processes
 from csgisnet.training.levels import frozen
@@ -31,17 +32,18 @@ class MixedSource:
     Parameters
     ----------
     labelled, photographs : BatchSource
-        The two parts of each batch. The level of photographs is 1, their edges are unknown.
+        The two parts of each batch. The edges of photographs are unknown.
     smooth : callable, optional
         Maps the labels (B, 3, H, W) in [0, 1] that the dataset of photographs holds, which are
-        photographs as they are, to what the simplifier gets.
+        photographs as they are, and their levels (B,) to what the simplifier gets. Without it
+        photographs are at level 1.
     """
 
     def __init__(
         self,
         labelled: BatchSource,
         photographs: BatchSource,
-        smooth: Callable[[Tensor], Tensor] = lambda images: images,
+        smooth: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> None:
         self._labelled, self._photographs, self._smooth = labelled, photographs, smooth
 
@@ -51,15 +53,15 @@ class MixedSource:
             contextlib.closing(self._labelled.batches(start, stop)) as labelled,
             contextlib.closing(self._photographs.batches(start, stop)) as photographs,
         ):
-            for ours, theirs in zip(labelled, map(self._at_level_one, photographs), strict=True):
+            for ours, theirs in zip(labelled, map(self._taught, photographs), strict=True):
                 yield Batch(*(torch.cat(maps) for maps in zip(ours, theirs, strict=True)))
 
-    def _at_level_one(self, batch: Batch) -> Batch:
-        return batch._replace(
-            label=self._smooth(batch.label),
-            level=torch.ones_like(batch.level),
-            edge=torch.full_like(batch.edge, UNKNOWN),
-        )
+    def _taught(self, batch: Batch) -> Batch:
+        """Return photographs with the labels that the simplifier gets."""
+        batch = batch._replace(edge=torch.full_like(batch.edge, UNKNOWN))
+        if self._smooth is None:
+            return batch._replace(level=torch.ones_like(batch.level))
+        return batch._replace(label=self._smooth(batch.label, batch.level))
 
 
 def batch_source(setup: Setup, processes: Processes) -> BatchSource | MixedSource:
@@ -73,35 +75,35 @@ def batch_source(setup: Setup, processes: Processes) -> BatchSource | MixedSourc
     config, data = setup.config, setup.config.data
     photographs = _open_photographs(setup)
 
-    def source(dataset: Dataset, *, count: int, colours: bool = True) -> BatchSource:
-        augment = config.augment
+    def source(dataset: Dataset, count: int, augment: AugmentConfig) -> BatchSource:
         return BatchSource(
             dataset,
             dataclasses.replace(data, batch_size=count, photographs=0),
-            augment if colours else dataclasses.replace(augment, permute=False, invert=False),
+            augment,
             seed=config.seed,
             device=processes.device,
             rank=processes.rank,
             world=processes.world,
         )
 
+    augment = config.augment
     if photographs is None:
-        return source(setup.dataset, count=data.batch_size)
+        return source(setup.dataset, data.batch_size, augment)
     # A simplifier may know the colours of things: it is asked about true ones alone.
+    true_colours = dataclasses.replace(augment, permute=False, invert=False, level_zero=0.0)
     return MixedSource(
-        source(setup.dataset, count=data.batch_size - data.photographs),
-        source(photographs, count=data.photographs, colours=False),
+        source(setup.dataset, data.batch_size - data.photographs, augment),
+        source(photographs, data.photographs, true_colours),
         _first(setup, processes.device),
     )
 
 
-def _first(setup: Setup, device: torch.device) -> Callable[[Tensor], Tensor]:
+def _first(setup: Setup, device: torch.device) -> Callable[[Tensor, Tensor], Tensor] | None:
     """Return what smooths photographs before the simplifier does."""
     initial = setup.initial
     if initial is None or not initial.config.level:
-        return lambda images: images
-    smooth = frozen(initial, device, setup.config.run.precision_on(device))
-    return lambda images: smooth(images, images.new_ones(len(images)))
+        return None
+    return frozen(initial, device, setup.config.run.precision_on(device))
 
 
 def _open_photographs(setup: Setup) -> Dataset | None:

@@ -1,4 +1,4 @@
-"""Photographs in a batch: at level 1, without edges, their label made by a network."""
+"""Photographs in a batch: at levels above 0, without edges, their label made by a network."""
 
 from __future__ import annotations
 
@@ -72,11 +72,21 @@ def test_a_network_with_a_level_smooths_photographs_first(data_dir: Path) -> Non
     plain = batch_source(setup_of(data_dir), Processes(device=CPU))
     first = batch_source(setup_of(data_dir, initial=network), Processes(device=CPU))
     before, after = next(plain.batches(0, 1)), next(first.batches(0, 1))
+    assert before.level[2] == 1
     with torch.no_grad():
-        expected = network(before.label[2:], torch.ones(1)).result.clamp(0, 1)
+        expected = network(before.label[2:], after.level[2:]).result.clamp(0, 1)
     torch.testing.assert_close(after.label[2:], expected, rtol=1e-4, atol=1e-5)
     assert torch.equal(after.input, before.input)
     assert torch.equal(after.label[:2], before.label[:2])
+
+
+def test_a_network_with_a_level_gets_photographs_at_all_levels_but_0(data_dir: Path) -> None:
+    network = SmoothingNetwork(SMALL).eval()
+    source = batch_source(setup_of(data_dir, initial=network), Processes(device=CPU))
+    levels = torch.cat([batch.level[2:] for batch in source.batches(0, 60)])
+    assert levels.min() > 0
+    assert 0.15 < (levels == 1).float().mean() < 0.55  # a third of them
+    assert ((levels > 0.2) & (levels < 0.8)).any()
 
 
 def test_processes_share_both_parts_of_a_batch(data_dir: Path) -> None:
