@@ -45,7 +45,7 @@ from csgisnet.checkpoints.networks import load_network
 from csgisnet.checkpoints.pretrained import find_weights
 from csgisnet.device import keep_freed_memory
 from csgisnet.networks.smoothing import FULL, SmoothingNetwork
-from csgisnet.prediction import matrix
+from csgisnet.prediction import compiled
 from csgisnet.prediction.fused import Image
 from csgisnet.prediction.precision import difference
 from vocsmooth.arrays import to_float
@@ -168,7 +168,7 @@ def makers(
 
 def with_onednn(network: SmoothingNetwork) -> Way:
     """Return the network in bfloat16 as on processors without the matrix unit."""
-    with mock.patch.object(matrix, "fits_matrix_unit", return_value=False):
+    with mock.patch.object(compiled, "unit_for", return_value=None):
         return ours(network, CPU, "bfloat16")
 
 

@@ -2,9 +2,10 @@
 
 Read `smoother` first; it cuts large images by `tiling` and groups the requests of several threads
 by `batching`; `inputs` takes tensors and other kinds of images. `precision` chooses how a network
-multiplies, and `fused`, `int8` and `matrix`, which is built of `matrix_layers`, are the network for
-that; `kinds` are the pictures on which int8 is judged. `loading` finds the network by its name, and
-`spandrel` hands it to other programs.
+multiplies, and `fused`, `int8` and `compiled` are the network for that; `compiled` is built of
+`compiled_layers`, which are computed as `matrix` or `winograd` say. `kinds` are the pictures on
+which int8 is judged. `loading` finds the network by its name, and `spandrel` hands it to other
+programs.
 
 May import: the ground of both packages, `vocsmooth.operators`, `networks`, `checkpoints`.
 """

@@ -30,7 +30,8 @@ of which oneDNN's convolutions of 48 channels reach a quarter, so that `csgisnet
 has its own. There int8, with those of oneDNN, is slower than bfloat16. On an AMD Zen 5 with
 AVX-512 BF16, which multiplies 270 and 540, oneDNN reaches 85 % of that: 1.16, 0.65 and, in int8,
 0.47 s a megapixel with the network bundled before, of two blocks less, where OpenVINO took 1.10,
-0.57 and 0.35 (benchmarks/results/engines-zen5.json).
+0.57 and 0.35 (benchmarks/results/engines-zen5.json). Without AVX-512, in float32,
+`csgisnet.prediction.winograd` has convolutions, too.
 
 These were measured on the Zen 5 and left out, as they gain little or nothing: weights packed
 beforehand (packing takes 0.3 ms a picture of 105), channels padded (convolutions of 52 and 64
@@ -69,8 +70,9 @@ def executable(
 
     What it returns has a result and edges, like `Smoothing`.
 
-    In float32 and tf32 it is the network with its normalisation folded, no more: fusing gains at
-    most 2 % there, and this way the results stay the same bits. In bfloat16 the hidden layers have
+    On processors for which `csgisnet.prediction.compiled` has convolutions, those are used.
+    Otherwise, in float32 and tf32 it is the network with its normalisation folded, no more: fusing
+    gains at most 2 % there. In bfloat16 the hidden layers have
     weights and results of that type; the layers that output an image stay in float32, as bfloat16
     would round an image to 8 bits. In int8 some of these layers remain, see
     `csgisnet.networks.quantising.bears_int8`.
@@ -81,12 +83,12 @@ def executable(
             raise ValueError("Prediction in int8 needs a calibration.")
         quantise(copy, calibration)
         precision = features_precision()
-    elif precision == "bfloat16" and device.type == "cpu":
+    elif device.type == "cpu":
         # Imported here, as the library of the operators is loaded with it.
-        from csgisnet.prediction import matrix
+        from csgisnet.prediction import compiled
 
-        if matrix.fits_matrix_unit(copy.config):
-            return matrix.MatrixNetwork(copy)
+        if (unit := compiled.unit_for(copy.config, precision)) is not None:
+            return compiled.CompiledNetwork(copy, unit)
     if precision == "bfloat16":
         descriptor = copy.descriptor
         descriptor.add_module("conv_in", _FusedConv(descriptor.conv_in, relu=False))

@@ -140,11 +140,11 @@ class Graph(ctypes.Structure):
 
 
 class Convolution(ctypes.Structure):
-    """``Convolution`` of convolution.c."""
+    """``Convolution`` of convolution.h."""
 
     _fields_ = (
-        *((name, _int) for name in ("height", "width", "blocks")),
-        *((name, _int) for name in ("groups", "relu", "kept")),
+        *((name, _int) for name in ("height", "width", "channels", "dilation")),
+        *((name, _int) for name in ("blocks", "groups", "relu", "kept")),
         *(
             (f"{array}_{axis}", ctypes.c_ssize_t)
             for array in ("in", "out", "add", "image")
@@ -209,6 +209,8 @@ SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
         (_pointer, _int, _int, _int, _float, _pointer, ctypes.c_ssize_t, ctypes.c_ssize_t),
     ),
     "convolve": (None, (ctypes.POINTER(Convolution), _int)),
+    "winograd_allowed": (_int, ()),
+    "convolve_winograd": (None, (ctypes.POINTER(Convolution), _int)),
     "similarity_floats": (ctypes.c_size_t, (_int, _int)),
     "compare_planes": (None, (ctypes.POINTER(Similarity),)),
     "normalisation_allowed": (_int, ()),

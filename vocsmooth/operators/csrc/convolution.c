@@ -11,44 +11,12 @@
  * the last 32 channels over a pixel's, where the weights are zero. */
 #include <stdint.h>
 
-#include "kernels.h"
-
-typedef struct {
-    int height, width;            /* of the image that is read */
-    int blocks, groups;           /* of 32 channels under the window; of 16 outputs */
-    int relu;                     /* whether negative results become 0 */
-    int kept;                     /* outputs of a group that `image` has; 0 for results in bfloat16 */
-    ptrdiff_t in_row, in_pixel;   /* distances of rows and pixels, in elements */
-    ptrdiff_t out_row, out_pixel; /* of the results */
-    ptrdiff_t add_row, add_pixel; /* of `added` */
-    ptrdiff_t image_row, image_pixel;
-    const void *in;               /* bfloat16, at the first pixel of the image */
-    const void *weights;          /* bfloat16, (blocks, groups, 16 pairs, 16 outputs, 2) */
-    const float *bias;            /* (groups, 16) */
-    const int *offsets;           /* (blocks,), of a block's first element from a pixel */
-    const int *places;            /* (groups,), of a group's first result from a pixel of `out` */
-    const int *image_places;      /* (groups,), likewise of `image` */
-    const void *added;            /* bfloat16, added after the ReLU, or NULL */
-    const float *base;            /* added to `image`, of whose layout it is, or NULL */
-    void *out;                    /* bfloat16; of an image, a copy, or NULL */
-    float *image;                 /* float32, where `kept` is not 0 */
-} Convolution;
-
-LAYOUT(Convolution, FIELD(Convolution, height), FIELD(Convolution, width),
-       FIELD(Convolution, blocks), FIELD(Convolution, groups), FIELD(Convolution, relu),
-       FIELD(Convolution, kept),
-       FIELD(Convolution, in_row), FIELD(Convolution, in_pixel), FIELD(Convolution, out_row),
-       FIELD(Convolution, out_pixel), FIELD(Convolution, add_row), FIELD(Convolution, add_pixel),
-       FIELD(Convolution, image_row), FIELD(Convolution, image_pixel), FIELD(Convolution, in),
-       FIELD(Convolution, weights), FIELD(Convolution, bias), FIELD(Convolution, offsets),
-       FIELD(Convolution, places), FIELD(Convolution, image_places), FIELD(Convolution, added),
-       FIELD(Convolution, base), FIELD(Convolution, out), FIELD(Convolution, image));
+#include "convolution.h"
 
 #if defined(__x86_64__) && defined(__linux__) && \
     (defined(__clang__) ? __clang_major__ >= 12 : __GNUC__ >= 11)
 
 #include <immintrin.h>
-#include <pthread.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -56,7 +24,7 @@ LAYOUT(Convolution, FIELD(Convolution, height), FIELD(Convolution, width),
 #define PART static inline __attribute__((always_inline)) WITH_AMX
 
 enum { BLOCK = 32, TILE = 16 * 16, PAIRS = 16 * 32, MOST = 3 }; /* MOST groups at once */
-enum { MOST_THREADS = 64, FEWEST_ROWS = 16, MOST_CHANNELS = 64 };
+enum { FEWEST_ROWS = 16, MOST_CHANNELS = 64 };
 
 typedef struct {
     uint8_t palette, start_row, reserved[14];
@@ -206,51 +174,26 @@ FUNCTION(one, 1)
 FUNCTION(two, 2)
 FUNCTION(three, 3)
 
-typedef struct {
-    const Convolution *convolution;
-    int first, last;
-    pthread_t thread;
-} Band;
-
-/* Compute the rows of a band; each thread has the unit's registers to itself. */
-static WITH_AMX void *compute(void *argument)
+/* Compute rows first..last; each thread has the unit's registers to itself. */
+static WITH_AMX void compute(const Convolution *c, int first, int last)
 {
-    const Band *band = argument;
-    const Convolution *c = band->convolution;
     const Tiles tiles = {.palette = 1,
                          .bytes = {64, 64, 64, 64, 64, 64, 64, 64},
                          .rows = {16, 16, 16, 16, 16, 16, 16, 16}};
     _tile_loadconfig(&tiles);
     for (int group = 0, left = c->groups; left > 0;) {
         int taken = left == 4 ? 2 : left < MOST ? left : MOST; /* four are two and two */
-        (taken == 1 ? one : taken == 2 ? two : three)(c, group, band->first, band->last);
+        (taken == 1 ? one : taken == 2 ? two : three)(c, group, first, last);
         group += taken;
         left -= taken;
     }
     _tile_release();
-    return NULL;
 }
 
-/* Compute all rows, in up to so many threads. */
+/* Compute a convolution, in up to so many threads. */
 EXPORT void convolve(const Convolution *c, int threads)
 {
-    Band bands[MOST_THREADS];
-    int most = c->height / FEWEST_ROWS < MOST_THREADS ? c->height / FEWEST_ROWS : MOST_THREADS;
-    int count = threads < most ? threads : most, started = 1;
-    count = count > 1 ? count : 1;
-    for (int i = 0; i < count; i++) {
-        int first = (int)((int64_t)c->height * i / count);
-        int last = (int)((int64_t)c->height * (i + 1) / count);
-        bands[i] = (Band){c, first, last, 0};
-    }
-    while (started < count
-           && pthread_create(&bands[started].thread, NULL, compute, &bands[started]) == 0)
-        started++;
-    compute(&bands[0]);
-    for (int i = started; i < count; i++) /* no more threads were to be had */
-        compute(&bands[i]);
-    for (int i = 1; i < started; i++)
-        pthread_join(bands[i].thread, NULL);
+    share_rows(compute, c, c->height, FEWEST_ROWS, threads);
 }
 
 /* Write an image (height * step, width * step, 3) as features (height, width, channels): the pixels

@@ -1,0 +1,300 @@
+/* 3 x 3 convolutions in float32 by Winograd's method, for the networks of csgisnet, on processors
+ * with AVX2.
+ *
+ * A tile of 4 x 4 results depends on 6 x 6 values. Both are polynomials' products: a transform of
+ * the values, for each of its 36 results a product of matrices (tiles x channels by channels x
+ * outputs), and a transform back. So 36 products make 16 results, which otherwise take 144 (A.
+ * Lavin, S. Gray: Fast Algorithms for Convolutional Neural Networks, CVPR 2016, F(4x4, 3x3)). With
+ * dilation d a tile has every d-th row and column. What is outside the image counts as zeros.
+ *
+ * A result depends on its tile alone: neither on the number of threads nor on which tiles are
+ * computed together. */
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "convolution.h"
+
+#if defined(__x86_64__) && !defined(_WIN32)
+
+#include <immintrin.h>
+
+#define WITH_AVX2 __attribute__((target("avx2,fma")))
+#define PART static inline __attribute__((always_inline)) WITH_AVX2
+
+enum { OUT = 4, IN = 6, PRODUCTS = IN * IN, GROUP = 8, PANEL = 2 * GROUP, LINE = 16 };
+enum { TILES = 12, FEWEST = 4 }; /* tiles computed together; rows of tiles worth a thread */
+
+typedef struct {
+    int y, x; /* of the first result */
+} Tile;
+
+typedef struct {
+    float *values;  /* (PRODUCTS, TILES, channels) */
+    float *sums;    /* (PRODUCTS, TILES, groups * GROUP) */
+    float *outside; /* (channels,), zeros */
+} Work;
+
+EXPORT int winograd_allowed(void)
+{
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+
+PART __m256 fused(float a, __m256 b, __m256 c)
+{
+    return _mm256_fmadd_ps(_mm256_set1_ps(a), b, c);
+}
+
+/* Transform six values. */
+PART void transform(const __m256 d[IN], __m256 t[IN])
+{
+    __m256 even = fused(-4.0f, d[2], d[4]), odd = fused(-4.0f, d[1], d[3]);
+    __m256 apart = _mm256_sub_ps(d[4], d[2]), slope = _mm256_sub_ps(d[3], d[1]);
+    t[0] = fused(4.0f, d[0], fused(-5.0f, d[2], d[4]));
+    t[1] = _mm256_add_ps(even, odd);
+    t[2] = _mm256_sub_ps(even, odd);
+    t[3] = fused(2.0f, slope, apart);
+    t[4] = fused(-2.0f, slope, apart);
+    t[5] = fused(4.0f, d[1], fused(-5.0f, d[3], d[5]));
+}
+
+/* Transform six sums back to four results. */
+PART void transform_back(const __m256 m[IN], __m256 r[OUT])
+{
+    __m256 one = _mm256_add_ps(m[1], m[2]), minus = _mm256_sub_ps(m[1], m[2]);
+    __m256 two = _mm256_add_ps(m[3], m[4]), less = _mm256_sub_ps(m[3], m[4]);
+    r[0] = _mm256_add_ps(m[0], _mm256_add_ps(one, two));
+    r[1] = fused(2.0f, less, minus);
+    r[2] = fused(4.0f, two, one);
+    r[3] = _mm256_add_ps(m[5], fused(8.0f, less, minus));
+}
+
+/* Transform the values under a tile. */
+PART void read_tile(const Convolution *c, Tile at, int tile, const Work *w)
+{
+    const float *pixels[IN][IN];
+    for (int i = 0; i < IN; i++) {
+        int y = at.y + (i - 1) * c->dilation;
+        const float *row = (const float *)c->in + y * c->in_row;
+        for (int j = 0; j < IN; j++) {
+            int x = at.x + (j - 1) * c->dilation;
+            int inside = y >= 0 && y < c->height && x >= 0 && x < c->width;
+            pixels[i][j] = inside ? row + x * c->in_pixel : w->outside;
+        }
+    }
+    const ptrdiff_t step = (ptrdiff_t)TILES * c->channels;
+    const ptrdiff_t ahead = OUT * c->dilation * c->in_pixel;
+    for (int channel = 0; channel < c->channels; channel += GROUP) {
+        float *to = w->values + (ptrdiff_t)tile * c->channels + channel;
+        __m256 half[IN][IN];
+        for (int j = 0; j < IN; j++) {
+            __m256 column[IN], done[IN];
+            for (int i = 0; i < IN; i++)
+                column[i] = _mm256_loadu_ps(pixels[i][j] + channel);
+            if (j >= IN - OUT && channel % LINE == 0) /* those of the next tile */
+                for (int i = 0; i < IN; i++)
+                    __builtin_prefetch(pixels[i][j] + channel + ahead);
+            transform(column, done);
+            for (int i = 0; i < IN; i++)
+                half[i][j] = done[i];
+        }
+        for (int i = 0; i < IN; i++) {
+            __m256 done[IN];
+            transform(half[i], done);
+            for (int j = 0; j < IN; j++)
+                _mm256_store_ps(to + (i * IN + j) * step, done[j]);
+        }
+    }
+}
+
+/* Multiply `rows` tiles by `vectors` groups of outputs. */
+PART void multiply(const float *values, int channels, const float *weights, float *sums,
+                   ptrdiff_t stride, int rows, int vectors)
+{
+    __m256 sum[12];
+    for (int i = 0; i < rows * vectors; i++)
+        sum[i] = _mm256_setzero_ps();
+    for (int k = 0; k < channels; k++) {
+        __m256 factor[2];
+        for (int v = 0; v < vectors; v++)
+            factor[v] = _mm256_load_ps(weights + (k * vectors + v) * GROUP);
+        for (int i = 0; i < rows; i++) {
+            __m256 value = _mm256_broadcast_ss(values + i * channels + k);
+            for (int v = 0; v < vectors; v++)
+                sum[i * vectors + v] = _mm256_fmadd_ps(value, factor[v], sum[i * vectors + v]);
+        }
+    }
+    for (int i = 0; i < rows; i++)
+        for (int v = 0; v < vectors; v++)
+            _mm256_store_ps(sums + i * stride + v * GROUP, sum[i * vectors + v]);
+}
+
+/* Multiply all tiles, whose values have been transformed, by all weights. */
+static __attribute__((noinline)) WITH_AVX2 void multiply_tiles(const Convolution *c, int count,
+                                                               const Work *w)
+{
+    const ptrdiff_t outputs = (ptrdiff_t)c->groups * GROUP;
+    const float *weights = c->weights;
+    for (int product = 0; product < PRODUCTS; product++) {
+        const float *values = w->values + (ptrdiff_t)product * TILES * c->channels;
+        float *sums = w->sums + product * TILES * outputs;
+        int group = 0;
+        for (; group + 2 <= c->groups; group += 2, weights += c->channels * PANEL)
+            for (int i = 0; i < count; i += 6)
+                multiply(values + i * c->channels, c->channels, weights,
+                         sums + i * outputs + group * GROUP, outputs, 6, 2);
+        if (group < c->groups) {
+            for (int i = 0; i < count; i += 12)
+                multiply(values + i * c->channels, c->channels, weights,
+                         sums + i * outputs + group * GROUP, outputs, 12, 1);
+            weights += c->channels * GROUP;
+        }
+    }
+}
+
+/* What does not change within a call, so that each variant has no branches for it. */
+typedef struct {
+    int relu, added, image;
+} Variant;
+
+/* Write one pixel's results of a group. */
+PART void write_pixel(const Convolution *c, Variant v, __m256 sum, int group, ptrdiff_t y,
+                      ptrdiff_t x, __m256i kept)
+{
+    if (v.relu)
+        sum = _mm256_max_ps(_mm256_setzero_ps(), sum); /* in this order NaN stays NaN */
+    if (v.added) {
+        const float *added = (const float *)c->added + y * c->add_row + x * c->add_pixel;
+        sum = _mm256_add_ps(sum, _mm256_loadu_ps(added + GROUP * group));
+    }
+    float *out = (float *)c->out + y * c->out_row + x * c->out_pixel;
+    if (!v.image) {
+        _mm256_storeu_ps(out + c->places[group], sum);
+        return;
+    }
+    ptrdiff_t there = y * c->image_row + x * c->image_pixel + c->image_places[group];
+    if (c->base)
+        sum = _mm256_add_ps(sum, _mm256_maskload_ps(c->base + there, kept));
+    _mm256_maskstore_ps(c->image + there, kept, sum);
+    if (c->out)
+        _mm256_maskstore_ps(out + c->places[group], kept, sum);
+}
+
+/* Transform a tile's sums back, and write those of its results that are in the image. */
+PART void write_tile(const Convolution *c, Variant v, Tile at, int tile, const Work *w)
+{
+    const ptrdiff_t outputs = (ptrdiff_t)c->groups * GROUP, step = TILES * outputs;
+    const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    const __m256i kept = _mm256_cmpgt_epi32(_mm256_set1_epi32(c->kept), lanes);
+    const int rows = (c->height - at.y + c->dilation - 1) / c->dilation;
+    const int columns = (c->width - at.x + c->dilation - 1) / c->dilation;
+    for (int group = 0; group < c->groups; group++) {
+        const float *from = w->sums + tile * outputs + group * GROUP;
+        const __m256 bias = _mm256_loadu_ps(c->bias + GROUP * group);
+        __m256 half[OUT][IN];
+        for (int j = 0; j < IN; j++) {
+            __m256 column[IN], done[OUT];
+            for (int i = 0; i < IN; i++)
+                column[i] = _mm256_load_ps(from + (i * IN + j) * step);
+            transform_back(column, done);
+            for (int i = 0; i < OUT; i++)
+                half[i][j] = done[i];
+        }
+        for (int i = 0; i < OUT && i < rows; i++) {
+            __m256 done[OUT];
+            transform_back(half[i], done);
+            for (int j = 0; j < OUT; j++)
+                if (j < columns)
+                    write_pixel(c, v, _mm256_add_ps(done[j], bias), group,
+                                at.y + i * c->dilation, at.x + j * c->dilation, kept);
+        }
+    }
+}
+
+/* Compute tiles that have been collected. */
+PART void compute_variant(const Convolution *call, Variant v, const Tile *tiles, int count,
+                          const Work *work)
+{
+    const Convolution c = *call; /* that no store can change */
+    const Work w = *work;
+    for (int i = 0; i < count; i++)
+        read_tile(&c, tiles[i], i, &w);
+    multiply_tiles(call, count, work);
+    for (int i = 0; i < count; i++)
+        write_tile(&c, v, tiles[i], i, &w);
+}
+
+static __attribute__((noinline)) WITH_AVX2 void compute_tiles(const Convolution *c,
+                                                              const Tile *tiles, int count,
+                                                              const Work *w)
+{
+    if (c->kept)
+        compute_variant(c, (Variant){0, 0, 1}, tiles, count, w);
+    else if (c->added)
+        compute_variant(c, (Variant){1, 1, 0}, tiles, count, w);
+    else if (c->relu)
+        compute_variant(c, (Variant){1, 0, 0}, tiles, count, w);
+    else
+        compute_variant(c, (Variant){0, 0, 0}, tiles, count, w);
+}
+
+/* Return the first row, or column, of the results of a row, or column, of tiles. */
+static int begin_of(int index, int dilation)
+{
+    return index / dilation * OUT * dilation + index % dilation;
+}
+
+static int tiles_of(int length, int dilation)
+{
+    int span = OUT * dilation;
+    return (length + span - 1) / span * dilation;
+}
+
+static void compute_rows(const Convolution *c, int first, int last)
+{
+    const size_t outputs = (size_t)c->groups * GROUP, channels = (size_t)c->channels;
+    const size_t values = PRODUCTS * TILES * channels, sums = PRODUCTS * TILES * outputs;
+    float *memory = NULL;
+    if (posix_memalign((void **)&memory, 64, (values + sums + channels) * sizeof(float)) != 0)
+        abort();
+    const Work work = {memory, memory + values, memory + values + sums};
+    memset(memory, 0, (values + sums + channels) * sizeof(float));
+    Tile tiles[TILES];
+    int count = 0, columns = tiles_of(c->width, c->dilation);
+    for (int i = first; i < last; i++) {
+        int y = begin_of(i, c->dilation);
+        if (y >= c->height)
+            continue;
+        for (int j = 0; j < columns; j++) {
+            int x = begin_of(j, c->dilation);
+            if (x >= c->width)
+                continue;
+            tiles[count++] = (Tile){y, x};
+            if (count == TILES) {
+                compute_tiles(c, tiles, count, &work);
+                count = 0;
+            }
+        }
+    }
+    compute_tiles(c, tiles, count, &work);
+    free(memory);
+}
+
+/* Compute a convolution, in up to so many threads. */
+EXPORT void convolve_winograd(const Convolution *c, int threads)
+{
+    share_rows(compute_rows, c, tiles_of(c->height, c->dilation), FEWEST, threads);
+}
+
+#else
+
+EXPORT int winograd_allowed(void)
+{
+    return 0;
+}
+
+EXPORT void convolve_winograd(const Convolution *c, int threads)
+{
+    (void)c, (void)threads;
+}
+
+#endif
