@@ -13,7 +13,7 @@ from csgisnet.checkpoints.pretrained import find_weights
 from csgisnet.device import place
 from csgisnet.networks.folding import fold_batch_norm
 from csgisnet.networks.smoothing import NetworkConfig
-from csgisnet.prediction import fused
+from csgisnet.prediction import compiled, fused
 from csgisnet.prediction.fused import executable
 
 CPU = torch.device("cpu")
@@ -21,7 +21,10 @@ CPU = torch.device("cpu")
 SHUFFLED = dataclasses.replace(SMALL, shuffle=2, skip=True, finish=8)
 
 
-def test_float32_is_the_folded_network_to_the_bit_and_the_network_is_left_alone() -> None:
+def test_float32_of_torch_is_the_folded_network_to_the_bit_and_the_network_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(compiled, "unit_for", lambda *_: None)  # test_compiled.py has the others
     network, image = load_network(find_weights()), torch.rand(1, 3, 50, 71)
     before = {name: value.clone() for name, value in network.state_dict().items()}
     with torch.inference_mode():

@@ -132,7 +132,7 @@ def smooth_scarcely(
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs limits on address space")
 def test_too_little_memory_makes_tiles_smaller(tmp_path: Path) -> None:
-    path, result = smooth_scarcely(tmp_path, 2400, 400_000_000)
+    path, result = smooth_scarcely(tmp_path, 2400, 200_000_000)
     assert result.returncode == 0, result.stderr
     before, after = map(int, result.stdout.split())
     assert after <= 2400 * 1600 / 2 < before

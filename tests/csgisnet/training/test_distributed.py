@@ -17,7 +17,7 @@ import torch
 from csgisnet.checkpoints.best import BEST_FILE
 from csgisnet.checkpoints.networks import load_network
 from csgisnet.checkpoints.segmenters import load_segmenter
-from csgisnet.device import Precision
+from csgisnet.device import Precision, bfloat16_instructions
 from csgisnet.errors import ConfigError
 from csgisnet.networks.symmetry import is_symmetric
 from csgisnet.training.config import Config, without_terms
@@ -101,7 +101,13 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.mark.parametrize(("precision", "times"), [("float32", 1), ("bfloat16", 10)])
+# Where bfloat16 is emulated, oneDNN takes other kernels for batches of other sizes.
+in_hardware = pytest.mark.skipif(not bfloat16_instructions(), reason="needs bfloat16 in hardware")
+
+
+@pytest.mark.parametrize(
+    ("precision", "times"), [("float32", 1), pytest.param("bfloat16", 10, marks=in_hardware)]
+)
 def test_two_processes_have_the_loss_curve_of_one(
     data_dir: Path, config: Config, tmp_path: Path, precision: Precision, times: float
 ) -> None:
