@@ -7,7 +7,8 @@ steps     Photographs and a texture of 32 x 32 pixels are built into shards of 1
           resume    the same command again, when the dataset is finished
           continue  the same command again, when the index is lost: each shard is read and kept
           open      open the dataset and take its split
-          crop      read one window of each input, in random order
+          crop      read one window of each input, in random order: the first touch of each shard
+          again     read the same windows again: every shard is mapped, and every page was touched
           verify    check every file
           repair    make one lost shard again; this verifies before and after
           report    write the page for people
@@ -25,8 +26,10 @@ records   A million photographs in 60,000 shards, which are holes: the dataset i
 The exponent p says that a cost grows as the number ** p. Starting Python makes it small, so that of
 the steps is also given without the cost of the smallest number ("growing"): the exponent of what
 the second and the last number cost more than the first. The margin is what one more photograph
-costs between the two largest numbers. Seconds of reading are wall-clock of one process, but for
-later crops, which are in processor time as the steps are (see `benchmarks.scale_steps`).
+costs between the two largest numbers. An exponent over 1.1 is a fault ("growing" where there is
+one): its row is marked if the step takes more than 0.3 s with the largest number, and the command
+then exits with 1. Seconds of reading are wall-clock of one process, but for later crops, which are
+in processor time as the steps are (see `benchmarks.scale_steps`).
 
 Example: python -m benchmarks.scale --photographs 1000 10000 --shards 64 1000 --out scale.json
 """
@@ -39,6 +42,7 @@ import os
 import pickle
 import resource
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -50,16 +54,9 @@ from numpy.typing import NDArray
 
 from benchmarks.command import recorded_command
 from benchmarks.scale_end import measure_end
+from benchmarks.scale_growth import Row, grow, print_table, too_steep
 from benchmarks.scale_made import SPLIT, make_records, make_shards
-from benchmarks.scale_steps import (
-    RECIPE,
-    Row,
-    apart,
-    grow,
-    measure_planning,
-    measure_steps,
-    print_table,
-)
+from benchmarks.scale_steps import RECIPE, apart, measure_planning, measure_steps
 from vocsmooth.files import write_json
 from vocsmooth.shards import windows
 from vocsmooth.shards.reader import open_dataset
@@ -71,6 +68,7 @@ MAPS = ("input", "label", "edge", "mask")
 WORKERS = 8
 SPARSE_SHARD = 20_000_000
 ROUNDS = 5
+GROWING = ("steps", "planned", "end")
 
 
 def main() -> None:
@@ -97,7 +95,7 @@ def main() -> None:
         parser.error("--records takes two numbers, of shards and of photographs, or none")
     if any(count < 1 or count % RECIPE.shards.images for count in arguments.end):
         parser.error(f"--end takes multiples of the {RECIPE.shards.images} photographs of a shard")
-    figures = {
+    figures: dict[str, dict[str, Any]] = {
         "steps": measure_growth(arguments.photographs, measure_steps),
         "planned": measure_growth(arguments.planned, lambda n: {"plan": measure_planning(n)}),
         "end": measure_growth(arguments.end, lambda n: {"end": measure_end(n)}),
@@ -116,11 +114,12 @@ def main() -> None:
             "command": recorded_command(),
         }
         write_json(arguments.out, head | figures)
+    faults = [f"{part}: {step}" for part in GROWING for step in figures[part]["faults"]]
+    if faults:
+        sys.exit(f"These grow faster than the number of photographs: {', '.join(faults)}.")
 
 
-def measure_growth(
-    counts: list[int], measure: Callable[[int], dict[str, Row]]
-) -> dict[str, object]:
+def measure_growth(counts: list[int], measure: Callable[[int], dict[str, Row]]) -> dict[str, Any]:
     """Measure steps with these numbers of photographs, and how their costs grow."""
     counts = sorted(set(counts))
     rows: dict[str, list[Row]] = {}
@@ -131,7 +130,8 @@ def measure_growth(
             print(f"{count:8d} {step:9s}{numbers}", flush=True)
     growth = {step: grow(counts, of_step) for step, of_step in rows.items()}
     print_table(counts, rows, growth)
-    return {"photographs": counts, "rows": rows, "growth": growth}
+    faults = [step for step, of_step in rows.items() if too_steep(of_step, growth[step])]
+    return {"photographs": counts, "rows": rows, "growth": growth, "faults": faults}
 
 
 def read(counts: list[int], photographs: int, crops: int) -> dict[str, object]:

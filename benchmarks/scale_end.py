@@ -12,11 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks.scale_growth import Row
 from benchmarks.scale_steps import (
     RECIPE,
     SPLITS,
     TEXTURES,
-    Row,
     apart,
     build,
     make_links,

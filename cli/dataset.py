@@ -122,21 +122,23 @@ def build(
             strict=strict,
             progress=functools.partial(_show_progress, bar, out),
         )
+        said = bar.end_left_out("the JSON files beside the shards list all of them")
     _print_summary(out, summary, as_json)
+    if summary.errors and not said:
+        messages.note("The unusable photographs are named above and in the shards' JSON files.")
     sys.exit(1 if summary.errors else 0)
 
 
 def _show_progress(bar: Bar, out: Path, progress: Progress) -> None:
     """Move the bar; print what was left out, and whether the disk is too small."""
+    for entry in progress.left_out:
+        bar.leave_out(entry.kind, entry.reason)
     bar.update(progress.done, progress.total)
     if progress.needed_bytes > progress.free_bytes:
         bar.note(
             f"warning: about {progress.needed_bytes / 1e9:.1f} GB are needed, but the disk "
             f"of {out} has only {progress.free_bytes / 1e9:.1f} GB left"
         )
-    for entry in progress.left_out:
-        say = bar.print if entry.kind == "error" else bar.note
-        say(f"{entry.kind}: {entry.reason}")
 
 
 def _print_summary(out: Path, summary: BuildSummary, as_json: bool) -> None:
@@ -149,14 +151,12 @@ def _print_summary(out: Path, summary: BuildSummary, as_json: bool) -> None:
         f"{summary.rejected} rejected, {summary.errors} unusable, "
         f"{summary.failed_checks} with a negative no worse than the label, "
         f"{summary.bytes / 1e6:.1f} MB ({each:.0f} kB a photograph), {summary.seconds:.1f} s",
-        to_dict(summary),
+        to_dict(summary) if as_json else {},
         as_json,
     )
     if summary.missing:
         missing = counted(summary.missing, "shard")
         messages.note(f"Still missing, from other parts: {missing}.")
-    if summary.errors:
-        messages.note("The unusable photographs are named above and in the shards' JSON files.")
 
 
 @main.command()

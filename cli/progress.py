@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -15,11 +16,19 @@ from .messages import amount, printable
 _SECONDS_BETWEEN_LINES = 60.0
 """How often a log that is not a terminal gets a line of progress."""
 
+_MOST_NAMED = 20
+"""So many photographs of each kind that were left out get a line of their own."""
+
+_KINDS = {"rejected": "rejected", "error": "unusable"}
+"""Why photographs are left out, and the words that count them."""
+
 
 class Bar:
     """A progress bar, and lines printed above it; in a log, a line a minute instead."""
 
     def __init__(self, progress: Progress, description: str, total: int | None) -> None:
+        self.left_out = Counter[str]()
+        """How many photographs of each kind were left out."""
         self._progress, self._description = progress, description
         self._task = progress.add_task(description, total=total)
         self._done, self._total = 0, total or 0
@@ -33,7 +42,10 @@ class Bar:
     def update(self, done: int, total: int) -> None:
         """Move to `done` of `total`."""
         self._done, self._total = done, total
-        self._progress.update(self._task, completed=done, total=total)
+        text = self._description
+        if counts := self._counts():
+            text += f" ({counts} left out)"
+        self._progress.update(self._task, completed=done, total=total, description=text)
         if not self._progress.console.is_terminal:
             self._log(time.monotonic())
 
@@ -51,7 +63,40 @@ class Bar:
         elif rate > 0:
             left = _duration((self._total - self._done) / rate)
             line += f", {rate:.3g} a second, {left} left"
+        if counts := self._counts():
+            line += f"; {counts} left out"
         self.note(line)
+
+    def leave_out(self, kind: str, reason: str) -> None:
+        """Print why a photograph was left out; once there are many of its kind, only count it.
+
+        The next lines of progress, and the bar itself, say how many there are.
+        """
+        self.left_out[kind] += 1
+        if self.left_out[kind] <= _MOST_NAMED:
+            self._say(kind, f"{kind}: {reason}")
+
+    def end_left_out(self, where: str) -> bool:
+        """Say where all photographs are listed that were left out, unless each had its line.
+
+        Returns whether it was said.
+        """
+        counts = self._counts()
+        if counts:
+            line = f"Left out: {counts}. The first {_MOST_NAMED} of each are named above; {where}."
+            self._say("error" if self.left_out["error"] > _MOST_NAMED else "rejected", line)
+        return bool(counts)
+
+    def _counts(self) -> str:
+        """Count what was left out, once not all of it has a line of its own."""
+        if max(self.left_out.values(), default=0) <= _MOST_NAMED:
+            return ""
+        found = ((self.left_out[kind], word) for kind, word in _KINDS.items())
+        return ", ".join(f"{count} {word}" for count, word in found if count)
+
+    def _say(self, kind: str, line: str) -> None:
+        """Print a line about photographs of a kind; only errors matter to who wants errors only."""
+        (self.print if kind == "error" else self.note)(line)
 
     def note(self, line: str) -> None:
         """Print a line above the bar, unless only errors are wanted."""

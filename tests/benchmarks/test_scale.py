@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import scale, scale_steps
+from benchmarks.scale_growth import Row
 from vocsmooth.shards.index import read_index
 
 
@@ -34,16 +35,34 @@ def test_a_dataset_of_one_shard_is_repaired_and_described(tmp_path: Path) -> Non
 def test_equal_numbers_of_photographs_are_one() -> None:
     measured: list[int] = []
 
-    def measure(count: int) -> dict[str, scale_steps.Row]:
+    def measure(count: int) -> dict[str, Row]:
         measured.append(count)
         return {"step": {"seconds": 0.5 * count**2, "MB": 1.0}}
 
     figures = scale.measure_growth([4, 2, 4, 2], measure)
     assert measured == figures["photographs"] == [2, 4]
     growth = figures["growth"]
-    assert isinstance(growth, dict)
     assert growth["step"]["exponent"] == pytest.approx(2)
-    assert scale.measure_growth([3, 3], measure)["growth"] == {"step": {}}
+    assert figures["faults"] == ["step"]
+    alone = scale.measure_growth([3, 3], measure)
+    assert (alone["growth"], alone["faults"]) == ({"step": {}}, [])
+
+
+@pytest.mark.parametrize(
+    ("power", "longest", "fault"),
+    [(1, 5.0, False), (1.05, 5.0, False), (1.3, 5.0, True), (1.3, 0.2, False)],
+)
+def test_a_steep_step_is_a_fault_unless_it_is_short(
+    power: float, longest: float, fault: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What any number costs, such as the start of Python, does not hide the growth."""
+    counts = [100, 1000, 10_000]
+
+    def measure(count: int) -> dict[str, Row]:
+        return {"step": {"seconds": 0.05 + longest * (count / counts[-1]) ** power, "MB": 1.0}}
+
+    assert scale.measure_growth(counts, measure)["faults"] == ["step"] * fault
+    assert ("over 1.1" in capsys.readouterr().out) == fault
 
 
 @pytest.mark.parametrize("records", [["1"], ["1", "2", "3"]])

@@ -1,5 +1,7 @@
 """Tables that are damaged or were made to do harm are refused with one error."""
 
+import io
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import pytest
 from helpers import edit_table, flip_a_bit
 
 from vocsmooth.errors import DatasetError
+from vocsmooth.shards.guarded import locate
 from vocsmooth.shards.index import read_index
 from vocsmooth.shards.reader import open_dataset
 from vocsmooth.shards.table import decode_table, find_repeated
@@ -90,3 +93,36 @@ def test_values_elsewhere_are_refused(dataset: Path, storage: dict[str, Any]) ->
         file.create_dataset("images/samples", shape=(1,), dtype="<i4", **storage)
     with pytest.raises(DatasetError, match="breaks the schema"):
         decode_table(path.read_bytes(), str(path))
+
+
+@pytest.mark.parametrize("entries", [1_002_000, 2**40, 2**61 + 1])
+def test_a_contiguous_column_that_ends_beyond_the_file_is_refused(
+    dataset: Path, entries: int
+) -> None:
+    """Headers of the oldest version of HDF5 have no checksum, so sizes in them can be changed."""
+    length, buffer = 1001, io.BytesIO()
+    with (
+        h5py.File(dataset / "index.hdf5") as table,
+        h5py.File(buffer, "w", libver="earliest") as file,
+    ):
+        for name in (f"{group}/{column}" for group in table for column in table[group]):
+            file[name] = np.ones(length, "<i4") if name == "images/samples" else table[name][:]
+    data = buffer.getvalue()
+    with pytest.raises(DatasetError, match="about photographs differ in length"):
+        decode_table(data, "index.hdf5")  # so nothing else is wrong with it
+    for size in (1, 4):
+        there, wanted = (struct.pack("<Q", size * n % 2**64) for n in (length, entries))
+        assert there in data
+        data = data.replace(there, wanted)
+    with pytest.raises(DatasetError, match=r"index\.hdf5.*(invalid|impossible|within the file)"):
+        decode_table(data, "index.hdf5")
+
+
+def test_a_column_must_end_within_the_file(dataset: Path) -> None:
+    """HDF5 finds that out, too, if its version is not old."""
+    with h5py.File(dataset / "index.hdf5") as file:
+        shapes = file["images/shape"]
+        end = shapes.id.get_offset() + 4 * shapes.size
+        assert locate(shapes, end, "index.hdf5").shape == shapes.shape
+        with pytest.raises(DatasetError, match=f"expected {4 * shapes.size} bytes within the file"):
+            locate(shapes, end - 1, "index.hdf5")

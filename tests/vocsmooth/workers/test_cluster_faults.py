@@ -89,16 +89,22 @@ def test_random_kills(
     tmp_path: Path,
     seed: int,
 ) -> None:
-    """Nannies, workers and their children die at any moment; of one machine only a child may."""
+    """Nannies, workers and their children die at any moment; of two machines only children may."""
     (file, _), rng, out = scheduler, random.Random(seed), tmp_path / "out"
     killed: list[str] = []
     done = threading.Event()
-    with run_worker(file) as one, run_worker(file) as other, run_worker(file) as third:
+    with (
+        run_worker(file) as one,
+        run_worker(file) as other,
+        run_worker(file) as third,
+        run_worker(file) as fourth,
+    ):
 
         def kill_some() -> None:
             while not done.wait(rng.uniform(0.1, 1)) and len(killed) < KILLS:
                 family = [*processes_under(one.pid), *processes_under(other.pid)[1:]]
-                victim = rng.choice([*family, *processes_under(third.pid)[2:]])
+                children = [p for w in (third, fourth) for p in processes_under(w.pid)[2:]]
+                victim = rng.choice([*family, *children])
                 if any(out.glob("*.h5")):
                     killed.append(kind_of(victim))
                     os.kill(victim, signal.SIGKILL)
@@ -110,7 +116,8 @@ def test_random_kills(
             finally:
                 done.set()
             killing.result()
-        family = [p for worker in (one, other, third) for p in processes_under(worker.pid)]
+        workers = (one, other, third, fourth)
+        family = [p for worker in workers for p in processes_under(worker.pid)]
     assert killed
     assert content_of(out).items() >= expected.items()
     seconds_until(lambda: not alive(family))
@@ -144,7 +151,7 @@ def test_a_slow_worker_delays_its_shard_and_nothing_else(
     """All processes of a machine stand still for some seconds, again and again."""
     (file, _), out = scheduler, tmp_path / "out"
     done = threading.Event()
-    with run_worker(file) as slow, run_worker(file):
+    with run_worker(file) as slow, run_worker(file) as other:
 
         def halt() -> int:
             halts = 0
@@ -161,6 +168,8 @@ def test_a_slow_worker_delays_its_shard_and_nothing_else(
             finally:
                 done.set()
             assert halting.result() > 1
+        family = [p for worker in (slow, other) for p in processes_under(worker.pid)]
+    seconds_until(lambda: not alive(family))
     assert content_of(out) == expected
 
 
@@ -256,15 +265,19 @@ def test_a_worker_with_a_full_disk_is_named_and_the_rest_is_kept(
     tmp_path: Path,
 ) -> None:
     (file, _), out = scheduler, tmp_path / "out"
-    with run_worker(file), listing(file) as workers:
-        with run_worker(file, "--no-nanny", first=FULL_DISK):
+    with run_worker(file) as healthy, listing(file) as workers:
+        with run_worker(file, "--no-nanny", first=FULL_DISK) as full:
             seconds_until(lambda: len(workers()) == 2)
             began = time.monotonic()
             with pytest.raises(OSError, match=r"on \S+: File too large; nothing is half-written"):
                 build_dataset(busy_tree, out, busy_recipe, scheduler=file)
             print(f"\nnoticed within {time.monotonic() - began:.1f} s")
+            family = processes_under(full.pid)
+        seconds_until(lambda: not alive(family))
         assert all(data == expected[name] for name, data in content_of(out).items())
         build_dataset(busy_tree, out, busy_recipe, scheduler=file)
+        family = processes_under(healthy.pid)
+    seconds_until(lambda: not alive(family))
     assert content_of(out) == expected
 
 
