@@ -91,8 +91,9 @@ PICTURES_NPM := dojox@1.17.3 colorthief@2.4.0
 DEBS := lomiri-wallpapers-16.04 openclipart-png
 FAMILIES := drawn=0.2 ragged=0.12 print=0.06 posterised=0.46 collage=0.16
 EXPORT_full := --half
-EXPORT_compact = --level 0.5 --prune $(RELEASE)/release-test/tune/val/input \
+EXPORT_ours = --level 0.5 --prune $(RELEASE)/release-test/tune/val/input \
 	--calibrate $(RELEASE)/pictures/photographs
+EXPORT_compact = --grey-outside --highest-level 0.75 $(EXPORT_ours)
 EXPORT_large = --grey-outside --half --level 0.5
 OPERATORS := rtv rtv:lam=0.01,sigma=2 l0 guided rolling ils
 
@@ -195,23 +196,13 @@ $(RELEASE)/symmetric/.trained: $(RELEASE)/wide/index.json
 	touch $@
 
 # The older network makes the labels of level 1.
-$(RELEASE)/level/.trained: $(RELEASE)/symmetric/.trained $(RELEASE)/third/.trained
+$(RELEASE)/compact/.trained: $(RELEASE)/symmetric/.trained $(RELEASE)/third/.trained
 	$(call train,$(@D),wide,--config release-level --init $(RELEASE)/symmetric \
 		--simplifier $(RELEASE)/third/best.safetensors)
 	touch $@
 
-# Above level 0.75 of this training the joints of coarse bricks come back.
-$(RELEASE)/level.safetensors: $(RELEASE)/level/.trained
-	$(BIN)/csgisnet export --format safetensors --checkpoint $(<D) --grey-outside \
-		--highest-level 0.75 --level 0.5 --out $@
-
-$(RELEASE)/compact/.trained: $(RELEASE)/level.safetensors $(RELEASE)/natural/index.json
-	$(call train,$(@D),wide,--config release-photographs --init $< \
-		--simplifier $(RELEASE)/third/best.safetensors --photographs $(RELEASE)/natural)
-	touch $@
-
-$(RELEASE)/grown/.trained: $(RELEASE)/level/.trained
-	$(call train,$(@D),wide,--config release-large --init $(RELEASE)/level \
+$(RELEASE)/grown/.trained: $(RELEASE)/compact/.trained
+	$(call train,$(@D),wide,--config release-large --init $(RELEASE)/compact \
 		--simplifier $(RELEASE)/third/best.safetensors)
 	touch $@
 
