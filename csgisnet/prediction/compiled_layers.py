@@ -198,7 +198,11 @@ class Convolution:
 
     def _run(self, call: interface.Convolution) -> None:
         function = getattr(kernels.required(), self._kernel.name)
+        failed = ctypes.c_int(0)
+        call.failed = ctypes.addressof(failed)
         function(ctypes.byref(call), torch.get_num_threads())
+        if failed.value:
+            raise MemoryError("There is not enough memory for a convolution.")
 
 
 def with_array(call: interface.Convolution, field: str, values: Sequence[int]) -> None:

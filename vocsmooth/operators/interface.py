@@ -151,7 +151,7 @@ class Convolution(ctypes.Structure):
             for axis in ("row", "pixel")
         ),
         *((name, _pointer) for name in ("in", "weights", "bias", "offsets", "places")),
-        *((name, _pointer) for name in ("image_places", "added", "base", "out", "image")),
+        *((name, _pointer) for name in ("image_places", "added", "base", "out", "image", "failed")),
     )
 
 

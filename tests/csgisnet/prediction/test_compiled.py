@@ -213,6 +213,12 @@ def test_a_value_that_is_no_number_remains_one(unit: Unit) -> None:
     assert target[:, 9:].isfinite().all()
 
 
+@with_winograd
+def test_kernels_of_other_widths_are_refused() -> None:
+    with pytest.raises(ValueError, match="1 or 3 pixels wide, got 5"):
+        Convolution(WINOGRAD, nn.Conv2d(16, 16, 5, padding=2))
+
+
 def test_a_network_whose_features_fill_no_group_is_left_to_torch() -> None:
     for precision in ("float32", "bfloat16", "tf32"):
         assert unit_for(dataclasses.replace(SMALL, width=12), precision) is None

@@ -25,6 +25,7 @@ typedef struct {
     const float *base;       /* added to `image`, of whose layout it is, or NULL */
     void *out;               /* features; of an image, a copy, or NULL */
     float *image;            /* float32, where `kept` is not 0 */
+    int *failed;             /* becomes 1 where memory was short (Winograd) */
 } Convolution;
 
 /* Computes rows first..last, of whatever kind, of a convolution. */

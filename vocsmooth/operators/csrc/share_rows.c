@@ -11,7 +11,8 @@ LAYOUT(Convolution, FIELD(Convolution, height), FIELD(Convolution, width),
        FIELD(Convolution, image_row), FIELD(Convolution, image_pixel), FIELD(Convolution, in),
        FIELD(Convolution, weights), FIELD(Convolution, bias), FIELD(Convolution, offsets),
        FIELD(Convolution, places), FIELD(Convolution, image_places), FIELD(Convolution, added),
-       FIELD(Convolution, base), FIELD(Convolution, out), FIELD(Convolution, image));
+       FIELD(Convolution, base), FIELD(Convolution, out), FIELD(Convolution, image),
+       FIELD(Convolution, failed));
 
 #ifdef _WIN32
 

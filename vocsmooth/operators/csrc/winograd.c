@@ -254,8 +254,10 @@ static void compute_rows(const Convolution *c, int first, int last)
     const size_t outputs = (size_t)c->groups * GROUP, channels = (size_t)c->channels;
     const size_t values = PRODUCTS * TILES * channels, sums = PRODUCTS * TILES * outputs;
     float *memory = NULL;
-    if (posix_memalign((void **)&memory, 64, (values + sums + channels) * sizeof(float)) != 0)
-        abort();
+    if (posix_memalign((void **)&memory, 64, (values + sums + channels) * sizeof(float)) != 0) {
+        *c->failed = 1;
+        return;
+    }
     const Work work = {memory, memory + values, memory + values + sums};
     memset(memory, 0, (values + sums + channels) * sizeof(float));
     Tile tiles[TILES];
