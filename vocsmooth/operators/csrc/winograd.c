@@ -20,13 +20,12 @@
 
 #define WITH_AVX2 __attribute__((target("avx2,fma")))
 #define PART static inline __attribute__((always_inline)) WITH_AVX2
+#define WHOLE static __attribute__((noinline)) WITH_AVX2
 
 enum { OUT = 4, IN = 6, PRODUCTS = IN * IN, GROUP = 8, PANEL = 2 * GROUP, LINE = 16 };
 enum { TILES = 12, FEWEST = 4 }; /* tiles computed together; rows of tiles worth a thread */
 
-typedef struct {
-    int y, x; /* of the first result */
-} Tile;
+typedef struct { int y, x; } Tile; /* where its first result is */
 
 typedef struct {
     float *values;  /* (PRODUCTS, TILES, channels) */
@@ -129,8 +128,7 @@ PART void multiply(const float *values, int channels, const float *weights, floa
 }
 
 /* Multiply all tiles, whose values have been transformed, by all weights. */
-static __attribute__((noinline)) WITH_AVX2 void multiply_tiles(const Convolution *c, int count,
-                                                               const Work *w)
+WHOLE void multiply_tiles(const Convolution *c, int count, const Work *w)
 {
     const ptrdiff_t outputs = (ptrdiff_t)c->groups * GROUP;
     const float *weights = c->weights;
@@ -152,9 +150,7 @@ static __attribute__((noinline)) WITH_AVX2 void multiply_tiles(const Convolution
 }
 
 /* What does not change within a call, so that each variant has no branches for it. */
-typedef struct {
-    int relu, added, image;
-} Variant;
+typedef struct { int relu, added, image; } Variant;
 
 /* Write one pixel's results of a group. */
 PART void write_pixel(const Convolution *c, Variant v, __m256 sum, int group, ptrdiff_t y,
@@ -223,9 +219,7 @@ PART void compute_variant(const Convolution *call, Variant v, const Tile *tiles,
         write_tile(&c, v, tiles[i], i, &w);
 }
 
-static __attribute__((noinline)) WITH_AVX2 void compute_tiles(const Convolution *c,
-                                                              const Tile *tiles, int count,
-                                                              const Work *w)
+WHOLE void compute_tiles(const Convolution *c, const Tile *tiles, int count, const Work *w)
 {
     if (c->kept)
         compute_variant(c, (Variant){0, 0, 1}, tiles, count, w);
