@@ -10,6 +10,10 @@ from datetime import timedelta
 from typing import TypeVar
 
 import torch
+
+# DistributedDataParallel loads this module, whose functions keep the group that exists by then as
+# a default; its threads would run on after the group's end, and now and then abort the process.
+import torch.distributed.nn
 from torch import Tensor, distributed, nn
 from torch.autograd.function import FunctionCtx
 from torch.nn.parallel import DistributedDataParallel

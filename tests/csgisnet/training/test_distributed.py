@@ -26,8 +26,10 @@ from csgisnet.training.runs import RUN_FILE
 from csgisnet.training.train import train
 from vocsmooth import settings
 
+# Also tells which threads of the group of processes (gloo's) have not ended with it.
 TRAIN = """
 import json, sys
+from pathlib import Path
 import torch
 from csgisnet.training.config import Config
 from csgisnet.training.train import train
@@ -35,7 +37,9 @@ from vocsmooth import settings
 torch.set_num_threads(1)
 data, run, config = sys.argv[1:]
 summary = train(data, run, settings.from_dict(Config, json.loads(config), "config"), device="cpu")
-print(json.dumps({"leads": summary.leads}))
+threads = [file.read_text().strip() for file in Path("/proc/self/task").glob("*/comm")]
+left = [name for name in threads if "gloo" in name]
+print(json.dumps({"leads": summary.leads, "left": left}))
 """
 
 # Only the first process has a processor that multiplies bfloat16.
@@ -116,7 +120,7 @@ def test_two_processes_have_the_loss_curve_of_one(
     train(data_dir, tmp_path / "one", config, device="cpu")
     two = tmp_path / "two"
     found, logs = run_processes(2, TRAIN, data_dir, two, config)
-    assert found == [{"leads": True}, {"leads": False}]
+    assert found == [{"leads": True, "left": []}, {"leads": False, "left": []}]
     assert "step" in logs[0]
     assert logs[1] == ""  # only the first process reports
     for name in ("loss", "l1", "structure"):
