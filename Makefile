@@ -21,13 +21,17 @@ $(READY): pyproject.toml setup.py constraints.txt $(wildcard vocsmooth/csrc/* vo
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	touch $@
 
+# Half of the tests wait for a process of theirs, so two at a time take little more than half as long.
+# `make test PROCESSES=` runs one after the other.
+PROCESSES ?= -n auto --maxprocesses 4 --dist loadfile
+
 test: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/mypy --platform win32 --no-warn-unreachable --cache-dir .mypy_cache/win32 \
 		vocsmooth csgisnet cli
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PROCESSES)
 
 # The documentation site, in docs/site.
 docs: $(READY)

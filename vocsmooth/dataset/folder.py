@@ -27,15 +27,16 @@ def read_finished(out: Path, plan: Plan) -> Index | None:
     return index if complete else None
 
 
-def begin(out: Path, plan: Plan) -> None:
-    """Write the plan, and remove the index of an earlier run."""
+def begin(out: Path, plan: Plan | None) -> None:
+    """Write the plan, if one is given, and remove the index of an earlier run."""
     with explained_writing(out / PLAN_NAME):
         out.mkdir(parents=True, exist_ok=True)
         remove_leftovers(out)
         # No index may vouch for shards that are about to change.
         for name in (INDEX_NAME, TABLE_NAME):
             (out / name).unlink(missing_ok=True)
-        write_plan(out / PLAN_NAME, plan)
+        if plan is not None:
+            write_plan(out / PLAN_NAME, plan)
 
 
 def tidy(out: Path) -> None:

@@ -8,9 +8,10 @@ import pytest
 from helpers import content_of
 
 from vocsmooth.dataset.build import build_dataset
-from vocsmooth.dataset.parts import LISTING_NAME, read_listing, write_listing
+from vocsmooth.dataset.parts import LISTING_NAME, Listing, read_listing, write_listing
 from vocsmooth.errors import InputError
 from vocsmooth.maps.recipe import Recipe
+from vocsmooth.shards.index import PLAN_NAME
 from vocsmooth.sources.voc import find_tree, list_photographs
 
 
@@ -43,7 +44,7 @@ def test_at_once_and_more_parts_than_shards(
     assert content_of(tmp_path) == content_of(pristine_dataset)
 
 
-def test_the_first_one_lists_for_all(
+def test_the_first_one_lists_and_plans_for_all(
     pristine_tree: Path,
     pristine_dataset: Path,
     recipe: Recipe,
@@ -54,6 +55,8 @@ def test_the_first_one_lists_for_all(
     build_dataset(".", tmp_path, recipe, jobs=1, part=(2, 2))
     monkeypatch.chdir(pristine_tree.parent)
     monkeypatch.setattr("vocsmooth.dataset.build.list_photographs", None)
+    monkeypatch.setattr("vocsmooth.dataset.plan.plan_digest", None)
+    monkeypatch.setattr("vocsmooth.dataset.plan.holds_plan", None)
     for number in (2, 1):  # the second one was submitted twice
         build_dataset(pristine_tree.name, tmp_path, recipe, jobs=1, part=(number, 2))
     assert content_of(tmp_path) == content_of(pristine_dataset)
@@ -82,12 +85,20 @@ def test_a_listing_that_is_damaged_or_for_others_is_none(
 ) -> None:
     tree = find_tree(pristine_tree)
     assert read_listing(tmp_path, "key", tree) is None
-    written = list_photographs(tree)
+    written = Listing(photographs=list_photographs(tree), digest="digest of the plan")
+    write_listing(tmp_path, "key", written)  # without a plan there is none
+    plan = tmp_path / PLAN_NAME
+    plan.write_text("{}")
+    assert read_listing(tmp_path, "key", tree) is None
     write_listing(tmp_path, "key", written)
     found = read_listing(tmp_path, "key", tree)
     assert found is not None
-    assert list(found) == list(written)
+    assert list(found.photographs) == list(written.photographs)
+    assert found.digest == written.digest
     assert read_listing(tmp_path, "another key", tree) is None
+    plan.write_text("{ }")
+    assert read_listing(tmp_path, "key", tree) is None
+    plan.write_text("{}")
     path = tmp_path / LISTING_NAME
     whole = path.read_bytes()
     flipped = bytearray(whole)
