@@ -157,7 +157,7 @@ class Convolution:
     def __call__(self, source: Tensor, target: Target, *, added: Tensor | None = None) -> None:
         """Write the results for features (H, W, C), and `added` features of the same channels."""
         call = self._call(source)
-        _aim(call, "out", target)
+        aim(call, "out", target)
         if added is not None:
             call.added = added.data_ptr()
             call.add_row, call.add_pixel, _ = added.stride()
@@ -172,9 +172,9 @@ class Convolution:
         """
         call = self._call(source)
         call.kept = self._kept
-        _aim(call, "image", target)
+        aim(call, "image", target)
         if copy is not None:
-            _aim(call, "out", copy)
+            aim(call, "out", copy)
         if base is not None:
             call.base = base.data_ptr()
         self._run(call)
@@ -212,7 +212,7 @@ def with_array(call: interface.Convolution, field: str, values: Sequence[int]) -
     call.arrays = (*getattr(call, "arrays", ()), array)
 
 
-def _aim(call: interface.Convolution, name: str, target: Target) -> None:
+def aim(call: interface.Convolution, name: str, target: Target) -> None:
     """Let the kernel write to a target, under the names of its fields."""
     row, pixel, _ = target.pixels.stride()
     setattr(call, name, target.pixels.data_ptr())

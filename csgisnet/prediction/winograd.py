@@ -25,11 +25,14 @@ from vocsmooth.operators import interface, kernels
 _PANEL = 2
 """Groups of outputs whose weights lie side by side."""
 
-_WEIGHTS = (
-    *((1 / 4, 0, 0), (-1 / 6, -1 / 6, -1 / 6), (-1 / 6, 1 / 6, -1 / 6)),
-    *((1 / 24, 1 / 12, 1 / 6), (1 / 24, -1 / 12, 1 / 6), (0, 0, 1)),
+TRANSFORM = torch.tensor(
+    [
+        *((1 / 4, 0, 0), (-1 / 6, -1 / 6, -1 / 6), (-1 / 6, 1 / 6, -1 / 6)),
+        *((1 / 24, 1 / 12, 1 / 6), (1 / 24, -1 / 12, 1 / 6), (0, 0, 1)),
+    ],
+    dtype=torch.float64,
 )
-"""Transforms three weights, for results in four neighbours: G of Lavin and Gray, F(4, 3)."""
+"""(6, 3), transforms three weights, for results in four neighbours: G of Lavin and Gray, F(4, 3)."""
 
 
 @functools.cache
@@ -56,9 +59,8 @@ def _prepare(arranged: Arranged) -> Kernel:
         raise ValueError(f"Kernels must be 1 or 3 pixels wide, got {weight.shape[-1]}.")
     margin = (3 - weight.shape[-1]) // 2
     weight = functional.pad(weight.double(), (margin,) * 4)
-    to = torch.tensor(_WEIGHTS, dtype=torch.float64)
     groups, _, channels = weight.shape[:3]
-    products = torch.einsum("ai,gocij,bj->abgco", to, weight, to).flatten(0, 1)
+    products = torch.einsum("ai,gocij,bj->abgco", TRANSFORM, weight, TRANSFORM).flatten(0, 1)
     # (36, channels, outputs) of each panel, one after the other for each of the 36.
     panels = [
         products[:, first : first + _PANEL].transpose(1, 2).flatten(1)

@@ -19,6 +19,7 @@ from csgisnet.networks.smoothing import Smoothing, SmoothingNetwork
 from csgisnet.networks.symmetry import Symmetry, is_symmetric
 from csgisnet.objective.losses import Batch, Teachers, total_loss
 from csgisnet.training.config import Config
+from csgisnet.training.convolve import convolve_fast
 from csgisnet.training.distributed import Processes, distribute, synchronise
 from csgisnet.training.levels import LevelLabels
 from csgisnet.training.normalise import normalise_fast
@@ -87,6 +88,8 @@ class Training:
         on_cpu = processes.device.type == "cpu" and not config.run.compile
         if on_cpu and config.run.precision_on(processes.device) == "bfloat16":
             normalise_fast(self._network)
+        elif on_cpu:
+            convolve_fast(self._network)
         # Only now, as what synchronises puts other normalisations in place.
         self._symmetry = Symmetry(_our_own(self._network)) if config.run.symmetric else None
         if config.run.freeze_statistics:

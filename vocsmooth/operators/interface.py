@@ -211,6 +211,7 @@ SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "convolve": (None, (ctypes.POINTER(Convolution), _int)),
     "winograd_allowed": (_int, ()),
     "convolve_winograd": (None, (ctypes.POINTER(Convolution), _int)),
+    "winograd_gradient": (None, (ctypes.POINTER(Convolution),)),
     "similarity_floats": (ctypes.c_size_t, (_int, _int)),
     "compare_planes": (None, (ctypes.POINTER(Similarity),)),
     "normalisation_allowed": (_int, ()),

@@ -8,7 +8,7 @@
 typedef struct {
     int height, width;            /* of the image that is read */
     int channels, dilation;       /* of the features under the window (Winograd) */
-    int blocks, groups;           /* of channels under the window (AMX); of outputs */
+    int blocks, groups;           /* of channels under the window (AMX), of rows; of outputs */
     int relu;                     /* whether negative results become 0 */
     int kept;                     /* outputs of a group that `image` has; 0 for results in features */
     ptrdiff_t in_row, in_pixel;   /* distances of rows and pixels, in elements */

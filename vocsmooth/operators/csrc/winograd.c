@@ -9,23 +9,14 @@
  *
  * A result depends on its tile alone: neither on the number of threads nor on which tiles are
  * computed together. */
-#include <stdint.h>
-#include <stdlib.h>
-
 #include "convolution.h"
 
 #if defined(__x86_64__) && !defined(_WIN32)
 
-#include <immintrin.h>
+#include "winograd.h"
 
-#define WITH_AVX2 __attribute__((target("avx2,fma")))
-#define PART static inline __attribute__((always_inline)) WITH_AVX2
-#define WHOLE static __attribute__((noinline)) WITH_AVX2
-
-enum { OUT = 4, IN = 6, PRODUCTS = IN * IN, GROUP = 8, PANEL = 2 * GROUP, LINE = 16 };
+enum { PANEL = 2 * GROUP };
 enum { TILES = 12, FEWEST = 4 }; /* tiles computed together; rows of tiles worth a thread */
-
-typedef struct { int y, x; } Tile; /* where its first result is */
 
 typedef struct {
     float *values;  /* (PRODUCTS, TILES, channels) */
@@ -38,24 +29,6 @@ EXPORT int winograd_allowed(void)
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
 
-PART __m256 fused(float a, __m256 b, __m256 c)
-{
-    return _mm256_fmadd_ps(_mm256_set1_ps(a), b, c);
-}
-
-/* Transform six values. */
-PART void transform(const __m256 d[IN], __m256 t[IN])
-{
-    __m256 even = fused(-4.0f, d[2], d[4]), odd = fused(-4.0f, d[1], d[3]);
-    __m256 apart = _mm256_sub_ps(d[4], d[2]), slope = _mm256_sub_ps(d[3], d[1]);
-    t[0] = fused(4.0f, d[0], fused(-5.0f, d[2], d[4]));
-    t[1] = _mm256_add_ps(even, odd);
-    t[2] = _mm256_sub_ps(even, odd);
-    t[3] = fused(2.0f, slope, apart);
-    t[4] = fused(-2.0f, slope, apart);
-    t[5] = fused(4.0f, d[1], fused(-5.0f, d[3], d[5]));
-}
-
 /* Transform six sums back to four results. */
 PART void transform_back(const __m256 m[IN], __m256 r[OUT])
 {
@@ -65,44 +38,6 @@ PART void transform_back(const __m256 m[IN], __m256 r[OUT])
     r[1] = fused(2.0f, less, minus);
     r[2] = fused(4.0f, two, one);
     r[3] = _mm256_add_ps(m[5], fused(8.0f, less, minus));
-}
-
-/* Transform the values under a tile. */
-PART void read_tile(const Convolution *c, Tile at, int tile, const Work *w)
-{
-    const float *pixels[IN][IN];
-    for (int i = 0; i < IN; i++) {
-        int y = at.y + (i - 1) * c->dilation;
-        const float *row = (const float *)c->in + y * c->in_row;
-        for (int j = 0; j < IN; j++) {
-            int x = at.x + (j - 1) * c->dilation;
-            int inside = y >= 0 && y < c->height && x >= 0 && x < c->width;
-            pixels[i][j] = inside ? row + x * c->in_pixel : w->outside;
-        }
-    }
-    const ptrdiff_t step = (ptrdiff_t)TILES * c->channels;
-    const ptrdiff_t ahead = OUT * c->dilation * c->in_pixel;
-    for (int channel = 0; channel < c->channels; channel += GROUP) {
-        float *to = w->values + (ptrdiff_t)tile * c->channels + channel;
-        __m256 half[IN][IN];
-        for (int j = 0; j < IN; j++) {
-            __m256 column[IN], done[IN];
-            for (int i = 0; i < IN; i++)
-                column[i] = _mm256_loadu_ps(pixels[i][j] + channel);
-            if (j >= IN - OUT && channel % LINE == 0) /* those of the next tile */
-                for (int i = 0; i < IN; i++)
-                    __builtin_prefetch(pixels[i][j] + channel + ahead);
-            transform(column, done);
-            for (int i = 0; i < IN; i++)
-                half[i][j] = done[i];
-        }
-        for (int i = 0; i < IN; i++) {
-            __m256 done[IN];
-            transform(half[i], done);
-            for (int j = 0; j < IN; j++)
-                _mm256_store_ps(to + (i * IN + j) * step, done[j]);
-        }
-    }
 }
 
 /* Multiply `rows` tiles by `vectors` groups of outputs. */
@@ -212,15 +147,17 @@ PART void compute_variant(const Convolution *call, Variant v, const Tile *tiles,
 {
     const Convolution c = *call; /* that no store can change */
     const Work w = *work;
+    const ptrdiff_t step = (ptrdiff_t)TILES * c.channels;
     for (int i = 0; i < count; i++)
-        read_tile(&c, tiles[i], i, &w);
+        read_tile(&c, tiles[i], w.outside, w.values + (ptrdiff_t)i * c.channels, step);
     multiply_tiles(call, count, work);
     for (int i = 0; i < count; i++)
         write_tile(&c, v, tiles[i], i, &w);
 }
 
-WHOLE void compute_tiles(const Convolution *c, const Tile *tiles, int count, const Work *w)
+WHOLE void compute_tiles(const Convolution *c, const Tile *tiles, int count, const void *work)
 {
+    const Work *w = work;
     if (c->kept)
         compute_variant(c, (Variant){0, 0, 1}, tiles, count, w);
     else if (c->added)
@@ -231,47 +168,15 @@ WHOLE void compute_tiles(const Convolution *c, const Tile *tiles, int count, con
         compute_variant(c, (Variant){0, 0, 0}, tiles, count, w);
 }
 
-/* Return the first row, or column, of the results of a row, or column, of tiles. */
-static int begin_of(int index, int dilation)
-{
-    return index / dilation * OUT * dilation + index % dilation;
-}
-
-static int tiles_of(int length, int dilation)
-{
-    int span = OUT * dilation;
-    return (length + span - 1) / span * dilation;
-}
-
 static void compute_rows(const Convolution *c, int first, int last)
 {
     const size_t outputs = (size_t)c->groups * GROUP, channels = (size_t)c->channels;
     const size_t values = PRODUCTS * TILES * channels, sums = PRODUCTS * TILES * outputs;
-    float *memory = NULL;
-    if (posix_memalign((void **)&memory, 64, (values + sums + channels) * sizeof(float)) != 0) {
-        *c->failed = 1;
+    float *memory = take_memory(c, values + sums + channels);
+    if (memory == NULL)
         return;
-    }
     const Work work = {memory, memory + values, memory + values + sums};
-    memset(memory, 0, (values + sums + channels) * sizeof(float));
-    Tile tiles[TILES];
-    int count = 0, columns = tiles_of(c->width, c->dilation);
-    for (int i = first; i < last; i++) {
-        int y = begin_of(i, c->dilation);
-        if (y >= c->height)
-            continue;
-        for (int j = 0; j < columns; j++) {
-            int x = begin_of(j, c->dilation);
-            if (x >= c->width)
-                continue;
-            tiles[count++] = (Tile){y, x};
-            if (count == TILES) {
-                compute_tiles(c, tiles, count, &work);
-                count = 0;
-            }
-        }
-    }
-    compute_tiles(c, tiles, count, &work);
+    walk_tiles(c, first, last, TILES, compute_tiles, &work);
     free(memory);
 }
 
