@@ -32,7 +32,7 @@ TRANSFORM = torch.tensor(
     ],
     dtype=torch.float64,
 )
-"""(6, 3): three weights become six, for results in four neighbours; G of Lavin and Gray, F(4, 3)."""
+"""(6, 3): three weights become six, for four results side by side; G of Lavin and Gray, F(4, 3)."""
 
 
 @functools.cache
