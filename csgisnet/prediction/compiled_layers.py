@@ -161,7 +161,7 @@ class Convolution:
         if added is not None:
             call.added = added.data_ptr()
             call.add_row, call.add_pixel, _ = added.stride()
-        self._run(call)
+        run(self._kernel.name, call, torch.get_num_threads())
 
     def to_image(
         self, source: Tensor, target: Target, *, base: Tensor | None, copy: Target | None
@@ -177,7 +177,7 @@ class Convolution:
             aim(call, "out", copy)
         if base is not None:
             call.base = base.data_ptr()
-        self._run(call)
+        run(self._kernel.name, call, torch.get_num_threads())
 
     def _call(self, source: Tensor) -> interface.Convolution:
         """Return the kernel's arguments but for what it writes."""
@@ -196,13 +196,20 @@ class Convolution:
         self._kernel.describe(call, source)
         return call
 
-    def _run(self, call: interface.Convolution) -> None:
-        function = getattr(kernels.required(), self._kernel.name)
-        failed = ctypes.c_int(0)
-        call.failed = ctypes.addressof(failed)
-        function(ctypes.byref(call), torch.get_num_threads())
-        if failed.value:
-            raise MemoryError("There is not enough memory for a convolution.")
+
+def run(name: str, call: interface.Convolution, *arguments: int) -> None:
+    """Call a function of the library.
+
+    Raises
+    ------
+    MemoryError
+        It lacked memory.
+    """
+    failed = ctypes.c_int(0)
+    call.failed = ctypes.addressof(failed)
+    getattr(kernels.required(), name)(ctypes.byref(call), *arguments)
+    if failed.value:
+        raise MemoryError("There is not enough memory for a convolution.")
 
 
 def with_array(call: interface.Convolution, field: str, values: Sequence[int]) -> None:

@@ -9,22 +9,21 @@ gradients of weights by up to 4e-5 (1e-5): a hundredth of what bfloat16 does.
 
 from __future__ import annotations
 
-import ctypes
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from csgisnet.networks.smoothing import SmoothingNetwork
-from csgisnet.prediction.compiled_layers import Arranged, aim
+from csgisnet.prediction.compiled_layers import Arranged, aim, run
 from csgisnet.prediction.winograd import TRANSFORM, WINOGRAD, pays
-from vocsmooth.operators import interface, kernels
+from vocsmooth.operators import interface
 
 _ROWS = 16
-"""Rows of an image for which a thread is worth its start; each has a multiple of four."""
+"""Rows of an image that are worth a thread."""
 
 _MOST_THREADS = 64
+"""Those that the library starts at most."""
 
 
 class WinogradConv(nn.Conv2d):
@@ -42,7 +41,8 @@ class WinogradConv(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return features (B, width, H, W) for features (B, channels, H, W)."""
-        if not (self.training and _fits(x) and torch.is_grad_enabled()):
+        fits = _fits(x) and self.weight.dtype == x.dtype
+        if not (self.training and fits and torch.is_grad_enabled()):
             return super().forward(x)
         function: Any = _Function.apply
         result: Tensor = function(x, self.weight, self.bias, self.dilation[0])
@@ -117,7 +117,7 @@ def _convolve(x: Tensor, weight: Tensor, bias: Tensor | None, dilation: int) -> 
         call = _call(source, width, dilation)
         call.weights, call.bias = kernel.weights.data_ptr(), bias.data_ptr()
         aim(call, "out", WINOGRAD.all_of(target))
-        _run(lambda call: kernels.required().convolve_winograd(call, torch.get_num_threads()), call)
+        run(kernel.name, call, torch.get_num_threads())
     return out
 
 
@@ -131,7 +131,7 @@ def _weight_gradient(x: Tensor, gradient: Tensor, dilation: int) -> Tensor:
         call.blocks, call.out = bands, sums.data_ptr()
         call.added = given.data_ptr()
         call.add_row, call.add_pixel, _ = given.stride()
-        _run(kernels.required().winograd_gradient, call)
+        run("winograd_gradient", call)
     total = sums.double().sum(dim=0)
     return torch.einsum("ai,abco,bj->ocij", TRANSFORM, total, TRANSFORM).float()
 
@@ -156,12 +156,3 @@ def _call(source: Tensor, width: int, dilation: int) -> interface.Convolution:
     )
     setattr(call, "in", source.data_ptr())
     return call
-
-
-def _run(function: Callable[[Any], None], call: interface.Convolution) -> None:
-    """Call the library."""
-    failed = ctypes.c_int(0)
-    call.failed = ctypes.addressof(failed)
-    function(ctypes.byref(call))
-    if failed.value:
-        raise MemoryError("There is not enough memory for a convolution.")

@@ -97,6 +97,8 @@ def test_what_does_not_fit_is_computed_by_torch() -> None:
     x = features(2, 8, 9, 10)
     for given in (x.contiguous(), x.to(torch.float64)):
         assert torch.equal(fast.to(given.dtype)(given), conv.to(given.dtype)(given))
+    with pytest.raises(RuntimeError, match="type"):
+        fast.double()(x)
     conv, fast = conv.float(), fast.float()
     with torch.no_grad():
         assert torch.equal(fast(x), conv(x))
