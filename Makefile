@@ -21,8 +21,8 @@ $(READY): pyproject.toml setup.py constraints.txt $(wildcard vocsmooth/csrc/* vo
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	touch $@
 
-# Half of the tests wait for a process of theirs, so two at a time take little more than half as long.
-# `make test PROCESSES=` runs one after the other.
+# Most tests keep one core busy, so on two cores this takes little more than half as long as one process.
+# `make test PROCESSES=` runs one test after the other.
 PROCESSES ?= -n auto --maxprocesses 4 --dist loadfile
 
 test: $(READY)

@@ -50,7 +50,7 @@ def make_plan(
         Photographs of a shard; those of the largest one where a dataset with the same recipe and
         photographs exists. If not given, see `shard_size`.
     digest : str, optional
-        The plan's digest, where it is known; with a million photographs it takes seconds.
+        The plan's digest, where it is known; finding that of a million takes seconds.
     """
     plan = Plan(
         package=vocsmooth.__version__,
