@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from vocsmooth.maps.recipe import Labels, Recipe, maps_of
 from vocsmooth.settings import to_dict
+from vocsmooth.shards.digests import Digests, digests_of
 from vocsmooth.shards.entries import Index, TableEntry, shard_name, totals_of
 from vocsmooth.shards.index import index_files
 from vocsmooth.shards.schema import ID_DTYPE
@@ -31,14 +32,14 @@ def make_shards(out: Path, shards: int, photographs: int) -> None:
     """Write a dataset that can be opened and read: its shards and its index."""
     counts = np.diff(np.linspace(0, photographs, shards + 1).astype(int)).tolist()
     encoded = {count: encode_black(count) for count in set(counts)}
-    sizes, hashes, first = [], [], 0
+    sizes, hashes, first = [], list[Digests](), 0
     for number, count in enumerate(counts):
         data, place = encoded[count]
         # Only the ids differ from shard to shard.
         np.frombuffer(data, ID_DTYPE, count, place)[:] = ids(first, count)
         (out / shard_name(SPLIT, number)).write_bytes(data)
         sizes.append(len(data))
-        hashes.append(list(hashlib.sha256(data).digest()))
+        hashes.append(digests_of(data))
         first += count
     write_index(out, counts, sizes, hashes, ids(0, photographs))
 
@@ -49,26 +50,28 @@ def make_records(out: Path, shards: int, photographs: int, size: int) -> None:
     for number in range(shards):
         with (out / shard_name(SPLIT, number)).open("wb") as file:
             file.truncate(size)
-    hashes = np.random.default_rng(0).integers(0, 256, (shards, 32))
-    write_index(out, counts, [size] * shards, hashes.tolist(), ids(0, photographs))
+    hashes = [digests_of(str(number).encode()) for number in range(shards)]
+    write_index(out, counts, [size] * shards, hashes, ids(0, photographs))
 
 
 def write_index(
     out: Path,
     counts: Sequence[int],
     sizes: Sequence[int],
-    hashes: Sequence[Sequence[int]],
+    hashes: Sequence[Digests],
     names: Sequence[str] | NDArray[np.bytes_],
     shape: tuple[int, int] = (SIDE, SIDE),
 ) -> None:
-    """Write the index of shards with these numbers of photographs, bytes and SHA-256."""
+    """Write the index of shards with these numbers of photographs, bytes and digests."""
+    sha256, blake3 = ([list(bytes.fromhex(one[n])) for one in hashes] for n in ("sha256", "blake3"))
     table = make_table(
         split=[0] * len(counts),
         images=counts,
         left_out=[0] * len(counts),
         bytes=sizes,
-        sha256=hashes,
-        sidecar=hashes,
+        sha256=sha256,
+        blake3=blake3,
+        sidecar=sha256,
         ids=names,
         shapes=[shape] * len(names),
         samples=[1] * len(names),

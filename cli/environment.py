@@ -18,6 +18,7 @@ PACKAGES = {
     "joblib": "joblib",
     "h5py": "h5py",
     "PIL": "pillow",
+    "blake3": "blake3",
     "tifffile": "tifffile",
     "safetensors": "safetensors",
     "click": "click",

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 AnyPath: TypeAlias = str | os.PathLike[str]
 """A path as public functions take it; they begin with `as_path`, all below them has a `Path`."""
@@ -199,14 +199,29 @@ def write_json(path: Path, content: object) -> None:
     write_atomically(path, (text + "\n").encode(errors="backslashreplace"))
 
 
+class Hasher(Protocol):
+    """What computes a digest, as those of hashlib do."""
+
+    def update(self, data: memoryview, /) -> object:
+        """Take the next bytes."""
+
+    def hexdigest(self) -> str:
+        """Return the digest of all bytes so far."""
+
+
 def sha256_file(path: Path) -> str:
     """Return the hexadecimal SHA-256 of a file's bytes, read in pieces."""
+    return hash_file(path, hashlib.sha256())
+
+
+def hash_file(path: Path, hasher: Hasher) -> str:
+    """Return the hexadecimal digest of a file's bytes, read in pieces, by a new `hasher`."""
     refuse_special(path)
-    digest, memory = hashlib.sha256(), memoryview(bytearray(_CHUNK_BYTES))
+    memory = memoryview(bytearray(_CHUNK_BYTES))
     with path.open("rb", buffering=0) as file:
         while count := file.readinto(memory):
-            digest.update(memory[:count])
-    return digest.hexdigest()
+            hasher.update(memory[:count])
+    return hasher.hexdigest()
 
 
 def _is_left(path: Path, host: str, process: int) -> bool:

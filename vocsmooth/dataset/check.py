@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import faulthandler
-import hashlib
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,8 @@ from numpy.typing import NDArray
 from vocsmooth.dataset.reading import CannotMapError, Piece, read_copied, read_mapped
 from vocsmooth.dataset.values import Found, ValueChecks
 from vocsmooth.errors import DatasetError
+from vocsmooth.files import Hasher
+from vocsmooth.shards.digests import proof_of
 from vocsmooth.shards.scan import ShardScan
 from vocsmooth.shards.schema import Layout, read_layout
 
@@ -54,13 +55,15 @@ def check_shard(shard: ShardScan) -> list[Problem]:
             return [_problem(shard, "size", found)]
         with _time_limit(_SECONDS + size // _BYTES_PER_SECOND):
             layout, problems = _check_tables(shard)
-        digest, values = _read(path, size, layout)
+        proof = proof_of(entry)
+        digest, values = _read(path, size, layout, proof.new)
     except FileNotFoundError:
         return [_problem(shard, "file", "is missing")]
     except (OSError, MemoryError) as error:
         return [_problem(shard, "file", f"cannot be read: {error}")]
-    if digest != entry.sha256:
-        problems.insert(0, _problem(shard, "sha256", f"{digest}, expected {entry.sha256}"))
+    if digest != proof.expected:
+        found = f"{digest}, expected {proof.expected}"
+        problems.insert(0, _problem(shard, proof.name, found))
     problems.extend(_problem(shard, one.field, one.message, one.image) for one in values)
     return problems
 
@@ -82,27 +85,31 @@ class _Memory(threading.local):
 _MEMORY = _Memory()
 
 
-def _read(path: Path, size: int, layout: Layout | None) -> tuple[str, list[Found]]:
-    """Return the SHA-256 of a file, and what is wrong with its values if they can be located.
+def _read(
+    path: Path, size: int, layout: Layout | None, new: Callable[[], Hasher]
+) -> tuple[str, list[Found]]:
+    """Return the digest of a file, and what is wrong with its values if they can be located.
 
     A file that the system cannot map is copied, and so is one that was cut short at this very
     moment, or that the disk does not give: to read it finds out why.
     """
     try:
-        return _hash_and_check(read_mapped(path, size), layout)
+        return _hash_and_check(read_mapped(path, size), layout, new())
     except CannotMapError:
-        return _hash_and_check(read_copied(path, _MEMORY.of(size)), layout)
+        return _hash_and_check(read_copied(path, _MEMORY.of(size)), layout, new())
 
 
-def _hash_and_check(pieces: Iterator[Piece], layout: Layout | None) -> tuple[str, list[Found]]:
+def _hash_and_check(
+    pieces: Iterator[Piece], layout: Layout | None, hasher: Hasher
+) -> tuple[str, list[Found]]:
     """Do so with the pieces of the file."""
-    digest, values = hashlib.sha256(), None
+    values = None
     for piece, data, stop in pieces:
-        digest.update(piece)
+        hasher.update(piece)
         if layout is not None:
             values = values or ValueChecks(layout, data)
             values.check(stop)
-    return digest.hexdigest(), values.found if values else []
+    return hasher.hexdigest(), values.found if values else []
 
 
 def _check_tables(shard: ShardScan) -> tuple[Layout | None, list[Problem]]:

@@ -7,7 +7,6 @@ earlier run, or makes its maps (`make_images`) and writes them (`build_shard`).
 from __future__ import annotations
 
 import functools
-import hashlib
 import os
 import platform
 from collections.abc import Generator, Iterable, Iterator
@@ -22,11 +21,12 @@ import h5py
 import vocsmooth
 from vocsmooth.dataset.tally import Tally
 from vocsmooth.errors import DatasetError, InputError
-from vocsmooth.files import sha256_file, write_atomically
+from vocsmooth.files import write_atomically
 from vocsmooth.maps.photograph import make_maps
 from vocsmooth.maps.recipe import Recipe, maps_of
 from vocsmooth.maps.textures import TextureSource
 from vocsmooth.operators import kernels
+from vocsmooth.shards.digests import digests_of, is_proved
 from vocsmooth.shards.entries import ImageEntry, LeftOutEntry, ShardEntry, Sidecar
 from vocsmooth.shards.index import read_sidecar, sidecar_path, write_sidecar
 from vocsmooth.shards.planned import PlannedShard
@@ -155,7 +155,7 @@ def build_shard(task: ShardTask) -> Sidecar:
             name=path.name,
             split=task.planned.split,
             bytes=len(data),
-            sha256=hashlib.sha256(data).hexdigest(),
+            **digests_of(data),
             images=len(images),
             samples=sum(len(image.inputs) for image in images),
         ),
@@ -260,7 +260,7 @@ def _find_kept(task: ShardTask) -> Sidecar | None:
     if sidecar is None or any(entry.kind == "error" for entry in sidecar.left_out):
         return None
     try:
-        return sidecar if sha256_file(path) == sidecar.shard.sha256 else None
+        return sidecar if is_proved(path, sidecar.shard) else None
     except OSError:
         return None
 

@@ -11,12 +11,13 @@ import numpy as np
 from vocsmooth.dataset.check import Problem, file_problem
 from vocsmooth.errors import DatasetError
 from vocsmooth.files import read_file
-from vocsmooth.settings import parse_json, to_dict
+from vocsmooth.settings import parse_json
 from vocsmooth.shards.assembling import assemble_index, differences
 from vocsmooth.shards.entries import Index, Record
 from vocsmooth.shards.index import (
     INDEX_NAME,
     PLAN_NAME,
+    as_object,
     read_record,
     read_version1,
     sidecar_path,
@@ -84,8 +85,8 @@ def _check_index(
     """Check that the index is what the plan and the sidecars give, if these are sound."""
     try:
         if index.version == VERSION_1:
-            old = to_dict(read_version1(root))
-            expected = to_dict(assemble_index1(plan, [record.sidecar for record in records]))
+            old = as_object(read_version1(root))
+            expected = as_object(assemble_index1(plan, [record.sidecar for record in records]))
             names = [key for key, value in expected.items() if old[key] != value]
         else:
             names = differences(assemble_index(plan, records), index)

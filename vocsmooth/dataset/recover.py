@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeGuard
 
 from vocsmooth.errors import DatasetError
 from vocsmooth.files import read_file, write_atomically
-from vocsmooth.settings import to_dict
 from vocsmooth.shards.assembling import assemble_index, differences
 from vocsmooth.shards.entries import Index, LeftOutEntry, Sidecar
 from vocsmooth.shards.index import (
     INDEX_NAME,
     PLAN_NAME,
     TABLE_NAME,
+    as_object,
     index_files,
     read_index,
     read_record,
@@ -81,8 +81,8 @@ class Known:
     def settle(self, made: Sidecar) -> Sidecar | None:
         """Return the sidecar of the shard that was made again; None if it is not a known shard.
 
-        Versions of this package word the reasons for leaving photographs out in different ways;
-        the words that are known are kept.
+        Versions of this package word the reasons for leaving photographs out in different ways,
+        and older ones did not record BLAKE3; what is known of the sidecar is kept.
         """
         reasons = {entry.id: entry.reason for entry in reversed(self.left_out)}
         worded = tuple(
@@ -90,7 +90,8 @@ class Known:
             for entry in made.left_out
         )
         as_known = Sidecar(**{**vars(made), "left_out": worded})
-        for sidecar in (as_known, made):
+        older = (replace(one, shard=replace(one.shard, blake3="")) for one in (as_known, made))
+        for sidecar in (as_known, made, *older):
             if record_of(sidecar).sha256 == self.sidecar_sha256 or sidecar in self.sidecars:
                 return sidecar
         return as_known if made.shard.sha256 == self.shard_sha256 else None
@@ -162,7 +163,7 @@ class Records:
                 continue
             if not known.is_clear:
                 unclear.append(name)
-            elif write_if_other(path, to_bytes(to_dict(known.sidecars[0]))):
+            elif write_if_other(path, to_bytes(as_object(known.sidecars[0]))):
                 written.append(path.name)
         return unclear, written
 
@@ -188,7 +189,7 @@ def write_records(root: Path, plan: Plan, version: int) -> tuple[str, ...]:
         old = assemble_index1(
             plan, [read_sidecar(sidecar_path(root / n)) for n in plan.shards.names]
         )
-        files = {INDEX_NAME: to_bytes(to_dict(old))}
+        files = {INDEX_NAME: to_bytes(as_object(old))}
     elif _is_index(there := read_sound_index(root), index):
         # The table stays, whatever bytes this version of HDF5 would write.
         files = index_files(there) | {TABLE_NAME: read_file(root / TABLE_NAME)}

@@ -35,11 +35,12 @@ from vocsmooth.files import AnyPath, as_path, as_path_or_none, remove_leftovers,
 from vocsmooth.maps.recipe import Recipe
 from vocsmooth.maps.textures import TextureSource, open_textures
 from vocsmooth.operators import kernels
-from vocsmooth.settings import digest, from_dict, to_dict
+from vocsmooth.settings import digest, from_dict
 from vocsmooth.shards.entries import ImageEntry, Index, LeftOutEntry, Sidecar
 from vocsmooth.shards.index import (
     INDEX_NAME,
     PLAN_NAME,
+    as_object,
     read_index,
     read_sidecar,
     refuse_archive,
@@ -243,7 +244,7 @@ def _rebuild(
             made = read_sidecar(sidecar_path(workshop / name))
             sidecar = _settle(root / name, made, known[name])
             (workshop / name).replace(root / name)
-            write_if_other(sidecar_path(root / name), to_bytes(to_dict(sidecar)))
+            write_if_other(sidecar_path(root / name), to_bytes(as_object(sidecar)))
     shutil.rmtree(workshop)
     return set(names)
 

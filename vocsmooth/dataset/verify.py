@@ -63,10 +63,10 @@ def verify_dataset(
 ) -> Verification:
     """Check every file of a dataset; anything wrong becomes a `Problem`, never an exception.
 
-    Every shard is read once and compared with the index (presence, length, SHA-256), then its
-    schema, tables and values: edges 0 or 1, masks 0..20 or 255, inputs equal to label plus texture.
-    Plan, sidecars and index are compared with each other. Files that crash or hang the HDF5 library
-    cost only a worker process.
+    Every shard is read once and compared with the index (presence, length, BLAKE3 or, of older
+    datasets, SHA-256), then its schema, tables and values: edges 0 or 1, masks 0..20 or 255, inputs
+    equal to label plus texture. Plan, sidecars and index are compared with each other. Files that
+    crash or hang the HDF5 library cost only a worker process.
 
     A run that is interrupted or finds problems leaves a journal of the shards that are intact, and
     the next run skips these (see `vocsmooth.dataset.journal`). After a run that finds no problems,

@@ -1,8 +1,8 @@
 """What lies on disk: the format of a dataset, its records, and what writes and reads it.
 
 Read `schema` (a shard, read by way of `guarded`), `table` (the index's columns) and `entries` (the
-JSON files) first, then `planned`, `assembling`, `index`, `version1` (of older datasets), `listing`
-and `writer`. Four ways to read follow: `reader` opens a dataset for training, `split`,
+JSON files) first, then `digests`, `planned`, `assembling`, `index`, `version1` (of older datasets),
+`listing` and `writer`. Four ways to read follow: `reader` opens a dataset for training, `split`,
 `photographs`, `windows`, `mapped`, `headers`, `native`, `pages` and `disk` give its samples in any
 order, and `remote`, with its `threads`, those of a copy behind a URL; `order` draws the samples
 that training takes, and `fetching` has their shards read from slow disks; `scan` goes through every

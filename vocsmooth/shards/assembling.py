@@ -23,7 +23,14 @@ from vocsmooth.shards.entries import (
     failed_checks,
     totals_of,
 )
-from vocsmooth.shards.table import KINDS, Table, encode_table, join_tables, make_table
+from vocsmooth.shards.table import (
+    KINDS,
+    UNKNOWN,
+    Table,
+    encode_table,
+    join_tables,
+    make_table,
+)
 
 
 def assemble_index(plan: PlanHead, records: Iterable[Record]) -> Index:
@@ -149,6 +156,7 @@ def _table_of(record: Record, splits: tuple[str, ...]) -> Table:
             left_out=[len(left_out)],
             bytes=[shard.bytes],
             sha256=list(bytes.fromhex(shard.sha256)),
+            blake3=list(bytes.fromhex(shard.blake3 or UNKNOWN)),
             sidecar=list(bytes.fromhex(record.sha256)),
             ids=[image.id.encode() for image in images],
             shapes=[(image.height, image.width) for image in images],

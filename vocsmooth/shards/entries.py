@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vocsmooth.shards.schema import FORMAT, INDEX_VERSION, VERSION
 from vocsmooth.shards.table import KINDS, Table
@@ -35,6 +36,8 @@ class ShardEntry:
     """Photographs in it."""
     samples: int
     """Samples in it: one for each input."""
+    blake3: str = ""
+    """BLAKE3 of the file, hexadecimal; empty, and not written, if older software made it."""
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -216,12 +219,12 @@ class Index(IndexFile):
             sha256=columns.sha256[number].tobytes().hex(),
             images=int(columns.images[number]),
             samples=int(columns.shard_samples[number]),
+            blake3=_known(columns.blake3[number]),
         )
 
     def sidecar_sha256(self, number: int) -> str:
         """Return the SHA-256 of a shard's sidecar; empty if not known (index version 1)."""
-        digest = self.columns.sidecar[number]
-        return digest.tobytes().hex() if digest.any() else ""
+        return _known(self.columns.sidecar[number])
 
     @property
     def shards(self) -> tuple[ShardEntry, ...]:
@@ -280,6 +283,11 @@ def check_name(name: str) -> None:
     """Refuse shard names that lead out of the dataset's folder."""
     if not _SHARD_NAME.fullmatch(name):
         raise ValueError(f"{name!r} is not a shard name")
+
+
+def _known(digest: NDArray[np.uint8]) -> str:
+    """Return a digest of the table, hexadecimal; empty if it is not known."""
+    return digest.tobytes().hex() if digest.any() else ""
 
 
 def failed_checks(provenance: Mapping[str, Any]) -> tuple[str, ...]:

@@ -122,8 +122,17 @@ def read_record(path: Path) -> Record:
 
 def record_of(sidecar: Sidecar) -> Record:
     """Return a sidecar with the SHA-256 of the file that `write_sidecar` makes of it."""
-    data = to_bytes(to_dict(sidecar))
+    data = to_bytes(as_object(sidecar))
     return Record(sidecar=sidecar, sha256=hashlib.sha256(data).hexdigest())
+
+
+def as_object(record: Sidecar | Index1) -> dict[str, Any]:
+    """Return a record as plain dicts and lists, without digests that are not known."""
+    content = to_dict(record)
+    for shard in content["shards"] if "shards" in content else [content["shard"]]:
+        if not shard["blake3"]:
+            del shard["blake3"]
+    return content
 
 
 def to_bytes(content: Mapping[str, Any]) -> bytes:
@@ -156,7 +165,7 @@ def spell_list(
 
 def write_sidecar(path: Path, sidecar: Sidecar) -> None:
     """Write a sidecar, completely or not at all."""
-    write_atomically(path, to_bytes(to_dict(sidecar)))
+    write_atomically(path, to_bytes(as_object(sidecar)))
 
 
 def sidecar_path(shard: Path) -> Path:

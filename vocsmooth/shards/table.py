@@ -5,7 +5,7 @@ filters or variable-length types. The shards are in the order of the splits, and
 that of the shards, so that names and starts follow from counts and are not stored.
 
 /shards           for each shard: split (its number), images, left_out (how many), bytes, sha256,
-                  and sidecar, the SHA-256 of the JSON file beside it
+                  blake3, and sidecar, the SHA-256 of the JSON file beside it
 /images           for each photograph: id, shape (height and width), samples
 /left_out         for each photograph that was left out: id, kind (a number), reason (its bytes)
 /text/reason      the reasons one after the other, UTF-8
@@ -31,6 +31,9 @@ from vocsmooth.shards.schema import ID_DTYPE
 KINDS = ("rejected", "error")
 """Why photographs are left out, in the order of the column's numbers."""
 
+UNKNOWN = 64 * "0"
+"""Instead of a digest that is not known, hexadecimal."""
+
 _MOST = 2.0**60
 
 _JOINED = 1000
@@ -54,6 +57,8 @@ class Table:
     """(S,) int64: size of each shard."""
     sha256: Column
     """(S, 32) uint8: SHA-256 of each shard."""
+    blake3: Column
+    """(S, 32) uint8: BLAKE3 of each shard; zeros if not known. Not stored if none is known."""
     sidecar: Column
     """(S, 32) uint8: SHA-256 of each shard's sidecar; zeros if not known (index version 1)."""
     ids: Column
@@ -103,6 +108,7 @@ _PLACES: dict[str, tuple[str, str, str, tuple[int, ...]]] = {
     "left_out": ("shards", "left_out", "<i4", ()),
     "bytes": ("shards", "bytes", "<i8", ()),
     "sha256": ("shards", "sha256", "u1", (32,)),
+    "blake3": ("shards", "blake3", "u1", (32,)),
     "sidecar": ("shards", "sidecar", "u1", (32,)),
     "ids": ("images", "id", "S", ()),
     "shapes": ("images", "shape", "<i4", (2,)),
@@ -151,6 +157,8 @@ def encode_table(table: Table) -> bytes:
     with new_file(buffer) as file:
         for field, (group, name, _, _) in _PLACES.items():
             column = getattr(table, field)
+            if field == "blake3" and not column.any():
+                continue
             file.create_dataset(f"{group}/{name}", data=column, track_times=False)
     return buffer.getvalue()
 
@@ -174,8 +182,11 @@ def decode_table(data: bytes, where: str) -> Table:
     with refusing(where), h5py.File(io.BytesIO(data), "r", locking=False) as file:
         if file.userblock_size:
             raise DatasetError(f"{where} has a user block, which shifts every offset.")
-        columns = {}
+        columns: dict[str, Column] = {}
         for field, (group, name, dtype, tail) in _PLACES.items():
+            if field == "blake3" and f"{group}/{name}" not in file:  # older software wrote it
+                columns[field] = np.zeros_like(columns["sha256"])
+                continue
             dataset = find_dataset(file, group, name, where)
             place = locate(dataset, len(data), where)
             kind = place.dtype.kind == "S" and place.dtype.itemsize <= ID_DTYPE.itemsize
@@ -230,6 +241,7 @@ def _check(table: Table, where: str) -> None:
     lengths = {
         "shards": (shards, (table.images, table.left_out, table.bytes, table.sha256)),
         "sidecars": (shards, (table.sidecar,)),
+        "BLAKE3": (shards, (table.blake3,)),
         "photographs": (images, (table.shapes, table.samples)),
         "photographs left out": (left_out, (table.left_out_kinds, table.reason_lengths)),
     }

@@ -25,11 +25,10 @@ from vocsmooth.shards.entries import (
     shard_name,
 )
 from vocsmooth.shards.schema import FORMAT
+from vocsmooth.shards.table import UNKNOWN
 
 VERSION = 1
 """Version of this index."""
-
-_UNKNOWN = 64 * "0"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +81,7 @@ def convert(old: Index1, where: str) -> Index:
     )
     try:
         sidecars = sidecars_of(old, shard_of).values()
-        records = (Record(sidecar=sidecar, sha256=_UNKNOWN) for sidecar in sidecars)
+        records = (Record(sidecar=sidecar, sha256=UNKNOWN) for sidecar in sidecars)
         index = assemble_index(plan, records)
     except DatasetError as error:
         raise DatasetError(f"{where}: {error}") from None

@@ -1,6 +1,5 @@
 """Everything that may be wrong with a dataset is reported, with its place."""
 
-import hashlib
 import json
 import os
 import shutil
@@ -18,6 +17,7 @@ from vocsmooth.dataset.check import Problem
 from vocsmooth.dataset.journal import JOURNAL_NAME, identity_of
 from vocsmooth.dataset.verify import verify_dataset
 from vocsmooth.errors import DatasetError, InputError
+from vocsmooth.shards.digests import digests_of
 
 
 def problems_of(root: Path) -> list[tuple[str | None, str | None, str]]:
@@ -26,9 +26,9 @@ def problems_of(root: Path) -> list[tuple[str | None, str | None, str]]:
 
 
 def resign(root: Path, shard: str) -> None:
-    """Give sidecar and index the hash of a shard that was changed: now only its content tells."""
+    """Give sidecar and index the digests of a shard that was changed: only its content tells."""
     data = (root / shard).read_bytes()
-    promise = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    promise = {"bytes": len(data), **digests_of(data)}
 
     edit((root / shard).with_suffix(".json"), lambda sidecar: sidecar["shard"].update(promise))
     assemble_anew(root)
@@ -147,7 +147,7 @@ class TestShards:
         with h5py.File(dataset / "val-00000.h5", "r+") as file:
             file["images/mask"][0] = 99
         assert problems_of(dataset) == [
-            ("val-00000.h5", None, "sha256"),
+            ("val-00000.h5", None, "blake3"),
             ("val-00000.h5", "v_1", "mask"),
         ]
 
@@ -251,6 +251,8 @@ class TestFiles:
         "change",
         [
             {"sha256": lambda c: c[0].fill(7)},
+            {"blake3": lambda c: c[0].fill(7)},
+            {"blake3": lambda c: c.fill(0)},
             {"sidecar": lambda c: c[0].fill(7)},
             {"bytes": lambda c: c + 1},
             {"shapes": lambda c: c[:, ::-1]},

@@ -34,6 +34,8 @@ from vocsmooth.shards.table import decode_table, find_repeated
         ("split", lambda c: c[::-1], "not in the order of the splits"),
         ("split", lambda c: c + 7, "more splits than"),
         ("sha256", lambda c: c[:, :31], "expected shape"),
+        ("blake3", lambda c: c[:, :31], "expected shape"),
+        ("blake3", lambda c: c[1:], "about BLAKE3 differ in length"),
         ("ids", lambda c: np.array([b"\xff"] * len(c)), "cannot be read"),
         ("ids", lambda c: c.astype("S65"), "type S"),
     ],
