@@ -36,8 +36,6 @@ UNKNOWN = 64 * "0"
 
 _MOST = 2.0**60
 
-_JOINED = 1000
-
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 
 Column = NDArray[Any]
@@ -136,19 +134,18 @@ def make_table(**columns: Any) -> Table:
 def join_tables(tables: Iterable[Table]) -> Table:
     """Return one table with the rows of all, in their order; each is looked at once and not kept.
 
-    That takes little more memory than the table and its longest column.
+    The columns grow in place: that takes little more memory than the table.
     """
-    columns: dict[str, list[Column]] = {name: [] for name in _PLACES}
-    for number, table in enumerate(tables, 1):
-        for name, parts in columns.items():
-            parts.append(getattr(table, name))
-            if number % _JOINED == 0:  # small arrays take ten times the memory of what they hold
-                parts[-_JOINED:] = [np.concatenate(parts[-_JOINED:])]
-    joined: dict[str, Any] = {}
-    for name in _PLACES:
-        parts = columns.pop(name)  # and let go of them before the next column
-        joined[name] = np.concatenate(parts) if parts else []
-    return make_table(**joined)
+    columns = {name: bytearray() for name in _PLACES}
+    types = {n: np.dtype("S1" if kind == "S" else kind) for n, (_, _, kind, _) in _PLACES.items()}
+    for table in tables:
+        for name in _PLACES:
+            column = getattr(table, name)
+            if column.itemsize > types[name].itemsize:  # an id is longer than all before
+                wider = np.frombuffer(columns[name], types[name]).astype(column.dtype)
+                columns[name], types[name] = bytearray(wider.tobytes()), column.dtype
+            columns[name] += column.astype(types[name]).tobytes()
+    return make_table(**{n: np.frombuffer(joined, types[n]) for n, joined in columns.items()})
 
 
 def encode_table(table: Table) -> bytes:

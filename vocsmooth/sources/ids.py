@@ -22,7 +22,9 @@ Ids = NDArray[np.bytes_]
 
 _SHOWN = 5
 
-_TOGETHER = 65536  # strings that are turned into an array at once: they take four times the memory
+_TOGETHER = 65536
+"""How many ids are turned into strings, looked up and so on at a time. Of a million ids each copy
+takes 20 MB, and four times that as strings."""
 
 _SEPARATOR = re.compile(r"[\s/\\]")
 
@@ -119,11 +121,14 @@ def decode_ids(ids: Ids) -> list[str]:
 
 def places_of(wanted: Ids, ids: Ids) -> NDArray[np.intp]:
     """Return the place of each wanted id in a sorted column, -1 for those that it lacks."""
-    if not ids.size:
-        return np.full(len(wanted), -1)
-    places = np.searchsorted(ids, wanted)
-    places[places == len(ids)] = 0
-    return np.where(ids[places] == wanted, places, -1)
+    found = np.full(len(wanted), -1)
+    if ids.size:
+        for start in range(0, len(wanted), _TOGETHER):
+            some = wanted[start : start + _TOGETHER]
+            places = np.searchsorted(ids, some)
+            places[places == len(ids)] = 0
+            found[start : start + _TOGETHER] = np.where(ids[places] == some, places, -1)
+    return found
 
 
 def shorten(names: Sequence[str]) -> str:

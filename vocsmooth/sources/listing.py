@@ -143,8 +143,8 @@ def list_files(folders: Sequence[Path], suffixes: Sequence[str]) -> Files:
     wins = np.append(ids[1:] != ids[:-1], True)[: len(ids)]
     return Files(
         kinds=tuple(Kind(folder=folders[place], suffix=suffix) for place, suffix in ordered),
-        ids=ids[wins],
-        kind=kind[wins],
+        ids=ids if wins.all() else ids[wins],
+        kind=kind if wins.all() else kind[wins],
         bad=tuple(sorted(bad)),
     )
 

@@ -23,7 +23,7 @@ from vocsmooth.sources.ids import (
     refuse_ids,
     shorten,
 )
-from vocsmooth.sources.listing import Photographs, list_files
+from vocsmooth.sources.listing import Files, Photographs, list_files
 
 _IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
@@ -134,20 +134,8 @@ def list_photographs(
         wanted = ids if isinstance(ids, np.ndarray) else id_column(ids, str(tree.images))
     images = list_files([tree.images], _IMAGE_SUFFIXES)
     masks = list_files(tree.mask_folders, [".png"])
-    listed, split = _read_splits(tree.lists, splits) if tree.lists else (_NOTHING, _numbers(0))
-    unlisted = _NOTHING
-    if wanted.size:
-        unlisted = np.unique(wanted[places_of(wanted, _all_listed(tree.lists)) < 0])
-        chosen = places_of(listed, np.sort(wanted)) >= 0
-        listed, split = listed[chosen], split[chosen]
-    elif not tree.lists:
-        files = masks if tree.mask_folders else images
-        refuse_ids(files.bad, str(tree.images))
-        unlisted = files.ids
-    more, split_of_more = _hash_splits(unlisted, splits, val_fraction)
-    found, split = np.concatenate([listed, more]), np.concatenate([split, split_of_more])
-    order = np.lexsort((found, split))
-    found, split = found[order], split[order]
+    files = masks if tree.mask_folders else images
+    found, split = _choose(tree, splits, wanted, files, val_fraction)
     photographs = Photographs(
         splits=splits,
         image_kinds=images.kinds,
@@ -165,6 +153,30 @@ def list_photographs(
             + (f"; none of the {len(wanted)} ids given is in them." if wanted.size else ".")
         )
     return photographs
+
+
+def _choose(
+    tree: VocTree, splits: Sequence[str], wanted: Ids, files: Files, val_fraction: float
+) -> tuple[Ids, NDArray[np.int32]]:
+    """Return the ids of the splits, ordered by split and id, with the number of the split of each.
+
+    Without lists they are those of the files; if any are wanted, no other is returned.
+    """
+    listed, split = _read_splits(tree.lists, splits) if tree.lists else (_NOTHING, _numbers(0))
+    unlisted = _NOTHING
+    if wanted.size:
+        unlisted = np.unique(wanted[places_of(wanted, _all_listed(tree.lists)) < 0])
+        chosen = places_of(listed, np.sort(wanted)) >= 0
+        listed, split = listed[chosen], split[chosen]
+    elif not tree.lists:
+        refuse_ids(files.bad, str(tree.images))
+        unlisted = files.ids
+    found, split_of_found = _hash_splits(unlisted, splits, val_fraction)
+    if listed.size:
+        found = np.concatenate([listed, found])
+        split_of_found = np.concatenate([split, split_of_found])
+    order = np.lexsort((found, split_of_found))
+    return found[order], split_of_found[order]
 
 
 def _tree_at(root: Path, passed_over: tuple[str, ...] = ()) -> VocTree:
@@ -235,7 +247,8 @@ def _hash_splits(
         np.int32,
         len(ids),
     )
-    return ids[split >= 0], split[split >= 0]
+    kept = split >= 0
+    return (ids, split) if kept.all() else (ids[kept], split[kept])
 
 
 def _check_files(photographs: Photographs, source: str, *, masked: bool) -> None:

@@ -15,7 +15,13 @@ from vocsmooth.errors import DatasetError
 from vocsmooth.shards.guarded import locate
 from vocsmooth.shards.index import read_index
 from vocsmooth.shards.reader import open_dataset
-from vocsmooth.shards.table import decode_table, find_repeated
+from vocsmooth.shards.table import (
+    decode_table,
+    encode_table,
+    find_repeated,
+    join_tables,
+    make_table,
+)
 
 
 @pytest.mark.parametrize(
@@ -128,3 +134,36 @@ def test_a_column_must_end_within_the_file(dataset: Path) -> None:
         assert locate(shapes, end, "index.hdf5").shape == shapes.shape
         with pytest.raises(DatasetError, match=f"expected {4 * shapes.size} bytes within the file"):
             locate(shapes, end - 1, "index.hdf5")
+
+
+def test_joined_tables_are_one_after_the_other() -> None:
+    """Also when a later one has longer ids than all before, or no row at all."""
+    digests = np.arange(64, dtype=np.uint8).reshape(2, 32)
+    tables = [
+        make_table(
+            split=[0],
+            images=[len(ids)],
+            left_out=[0],
+            bytes=[100],
+            sha256=digests[:1],
+            blake3=digests[1:],
+            sidecar=digests[:1],
+            ids=ids,
+            shapes=[(2, 3)] * len(ids),
+            samples=[1] * len(ids),
+            left_out_ids=[],
+            left_out_kinds=[],
+            reason_lengths=[],
+            reasons=[],
+        )
+        for ids in ([b"bb"], [], [b"a", b"cccc"], [b"d"])
+    ]
+    joined = join_tables(iter(tables))
+    assert joined.ids.tolist() == [b"bb", b"a", b"cccc", b"d"]
+    assert joined.ids.dtype == "S4"
+    assert joined.images.tolist() == [1, 0, 2, 1]
+    assert joined.shapes.tolist() == [[2, 3]] * 4
+    np.testing.assert_array_equal(joined.blake3, np.repeat(digests[1:], 4, axis=0))
+    assert decode_table(encode_table(joined), "here").ids.tolist() == joined.ids.tolist()
+    empty = join_tables([])
+    assert len(empty.split) == len(empty.ids) == 0
