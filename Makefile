@@ -97,7 +97,9 @@ FAMILIES := drawn=0.2 ragged=0.12 print=0.06 posterised=0.46 collage=0.16
 EXPORT_full := --half
 EXPORT_ours = --level 0.5 --prune $(RELEASE)/release-test/tune/val/input \
 	--calibrate $(RELEASE)/pictures/photographs
-EXPORT_compact = --grey-outside --highest-level 0.75 $(EXPORT_ours)
+EXPORT_level = --grey-outside --level 0.5 --highest-level 0.75 \
+	--prune $(RELEASE)/release-test/tune/val/input
+EXPORT_compact = $(EXPORT_ours) --average-with $(RELEASE)/level.safetensors
 EXPORT_large = --grey-outside --half --level 0.5
 OPERATORS := rtv rtv:lam=0.01,sigma=2 l0 guided rolling ils
 
@@ -200,13 +202,22 @@ $(RELEASE)/symmetric/.trained: $(RELEASE)/wide/index.json
 	touch $@
 
 # The older network makes the labels of level 1.
-$(RELEASE)/compact/.trained: $(RELEASE)/symmetric/.trained $(RELEASE)/third/.trained
+$(RELEASE)/level/.trained: $(RELEASE)/symmetric/.trained $(RELEASE)/third/.trained
 	$(call train,$(@D),wide,--config release-level --init $(RELEASE)/symmetric \
 		--simplifier $(RELEASE)/third/best.safetensors)
 	touch $@
 
-$(RELEASE)/grown/.trained: $(RELEASE)/compact/.trained
-	$(call train,$(@D),wide,--config release-large --init $(RELEASE)/compact \
+$(RELEASE)/level.safetensors: $(RELEASE)/level/.trained $(RELEASE)/release-test/tune/val
+	$(BIN)/csgisnet export --format safetensors --checkpoint $(<D) $(EXPORT_level) --out $@
+
+$(RELEASE)/compact/.trained: $(RELEASE)/level.safetensors $(RELEASE)/third/.trained \
+		$(RELEASE)/wide/index.json $(RELEASE)/natural/index.json
+	$(call train,$(@D),wide,--config release-photographs --init $< \
+		--simplifier $(RELEASE)/third/best.safetensors --photographs $(RELEASE)/natural)
+	touch $@
+
+$(RELEASE)/grown/.trained: $(RELEASE)/level/.trained
+	$(call train,$(@D),wide,--config release-large --init $(RELEASE)/level \
 		--simplifier $(RELEASE)/third/best.safetensors)
 	touch $@
 

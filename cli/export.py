@@ -43,6 +43,11 @@ ENDINGS = {".onnx": "onnx", ".pt": "torchscript", ".safetensors": "safetensors"}
     "folder (some ten of the kind to smooth) and on noise, text and full contrast, and show how "
     "far its results are from float32. Without it the file has no such ranges.",
 )
+@click.option(
+    "--average-with",
+    type=click.Path(path_type=Path),
+    help="safetensors only: network from which this one was trained on; write the mean of both.",
+)
 @options.LEVEL
 @click.option(
     "--highest-level",
@@ -71,6 +76,7 @@ def export(
     half: bool,
     prune: Path | None,
     calibrate: Path | None,
+    average_with: Path | None,
     level: float | None,
     highest_level: float | None,
     grey_outside: bool,
@@ -117,6 +123,7 @@ def export(
             description=description,
             half=half,
             channel_order=channel_order,
+            average_with=average_with and find_weights(average_with),
             level=level,
             highest_level=highest_level,
             grey_outside=grey_outside,
@@ -125,10 +132,10 @@ def export(
         )
         _report(out, None, as_json, _judge(out, calibrate) if calibrate else None)
         return
-    if description or half or prune or calibrate or highest_level or grey_outside:
+    if any((description, half, prune, calibrate, average_with, highest_level, grey_outside)):
         raise click.UsageError(
-            "--description, --half, --prune, --calibrate, --highest-level and --grey-outside go "
-            "with --format safetensors only."
+            "--description, --half, --prune, --calibrate, --average-with, --highest-level and "
+            "--grey-outside go with --format safetensors only."
         )
     network = load_network(weights, channel_order)
     network = network if level is None else at_level(network, level)

@@ -20,6 +20,7 @@ from csgisnet.checkpoints.fitting import load_into
 from csgisnet.checkpoints.foreign import read_foreign
 from csgisnet.checkpoints.format import Weights, is_ours, load_weights, save_weights
 from csgisnet.errors import ChannelOrderWarning, CheckpointError
+from csgisnet.networks.averaging import average
 from csgisnet.networks.levels import at_level, up_to_level
 from csgisnet.networks.outside import with_grey_outside
 from csgisnet.networks.pruning import prune
@@ -59,6 +60,7 @@ def publish_network(
     description: str,
     half: bool = False,
     channel_order: ChannelOrder | None = None,
+    average_with: AnyPath | None = None,
     level: float | None = None,
     highest_level: float | None = None,
     grey_outside: bool = False,
@@ -80,6 +82,9 @@ def publish_network(
         most 1/256 each.
     channel_order : {"rgb", "bgr"}, optional
         See `load_network`. What is written takes RGB, and records what it was made from.
+    average_with : str or path-like, optional
+        Checkpoint from which the network was trained on: what is written lies halfway between the
+        two, see `csgisnet.networks.averaging.average`.
     level : float, optional
         Level where users give none, of a network that takes one; by default the network's own.
     highest_level : float, optional
@@ -99,11 +104,14 @@ def publish_network(
     Raises
     ------
     CheckpointError
-        `source` cannot be read.
+        `source` or `average_with` cannot be read.
+    ConfigError
+        They are not networks of one training.
     """
     source = as_path(source, "source")
     path = as_path(path, "path")
     network = load_network(source, channel_order)
+    network = network if average_with is None else average(network, load_network(average_with))
     network = network if highest_level is None else up_to_level(network, highest_level)
     network = network if level is None else at_level(network, level)
     network = with_grey_outside(network) if grey_outside else network

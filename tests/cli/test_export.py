@@ -96,6 +96,25 @@ def test_idle_blocks_are_pruned(run: Command, tmp_path: Path) -> None:
     assert load_network(bare).config == smaller.config  # its keys tell that there is no block
 
 
+def test_the_mean_of_two_networks_is_written(run: Command, tmp_path: Path) -> None:
+    network = SmoothingNetwork(TINY)
+    paths = tmp_path / "first.safetensors", tmp_path / "best.safetensors"
+    for path in paths:
+        save_network(path, network)
+        with torch.no_grad():
+            network.get_parameter("refine.0.weight").add_(1)
+    out = tmp_path / "mean.safetensors"
+    words = ("--checkpoint", tmp_path, "--average-with", paths[0], "--out", out)
+    assert run(*words).exit_code == 0
+    first, mean = (load_network(path).get_parameter("refine.0.weight") for path in (paths[0], out))
+    torch.testing.assert_close(mean, first + 0.5)
+    save_network(paths[0], SmoothingNetwork(dataclasses.replace(TINY, blocks=TINY.blocks + 1)))
+    result = run(*words)
+    assert result.exit_code == 1
+    assert "differ in blocks" in result.stderr
+    assert run(*words[:4], "--out", tmp_path / "x.onnx").exit_code == 2
+
+
 def test_the_outside_can_be_made_grey(run: Command, tmp_path: Path) -> None:
     save_network(tmp_path / "best.safetensors", SmoothingNetwork(TINY))
     out = tmp_path / "grey.safetensors"
