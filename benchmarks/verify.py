@@ -182,7 +182,9 @@ def _seconds_of(process: int) -> float:
 
 def blake3_file(path: Path) -> str:
     """Return the BLAKE3 of a file, which is read in pieces."""
-    return hash_file(path, blake3())
+    digest = blake3()
+    hash_file(path, digest)
+    return digest.hexdigest()
 
 
 def sha256_mapped(path: Path) -> str:

@@ -163,7 +163,9 @@ def _print_summary(out: Path, summary: BuildSummary, as_json: bool) -> None:
 @click.argument("folder", type=options.FOLDER)
 @options.JSON
 @click.option(
-    "--fresh", is_flag=True, help="Also check the shards that an earlier run found intact."
+    "--fresh",
+    is_flag=True,
+    help="Also check the shards that an earlier run found intact, and SHA-256 beside BLAKE3.",
 )
 @click.option(
     "--upgrade",

@@ -211,17 +211,19 @@ class Hasher(Protocol):
 
 def sha256_file(path: Path) -> str:
     """Return the hexadecimal SHA-256 of a file's bytes, read in pieces."""
-    return hash_file(path, hashlib.sha256())
+    digest = hashlib.sha256()
+    hash_file(path, digest)
+    return digest.hexdigest()
 
 
-def hash_file(path: Path, hasher: Hasher) -> str:
-    """Return the hexadecimal digest of a file's bytes, read in pieces, by a new `hasher`."""
+def hash_file(path: Path, *hashers: Hasher) -> None:
+    """Let new `hashers` take all bytes of a file, which is read once, in pieces."""
     refuse_special(path)
     memory = memoryview(bytearray(_CHUNK_BYTES))
     with path.open("rb", buffering=0) as file:
         while count := file.readinto(memory):
-            hasher.update(memory[:count])
-    return hasher.hexdigest()
+            for hasher in hashers:
+                hasher.update(memory[:count])
 
 
 def _is_left(path: Path, host: str, process: int) -> bool:

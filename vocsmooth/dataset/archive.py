@@ -177,7 +177,7 @@ def _pack_shard(shard: ShardScan, out: Path) -> _Repacked:
         if hashlib.sha256(data).hexdigest() != entry.sha256:
             raise DatasetError(
                 f"{shard.path} is damaged: its SHA-256 is not the one in the index. "
-                f"Run `vocsmooth verify` on {shard.root}."
+                f"Run `vocsmooth verify --fresh` on {shard.root}."
             )
         archived = encode_archive(data, layout, shard.maps)
         decode_archive(io.BytesIO(archived), entry)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import faulthandler
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from vocsmooth.dataset.reading import CannotMapError, Piece, read_copied, read_m
 from vocsmooth.dataset.values import Found, ValueChecks
 from vocsmooth.errors import DatasetError
 from vocsmooth.files import Hasher
-from vocsmooth.shards.digests import proof_of
+from vocsmooth.shards.digests import proofs_of
 from vocsmooth.shards.scan import ShardScan
 from vocsmooth.shards.schema import Layout, read_layout
 
@@ -40,12 +40,19 @@ class Problem:
     """What is wrong: expected and found."""
 
 
-def check_shard(shard: ShardScan) -> list[Problem]:
+def check_shard(shard: ShardScan, *, every_digest: bool = False) -> list[Problem]:
     """Compare a shard with the index, then its content with the schema.
 
     The file is read once, and hashed and checked while it is read; a file of the wrong length is
     not read at all. Damaged files may crash HDF5, or hang it until a time limit ends this process:
     call this in a process that may die.
+
+    Parameters
+    ----------
+    shard : ShardScan
+        The shard.
+    every_digest : bool
+        Compare SHA-256 also where the index has BLAKE3.
     """
     entry, path = shard.entry, shard.path
     try:
@@ -55,15 +62,18 @@ def check_shard(shard: ShardScan) -> list[Problem]:
             return [_problem(shard, "size", found)]
         with _time_limit(_SECONDS + size // _BYTES_PER_SECOND):
             layout, problems = _check_tables(shard)
-        proof = proof_of(entry)
-        digest, values = _read(path, size, layout, proof.new)
+        proofs = proofs_of(entry, every=every_digest)
+        digests, values = _read(path, size, layout, [proof.new for proof in proofs])
     except FileNotFoundError:
         return [_problem(shard, "file", "is missing")]
     except (OSError, MemoryError) as error:
         return [_problem(shard, "file", f"cannot be read: {error}")]
-    if digest != proof.expected:
-        found = f"{digest}, expected {proof.expected}"
-        problems.insert(0, _problem(shard, proof.name, found))
+    wrong = [
+        _problem(shard, proof.name, f"{digest}, expected {proof.expected}")
+        for proof, digest in zip(proofs, digests, strict=True)
+        if digest != proof.expected
+    ]
+    problems = wrong + problems
     problems.extend(_problem(shard, one.field, one.message, one.image) for one in values)
     return problems
 
@@ -86,30 +96,31 @@ _MEMORY = _Memory()
 
 
 def _read(
-    path: Path, size: int, layout: Layout | None, new: Callable[[], Hasher]
-) -> tuple[str, list[Found]]:
-    """Return the digest of a file, and what is wrong with its values if they can be located.
+    path: Path, size: int, layout: Layout | None, new: Sequence[Callable[[], Hasher]]
+) -> tuple[list[str], list[Found]]:
+    """Return the digests of a file, and what is wrong with its values if they can be located.
 
     A file that the system cannot map is copied, and so is one that was cut short at this very
     moment, or that the disk does not give: to read it finds out why.
     """
     try:
-        return _hash_and_check(read_mapped(path, size), layout, new())
+        return _hash_and_check(read_mapped(path, size), layout, [one() for one in new])
     except CannotMapError:
-        return _hash_and_check(read_copied(path, _MEMORY.of(size)), layout, new())
+        return _hash_and_check(read_copied(path, _MEMORY.of(size)), layout, [one() for one in new])
 
 
 def _hash_and_check(
-    pieces: Iterator[Piece], layout: Layout | None, hasher: Hasher
-) -> tuple[str, list[Found]]:
+    pieces: Iterator[Piece], layout: Layout | None, hashers: list[Hasher]
+) -> tuple[list[str], list[Found]]:
     """Do so with the pieces of the file."""
     values = None
     for piece, data, stop in pieces:
-        hasher.update(piece)
+        for hasher in hashers:
+            hasher.update(piece)
         if layout is not None:
             values = values or ValueChecks(layout, data)
             values.check(stop)
-    return hasher.hexdigest(), values.found if values else []
+    return [hasher.hexdigest() for hasher in hashers], values.found if values else []
 
 
 def _check_tables(shard: ShardScan) -> tuple[Layout | None, list[Problem]]:

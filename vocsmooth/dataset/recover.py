@@ -70,6 +70,8 @@ class Known:
     """What made the shard, as the sidecar and the index say."""
     left_out: tuple[LeftOutEntry, ...] = ()
     """What was left out of the shard, as the index and the sidecars say."""
+    has_blake3: bool = True
+    """Whether the dataset was made by software that records BLAKE3."""
 
     @property
     def is_clear(self) -> bool:
@@ -90,11 +92,15 @@ class Known:
             for entry in made.left_out
         )
         as_known = Sidecar(**{**vars(made), "left_out": worded})
-        older = (replace(one, shard=replace(one.shard, blake3="")) for one in (as_known, made))
+        older = (_without_blake3(one) for one in (as_known, made))
         for sidecar in (as_known, made, *older):
             if record_of(sidecar).sha256 == self.sidecar_sha256 or sidecar in self.sidecars:
                 return sidecar
-        return as_known if made.shard.sha256 == self.shard_sha256 else None
+        return self.as_recorded(as_known) if made.shard.sha256 == self.shard_sha256 else None
+
+    def as_recorded(self, made: Sidecar) -> Sidecar:
+        """Return the sidecar of the shard that was made again as the dataset would have it."""
+        return made if self.has_blake3 else _without_blake3(made)
 
 
 class Records:
@@ -120,6 +126,7 @@ class Records:
             if self._index.version == VERSION_1:
                 shard_of = {i: planned.name for planned in plan.shards for i in planned.ids}
                 self._old = sidecars_of(read_version1(root), shard_of)
+        self._has_blake3 = self._find_blake3()
 
     def know(self, name: str) -> Known:
         """Return what is known of a shard."""
@@ -149,7 +156,17 @@ class Records:
             shard_sha256=shard_sha256,
             versions=versions,
             left_out=left_out,
+            has_blake3=self._has_blake3,
         )
+
+    def _find_blake3(self) -> bool:
+        """Return whether the index, or else the first sidecar that can be read, knows BLAKE3."""
+        if self._index is not None:
+            return bool(self._index.columns.blake3.any())
+        for path in _sidecar_paths(self._root, self._plan):
+            with suppress(DatasetError):
+                return read_sidecar(path).shard.blake3 != ""
+        return True
 
     def sort_out(self) -> tuple[list[str], list[str]]:
         """Return the shards whose sidecar only the shard tells, and the sidecars that were written.
@@ -205,6 +222,11 @@ def write_records(root: Path, plan: Plan, version: int) -> tuple[str, ...]:
     wanted |= files
     written += [name for name, data in wanted.items() if write_if_other(root / name, data)]
     return tuple(written)
+
+
+def _without_blake3(sidecar: Sidecar) -> Sidecar:
+    """Return a sidecar as older software wrote it."""
+    return replace(sidecar, shard=replace(sidecar.shard, blake3=""))
 
 
 def _sidecar_paths(root: Path, plan: Plan) -> Iterator[Path]:

@@ -122,11 +122,13 @@ def repair_dataset(
     made = _rebuild(root, plan, sources, unclear, records, jobs)
     version = index.version if index is not None else INDEX_VERSION
     files = (*written, *write_records(root, plan, version))
+    fresh = fresh or index is None  # then nothing vouches for what the sidecars say
     report = verify_dataset(root, jobs=jobs, fresh=fresh, progress=progress)
     names = set(plan.shards.names) - made
     broken = sorted({problem.shard for problem in report.problems if problem.shard in names})
     if broken:
         made |= _rebuild(root, plan, sources, broken, Records(root, plan, read_index(root)), jobs)
+        files = (*files, *write_records(root, plan, version))
         report = verify_dataset(root, jobs=jobs, progress=progress)
     return Repair(shards=tuple(sorted(made)), files=files, verification=report)
 
@@ -295,4 +297,4 @@ def _settle(path: Path, made: Sidecar, known: Known) -> Sidecar:
                 f"SHA-256 expected {known.shard_sha256}, got {made.shard.sha256}. The file was "
                 "left as it was."
             )
-    return settled or made
+    return settled or known.as_recorded(made)

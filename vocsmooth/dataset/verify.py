@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Iterator, Set
 from contextlib import closing
@@ -79,7 +80,9 @@ def verify_dataset(
     jobs : int, optional
         Worker processes; one per core if not given.
     fresh : bool
-        Read every shard, whatever the journal says.
+        Read every shard, whatever the journal says, and compare SHA-256 also where the index has
+        BLAKE3. BLAKE3 proves that no byte has changed since the index was made; this proves that
+        its maker gave the right SHA-256, too.
     progress : callable
         Called with the number of finished shards and that of all shards.
 
@@ -114,10 +117,11 @@ def verify_dataset(
     problems.extend(check_ids(index))
     problems.extend(_check_files(root, index))
     promise = promise_of(root)
+    check = functools.partial(_check, every_digest=fresh)
     known = set() if fresh else read_journal(root, promise) & {s.name for s in index.shards}
     with sigterm_interrupts():
         jobs = jobs or available_cores()
-        problems.extend(_check_shards(root, index, promise, known, jobs, progress))
+        problems.extend(_check_shards(root, index, promise, known, check, jobs, progress))
     if not problems:
         remove_journal(root)
     return Verification(
@@ -143,10 +147,10 @@ def _check_files(root: Path, index: Index) -> Iterator[Problem]:
             yield file_problem(path.name, "does not belong to the dataset")
 
 
-def _check(task: ShardScan | Path) -> list[Problem]:
+def _check(task: ShardScan | Path, *, every_digest: bool) -> list[Problem]:
     """Check a shard, or all records of the dataset in a folder; a task for a worker process."""
     if isinstance(task, ShardScan):
-        return check_shard(task)
+        return check_shard(task, every_digest=every_digest)
     try:
         return [*check_records(task, read_index(task))]
     except DatasetError as error:  # a moment ago the index could be read
@@ -158,6 +162,7 @@ def _check_shards(
     index: Index,
     promise: str,
     known: Set[str],
+    check: Callable[[ShardScan | Path], list[Problem]],
     jobs: int,
     progress: Callable[[int, int], None],
 ) -> list[Problem]:
@@ -173,7 +178,7 @@ def _check_shards(
     tasks: list[ShardScan | Path] = [root, *shards]
     done = len(known)
     progress(done, total)
-    with closing(run_tasks(_check, tasks, jobs, ahead=jobs)) as results:
+    with closing(run_tasks(check, tasks, jobs, ahead=jobs)) as results:
         for task, result in results:
             shard = task if isinstance(task, ShardScan) else None
             name = shard.entry.name if shard else PLAN_NAME

@@ -155,9 +155,9 @@ def _table_of(record: Record, splits: tuple[str, ...]) -> Table:
             images=[len(images)],
             left_out=[len(left_out)],
             bytes=[shard.bytes],
-            sha256=list(bytes.fromhex(shard.sha256)),
-            blake3=list(bytes.fromhex(shard.blake3 or UNKNOWN)),
-            sidecar=list(bytes.fromhex(record.sha256)),
+            sha256=_digest(shard.sha256),
+            blake3=_digest(shard.blake3 or UNKNOWN),
+            sidecar=_digest(record.sha256),
             ids=[image.id.encode() for image in images],
             shapes=[(image.height, image.width) for image in images],
             samples=[image.samples for image in images],
@@ -170,3 +170,11 @@ def _table_of(record: Record, splits: tuple[str, ...]) -> Table:
         raise DatasetError(
             f"The record of {shard.name} holds a value that cannot be: {error}."
         ) from None
+
+
+def _digest(spelled: str) -> list[int]:
+    """Return the 32 bytes of a hexadecimal digest; ValueError if it is none."""
+    digest = bytes.fromhex(spelled)
+    if len(digest) != len(UNKNOWN) // 2:
+        raise ValueError(f"{spelled!r} is not a digest of {len(UNKNOWN)} hexadecimal digits")
+    return list(digest)

@@ -129,7 +129,7 @@ def record_of(sidecar: Sidecar) -> Record:
 def as_object(record: Sidecar | Index1) -> dict[str, Any]:
     """Return a record as plain dicts and lists, without digests that are not known."""
     content = to_dict(record)
-    for shard in content["shards"] if "shards" in content else [content["shard"]]:
+    for shard in [content["shard"]] if isinstance(record, Sidecar) else content["shards"]:
         if not shard["blake3"]:
             del shard["blake3"]
     return content

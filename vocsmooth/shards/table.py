@@ -119,6 +119,10 @@ _PLACES: dict[str, tuple[str, str, str, tuple[int, ...]]] = {
 """Of each column its group, name, type and the shape of one entry."""
 
 
+_OPTIONAL = {"blake3"}
+"""Columns that the tables of older software lack: one value for each shard, zeros if not known."""
+
+
 def make_table(**columns: Any) -> Table:
     """Return the table of these columns, each turned into its type; ids are bytes."""
     return Table(
@@ -143,7 +147,8 @@ def join_tables(tables: Iterable[Table]) -> Table:
             column = getattr(table, name)
             if column.itemsize > types[name].itemsize:  # an id is longer than all before
                 wider = np.frombuffer(columns[name], types[name]).astype(column.dtype)
-                columns[name], types[name] = bytearray(wider.tobytes()), column.dtype
+                columns[name], types[name] = bytearray(), column.dtype  # not all three at a time
+                columns[name] += wider.data.cast("B")
             columns[name] += column.astype(types[name]).tobytes()
     return make_table(**{n: np.frombuffer(joined, types[n]) for n, joined in columns.items()})
 
@@ -154,7 +159,7 @@ def encode_table(table: Table) -> bytes:
     with new_file(buffer) as file:
         for field, (group, name, _, _) in _PLACES.items():
             column = getattr(table, field)
-            if field == "blake3" and not column.any():
+            if field in _OPTIONAL and not column.any():
                 continue
             file.create_dataset(f"{group}/{name}", data=column, track_times=False)
     return buffer.getvalue()
@@ -181,8 +186,8 @@ def decode_table(data: bytes, where: str) -> Table:
             raise DatasetError(f"{where} has a user block, which shifts every offset.")
         columns: dict[str, Column] = {}
         for field, (group, name, dtype, tail) in _PLACES.items():
-            if field == "blake3" and f"{group}/{name}" not in file:  # older software wrote it
-                columns[field] = np.zeros_like(columns["sha256"])
+            if field in _OPTIONAL and f"{group}/{name}" not in file:
+                columns[field] = np.zeros((len(columns["split"]), *tail), dtype)
                 continue
             dataset = find_dataset(file, group, name, where)
             place = locate(dataset, len(data), where)

@@ -81,7 +81,7 @@ def test_a_file_is_read_and_hashed_alike_mapped_or_copied(tmp_path: Path, size: 
 def test_an_empty_file_is_read(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.touch()
-    assert check._read(path, 0, None, hashlib.sha256) == (hashlib.sha256().hexdigest(), [])
+    assert check._read(path, 0, None, [hashlib.sha256]) == ([hashlib.sha256().hexdigest()], [])
 
 
 @pytest.mark.parametrize("cut", [0, 5000, 1 << 17, (1 << 22) + 70_000, (1 << 22) + 250_000])
@@ -103,7 +103,7 @@ def test_a_mapped_file_that_is_cut_short_meanwhile_is_an_error(tmp_path: Path, c
         with pytest.raises(CannotMapError):
             read_and_cut(after)
         with pytest.raises(OSError, match=f"it ends {size - cut} bytes too early"):
-            check._read(path, size, None, hashlib.sha256)
+            check._read(path, size, None, [hashlib.sha256])
 
 
 def test_a_fault_elsewhere_is_nobodys_who_reads(tmp_path: Path) -> None:
@@ -137,4 +137,4 @@ def test_a_file_that_is_shorter_than_it_was_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(CannotMapError):
         read_whole(read_mapped(path, 500_000))
     with pytest.raises(OSError, match="it ends 200000 bytes too early"):
-        check._read(path, 500_000, None, hashlib.sha256)
+        check._read(path, 500_000, None, [hashlib.sha256])
