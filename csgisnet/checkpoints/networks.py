@@ -38,6 +38,9 @@ ChannelOrder: TypeAlias = Literal["rgb", "bgr"]
 _ORDER = "channel_order"
 """Key of the channel order in the metadata of our files; older files lack it, and are RGB."""
 
+_OF_ONE = {"scores", "step"}
+"""Keys of the metadata that a mean of networks has not: they are of the first alone."""
+
 
 def save_network(
     path: AnyPath, network: SmoothingNetwork, metadata: Mapping[str, Any] | None = None
@@ -111,7 +114,9 @@ def publish_network(
     source = as_path(source, "source")
     path = as_path(path, "path")
     network = load_network(source, channel_order)
-    network = network if average_with is None else average(network, load_network(average_with))
+    if average_with is not None:
+        other = as_path(average_with, "average_with")
+        network = average(network, load_network(other, None if is_ours(other) else channel_order))
     network = network if highest_level is None else up_to_level(network, highest_level)
     network = network if level is None else at_level(network, level)
     network = with_grey_outside(network) if grey_outside else network
@@ -134,7 +139,10 @@ def publish_network(
         if symmetric:  # what grey adds to a bias has to fit the rounded weights
             Symmetry(network).impose()
         tensors = _rounded(network.state_dict())
-    recorded = {key: value for key, value in recorded.items() if key != calibrations.KEY}
+    gone = {calibrations.KEY} | (_OF_ONE if average_with is not None else set())
+    recorded = {key: value for key, value in recorded.items() if key not in gone}
+    if average_with is not None:
+        recorded["averaged_with"] = {"file": other.name, "sha256": sha256_file(other)}
     if calibration_pictures is not None:
         measured = calibrate(network, calibration_pictures)
         recorded[calibrations.KEY] = calibrations.calibration_to_json(measured)

@@ -100,7 +100,7 @@ def test_the_mean_of_two_networks_is_written(run: Command, tmp_path: Path) -> No
     network = SmoothingNetwork(TINY)
     paths = tmp_path / "first.safetensors", tmp_path / "best.safetensors"
     for path in paths:
-        save_network(path, network)
+        save_network(path, network, {"scores": {"samples": 1}, "dataset": "a"})
         with torch.no_grad():
             network.get_parameter("refine.0.weight").add_(1)
     out = tmp_path / "mean.safetensors"
@@ -108,6 +108,9 @@ def test_the_mean_of_two_networks_is_written(run: Command, tmp_path: Path) -> No
     assert run(*words).exit_code == 0
     first, mean = (load_network(path).get_parameter("refine.0.weight") for path in (paths[0], out))
     torch.testing.assert_close(mean, first + 0.5)
+    recorded = load_weights(out, "network").metadata
+    assert recorded["dataset"] == "a"
+    assert "scores" not in recorded
     save_network(paths[0], SmoothingNetwork(dataclasses.replace(TINY, blocks=TINY.blocks + 1)))
     result = run(*words)
     assert result.exit_code == 1
