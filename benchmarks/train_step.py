@@ -3,8 +3,9 @@
     python -m benchmarks.train_step --data demo/dataset --segmenter demo/segmenter.safetensors
 
 Plain is what `plain_training` says, in torch's default precision (TF32 on CUDA devices), and ours
-what `csgisnet train` does, in each precision that the device has. All take turns in one process,
-a few steps each, so that other work on the machine slows all of them. A table of stages shows where
+what `csgisnet train` does, in each precision that the device has; where a processor convolves with
+our kernels in float32, also with the convolutions of torch. All take turns in one process, a few
+steps each, so that other work on the machine slows all of them. A table of stages shows where
 the time goes, waiting for the device after every stage.
 """
 
@@ -20,6 +21,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +31,7 @@ from benchmarks.machine import describe
 from benchmarks.plain_training import Side, load_plain_teachers, plain_side
 from csgisnet.device import (
     Precision,
+    bfloat16_instructions,
     choose_precision,
     keep_freed_memory,
     pick_device,
@@ -37,6 +40,8 @@ from csgisnet.device import (
 )
 from csgisnet.objective.losses import Teachers, total_loss
 from csgisnet.objective.teachers import load_teachers
+from csgisnet.prediction.winograd import pays
+from csgisnet.training import convolve
 from csgisnet.training.config import Config, load_config
 from csgisnet.training.data import BatchSource
 from csgisnet.training.distributed import Processes
@@ -78,6 +83,10 @@ def main() -> None:
     ways = {"plain": plain_steps(plain, device)}
     for precision in precisions(device):
         ways[f"ours {precision}"] = our_steps(config, precision, dataset, teachers, device)
+    if device.type == "cpu" and pays():
+        with mock.patch.object(convolve, "pays", return_value=False):
+            steps = our_steps(config, "float32", dataset, teachers, device)
+        ways["ours float32, convolutions of torch"] = steps
     best = choose_precision("auto", device).precision
     ours = our_side(config, dataset, teachers, device)
     report: dict[str, Any] = {
@@ -107,10 +116,11 @@ def plain_precision(device: torch.device) -> Precision:
 
 
 def precisions(device: torch.device) -> tuple[Precision, ...]:
-    """All precisions that a device has."""
+    """All precisions that a device has in hardware."""
     if device.type == "cuda":
         return "float32", "tf32", "bfloat16"
-    return ("float32", "bfloat16") if device.type == "cpu" else ("float32",)
+    has_bfloat16 = device.type == "cpu" and bfloat16_instructions()
+    return ("float32", "bfloat16") if has_bfloat16 else ("float32",)
 
 
 def plain_steps(side: Side, device: torch.device) -> Callable[[], None]:
@@ -182,6 +192,7 @@ def take_turns(
 def our_side(config: Config, dataset: Dataset, teachers: Teachers, device: torch.device) -> Side:
     """What `csgisnet.training.step.Training` does, in stages."""
     network = place(new_network(config), device).train()
+    convolve.use_kernels(network, config, device)
     source = BatchSource(dataset, config.data, config.augment, seed=config.seed, device=device)
     return Side(
         batches=source.batches(0, 1 << 30),

@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from csgisnet.networks.smoothing import SmoothingNetwork
 from csgisnet.prediction.compiled_layers import Arranged, aim, run
 from csgisnet.prediction.winograd import TRANSFORM, WINOGRAD, pays
+from csgisnet.training.config import Config
+from csgisnet.training.normalise import normalise_fast
 from vocsmooth.operators import interface
 
 _ROWS = 16
@@ -47,6 +49,16 @@ class WinogradConv(nn.Conv2d):
         function: Any = _Function.apply
         result: Tensor = function(x, self.weight, self.bias, self.dilation[0])
         return result
+
+
+def use_kernels(network: nn.Module, config: Config, device: torch.device) -> None:
+    """Let a network that is trained use the kernels that are made for the run's precision."""
+    if device.type != "cpu" or config.run.compile:
+        return
+    if config.run.precision_on(device) == "bfloat16":
+        normalise_fast(network)
+    else:
+        convolve_fast(network)
 
 
 def convolve_fast(network: nn.Module) -> None:

@@ -19,10 +19,9 @@ from csgisnet.networks.smoothing import Smoothing, SmoothingNetwork
 from csgisnet.networks.symmetry import Symmetry, is_symmetric
 from csgisnet.objective.losses import Batch, Teachers, total_loss
 from csgisnet.training.config import Config
-from csgisnet.training.convolve import convolve_fast
+from csgisnet.training.convolve import use_kernels
 from csgisnet.training.distributed import Processes, distribute, synchronise
 from csgisnet.training.levels import LevelLabels
-from csgisnet.training.normalise import normalise_fast
 from csgisnet.training.optimise import (
     averaged_copy,
     make_optimizers,
@@ -85,11 +84,7 @@ class Training:
         self._norms: dict[str, list[float]] = {}
         """Of each term, on the batches on which the shares have been calibrated so far."""
         self._network = synchronise(network, processes).train()
-        on_cpu = processes.device.type == "cpu" and not config.run.compile
-        if on_cpu and config.run.precision_on(processes.device) == "bfloat16":
-            normalise_fast(self._network)
-        elif on_cpu:
-            convolve_fast(self._network)
+        use_kernels(self._network, config, processes.device)
         # Only now, as what synchronises puts other normalisations in place.
         self._symmetry = Symmetry(_our_own(self._network)) if config.run.symmetric else None
         if config.run.freeze_statistics:
