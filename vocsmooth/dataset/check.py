@@ -68,12 +68,10 @@ def check_shard(shard: ShardScan, *, every_digest: bool = False) -> list[Problem
         return [_problem(shard, "file", "is missing")]
     except (OSError, MemoryError) as error:
         return [_problem(shard, "file", f"cannot be read: {error}")]
-    wrong = [
-        _problem(shard, proof.name, f"{digest}, expected {proof.expected}")
-        for proof, digest in zip(proofs, digests, strict=True)
-        if digest != proof.expected
-    ]
-    problems = wrong + problems
+    for proof, digest in zip(proofs, digests, strict=True):
+        if digest != proof.expected:  # where the bytes differ, so do all digests: one says it
+            problems.insert(0, _problem(shard, proof.name, f"{digest}, expected {proof.expected}"))
+            break
     problems.extend(_problem(shard, one.field, one.message, one.image) for one in values)
     return problems
 
