@@ -83,7 +83,7 @@ $(DEMO)/.trained: $(DEMO)/segmenter.safetensors
 	mv $@.part $@
 
 # The released network, trained with the project's own commands, and before it an older one in three
-# stages, which makes labels for it. It takes more than seven hours on two CPU cores, and continues
+# stages, which makes labels for it. It takes some nine hours on two CPU cores, and continues
 # after an interruption. MODEL=large goes on from it with a wider and deeper network, and MODEL=full
 # trains the paper's network, which needs a GPU. The textures come
 # from wheels of the package index; tests and training share none of them. The photographs and

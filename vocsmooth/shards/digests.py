@@ -2,10 +2,10 @@
 
 SHA-256 is what every system, catalogue and archive can check. BLAKE3 (O'Connor, Aumasson, Neves and
 Wilcox-O'Hearn, 2020) is as hard to forge, and hashes several blocks of a file at the same time:
-with instructions for SHA in the processor it takes little more than half as long on one core, and
-without them far less. So it alone proves a file whose records are proved. Where nothing vouches for
-the records, both are compared, so that neither can be wrong. Shards that were made before BLAKE3
-was recorded are proved by SHA-256.
+with instructions for SHA in the processor it takes little more than half as long on one core, and a
+seventh of the time when they are switched off (on an EPYC). So it alone proves a file whose records
+are proved. Where nothing vouches for the records, both are compared, so that neither can be wrong.
+Shards that were made before BLAKE3 was recorded are proved by SHA-256.
 """
 
 from __future__ import annotations
