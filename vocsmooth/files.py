@@ -21,7 +21,8 @@ AnyPath: TypeAlias = str | os.PathLike[str]
 
 _CHUNK_BYTES = 1 << 18
 
-_HOST = re.sub(r"\W", "-", platform.node()) or "localhost"
+HOST = re.sub(r"\W", "-", platform.node()) or "localhost"
+"""Name of this machine, in the names of temporary files."""
 
 _TEMPORARY = re.compile(r"\..+\.([\w-]+)\.(\d+)-\d+\.tmp")
 
@@ -149,7 +150,7 @@ def temporary_path(path: Path, process: int) -> Path:
 
     It holds host, process and thread, as several of each may write one file of a shared folder.
     """
-    return hidden_path(path, f".{_HOST}.{process}-{threading.get_ident()}.tmp")
+    return hidden_path(path, f".{HOST}.{process}-{threading.get_ident()}.tmp")
 
 
 def hidden_path(path: Path, ending: str) -> Path:
@@ -181,13 +182,28 @@ def is_temporary(path: Path) -> bool:
 def remove_leftovers(folder: Path) -> None:
     """Remove temporary files whose process has ended.
 
-    Processes of other hosts cannot be seen from here, and on Windows none: their files go when they
-    are a day old.
+    Files of processes that cannot be seen from here, see `is_running`, go when they are a day old.
     """
     for path in folder.iterdir():
         found = _TEMPORARY.fullmatch(path.name)
         if found and _is_left(path, found[1], int(found[2])):
             path.unlink(missing_ok=True)
+
+
+def is_running(host: str, process: int) -> bool | None:
+    """Return whether a process of a host is running; None if that cannot be seen from here.
+
+    Processes of other hosts cannot be seen, and on Windows none.
+    """
+    if host != HOST or sys.platform == "win32":  # whose os.kill knows no signal that only asks
+        return None
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):  # no number of a process is that large
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def write_json(path: Path, content: object) -> None:
@@ -228,23 +244,13 @@ def hash_file(path: Path, *hashers: Hasher) -> None:
 
 def _is_left(path: Path, host: str, process: int) -> bool:
     """Return whether no process is writing this temporary file any more."""
-    if host == _HOST and sys.platform != "win32":  # whose os.kill knows no signal that only asks
-        return not _is_running(process)
+    running = is_running(host, process)
+    if running is not None:
+        return not running
     try:
         return time.time() - path.stat().st_mtime > _SECONDS_TO_WRITE
     except FileNotFoundError:
         return False
-
-
-def _is_running(process: int) -> bool:
-    """Return whether a process with this id runs on this host."""
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _sync_folder(folder: Path) -> None:

@@ -7,7 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ from vocsmooth.dataset.make import (
     explained_writing,
     finish_shards,
 )
-from vocsmooth.dataset.parts import Listing, listing_key, read_listing, write_listing
+from vocsmooth.dataset.parts import Listing, listing_key, shared_listing, write_listing
 from vocsmooth.dataset.plan import check_folder, make_plan, needed_bytes
 from vocsmooth.dataset.runner import open_runner
 from vocsmooth.dataset.tally import Tally
@@ -173,39 +173,42 @@ def build_dataset(
     textures = open_textures(textures_dir, procedural=recipe.textures.procedural)
     tree = find_tree(voc_root)
     key = listing_key(tree, splits, ids_file, recipe, textures) if parts > 1 else None
-    listed = read_listing(out, key, tree) if key else None
-    photographs = (
-        listed.photographs
-        if listed
-        else list_photographs(tree, splits, ids_file, recipe.val_fraction, ids=recipe.ids)
-    )
-    size = largest_shard(out / PLAN_NAME) if recipe.shards.bytes else None
-    plan = make_plan(photographs, recipe, textures, splits, size, listed.digest if listed else None)
-    if not listed:
-        check_folder(out, plan)
-    index, missing = read_finished(out, plan), 0
-    complete_before = index is not None
-    if index is None:
-        shards, rows = plan.shards.choose(np.arange(len(plan.shards)) % parts == number - 1)
-        work = Work(
-            shards=shards,
-            photographs=photographs.take(rows),
-            digest=plan.digest,
-            recipe=recipe,
-            textures=textures,
-            out=out,
-            strict=strict,
+    with ExitStack() as planning:
+        listed = planning.enter_context(shared_listing(out, key, tree)) if key else None
+        photographs = (
+            listed.photographs
+            if listed
+            else list_photographs(tree, splits, ids_file, recipe.val_fraction, ids=recipe.ids)
         )
-        shared = (out / PLAN_NAME, photographs[0].image)
-        tally = Tally(temporary_path(out / _TALLY_NAME, os.getpid()))
-        idle = functools.partial(_report_count, tally, len(work.photographs), progress)
-        with sigterm_interrupts(), open_runner(scheduler, jobs, shared, idle) as run:
-            begin(out, None if listed else plan)
-            if key and not listed:
-                write_listing(out, key, Listing(photographs=photographs, digest=plan.digest))
-            index, missing = _build(plan, work, run, tally, progress)
-    else:
-        tidy(out)  # of workers that froze, and woke when others had done their work
+        size = largest_shard(out / PLAN_NAME) if recipe.shards.bytes else None
+        known = listed.digest if listed else None
+        plan = make_plan(photographs, recipe, textures, splits, size, known)
+        if not listed:
+            check_folder(out, plan)
+        index, missing = read_finished(out, plan), 0
+        complete_before = index is not None
+        if index is None:
+            shards, rows = plan.shards.choose(np.arange(len(plan.shards)) % parts == number - 1)
+            work = Work(
+                shards=shards,
+                photographs=photographs.take(rows),
+                digest=plan.digest,
+                recipe=recipe,
+                textures=textures,
+                out=out,
+                strict=strict,
+            )
+            shared = (out / PLAN_NAME, photographs[0].image)
+            tally = Tally(temporary_path(out / _TALLY_NAME, os.getpid()))
+            idle = functools.partial(_report_count, tally, len(work.photographs), progress)
+            with sigterm_interrupts(), open_runner(scheduler, jobs, shared, idle) as run:
+                begin(out, None if listed else plan)
+                if key and not listed:
+                    write_listing(out, key, Listing(photographs=photographs, digest=plan.digest))
+                planning.close()
+                index, missing = _build(plan, work, run, tally, progress)
+        else:
+            tidy(out)  # of workers that froze, and woke when others had done their work
     return BuildSummary(
         **vars(index.totals),
         seconds=time.monotonic() - started,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from vocsmooth.dataset.claim import CLAIM_NAME
 from vocsmooth.dataset.make import explained_writing, find_finished
 from vocsmooth.dataset.parts import LISTING_NAME
 from vocsmooth.errors import DatasetError
@@ -41,7 +42,8 @@ def begin(out: Path, plan: Plan | None) -> None:
 
 def tidy(out: Path) -> None:
     """Remove what a complete dataset does not need, and what killed processes left."""
-    (out / LISTING_NAME).unlink(missing_ok=True)
+    for name in (LISTING_NAME, CLAIM_NAME):
+        (out / name).unlink(missing_ok=True)
     remove_leftovers(out)
 
 

@@ -10,19 +10,21 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 import vocsmooth
+from vocsmooth.dataset.claim import found_or_claimed
 from vocsmooth.dataset.plan import describe_textures
 from vocsmooth.files import replacing, sha256_file
 from vocsmooth.maps.recipe import Recipe
 from vocsmooth.maps.textures import TextureSource
 from vocsmooth.settings import digest
-from vocsmooth.shards.index import PLAN_NAME
+from vocsmooth.shards.index import INDEX_NAME, PLAN_NAME
 from vocsmooth.sources.listing import Kind, Photographs
 from vocsmooth.sources.voc import VocTree
 
@@ -72,6 +74,18 @@ def listing_key(
             "package": vocsmooth.__version__,
         }
     )
+
+
+def shared_listing(out: Path, key: str, tree: VocTree) -> AbstractContextManager[Listing | None]:
+    """Return a block's context with what another part has listed, for which it waits.
+
+    The context of None is that of the part that is to list and to write the listing in the block.
+    Nobody waits where a dataset is complete, or was: its parts plan as if each were alone.
+    """
+    read = partial(read_listing, out, key, tree)
+    if (out / INDEX_NAME).exists():
+        return nullcontext(read())
+    return found_or_claimed(out, key, read)
 
 
 def read_listing(out: Path, key: str, tree: VocTree) -> Listing | None:

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 import vocsmooth
+from vocsmooth.dataset.claim import CLAIM_NAME
 from vocsmooth.errors import DatasetError, InputError
 from vocsmooth.files import refuse_special
 from vocsmooth.folders import refuse_other_files
@@ -111,7 +112,9 @@ def check_folder(out: Path, plan: Plan) -> None:
     if not path.exists():
         # Looked for again for each file found: another part may write it at this very moment.
         refuse_other_files(
-            out, lambda _: path.exists(), f"give a new or empty one: it has no {PLAN_NAME}"
+            out,
+            lambda other: other.name == CLAIM_NAME or path.exists(),
+            f"give a new or empty one: it has no {PLAN_NAME}",
         )
     if not path.exists() or holds_plan(path, plan):
         return
