@@ -202,8 +202,17 @@ def is_running(host: str, process: int) -> bool | None:
     except (ProcessLookupError, OverflowError):  # no number of a process is that large
         return False
     except PermissionError:
-        return True
-    return True
+        pass
+    return not _has_ended(process)
+
+
+def _has_ended(process: int) -> bool:
+    """Return whether a process has ended and its parent has not asked how; known on Linux only."""
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(") ")[2]
+    except (OSError, ValueError):  # there is none, or its name is not text
+        return False
+    return state.startswith(("Z", "X"))
 
 
 def write_json(path: Path, content: object) -> None:

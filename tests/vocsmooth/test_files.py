@@ -101,6 +101,19 @@ def test_json_keeps_names_that_are_not_utf_8(tmp_path: Path) -> None:
     assert json.loads(content) == {"name": name}
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell")
+def test_leftovers_of_a_killed_process_go_before_its_parent_asks_for_it(tmp_path: Path) -> None:
+    with subprocess.Popen(["sleep", "1000"]) as process:
+        temporary_path(tmp_path / "a", process.pid).touch()
+        remove_leftovers(tmp_path)
+        assert len(names(tmp_path)) == 1
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        os.kill(process.pid, 0)  # its number is still taken
+        remove_leftovers(tmp_path)
+        assert names(tmp_path) == []
+
+
 def test_leftovers_of_the_living_stay(tmp_path: Path) -> None:
     dead = temporary_path(tmp_path / "a.h5", 999_999_999)
     living = temporary_path(tmp_path / "b.h5", os.getpid())
