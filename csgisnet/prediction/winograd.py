@@ -13,7 +13,6 @@ second cache together. 24 or 36 tiles at a time, instead of 12, and huge pages g
 from __future__ import annotations
 
 import functools
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -39,17 +38,6 @@ TRANSFORM = torch.tensor(
 def has_winograd() -> bool:
     """Return whether the kernels were built for this method, and the processor has AVX2."""
     return kernels.library is not None and bool(kernels.library.winograd_allowed())
-
-
-@functools.cache
-def pays() -> bool:
-    """Return whether it was measured to be the faster way: on processors without AVX-512.
-
-    With AVX-512, which these kernels do not use, oneDNN multiplies twice as much; nobody has
-    compared the two there.
-    """
-    capable: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    return has_winograd() and not capable.get("avx512_f", True)
 
 
 def _prepare(arranged: Arranged) -> Kernel:

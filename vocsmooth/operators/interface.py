@@ -210,6 +210,7 @@ SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     ),
     "convolve": (None, (ctypes.POINTER(Convolution), _int)),
     "winograd_allowed": (_int, ()),
+    "winograd_pays": (_int, ()),
     "convolve_winograd": (None, (ctypes.POINTER(Convolution), _int)),
     "winograd_gradient": (None, (ctypes.POINTER(Convolution),)),
     "similarity_floats": (ctypes.c_size_t, (_int, _int)),

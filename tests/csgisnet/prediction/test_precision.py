@@ -36,6 +36,7 @@ def on_a_processor_with(monkeypatch: pytest.MonkeyPatch, *instructions: str) -> 
     """Let torch find these; what is tested is the choice, which computes anywhere."""
     found = dict.fromkeys(instructions, True)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: found, raising=False)
+    monkeypatch.setattr("csgisnet.device.winograd_pays", lambda: False)
 
 
 def photograph() -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:

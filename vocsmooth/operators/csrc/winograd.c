@@ -13,6 +13,8 @@
 
 #if defined(__x86_64__) && !defined(_WIN32)
 
+#include <cpuid.h>
+
 #include "winograd.h"
 
 enum { PANEL = 2 * GROUP };
@@ -27,6 +29,21 @@ typedef struct {
 EXPORT int winograd_allowed(void)
 {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+
+/* Return whether the processor is of AMD's family 25, Zen 3 or Zen 4. */
+static int is_amd_25(void)
+{
+    unsigned a, b, c, d;
+    if (!__get_cpuid(0, &a, &b, &c, &d) || b != signature_AMD_ebx || !__get_cpuid(1, &a, &b, &c, &d))
+        return 0;
+    return (a >> 8 & 15) + (a >> 20 & 255) == 25;
+}
+
+EXPORT int winograd_pays(void)
+{
+    /* Zen 4 has AVX-512, and multiplies 512 bits in twice the time of 256. */
+    return winograd_allowed() && (!__builtin_cpu_supports("avx512f") || is_amd_25());
 }
 
 /* Transform six sums back to four results. */
@@ -189,6 +206,11 @@ EXPORT void convolve_winograd(const Convolution *c, int threads)
 #else
 
 EXPORT int winograd_allowed(void)
+{
+    return 0;
+}
+
+EXPORT int winograd_pays(void)
 {
     return 0;
 }
