@@ -22,7 +22,7 @@ AnyPath: TypeAlias = str | os.PathLike[str]
 _CHUNK_BYTES = 1 << 18
 
 HOST = re.sub(r"\W", "-", platform.node()) or "localhost"
-"""Name of this machine, in the names of temporary files."""
+"""Name of this machine, in names of temporary files and in claims."""
 
 _TEMPORARY = re.compile(r"\..+\.([\w-]+)\.(\d+)-\d+\.tmp")
 
@@ -209,10 +209,10 @@ def is_running(host: str, process: int) -> bool | None:
 def _has_ended(process: int) -> bool:
     """Return whether a process has ended and its parent has not asked how; known on Linux only."""
     try:
-        state = Path(f"/proc/{process}/stat").read_text().rpartition(") ")[2]
-    except (OSError, ValueError):  # there is none, or its name is not text
+        state = Path(f"/proc/{process}/stat").read_bytes().rpartition(b") ")[2]
+    except OSError:
         return False
-    return state.startswith(("Z", "X"))
+    return state.startswith((b"Z", b"X"))
 
 
 def write_json(path: Path, content: object) -> None:

@@ -173,7 +173,7 @@ def build_dataset(
     textures = open_textures(textures_dir, procedural=recipe.textures.procedural)
     tree = find_tree(voc_root)
     key = listing_key(tree, splits, ids_file, recipe, textures) if parts > 1 else None
-    with ExitStack() as planning:
+    with sigterm_interrupts(), ExitStack() as planning:
         listed = planning.enter_context(shared_listing(out, key, tree)) if key else None
         photographs = (
             listed.photographs
@@ -201,7 +201,7 @@ def build_dataset(
             shared = (out / PLAN_NAME, photographs[0].image)
             tally = Tally(temporary_path(out / _TALLY_NAME, os.getpid()))
             idle = functools.partial(_report_count, tally, len(work.photographs), progress)
-            with sigterm_interrupts(), open_runner(scheduler, jobs, shared, idle) as run:
+            with open_runner(scheduler, jobs, shared, idle) as run:
                 begin(out, None if listed else plan)
                 if key and not listed:
                     write_listing(out, key, Listing(photographs=photographs, digest=plan.digest))

@@ -77,10 +77,10 @@ def listing_key(
 
 
 def shared_listing(out: Path, key: str, tree: VocTree) -> AbstractContextManager[Listing | None]:
-    """Return a block's context with what another part has listed, for which it waits.
+    """Return a context manager that gives what another part has listed, after waiting for it.
 
-    The context of None is that of the part that is to list and to write the listing in the block.
-    Nobody waits where a dataset is complete, or was: its parts plan as if each were alone.
+    If it gives None, this part is to list, and to write the listing inside the block. Where an
+    index shows that the dataset was complete, no part waits.
     """
     read = partial(read_listing, out, key, tree)
     if (out / INDEX_NAME).exists():

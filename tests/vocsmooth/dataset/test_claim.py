@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent import futures
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -96,7 +97,32 @@ def test_the_others_wait_until_it_is_found_and_only_for_the_same(
     assert (tmp_path / CLAIM_NAME).read_text().startswith("key ")  # and leave it
 
 
-def test_the_claim_of_a_killed_one_is_taken_over(
+def test_a_living_one_is_waited_for_as_long_as_it_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claim, "PATIENCE", 0.5)
+    monkeypatch.setattr(claim, "_SECONDS_BETWEEN_RENEWALS", 0.1)
+    made: list[str] = []
+    with ThreadPoolExecutor() as threads, found_or_claimed(tmp_path, "key", lambda: None):
+
+        def wait() -> str | None:
+            with found_or_claimed(tmp_path, "key", lambda: next(iter(made), None)) as found:
+                return found
+
+        waiting = threads.submit(wait)
+        with pytest.raises(futures.TimeoutError):
+            waiting.result(2)
+        made.append("made")
+    assert waiting.result() == "made"
+
+
+def test_what_was_made_between_the_look_and_the_claim_is_found(tmp_path: Path) -> None:
+    looks = iter([None, "made"])
+    with found_or_claimed(tmp_path, "key", lambda: next(looks)) as found:
+        assert found == "made"
+
+
+def test_a_killed_one_is_waited_for_no_longer(
     pristine_tree: Path,
     pristine_dataset: Path,
     recipe: Recipe,
@@ -105,29 +131,48 @@ def test_the_claim_of_a_killed_one_is_taken_over(
     claimed_by: Callable[[str], "subprocess.Popen[str]"],
     counted_listings: list[int],
 ) -> None:
-    monkeypatch.setattr(claim, "PATIENCE", float("inf"))
     monkeypatch.setattr(build, "listing_key", lambda *_: "key")
     holder = claimed_by("key")
     with ThreadPoolExecutor() as threads:
         part = threads.submit(
             build.build_dataset, pristine_tree, tmp_path, recipe, jobs=1, part=(2, 2)
         )
-        with pytest.raises(TimeoutError):
-            part.result(0.5)
-        assert (counted_listings, set(content_of(tmp_path))) == ([], {CLAIM_NAME})
-        holder.send_signal(signal.SIGKILL)
+        with pytest.raises(futures.TimeoutError):
+            part.result(1)
+        before = (list(counted_listings), set(content_of(tmp_path)))
+        holder.kill()
         holder.wait()
         assert part.result().missing
+    assert before == ([], {CLAIM_NAME})
     assert len(counted_listings) == 1
-    assert not (tmp_path / CLAIM_NAME).exists()
     build.build_dataset(pristine_tree, tmp_path, recipe, jobs=1, part=(1, 2))
     assert content_of(tmp_path) == content_of(pristine_dataset)
 
 
+def test_a_terminated_one_leaves_nothing(
+    pristine_tree: Path, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def terminate(*_: object, **__: object) -> None:
+        assert (tmp_path / "new" / "out" / CLAIM_NAME).exists()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(build, "list_photographs", terminate)
+    with pytest.raises(KeyboardInterrupt):
+        build.build_dataset(pristine_tree, tmp_path / "new" / "out", recipe, part=(1, 2))
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     "there",
-    [f"key another-host {os.getpid()} 1", f"key {HOST} {os.getpid()} 1", "no claim", "", b"\xff"],
-    ids=["another host's", "a frozen process's", "not a claim", "empty", "not text"],
+    [
+        f"key another-host {os.getpid()} 1",
+        f"key {HOST} {os.getpid()} 1",
+        "no claim",
+        "",
+        b"\xff",
+        "9" * 5000,
+    ],
+    ids=["another host's", "a frozen process's", "not a claim", "empty", "not text", "long"],
 )
 def test_patience_ends(
     there: str | bytes,
@@ -145,22 +190,21 @@ def test_patience_ends(
     assert content_of(tmp_path) == content_of(pristine_dataset)
 
 
-@pytest.mark.parametrize("process", [2**22 + 1, 2**70])
-def test_a_process_that_cannot_be_running_is_not_waited_for(
-    process: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("key", ["key", "another"])
+@pytest.mark.parametrize("process", [2**22 + 1, 10**19])
+def test_the_claim_of_a_process_that_cannot_be_running_is_taken_over(
+    process: int, key: str, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(claim, "PATIENCE", float("inf"))
-    (tmp_path / CLAIM_NAME).write_text(f"key {HOST} {process} 1")
+    (tmp_path / CLAIM_NAME).write_text(f"{key} {HOST} {process} 1")
     with found_or_claimed(tmp_path, "key", lambda: None) as found:
         assert found is None
         assert (tmp_path / CLAIM_NAME).read_text().startswith(f"key {HOST} {os.getpid()} ")
     assert not list(tmp_path.iterdir())
 
 
-def test_one_that_fails_hands_on_and_leaves_nothing(
-    pristine_tree: Path, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_one_that_fails_holds_nobody_up_and_leaves_nothing(
+    pristine_tree: Path, recipe: Recipe, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(claim, "PATIENCE", float("inf"))
     ids, out = tmp_path / "ids.txt", tmp_path / "new" / "out"
     ids.write_text("not_there")
 
