@@ -126,7 +126,7 @@ def _simplifier(word: str) -> tuple[str, Smooth]:
     """Return what makes the labels of level 1 in training."""
     path, passes, *first = word.split(":")
     labels = LevelLabels(
-        load_network(find_weights(path)), int(passes), torch.device("cpu"), "float32"
+        load_network(find_weights(path)), int(passes), 0, torch.device("cpu"), "float32"
     )
 
     smoothers = [load(name, device="cpu", level=1.0) for name in first]

@@ -37,10 +37,10 @@ from csgisnet.device import (
     pick_device,
     place,
     use_precision,
-    winograd_pays,
 )
 from csgisnet.objective.losses import Teachers, total_loss
 from csgisnet.objective.teachers import load_teachers
+from csgisnet.prediction.winograd import pays
 from csgisnet.training import convolve
 from csgisnet.training.config import Config, load_config
 from csgisnet.training.data import BatchSource
@@ -83,8 +83,8 @@ def main() -> None:
     ways = {"plain": plain_steps(plain, device)}
     for precision in precisions(device):
         ways[f"ours {precision}"] = our_steps(config, precision, dataset, teachers, device)
-    if device.type == "cpu" and winograd_pays():
-        with mock.patch.object(convolve, "winograd_pays", return_value=False):
+    if device.type == "cpu" and pays():
+        with mock.patch.object(convolve, "pays", return_value=False):
             steps = our_steps(config, "float32", dataset, teachers, device)
         ways["ours float32, convolutions of torch"] = steps
     best = choose_precision("auto", device).precision

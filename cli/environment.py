@@ -126,9 +126,11 @@ def _accelerators() -> list[str]:
 
 def _precision() -> str:
     """Say in which precision networks run by default, and why."""
-    from csgisnet.device import choose_precision, pick_device
+    from csgisnet.device import pick_device
+    from csgisnet.networks.smoothing import COMPACT
+    from csgisnet.prediction.precision import choose
 
-    choice = choose_precision("auto", pick_device())
+    choice = choose("auto", COMPACT, pick_device())
     return f"{choice.precision}, as {choice.reason}"
 
 

@@ -37,8 +37,7 @@ _BFLOAT16_INSTRUCTIONS = {"amx_bf16": "AMX", "avx512_bf16": "AVX-512 BF16"}
 """Names in ``torch.cpu.get_capabilities()`` of the instructions that were measured to pay. With
 AVX-512 BF16 (Zen 5) prediction takes half as long as in float32 and training three quarters
 (benchmarks/results/engines-zen5.json), with AMX a fifth (engines.json) and 0.35 to 0.45
-of it (train_step-*.json). Where `winograd_pays`, only AMX does. Arm's were never measured: float32
-is taken there."""
+of it (train_step-*.json). Arm's were never measured: float32 is taken there."""
 
 _INT8_INSTRUCTIONS = {
     "amx_int8": "AMX",
@@ -103,7 +102,7 @@ class Choice(NamedTuple):
 def choose_precision(precision: Precision, device: torch.device) -> Choice:
     """Return the precision that a name means on a device.
 
-    "auto" is bfloat16 where the hardware multiplies it and that is faster, else float32.
+    "auto" is bfloat16 where the hardware multiplies it, which is faster, else float32.
 
     Raises
     ------
@@ -123,8 +122,6 @@ def _fastest(device: torch.device) -> Choice:
     """Return the precision in which networks run fastest on a device."""
     if device.type == "cpu":
         if found := bfloat16_instructions():
-            if winograd_pays() and "AMX" not in found:
-                return Choice("float32", "Winograd's method makes it as fast as bfloat16 here")
             how = ", ".join(found)
             return Choice("bfloat16", f"this processor multiplies bfloat16 in hardware ({how})")
         wanted = " nor ".join(_BFLOAT16_INSTRUCTIONS.values())
@@ -134,18 +131,6 @@ def _fastest(device: torch.device) -> Choice:
     if torch.cuda.is_bf16_supported(including_emulation=False):
         return Choice("bfloat16", "this GPU multiplies bfloat16 in hardware")
     return Choice("float32", "this GPU does not multiply bfloat16 in hardware")
-
-
-@functools.cache
-def winograd_pays() -> bool:
-    """Return whether our own convolutions in float32 were measured to be faster than torch's here.
-
-    They are on x86 processors without AVX-512, and on those of AMD's family 25 (Zen 3 and Zen 4).
-    Elsewhere torch multiplies twice as much with AVX-512, and nobody has compared the two.
-    """
-    from vocsmooth.operators import kernels  # not loaded before a network is
-
-    return kernels.library is not None and bool(kernels.library.winograd_pays())
 
 
 def bfloat16_instructions() -> list[str]:

@@ -33,7 +33,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "vocsmooth.sources": (*GROUND, "vocsmooth.operators", "vocsmooth.images"),
     "vocsmooth.maps": BELOW_MAPS,
     "vocsmooth.dataset": (*BELOW_MAPS, "vocsmooth.maps", "vocsmooth.views"),
-    "csgisnet": (*GROUND, "vocsmooth.operators"),
+    "csgisnet": GROUND,
     "csgisnet.networks": BOTH,
     "csgisnet.checkpoints": (*BOTH, "csgisnet.networks"),
     "csgisnet.evaluation": (*BOTH, "vocsmooth.shards"),

@@ -14,12 +14,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from csgisnet.device import winograd_pays
 from csgisnet.networks.layers import Block
 from csgisnet.networks.smoothing import GREY, NetworkConfig, SmoothingNetwork, fitted
 from csgisnet.prediction.compiled_layers import Convolution, Target, Unit, Workspace
 from csgisnet.prediction.matrix import MATRIX_UNIT, has_matrix_unit
-from csgisnet.prediction.winograd import WINOGRAD
+from csgisnet.prediction.winograd import WINOGRAD, pays
 
 
 def unit_for(config: NetworkConfig, precision: str) -> Unit | None:
@@ -29,7 +28,7 @@ def unit_for(config: NetworkConfig, precision: str) -> Unit | None:
     """
     if precision == "bfloat16" and has_matrix_unit() and _fills(config, MATRIX_UNIT):
         return MATRIX_UNIT
-    if precision == "float32" and winograd_pays() and _fills(config, WINOGRAD):
+    if precision == "float32" and pays() and _fills(config, WINOGRAD):
         return WINOGRAD
     return None
 

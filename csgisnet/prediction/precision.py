@@ -8,10 +8,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from csgisnet.device import PredictionPrecision, choose_precision, int8_instructions
+from csgisnet.device import (
+    Precision,
+    PredictionPrecision,
+    bfloat16_instructions,
+    choose_precision,
+    int8_instructions,
+)
 from csgisnet.errors import ConfigError
 from csgisnet.networks.quantising import Calibration, fits
-from csgisnet.networks.smoothing import SmoothingNetwork
+from csgisnet.networks.smoothing import NetworkConfig, SmoothingNetwork
 from csgisnet.prediction.fused import Image, apply_network, executable
 from csgisnet.prediction.int8 import has_int8_convolution
 
@@ -59,10 +65,10 @@ def prepare(
 ) -> tuple[nn.Module, Choice]:
     """Return a network's executable form on a device, and the precision chosen for it.
 
-    "auto" takes what `csgisnet.device.choose_precision` says, unless this network's results on a
-    small picture then differ from those in float32 by more than `LARGEST_MEAN` and `SMALLEST_SHARE`
-    allow. That is measured here and not kept in files, so that it holds for the weights at hand,
-    whoever wrote them. On photographs the bundled network's results differ by 0.12 on average
+    "auto" takes what `choose` says, unless this network's results on a small picture then differ
+    from those in float32 by more than `LARGEST_MEAN` and `SMALLEST_SHARE` allow. That is measured
+    here and not kept in files, so that it holds for the weights at hand, whoever wrote them. On
+    photographs the bundled network's results differ by 0.12 on average
     (benchmarks/results/precision.json). It never takes int8, whose results on noise are seven grey
     levels off on average, and single values on text up to twenty.
 
@@ -74,7 +80,7 @@ def prepare(
     """
     if precision == "int8":
         return _prepare_int8(network, device, calibration), Choice("int8", "as asked for")
-    choice = Choice(*choose_precision(precision, device))
+    choice = choose(precision, network.config, device)
     chosen = executable(network, choice.precision, device)
     if precision != "auto" or choice.precision == "float32":
         return chosen, choice
@@ -88,6 +94,23 @@ def prepare(
         f"on average and {apart.largest:.1f} at most"
     )
     return exact, Choice("float32", reason)
+
+
+def choose(precision: Precision, config: NetworkConfig, device: torch.device) -> Choice:
+    """Return the precision that a name means for networks of a form, whatever their weights.
+
+    "auto" is what `csgisnet.device.choose_precision` says, but float32 where its convolutions are
+    our own and at least as fast as those in bfloat16: on processors without AMX.
+    """
+    choice = Choice(*choose_precision(precision, device))
+    if precision != "auto" or choice.precision != "bfloat16" or device.type != "cpu":
+        return choice
+    # Imported here, as the library of the operators is loaded with it.
+    from csgisnet.prediction import compiled
+
+    if "AMX" in bfloat16_instructions() or compiled.unit_for(config, "float32") is None:
+        return choice
+    return Choice("float32", "Winograd's method makes it as fast as bfloat16 on this processor")
 
 
 def _prepare_int8(

@@ -40,6 +40,16 @@ def has_winograd() -> bool:
     return kernels.library is not None and bool(kernels.library.winograd_allowed())
 
 
+@functools.cache
+def pays() -> bool:
+    """Return whether it was measured to be faster than the convolutions of torch here.
+
+    It is on x86 processors without AVX-512, and on those of AMD's family 25 (Zen 3 and Zen 4).
+    Elsewhere oneDNN multiplies twice as much with AVX-512, and nobody has compared the two.
+    """
+    return kernels.library is not None and bool(kernels.library.winograd_pays())
+
+
 def _prepare(arranged: Arranged) -> Kernel:
     """Transform weights; those of a single pixel are 3 x 3 with zeros around."""
     weight, dilation, _ = arranged

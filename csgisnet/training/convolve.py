@@ -14,10 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from csgisnet.device import winograd_pays
 from csgisnet.networks.smoothing import SmoothingNetwork
 from csgisnet.prediction.compiled_layers import Arranged, aim, run
-from csgisnet.prediction.winograd import TRANSFORM, WINOGRAD
+from csgisnet.prediction.winograd import TRANSFORM, WINOGRAD, pays
 from csgisnet.training.config import Config
 from csgisnet.training.normalise import normalise_fast
 from vocsmooth.operators import interface
@@ -67,7 +66,7 @@ def convolve_fast(network: nn.Module) -> None:
 
     Its parameters, its state and the names in it stay as they are.
     """
-    if not winograd_pays() or not isinstance(network, SmoothingNetwork):
+    if not pays() or not isinstance(network, SmoothingNetwork):
         return
     for module in list(network.modules()):
         for name, child in module.named_children():

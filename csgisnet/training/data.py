@@ -51,6 +51,10 @@ class DataConfig:
     level_passes: int = 0
     """For a network with a level: how often the simplifier smooths a label to make that of level 1,
     see `csgisnet.training.levels`. With 0 the network learns at its own level only."""
+    one_pass_level: float = 0.0
+    """Level, below 1, whose label is what the simplifier makes of the exact one in one pass at full
+    resolution. Labels of lower levels are blends with the exact label, those of higher levels with
+    that of level 1. With 0 there is no such level, and all are blends of these two."""
     photographs: int = 0
     """How many of the patches of a batch are of photographs without an exact label, which teach
     the levels above 0, see `csgisnet.training.photographs`."""
@@ -65,6 +69,10 @@ class DataConfig:
         for name in ("level_passes", "photographs", "shuffle_buffer"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}.")
+        if not 0 <= self.one_pass_level < 1:
+            raise ValueError(f"one_pass_level must be in [0, 1), got {self.one_pass_level}.")
+        if self.one_pass_level and not self.level_passes:
+            raise ValueError("one_pass_level needs level_passes of at least 1.")
         if self.photographs >= self.batch_size:
             raise ValueError(
                 f"photographs must be less than batch_size {self.batch_size}, got "

@@ -32,6 +32,8 @@ class LevelLabels:
         Trained weights; they are copied.
     passes : int
         How many times it is applied at half the resolution.
+    one_pass_level : float
+        Level in [0, 1) of what it makes in one pass at the whole resolution; 0 for none.
     device : torch.device
         Where batches are.
     precision : Precision
@@ -42,15 +44,20 @@ class LevelLabels:
         self,
         smoother: SmoothingNetwork,
         passes: int,
+        one_pass_level: float,
         device: torch.device,
         precision: Precision,
     ) -> None:
         self._smooth, self._passes = frozen(smoother, device, precision), passes
+        self._one_pass_level = one_pass_level
 
     def __call__(self, batch: Batch) -> Batch:
         """Return the batch with the labels of its levels."""
-        levels = batch.level[:, None, None, None]
-        return batch._replace(label=torch.lerp(batch.label, self.simplify(batch.label), levels))
+        level, middle, label = batch.level[:, None, None, None], self._one_pass_level, batch.label
+        if middle:
+            label = torch.lerp(label, self._smooth(label), (level / middle).clamp(max=1))
+        simple = self.simplify(batch.label)
+        return batch._replace(label=torch.lerp(label, simple, beyond(level, middle)))
 
     @torch.no_grad()
     def simplify(self, label: Tensor) -> Tensor:
@@ -60,6 +67,11 @@ class LevelLabels:
             simple = self._smooth(simple)
         simple = functional.interpolate(simple, size=label.shape[-2:], mode="bicubic")
         return self._smooth(simple.clamp(0, 1))  # its contours become sharp again
+
+
+def beyond(level: Tensor, middle: float) -> Tensor:
+    """Return how far levels are on the way from a middle one to 1; 0 for those below."""
+    return ((level - middle) / (1 - middle)).clamp(min=0)
 
 
 def frozen(

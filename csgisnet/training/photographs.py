@@ -4,7 +4,8 @@ What a photograph would be without its texture nobody knows, but what the simpli
 comes close to what people draw (`csgisnet.training.levels`): so photographs teach the levels above
 0, and not level 0. A network to begin with that has a level smooths them first, at the level of
 each, as the simplifier then finds less texture to keep: the gradient of its result agrees still
-better with what people drew. Without such a network all of them are at level 1.
+better with what people drew. Up to the level of a single pass (`one_pass_level`) it does so at
+level 0. Without such a network all of them are at level 1.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from csgisnet.objective.losses import UNKNOWN, Batch
 from csgisnet.training.augment import AugmentConfig
 from csgisnet.training.data import BatchSource
 from csgisnet.training.distributed import Processes
-from csgisnet.training.levels import frozen
+from csgisnet.training.levels import beyond, frozen
 from csgisnet.training.runs import Setup
 from vocsmooth.shards import Dataset, open_dataset
 
@@ -100,10 +101,11 @@ def batch_source(setup: Setup, processes: Processes) -> BatchSource | MixedSourc
 
 def _first(setup: Setup, device: torch.device) -> Callable[[Tensor, Tensor], Tensor] | None:
     """Return what smooths photographs before the simplifier does."""
-    initial = setup.initial
+    initial, data = setup.initial, setup.config.data
     if initial is None or not initial.config.level:
         return None
-    return frozen(initial, device, setup.config.run.precision_on(device))
+    smooth = frozen(initial, device, setup.config.run.precision_on(device))
+    return lambda images, level: smooth(images, beyond(level, data.one_pass_level))
 
 
 def _open_photographs(setup: Setup) -> Dataset | None:

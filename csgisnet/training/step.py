@@ -242,15 +242,16 @@ def _level_labels(
     config: Config, device: torch.device, simplifier: SmoothingNetwork | None
 ) -> LevelLabels | None:
     """Return what makes the labels of levels, for a network that takes one."""
-    passes = config.data.level_passes
-    if not passes:
+    data = config.data
+    if not data.level_passes:
         return None
     if simplifier is None or not config.network.level:
         raise ConfigError(
             "data.level_passes needs a network with a level (network.level = true) and one that "
             "makes the labels of level 1: give it with --simplifier, or one to begin with (--init)."
         )
-    return LevelLabels(simplifier, passes, device, config.run.precision_on(device))
+    precision = config.run.precision_on(device)
+    return LevelLabels(simplifier, data.level_passes, data.one_pass_level, device, precision)
 
 
 def _make_symmetric(network: SmoothingNetwork, *, begins: bool) -> None:

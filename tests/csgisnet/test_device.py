@@ -69,25 +69,19 @@ def test_float32_is_exact_whatever_the_process_allows_and_tf32_rounds_on_cuda_on
 
 
 @pytest.mark.parametrize(
-    ("capabilities", "winograd", "expected", "reason"),
+    ("capabilities", "expected", "reason"),
     [
-        ({"avx512_bf16": True}, False, "bfloat16", "in hardware (AVX-512 BF16)"),
-        ({"avx512_bf16": True}, True, "float32", "Winograd's method makes it as fast"),  # Zen 4
-        ({"avx512_bf16": True, "amx_bf16": True}, True, "bfloat16", "(AMX, AVX-512 BF16)"),
-        ({"bf16": True, "neon": True}, False, "float32", "neither AMX nor AVX-512 BF16"),
-        ({"avx512_bf16": False, "avx2": True}, True, "float32", "neither AMX nor AVX-512 BF16"),
-        ({}, False, "float32", "neither AMX nor AVX-512 BF16"),
+        ({"avx512_bf16": True}, "bfloat16", "in hardware (AVX-512 BF16)"),
+        ({"avx512_bf16": True, "amx_bf16": True}, "bfloat16", "in hardware (AMX, AVX-512 BF16)"),
+        ({"bf16": True, "neon": True}, "float32", "neither AMX nor AVX-512 BF16"),  # unmeasured
+        ({"avx512_bf16": False, "avx2": True}, "float32", "neither AMX nor AVX-512 BF16"),
+        ({}, "float32", "neither AMX nor AVX-512 BF16"),
     ],
 )
 def test_auto_takes_bfloat16_where_instructions_were_measured_to_pay(
-    capabilities: dict[str, bool],
-    winograd: bool,
-    expected: str,
-    reason: str,
-    monkeypatch: pytest.MonkeyPatch,
+    capabilities: dict[str, bool], expected: str, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
-    monkeypatch.setattr("csgisnet.device.winograd_pays", lambda: winograd)
     choice = choose_precision("auto", CPU)
     assert choice.precision == expected
     assert reason in choice.reason

@@ -53,7 +53,7 @@ CELLS = dataclasses.replace(SMALL, shuffle=4, finish=32)
 @pytest.fixture(autouse=True)
 def used_wherever_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Winograd's method also where oneDNN may be faster."""
-    monkeypatch.setattr(compiled, "winograd_pays", has_winograd)
+    monkeypatch.setattr(compiled, "pays", has_winograd)
 
 
 def features_of(unit: Unit, values: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -13,10 +15,10 @@ from csgisnet.checkpoints.pretrained import find_weights
 from csgisnet.device import int8_instructions
 from csgisnet.errors import ConfigError
 from csgisnet.networks.quantising import calibrate
-from csgisnet.networks.smoothing import SmoothingNetwork
-from csgisnet.prediction import precision
+from csgisnet.networks.smoothing import COMPACT, SmoothingNetwork
+from csgisnet.prediction import compiled, precision
 from csgisnet.prediction.int8 import has_int8_convolution
-from csgisnet.prediction.precision import LARGEST_MEAN, difference, prepare
+from csgisnet.prediction.precision import LARGEST_MEAN, choose, difference, prepare
 from csgisnet.prediction.smoother import Smoother
 
 CPU = torch.device("cpu")
@@ -36,7 +38,7 @@ def on_a_processor_with(monkeypatch: pytest.MonkeyPatch, *instructions: str) -> 
     """Let torch find these; what is tested is the choice, which computes anywhere."""
     found = dict.fromkeys(instructions, True)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: found, raising=False)
-    monkeypatch.setattr("csgisnet.device.winograd_pays", lambda: False)
+    monkeypatch.setattr(compiled, "pays", lambda: False)
 
 
 def photograph() -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
@@ -136,6 +138,26 @@ def test_what_int8_lacks_is_said(
     monkeypatch.setattr(precision, "has_int8_convolution", lambda: False)
     with pytest.raises(ConfigError, match="needs another build of torch"):
         prepare(bundled, "int8", CPU, calibration)
+
+
+@pytest.mark.parametrize(
+    ("instructions", "width", "expected"),
+    [
+        (["avx512_bf16"], 48, "float32"),
+        (["avx512_bf16"], 44, "bfloat16"),  # the kernels compute eight channels side by side
+        (["avx512_bf16", "amx_bf16"], 48, "bfloat16"),
+    ],
+)
+def test_auto_is_float32_where_the_networks_convolutions_are_our_own(
+    instructions: list[str], width: int, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_a_processor_with(monkeypatch, *instructions)
+    monkeypatch.setattr(compiled, "pays", lambda: True)
+    config = dataclasses.replace(COMPACT, width=width)
+    choice = choose("auto", config, CPU)
+    assert choice.precision == expected
+    assert ("Winograd" in choice.reason) == (expected == "float32")
+    assert choose("bfloat16", config, CPU) == ("bfloat16", "as asked for")
 
 
 def test_without_the_instructions_auto_is_float32_to_the_bit(

@@ -110,10 +110,10 @@ def test_what_does_not_fit_is_computed_by_torch() -> None:
 def test_a_network_keeps_its_weights_and_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
     network = SmoothingNetwork(SMALL)
     before = dict(network.named_parameters())
-    monkeypatch.setattr(convolve, "winograd_pays", lambda: False)
+    monkeypatch.setattr(convolve, "pays", lambda: False)
     convolve_fast(network)
     assert not any(isinstance(m, WinogradConv) for m in network.modules())
-    monkeypatch.setattr(convolve, "winograd_pays", lambda: True)
+    monkeypatch.setattr(convolve, "pays", lambda: True)
     convolve_fast(network)
     after = dict(network.named_parameters())
     assert list(after) == list(before)
@@ -142,7 +142,7 @@ def test_a_step_is_nearly_that_with_torchs_convolutions(
     config = dataclasses.replace(config, run=run, losses=losses, network=SMALL)
     steps = []
     for faster in (True, False):
-        monkeypatch.setattr(convolve, "winograd_pays", lambda found=faster: found)
+        monkeypatch.setattr(convolve, "pays", lambda found=faster: found)
         training = Training(config, Teachers(), Processes(device=torch.device("cpu")))
         network = training._network
         assert any(isinstance(m, WinogradConv) for m in network.modules()) == faster

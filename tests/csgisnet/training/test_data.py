@@ -181,6 +181,10 @@ def test_settings_out_of_range_are_refused() -> None:
         DataConfig(patch=0)
     with pytest.raises(ValueError, match="shuffle_buffer must be at least 0, got -1"):
         DataConfig(shuffle_buffer=-1)
+    with pytest.raises(ValueError, match=r"one_pass_level must be in \[0, 1\), got 1.0"):
+        DataConfig(level_passes=1, one_pass_level=1.0)
+    with pytest.raises(ValueError, match="one_pass_level needs level_passes"):
+        DataConfig(one_pass_level=0.5)
 
 
 def test_a_buffer_of_shards_changes_the_order_and_a_later_start_does_not(

@@ -19,7 +19,7 @@ from csgisnet.objective.losses import Teachers
 from csgisnet.training.config import Config, RunConfig
 from csgisnet.training.data import DataConfig
 from csgisnet.training.distributed import Processes
-from csgisnet.training.levels import LevelLabels, load_simplifier
+from csgisnet.training.levels import LevelLabels, frozen, load_simplifier
 from csgisnet.training.step import Training
 from csgisnet.training.train import train
 
@@ -40,7 +40,7 @@ CONFIG = Config(
 
 def test_levels_mix_the_label_with_its_simpler_version() -> None:
     torch.manual_seed(1)
-    labels = LevelLabels(SmoothingNetwork(SMALL), 2, CPU, "float32")
+    labels = LevelLabels(SmoothingNetwork(SMALL), 2, 0.0, CPU, "float32")
     batch = draw_batch(3)._replace(level=torch.tensor([0.0, 1.0, 0.25]))
     simple, mixed = labels.simplify(batch.label), labels(batch)
     torch.testing.assert_close(mixed.label[0], batch.label[0], rtol=0, atol=0)
@@ -48,6 +48,21 @@ def test_levels_mix_the_label_with_its_simpler_version() -> None:
     torch.testing.assert_close(mixed.label[2], 0.75 * batch.label[2] + 0.25 * simple[2])
     assert torch.equal(mixed.input, batch.input)
     assert (simple[1] - batch.label[1]).abs().mean() > 0.01
+
+
+def test_one_pass_lies_between_the_label_and_its_simpler_version() -> None:
+    torch.manual_seed(1)
+    network = SmoothingNetwork(dataclasses.replace(SMALL, skip=False))
+    labels, smooth = LevelLabels(network, 2, 0.4, CPU, "float32"), frozen(network, CPU, "float32")
+    batch = draw_batch(5)._replace(level=torch.tensor([0.0, 0.1, 0.4, 0.55, 1.0]))
+    exact, once, simple = batch.label, smooth(batch.label), labels.simplify(batch.label)
+    mixed = labels(batch).label
+    torch.testing.assert_close(mixed[0], exact[0], rtol=0, atol=0)
+    torch.testing.assert_close(mixed[1], 0.75 * exact[1] + 0.25 * once[1])
+    torch.testing.assert_close(mixed[2], once[2])
+    torch.testing.assert_close(mixed[3], 0.75 * once[3] + 0.25 * simple[3])
+    torch.testing.assert_close(mixed[4], simple[4])
+    assert min((once - exact).abs().mean(), (once - simple).abs().mean()) > 0.005
 
 
 def test_the_teacher_of_levels_does_not_change_while_the_network_learns() -> None:

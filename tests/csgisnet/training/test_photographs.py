@@ -89,6 +89,25 @@ def test_a_network_with_a_level_gets_photographs_at_all_levels_but_0(data_dir: P
     assert ((levels > 0.2) & (levels < 0.8)).any()
 
 
+def test_up_to_the_level_of_one_pass_photographs_are_smoothed_at_level_0_first(
+    data_dir: Path,
+) -> None:
+    torch.manual_seed(1)
+    network = SmoothingNetwork(SMALL).eval()
+    data = dataclasses.replace(MIXED, one_pass_level=0.6)
+    source = batch_source(setup_of(data_dir, data, network), Processes(device=CPU))
+    plain = batch_source(setup_of(data_dir), Processes(device=CPU))
+    below = 0
+    for batch, photograph in zip(source.batches(0, 20), plain.batches(0, 20), strict=True):
+        level = batch.level[2:]
+        first = torch.zeros_like(level) if level <= 0.6 else (level - 0.6) / 0.4
+        below += int(level < 0.6)
+        with torch.no_grad():
+            expected = network(photograph.label[2:], first).result.clamp(0, 1)
+        torch.testing.assert_close(batch.label[2:], expected, rtol=1e-4, atol=1e-5)
+    assert 3 < below < 17
+
+
 def test_processes_share_both_parts_of_a_batch(data_dir: Path) -> None:
     data = dataclasses.replace(MIXED, batch_size=6, photographs=2)
     whole = next(batch_source(setup_of(data_dir, data), Processes(device=CPU)).batches(3, 4))
