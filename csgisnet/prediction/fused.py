@@ -30,8 +30,9 @@ of which oneDNN's convolutions of 48 channels reach a quarter, so that `csgisnet
 has its own. There int8, with those of oneDNN, is slower than bfloat16. On an AMD Zen 5 with
 AVX-512 BF16, which multiplies 270 and 540, oneDNN reaches 85 % of that: 1.16, 0.65 and, in int8,
 0.47 s a megapixel with the network bundled before, of two blocks less, where OpenVINO took 1.10,
-0.57 and 0.35 (benchmarks/results/engines-zen5.json). Without AVX-512, in float32,
-`csgisnet.prediction.winograd` has convolutions, too.
+0.57 and 0.35 (benchmarks/results/engines-zen5.json). Without AVX-512, and on Zen 4,
+`csgisnet.prediction.winograd` has convolutions in float32: 1.30 s a megapixel on Zen 4, where
+OpenVINO takes 2.92, and 1.45 in bfloat16 (engines-zen4.json).
 
 These were measured on the Zen 5 and left out, as they gain little or nothing: weights packed
 beforehand (packing takes 0.3 ms a picture of 105), channels padded (convolutions of 52 and 64

@@ -100,7 +100,8 @@ def choose(precision: Precision, config: NetworkConfig, device: torch.device) ->
     """Return the precision that a name means for networks of a form, whatever their weights.
 
     "auto" is what `csgisnet.device.choose_precision` says, but float32 where its convolutions are
-    our own and at least as fast as those in bfloat16: on processors without AMX.
+    our own and faster than those in bfloat16: on processors without AMX (Zen 4: 1.30 s a megapixel
+    and 1.59, benchmarks/results/engines-zen4.json). Training is faster in bfloat16 there.
     """
     choice = Choice(*choose_precision(precision, device))
     if precision != "auto" or choice.precision != "bfloat16" or device.type != "cpu":
@@ -110,7 +111,7 @@ def choose(precision: Precision, config: NetworkConfig, device: torch.device) ->
 
     if "AMX" in bfloat16_instructions() or compiled.unit_for(config, "float32") is None:
         return choice
-    return Choice("float32", "Winograd's method makes it as fast as bfloat16 on this processor")
+    return Choice("float32", "Winograd's method makes it faster than bfloat16 on this processor")
 
 
 def _prepare_int8(
