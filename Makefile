@@ -95,11 +95,10 @@ PICTURES_NPM := dojox@1.17.3 colorthief@2.4.0
 DEBS := lomiri-wallpapers-16.04 openclipart-png
 FAMILIES := drawn=0.2 ragged=0.12 print=0.06 posterised=0.46 collage=0.16
 EXPORT_full := --half
-EXPORT_ours = --level 0.5 --prune $(RELEASE)/release-test/tune/val/input \
-	--calibrate $(RELEASE)/pictures/photographs
-EXPORT_level = --grey-outside --level 0.5 --highest-level 0.75 \
-	--prune $(RELEASE)/release-test/tune/val/input
-EXPORT_compact = $(EXPORT_ours) --average-with $(RELEASE)/level.safetensors
+PRUNE = --prune $(RELEASE)/release-test/tune/val/input
+EXPORT_level = --grey-outside --level 0.5 --highest-level 0.75 $(PRUNE)
+EXPORT_photographs = --level 0.5 $(PRUNE) --average-with $(RELEASE)/level.safetensors
+EXPORT_compact = --level 0.6 $(PRUNE) --calibrate $(RELEASE)/pictures/photographs
 EXPORT_large = --grey-outside --half --level 0.5
 OPERATORS := rtv rtv:lam=0.01,sigma=2 l0 guided rolling ils
 
@@ -207,12 +206,18 @@ $(RELEASE)/level/.trained: $(RELEASE)/symmetric/.trained $(RELEASE)/third/.train
 		--simplifier $(RELEASE)/third/best.safetensors)
 	touch $@
 
-$(RELEASE)/level.safetensors: $(RELEASE)/level/.trained $(RELEASE)/release-test/tune/val
-	$(BIN)/csgisnet export --format safetensors --checkpoint $(<D) $(EXPORT_level) --out $@
+$(RELEASE)/level.safetensors $(RELEASE)/photographs.safetensors: $(RELEASE)/%.safetensors: \
+		$(RELEASE)/%/.trained $(RELEASE)/release-test/tune/val
+	$(BIN)/csgisnet export --format safetensors --checkpoint $(<D) $(EXPORT_$*) --out $@
 
-$(RELEASE)/compact/.trained: $(RELEASE)/level.safetensors $(RELEASE)/third/.trained \
+$(RELEASE)/photographs/.trained: $(RELEASE)/level.safetensors
+$(RELEASE)/compact/.trained: $(RELEASE)/photographs.safetensors
+$(RELEASE)/photographs/.trained: CONFIG := release-photographs
+$(RELEASE)/compact/.trained: CONFIG := release-default
+
+$(RELEASE)/photographs/.trained $(RELEASE)/compact/.trained: $(RELEASE)/third/.trained \
 		$(RELEASE)/wide/index.json $(RELEASE)/natural/index.json
-	$(call train,$(@D),wide,--config release-photographs --init $< \
+	$(call train,$(@D),wide,--config $(CONFIG) --init $(filter %.safetensors,$^) \
 		--simplifier $(RELEASE)/third/best.safetensors --photographs $(RELEASE)/natural)
 	touch $@
 

@@ -77,7 +77,7 @@ def levels(checkpoint: str) -> list[list[Panel]]:
     photograph = to_float(read_rgb(bundled_folder() / "astronaut.png"))[:300, 60:360]
     results = [
         panel(f"level {level:g}", csgisnet.load(checkpoint, device="cpu", level=level)(photograph))
-        for level in (0.0, 0.25, 0.5, 1.0)
+        for level in (0.0, 0.3, 0.6, 1.0)
     ]
     return [[panel("photograph", photograph), *results]]
 
