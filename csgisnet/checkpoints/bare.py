@@ -71,7 +71,8 @@ def config_of(tensors: Mapping[str, Any], path: Path) -> NetworkConfig:
             skip="skip" in tensors,
             finish=len(guide) // cells if isinstance(guide, Tensor) else 0,
             level=isinstance(level, Tensor),
-            default_level=float(level) if isinstance(level, Tensor) else 0.0,
+            # Six digits: as float32, 0.6 is 0.60000002.
+            default_level=round(float(level), 6) if isinstance(level, Tensor) else 0.0,
             grey_outside="grey_outside" in tensors,
         )
     except ValueError as error:
