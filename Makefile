@@ -99,7 +99,8 @@ PRUNE = --prune $(RELEASE)/release-test/tune/val/input
 EXPORT_level = --grey-outside --level 0.5 --highest-level 0.75 $(PRUNE)
 EXPORT_photographs = --level 0.5 $(PRUNE) --average-with $(RELEASE)/level.safetensors
 EXPORT_compact = --level 0.6 $(PRUNE) --calibrate $(RELEASE)/pictures/photographs
-EXPORT_large = --grey-outside --half --level 0.5
+EXPORT_large-photographs = --grey-outside --half --level 0.5
+EXPORT_large = --half --level 0.6 --average-with $(RELEASE)/large-photographs.safetensors
 OPERATORS := rtv rtv:lam=0.01,sigma=2 l0 guided rolling ils
 
 TESTS := release-test release-test-fine release-test-unseen
@@ -206,16 +207,18 @@ $(RELEASE)/level/.trained: $(RELEASE)/symmetric/.trained $(RELEASE)/third/.train
 		--simplifier $(RELEASE)/third/best.safetensors)
 	touch $@
 
-$(RELEASE)/level.safetensors $(RELEASE)/photographs.safetensors: $(RELEASE)/%.safetensors: \
-		$(RELEASE)/%/.trained $(RELEASE)/release-test/tune/val
+$(foreach run,level photographs large-photographs,$(RELEASE)/$(run).safetensors): \
+		$(RELEASE)/%.safetensors: $(RELEASE)/%/.trained $(RELEASE)/release-test/tune/val
 	$(BIN)/csgisnet export --format safetensors --checkpoint $(<D) $(EXPORT_$*) --out $@
 
 $(RELEASE)/photographs/.trained: $(RELEASE)/level.safetensors
 $(RELEASE)/compact/.trained: $(RELEASE)/photographs.safetensors
+$(RELEASE)/large/.trained: $(RELEASE)/large-photographs.safetensors
 $(RELEASE)/photographs/.trained: CONFIG := release-photographs
 $(RELEASE)/compact/.trained: CONFIG := release-default
+$(RELEASE)/large/.trained: CONFIG := release-large-default
 
-$(RELEASE)/photographs/.trained $(RELEASE)/compact/.trained: $(RELEASE)/third/.trained \
+$(foreach run,photographs compact large,$(RELEASE)/$(run)/.trained): $(RELEASE)/third/.trained \
 		$(RELEASE)/wide/index.json $(RELEASE)/natural/index.json
 	$(call train,$(@D),wide,--config $(CONFIG) --init $(filter %.safetensors,$^) \
 		--simplifier $(RELEASE)/third/best.safetensors --photographs $(RELEASE)/natural)
@@ -226,7 +229,7 @@ $(RELEASE)/grown/.trained: $(RELEASE)/level/.trained
 		--simplifier $(RELEASE)/third/best.safetensors)
 	touch $@
 
-$(RELEASE)/large/.trained: $(RELEASE)/grown/.trained $(RELEASE)/natural/index.json
+$(RELEASE)/large-photographs/.trained: $(RELEASE)/grown/.trained $(RELEASE)/natural/index.json
 	$(call train,$(@D),wide,--config release-large-photographs --init $(RELEASE)/grown \
 		--simplifier $(RELEASE)/third/best.safetensors --photographs $(RELEASE)/natural)
 	touch $@
