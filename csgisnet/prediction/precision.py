@@ -68,9 +68,9 @@ def prepare(
     "auto" takes what `choose` says, unless this network's results on a small picture then differ
     from those in float32 by more than `LARGEST_MEAN` and `SMALLEST_SHARE` allow. That is measured
     here and not kept in files, so that it holds for the weights at hand, whoever wrote them. On
-    photographs the bundled network's results differ by 0.12 on average
-    (benchmarks/results/precision.json). It never takes int8, whose results on noise are seven grey
-    levels off on average, and single values on text up to twenty.
+    photographs the bundled network's results differ by 0.2 on average
+    (benchmarks/results/precision-zen4.json). It never takes int8, whose results are 0.8 grey levels
+    off on photographs and 1.2 on noise, and single values up to twenty.
 
     Raises
     ------

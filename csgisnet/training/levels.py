@@ -25,6 +25,8 @@ class LevelLabels:
     What remains when a network is applied at half the resolution again and again, and once more at
     the whole, comes close to what people draw: on photographs of BSDS500 the gradient of such a
     result agrees better with them than that of one pass, and than that of RTV or L0 after one pass.
+    A level between 0 and 1 may be that of one pass at the whole resolution: a blend of the other
+    two shows faint structure at half its contrast, which is neither kept nor removed.
 
     Parameters
     ----------
