@@ -67,6 +67,7 @@ BATCH = 16
 MAPS = ("input", "label", "edge", "mask")
 WORKERS = 8
 SPARSE_SHARD = 20_000_000
+MOST_SHARDS = 62_000  # Linux grants a process 65,530 mappings
 ROUNDS = 5
 GROWING = ("steps", "planned", "end")
 
@@ -78,7 +79,7 @@ def main() -> None:
     parser.add_argument("--photographs", type=int, nargs="*", default=[1000, 10_000, 100_000])
     parser.add_argument("--planned", type=int, nargs="*", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--end", type=int, nargs="*", default=[100_000, 1_000_000])
-    parser.add_argument("--shards", type=int, nargs="*", default=[64, 1000, 16_000, 60_000])
+    parser.add_argument("--shards", type=int, nargs="*", default=[64, 1000, 60_000])
     parser.add_argument("--images", type=int, default=60_000, help="read: in all shards")
     parser.add_argument("--crops", type=int, default=16_000, help="read: windows of a later pass")
     parser.add_argument(
@@ -95,6 +96,8 @@ def main() -> None:
         parser.error("--records takes two numbers, of shards and of photographs, or none")
     if any(count < 1 or count % RECIPE.shards.images for count in arguments.end):
         parser.error(f"--end takes multiples of the {RECIPE.shards.images} photographs of a shard")
+    if sum(arguments.shards) > MOST_SHARDS:
+        parser.error(f"--shards takes {MOST_SHARDS} together, which are mapped at the same time")
     figures: dict[str, dict[str, Any]] = {
         "steps": measure_growth(arguments.photographs, measure_steps),
         "planned": measure_growth(arguments.planned, lambda n: {"plan": measure_planning(n)}),
