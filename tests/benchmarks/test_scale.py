@@ -65,6 +65,15 @@ def test_a_steep_step_is_a_fault_unless_it_is_short(
     assert ("over 1.1" in capsys.readouterr().out) == fault
 
 
+def test_more_shards_than_a_process_maps_are_refused_at_the_start(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["scale", "--shards", "64", "62000"])
+    with pytest.raises(SystemExit, match="2"):
+        scale.main()
+    assert "--shards takes 62000 together" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("records", [["1"], ["1", "2", "3"]])
 def test_records_take_two_numbers(
     records: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -205,7 +205,7 @@ def build_dataset(
                 begin(out, None if listed else plan)
                 if key and not listed:
                     write_listing(out, key, Listing(photographs=photographs, digest=plan.digest))
-                planning.close()
+                planning.close()  # the other parts wait for the plan, not for shards
                 index, missing = _build(plan, work, run, tally, progress)
         else:
             tidy(out)  # of workers that froze, and woke when others had done their work

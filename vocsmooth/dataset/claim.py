@@ -2,7 +2,8 @@
 
 It says so by a claim, a hidden file in the dataset's folder, and renews it while it works. To wait
 saves work and is never needed: where a claim cannot be written, or its process fails or dies, the
-others list for themselves, with the same result.
+others list for themselves, with the same result. It is no lock of the system, as file systems that
+machines share often have none.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import platform
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from csgisnet.prediction import compiled, precision
 from csgisnet.prediction.int8 import has_int8_convolution
 from csgisnet.prediction.precision import LARGEST_MEAN, choose, difference, prepare
 from csgisnet.prediction.smoother import Smoother
+from csgisnet.prediction.winograd import has_winograd, pays
 
 CPU = torch.device("cpu")
 
@@ -158,6 +161,17 @@ def test_auto_is_float32_where_the_networks_convolutions_are_our_own(
     assert choice.precision == expected
     assert ("Winograd" in choice.reason) == (expected == "float32")
     assert choose("bfloat16", config, CPU) == ("bfloat16", "as asked for")
+
+
+@pytest.mark.skipif(
+    platform.machine() != "x86_64" or not Path("/proc/cpuinfo").exists() or not has_winograd(),
+    reason="needs the kernels, and a Linux that tells its x86 processor's family",
+)
+def test_winograd_pays_without_avx512_and_on_amds_family_25() -> None:
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    found = {key.strip(): value.strip() for key, _, value in (n.partition(":") for n in lines)}
+    family_25 = (found["vendor_id"], found["cpu family"]) == ("AuthenticAMD", "25")
+    assert pays() == (family_25 or "avx512f" not in found["flags"].split())
 
 
 def test_without_the_instructions_auto_is_float32_to_the_bit(
