@@ -25,7 +25,7 @@ from vocsmooth.operators import interface, kernels
 _PANEL = 2
 """Groups of outputs whose weights lie side by side."""
 
-TRANSFORM = torch.tensor(
+_ONE_WAY = torch.tensor(
     [
         *((1 / 4, 0, 0), (-1 / 6, -1 / 6, -1 / 6), (-1 / 6, 1 / 6, -1 / 6)),
         *((1 / 24, 1 / 12, 1 / 6), (1 / 24, -1 / 12, 1 / 6), (0, 0, 1)),
@@ -33,6 +33,9 @@ TRANSFORM = torch.tensor(
     dtype=torch.float64,
 )
 """(6, 3): three weights become six, for four results side by side; G of Lavin and Gray, F(4, 3)."""
+
+TRANSFORM = torch.kron(_ONE_WAY, _ONE_WAY)
+"""(36, 9): both ways at once, for the weights of 3 x 3 pixels."""
 
 
 @functools.cache
@@ -59,7 +62,7 @@ def _prepare(arranged: Arranged) -> Kernel:
     margin = (3 - weight.shape[-1]) // 2
     weight = functional.pad(weight.double(), (margin,) * 4)
     groups, _, channels = weight.shape[:3]
-    products = torch.einsum("ai,gocij,bj->abgco", TRANSFORM, weight, TRANSFORM).flatten(0, 1)
+    products = (weight.flatten(3) @ TRANSFORM.T).permute(3, 0, 2, 1)  # (36, groups, channels, 8)
     # (36, channels, outputs) of each panel, one after the other for each of the 36.
     panels = [
         products[:, first : first + _PANEL].transpose(1, 2).flatten(1)

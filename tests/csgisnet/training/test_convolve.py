@@ -26,6 +26,12 @@ needs_kernel = pytest.mark.skipif(not has_winograd(), reason="needs AVX2 and the
 SMALL = NetworkConfig(width=16, blocks=1, coarse_blocks=1, refine_blocks=1, finish=16)
 
 
+@pytest.fixture(autouse=True)
+def _also_for_few_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The features here are small."""
+    monkeypatch.setattr(convolve, "_FEWEST_PIXELS", 1)
+
+
 def conv_of(channels: int, width: int, dilation: int = 1, *, bias: bool = True) -> nn.Conv2d:
     conv = nn.Conv2d(channels, width, 3, padding=dilation, dilation=dilation, bias=bias)
     return place(conv, torch.device("cpu"))
@@ -105,6 +111,18 @@ def test_what_does_not_fit_is_computed_by_torch() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(fast(x), conv(x))
     assert torch.equal(fast.eval()(x), conv.eval()(x))
+
+
+@needs_kernel
+def test_few_pixels_are_left_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    conv = conv_of(16, 16)
+    fast = WinogradConv.of(conv)
+    x = features(2, 16, 30, 40)
+    monkeypatch.setattr(convolve, "_FEWEST_PIXELS", 2 * 30 * 40 + 1)
+    assert torch.equal(fast(x), conv(x))
+    monkeypatch.setattr(convolve, "_FEWEST_PIXELS", 2 * 30 * 40)
+    assert not torch.equal(fast(x), conv(x))  # their last bits differ
+    torch.testing.assert_close(fast(x), conv(x), rtol=0, atol=1e-4)
 
 
 def test_a_network_keeps_its_weights_and_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
