@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 import pytest
 import torch
+from matrix_unit import can_use_matrix_unit, use_matrix_unit
 from networks import trained_network
 from torch import Tensor, nn
 from torch.nn import functional
@@ -18,12 +19,14 @@ from csgisnet.prediction import compiled
 from csgisnet.prediction.compiled import CompiledNetwork, unit_for
 from csgisnet.prediction.compiled_layers import Convolution, Unit, Workspace
 from csgisnet.prediction.fused import apply_network, executable
-from csgisnet.prediction.matrix import MATRIX_UNIT, has_matrix_unit
+from csgisnet.prediction.matrix import MATRIX_UNIT
 from csgisnet.prediction.winograd import WINOGRAD, has_winograd
 
 CPU = torch.device("cpu")
 
-with_matrix = pytest.mark.skipif(not has_matrix_unit(), reason="needs Intel's AMX and the kernels")
+with_matrix = pytest.mark.skipif(
+    not can_use_matrix_unit(), reason="needs Intel's AMX, or AVX-512 to emulate it, and the kernels"
+)
 with_winograd = pytest.mark.skipif(not has_winograd(), reason="needs AVX2 and the kernels")
 
 units = pytest.mark.parametrize(
@@ -52,8 +55,9 @@ CELLS = dataclasses.replace(SMALL, shuffle=4, finish=32)
 
 @pytest.fixture(autouse=True)
 def used_wherever_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Winograd's method also where oneDNN may be faster."""
+    """Winograd's method also where oneDNN may be faster, AMX also where it has to be emulated."""
     monkeypatch.setattr(compiled, "pays", has_winograd)
+    use_matrix_unit(monkeypatch)
 
 
 def features_of(unit: Unit, values: Tensor) -> Tensor:
