@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from . import messages, options
+from .progress import progress_bar
 
 _SMALLEST_SCENE = 32
 
@@ -87,6 +88,7 @@ _SIZE = click.option(
 @_FAMILIES
 @_PHOTOGRAPHS
 @_DRAWINGS
+@options.JOBS
 @options.JSON
 @messages.amount_options
 def generate(
@@ -98,6 +100,7 @@ def generate(
     families: dict[str, float],
     photographs: Path | None,
     drawings: Path | None,
+    jobs: int | None,
     as_json: bool,
 ) -> None:
     """Draw scenes to FOLDER as a VOC2012 tree: images without texture, which are exact labels.
@@ -109,14 +112,17 @@ def generate(
 
     if not train + val:
         raise click.UsageError("--train 0 and --val 0 leave no scene to draw.")
-    ids = write_scene_tree(
-        folder,
-        {"train": train, "val": val},
-        size=size,
-        seed=seed,
-        families=families,
-        photographs=photographs,
-        drawings=drawings,
-    )
+    with progress_bar("scenes") as bar:
+        ids = write_scene_tree(
+            folder,
+            {"train": train, "val": val},
+            size=size,
+            seed=seed,
+            families=families,
+            photographs=photographs,
+            drawings=drawings,
+            jobs=jobs,
+            progress=bar.update,
+        )
     scenes = "1 scene with its mask" if len(ids) == 1 else f"{len(ids)} scenes with masks"
     messages.summary(f"{scenes} in {folder}", {"scenes": ids}, as_json)

@@ -30,7 +30,10 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "vocsmooth.images": (*GROUND, "vocsmooth.workers"),
     "vocsmooth.shards": (*GROUND, "vocsmooth.workers"),
     "vocsmooth.views": (*GROUND, "vocsmooth.shards"),
-    "vocsmooth.sources": (*GROUND, "vocsmooth.operators", "vocsmooth.images"),
+    "vocsmooth.sources": (
+        *(*GROUND, "vocsmooth.workers"),
+        *("vocsmooth.operators", "vocsmooth.images"),
+    ),
     "vocsmooth.maps": BELOW_MAPS,
     "vocsmooth.dataset": (*BELOW_MAPS, "vocsmooth.maps", "vocsmooth.views"),
     "csgisnet": GROUND,

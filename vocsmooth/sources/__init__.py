@@ -7,5 +7,5 @@ come from `outlines`), and `scenes` draws pictures of the kinds in `families`: `
 them from the objects in `shapes`, `materials` for textures by class; `ragged`, `printed` and
 `posterise` make what drawn objects lack.
 
-May import the ground, `operators` and `images`.
+May import the ground, `workers`, `operators` and `images`.
 """

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import functools
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from vocsmooth.arrays import to_float
-from vocsmooth.errors import InputError, UnknownNameError
+from vocsmooth.errors import InputError, UnknownNameError, VocsmoothError
 from vocsmooth.files import AnyPath, as_path, as_path_or_none
 from vocsmooth.images.reading import read_rgb
 from vocsmooth.operators.l0 import l0_smooth
@@ -18,7 +21,13 @@ from vocsmooth.settings import nearest
 from vocsmooth.sources.drawing import Paint
 from vocsmooth.sources.families import FAMILIES, NEEDS, Material, draw_family, split_material
 from vocsmooth.sources.photographs import bundled_folder
-from vocsmooth.sources.tree import Entry, write_tree
+from vocsmooth.sources.tree import Encoded, Entry, encode, write_tree
+from vocsmooth.workers.processes import (
+    WorkerDied,
+    available_cores,
+    run_tasks,
+    sigterm_interrupts,
+)
 
 PICTURES: Mapping[str, tuple[str, ...]] = {
     "train": ("astronaut.png", "chelsea.png", "motorcycle_left.png"),
@@ -30,6 +39,9 @@ FAMILY = {"drawn": 1.0}
 """Shares of the families where none are given."""
 
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
+
+_WORTH = 32
+"""Scenes for which a process is worth its start."""
 
 _SOURCES = """\
 Scenes drawn by `vocsmooth generate` (this project, CC0). Some are filled with smoothed parts of
@@ -45,6 +57,23 @@ rocket       SpaceX, public domain
 """
 
 
+class _Plan(NamedTuple):
+    """What all scenes of a tree have in common."""
+
+    size: tuple[int, int]
+    seed: int
+    families: tuple[tuple[str, float], ...]
+    files: tuple[tuple[str, tuple[Path, ...]], ...]
+    """Photographs and drawings of both splits."""
+
+
+class _Task(NamedTuple):
+    """A scene to draw."""
+
+    split: str
+    id: str
+
+
 def write_scene_tree(
     root: AnyPath,
     counts: Mapping[str, int],
@@ -54,6 +83,8 @@ def write_scene_tree(
     families: Mapping[str, float] = FAMILY,
     photographs: AnyPath | None = None,
     drawings: AnyPath | None = None,
+    jobs: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> tuple[str, ...]:
     """Write a VOC tree of drawn scenes; the same arguments and versions give the same bytes.
 
@@ -77,6 +108,11 @@ def write_scene_tree(
         Folders of photographs, which the families "posterised" and "photograph" are made of, and of
         pictures with transparency, which the family "collage" is made of. A sixth of the files is
         held back for the split "val".
+    jobs : int, optional
+        Processes that draw: one per core unless given, as far as there are scenes for them. The
+        files do not depend on it.
+    progress : callable, optional
+        Called with the scenes written so far and their total.
 
     Returns
     -------
@@ -88,7 +124,10 @@ def write_scene_tree(
     UnknownNameError
         There is no such family.
     InputError
-        `root` is a file, or holds files that are not of such a tree; a family lacks its files.
+        `root` is a file, or holds files that are not of such a tree; a family lacks its files, or
+        one of them cannot be read.
+    VocsmoothError
+        A process that drew was killed, and once more when it drew that scene alone.
     """
     root = as_path(root, "root")
     folders = {
@@ -98,9 +137,11 @@ def write_scene_tree(
     files = {name: _list_pictures(folder) for name, folder in folders.items()}
     _check_families(families, files)
     splits = {name: [f"{name}_{n:05d}" for n in range(counts.get(name, 0))] for name in PICTURES}
-    entries = _draw(splits, size, seed, families, files)
-    write_tree(root, splits, entries, sources=_list_sources(files), suffix=".png")
-    return tuple(i for ids in splits.values() for i in ids)
+    plan = _Plan(size, seed, tuple(families.items()), tuple(files.items()))
+    tasks = [_Task(split, i) for split, ids in splits.items() for i in ids]
+    with sigterm_interrupts(), closing(_draw_all(plan, tasks, jobs, progress)) as entries:
+        write_tree(root, splits, entries, sources=_list_sources(files), suffix=".png")
+    return tuple(task.id for task in tasks)
 
 
 def _check_families(families: Mapping[str, float], files: Mapping[str, tuple[Path, ...]]) -> None:
@@ -139,25 +180,44 @@ def _list_sources(files: Mapping[str, tuple[Path, ...]]) -> str:
     return _SOURCES + "".join(lists)
 
 
-def _draw(
-    splits: Mapping[str, Sequence[str]],
-    size: tuple[int, int],
-    seed: int,
-    families: Mapping[str, float],
-    files: Mapping[str, tuple[Path, ...]],
-) -> Iterator[Entry]:
-    """Draw the scenes one after the other."""
-    names = list(families)
-    shares = np.array(list(families.values())) / sum(families.values())
-    for split, ids in splits.items():
-        material = Material(
-            pictures=tuple(_smooth_pictures(PICTURES[split])) if ids else (),
-            **{name: split_material(paths, split) for name, paths in files.items()},
-        )
-        for image_id in ids:
-            family = str(generator(seed, image_id, 1).choice(names, p=shares))
-            scene = draw_family(generator(seed, image_id, 0), size, family, material)
-            yield Entry(image_id, scene.image, scene.mask)
+def _draw_all(
+    plan: _Plan,
+    tasks: Sequence[_Task],
+    jobs: int | None,
+    progress: Callable[[int, int], None] | None,
+) -> Generator[Encoded, None, None]:
+    """Draw the scenes, in the order in which they are finished."""
+    jobs = min(jobs or available_cores(), max(1, len(tasks) // _WORTH))
+    draw = functools.partial(_draw, plan)
+    drawn = ((t, draw(t)) for t in tasks) if jobs == 1 else run_tasks(draw, tasks, jobs)
+    for done, (task, scene) in enumerate(drawn, 1):
+        if isinstance(scene, WorkerDied):
+            raise VocsmoothError(
+                f"{task.id}: the process that draws it is killed every time. If memory is short, "
+                "draw in fewer processes (--jobs, jobs= in Python); what is there is completed."
+            )
+        yield scene
+        if progress:
+            progress(done, len(tasks))
+
+
+def _draw(plan: _Plan, task: _Task) -> Encoded:
+    """Draw one scene."""
+    names, shares = zip(*plan.families, strict=True)
+    odds = np.array(shares) / sum(shares)
+    family = str(generator(plan.seed, task.id, 1).choice(names, p=odds))
+    rng = generator(plan.seed, task.id, 0)
+    scene = draw_family(rng, plan.size, family, _material(task.split, plan.files))
+    return encode(Entry(task.id, scene.image, scene.mask), ".png")
+
+
+@functools.lru_cache(maxsize=len(PICTURES))
+def _material(split: str, files: tuple[tuple[str, tuple[Path, ...]], ...]) -> Material:
+    """Return what the scenes of a split are made of."""
+    return Material(
+        pictures=tuple(_smooth_pictures(PICTURES[split])),
+        **{name: split_material(paths, split) for name, paths in files},
+    )
 
 
 def _smooth_pictures(names: Sequence[str]) -> list[Paint]:

@@ -29,10 +29,27 @@ class Entry(NamedTuple):
     """(H, W) class indices, 255 void."""
 
 
+class Encoded(NamedTuple):
+    """A picture of a tree as the bytes of its files."""
+
+    id: str
+    """File name without suffix."""
+    image: bytes
+    """Of the file in JPEGImages."""
+    mask: bytes
+    """Of the file in SegmentationClass."""
+
+
+def encode(entry: Entry, suffix: Literal[".jpg", ".png"]) -> Encoded:
+    """Encode a picture in a format, and its mask as PNG."""
+    image = _encode(Image.fromarray(entry.image), suffix)
+    return Encoded(entry.id, image, _encode_mask(entry.mask))
+
+
 def write_tree(
     root: Path,
     splits: Mapping[str, Sequence[str]],
-    entries: Iterable[Entry],
+    entries: Iterable[Entry | Encoded],
     *,
     sources: str,
     suffix: Literal[".jpg", ".png"],
@@ -45,12 +62,12 @@ def write_tree(
         Made if missing. A tree of the same ids that was written before is completed or replaced.
     splits : mapping of str to sequence of str
         The ids of each split; a list "trainval" of all is added.
-    entries : iterable of Entry
-        One for each id, made while they are written.
+    entries : iterable of Entry or Encoded
+        One for each id, in any order, made while they are written.
     sources : str
         Where the pictures come from, for people.
     suffix : {".jpg", ".png"}
-        Format of the pictures: ".png" keeps every value.
+        Format of the pictures, also of those that are encoded: ".png" keeps every value.
 
     Raises
     ------
@@ -62,10 +79,9 @@ def write_tree(
     for folder in _FOLDERS:
         (root / folder).mkdir(parents=True, exist_ok=True)
     for entry in entries:
-        write_atomically(
-            root / f"JPEGImages/{entry.id}{suffix}", _encode(Image.fromarray(entry.image), suffix)
-        )
-        write_atomically(root / f"SegmentationClass/{entry.id}.png", _encode_mask(entry.mask))
+        files = entry if isinstance(entry, Encoded) else encode(entry, suffix)
+        write_atomically(root / f"JPEGImages/{files.id}{suffix}", files.image)
+        write_atomically(root / f"SegmentationClass/{files.id}.png", files.mask)
     write_atomically(root / "SOURCES.txt", sources.encode())
     for name, ids in lists.items():
         text = "".join(f"{i}\n" for i in ids)

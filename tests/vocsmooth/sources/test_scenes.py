@@ -1,17 +1,21 @@
 """A VOC tree of drawn scenes, and what a dataset built from it holds."""
 
+import os
+import signal
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from vocsmooth.errors import InputError
+from vocsmooth.errors import InputError, VocsmoothError
 from vocsmooth.images.reading import read_rgb
 from vocsmooth.maps.photograph import make_maps
 from vocsmooth.maps.recipe import Labels, Recipe
 from vocsmooth.maps.texture_settings import Textures
 from vocsmooth.maps.textures import open_textures
 from vocsmooth.shards.writer import ImageMaps
+from vocsmooth.sources import scenes
 from vocsmooth.sources.masks import read_mask
 from vocsmooth.sources.scenes import PICTURES, write_scene_tree
 from vocsmooth.sources.voc import find_tree, list_photographs
@@ -41,6 +45,44 @@ def test_a_scene_depends_on_seed_and_id_alone(tree: Path, tmp_path: Path) -> Non
     name = "JPEGImages/train_00000.png"
     assert (tmp_path / "fewer" / name).read_bytes() == (tree / name).read_bytes()
     assert (tmp_path / "other" / name).read_bytes() != (tree / name).read_bytes()
+
+
+def killed(plan: object, task: scenes._Task) -> None:
+    """Stands in for drawing: kills the process."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def bytes_in(root: Path) -> dict[str, bytes]:
+    files = [path for path in root.rglob("*") if path.is_file()]
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
+
+
+def test_the_files_do_not_depend_on_the_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = {"train": 5}
+    monkeypatch.setattr(scenes, "_WORTH", 1)
+    seen: list[tuple[int, int]] = []
+    for jobs in (1, 2):
+        report = lambda done, total: seen.append((done, total))  # noqa: E731
+        write_scene_tree(tmp_path / f"{jobs}", counts, size=SIZE, jobs=jobs, progress=report)
+    assert seen == [(done, 5) for done in range(1, 6)] * 2
+    one, two = bytes_in(tmp_path / "1"), bytes_in(tmp_path / "2")
+    assert one == two
+    assert len(one) == 5 * 2 + 4
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGKILL")
+def test_a_process_that_is_killed_every_time_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scenes, "_WORTH", 1)
+    monkeypatch.setattr(scenes, "_draw", killed)
+    with pytest.raises(VocsmoothError, match=r"train_0000\d: the process .* in fewer processes"):
+        write_scene_tree(tmp_path, {"train": 3, "val": 1}, size=SIZE, jobs=2)
+    monkeypatch.undo()
+    write_scene_tree(tmp_path, {"train": 3, "val": 1}, size=SIZE)
+    assert len(list_photographs(find_tree(tmp_path))) == 4
 
 
 def test_no_photograph_fills_scenes_of_both_splits() -> None:
