@@ -1,11 +1,14 @@
-"""Compare networks with RTV at its best setting for each picture, on a dataset of exact labels.
+"""Compare networks with RTV at its best setting for each picture, on inputs with exact labels.
 
     python -m benchmarks.blends DATASET --split val --network compact:0 --network old.safetensors \\
         --out benchmarks/results/blends.json
+    python -m benchmarks.blends PICTURES --textures TEXTURES --network compact:0
 
-Every network and operator smooths the same inputs. The row "rtv, best for each picture" is an
-oracle: of a grid of settings it takes, for each input, the one with the highest PSNR, which needs
-the label. Differences are paired with the first network, with twice their standard error.
+The inputs are a dataset's, or, with `--textures`, those that `benchmarks.blend_inputs` makes of a
+folder of clean pictures and a folder of textures. Every network and operator smooths the same
+inputs. The row "rtv, best for each picture" is an oracle: of a grid of settings it takes, for each
+input, the one with the highest PSNR, which needs the label. Differences are paired with the first
+network, with twice their standard error.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.blend_inputs import blend_folder
 from benchmarks.command import recorded_command
 from benchmarks.machine import describe
 from csgisnet.evaluation.metrics import psnr, ssim
@@ -41,24 +45,32 @@ FIXED = {"rtv lam=0.005 sigma=2": ("rtv", {"lam": 0.005, "sigma": 2.0}), "pyrami
 def main() -> None:
     """Measure every smoother, print a table and write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("dataset", type=Path)
-    parser.add_argument("--split", default="val")
+    parser.add_argument("source", type=Path, help="a dataset, or a folder of clean pictures")
+    parser.add_argument("--split", default="val", help="of the dataset")
+    parser.add_argument("--textures", type=Path, help="folder, for a folder of pictures")
+    parser.add_argument("--seed", type=int, default=0, help="of the textures")
     parser.add_argument("--count", type=int, default=0, help="inputs; 0 for all")
     parser.add_argument(
         "--network", action="append", required=True, help="NAME, PATH, or either with :LEVEL"
     )
     parser.add_argument("--out", type=Path, help="JSON file")
     arguments = parser.parse_args()
-    split = open_dataset(arguments.dataset).split(arguments.split)
-    samples = [
-        (to_float(maps["input"]), to_float(maps["label"]))
-        for index in spread_evenly(len(split), arguments.count)
-        for maps in [split.read(index, ["input", "label"])]
-    ]
+    if arguments.textures:
+        samples = blend_folder(arguments.source, arguments.textures, arguments.seed)
+        samples = [samples[index] for index in spread_evenly(len(samples), arguments.count)]
+    else:
+        split = open_dataset(arguments.source).split(arguments.split)
+        samples = [
+            (to_float(maps["input"]), to_float(maps["label"]))
+            for index in spread_evenly(len(split), arguments.count)
+            for maps in [split.read(index, ["input", "label"])]
+        ]
     rows: dict[str, NDArray[np.float64]] = {}
     for word in arguments.network:
         path, _, level = word.partition(":")
-        smoother = load(path, device="cpu", level=float(level) if level else None)
+        smoother = load(
+            path, device="cpu", precision="float32", level=float(level) if level else None
+        )
         name = Path(path).stem + (f" level={level}" if level else "")
         rows[name] = _scores(samples, smoother.smooth)
         _print(name, rows)
