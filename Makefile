@@ -83,7 +83,7 @@ $(DEMO)/.trained: $(DEMO)/segmenter.safetensors
 	mv $@.part $@
 
 # The released network, trained with the project's own commands, and before it an older one in three
-# stages, which makes labels for it. It takes some nine hours on two CPU cores, and continues
+# stages, which makes labels for it. It takes some ten hours on two CPU cores, and continues
 # after an interruption. MODEL=large goes on from it with a wider and deeper network, and MODEL=full
 # trains the paper's network, which needs a GPU. The textures come
 # from wheels of the package index; tests and training share none of them. The photographs and
@@ -94,13 +94,17 @@ PICTURES := scikit-learn==1.7.2 matplotlib==3.10.0 mahotas==1.4.19
 PICTURES_NPM := dojox@1.17.3 colorthief@2.4.0
 DEBS := lomiri-wallpapers-16.04 openclipart-png
 FAMILIES := drawn=0.2 ragged=0.12 print=0.06 posterised=0.46 collage=0.16
+BLENDS := drawn=0.12 ragged=0.08 print=0.05 posterised=0.40 collage=0.35
 EXPORT_full := --half
 PRUNE = --prune $(RELEASE)/release-test/tune/val/input
 EXPORT_level = --grey-outside --level 0.5 --highest-level 0.75 $(PRUNE)
 EXPORT_photographs = --level 0.5 $(PRUNE) --average-with $(RELEASE)/level.safetensors
-EXPORT_compact = --level 0.6 $(PRUNE) --calibrate $(RELEASE)/pictures/photographs
+EXPORT_default = --level 0.6 $(PRUNE)
+EXPORT_compact = --level 0.6 $(PRUNE) --average-with $(RELEASE)/default.safetensors \
+	--calibrate $(RELEASE)/pictures/photographs
 EXPORT_large-photographs = --grey-outside --half --level 0.5
-EXPORT_large = --half --level 0.6 --average-with $(RELEASE)/large-photographs.safetensors
+EXPORT_large-default = --half --level 0.6 --average-with $(RELEASE)/large-photographs.safetensors
+EXPORT_large = --half --level 0.6 --average-with $(RELEASE)/large-default.safetensors
 OPERATORS := rtv rtv:lam=0.01,sigma=2 l0 guided rolling ils
 
 TESTS := release-test release-test-fine release-test-unseen
@@ -136,6 +140,26 @@ $(RELEASE)/wide/index.json: $(RELEASE)/pictures/.done $(RELEASE)/textures/.done
 		--photographs $(RELEASE)/pictures/photographs --drawings $(RELEASE)/pictures/drawings
 	$(BIN)/vocsmooth build --voc-root $(RELEASE)/wide-scenes --out $(@D) \
 		--manifest release-wide --textures $(RELEASE)/textures/train
+
+# Clean pictures that no stage has seen, for `benchmarks.blends --textures`: art of games and desktops
+# (260 MB of packages).
+ART := hedgewars-data plasma-workspace-wallpapers wesnoth-1.16-httt amoebax-data
+
+$(RELEASE)/art/.done: manifests/release-illustrations.json | $(READY)
+	mkdir -p $(RELEASE)/art-packages
+	cd $(RELEASE)/art-packages && for name in $(ART); do \
+		ls $${name}_*.deb > /dev/null 2>&1 || apt-get download $$name || exit 1; done
+	$(BIN)/python -m benchmarks.collect_pictures $< $(RELEASE)/art-packages $(@D)
+	touch $@
+
+# More drawings and finer, more even textures.
+$(RELEASE)/blends/index.json: $(RELEASE)/pictures/.done $(RELEASE)/textures/.done
+	$(BIN)/vocsmooth generate $(RELEASE)/blends-scenes --train 1600 --val 32 --seed 31 \
+		$(addprefix --family ,$(BLENDS)) \
+		--photographs $(RELEASE)/pictures/photographs --drawings $(RELEASE)/pictures/drawings
+	$(BIN)/vocsmooth build --voc-root $(RELEASE)/blends-scenes --out $(@D) \
+		--manifest release-wide --textures $(RELEASE)/textures/train --set seed=10 \
+		--set 'textures.scale=[0.08,0.8]' --set 'textures.strength=[0.5,1.3]'
 
 # Photographs without any texture but their own.
 $(RELEASE)/natural/index.json: $(RELEASE)/pictures/.done $(RELEASE)/textures/.done
@@ -207,20 +231,29 @@ $(RELEASE)/level/.trained: $(RELEASE)/symmetric/.trained $(RELEASE)/third/.train
 		--simplifier $(RELEASE)/third/best.safetensors)
 	touch $@
 
-$(foreach run,level photographs large-photographs,$(RELEASE)/$(run).safetensors): \
+$(foreach run,level photographs default large-photographs large-default,\
+		$(RELEASE)/$(run).safetensors): \
 		$(RELEASE)/%.safetensors: $(RELEASE)/%/.trained $(RELEASE)/release-test/tune/val
 	$(BIN)/csgisnet export --format safetensors --checkpoint $(<D) $(EXPORT_$*) --out $@
 
+# The last stages: from which network, with which configuration, and on which scenes.
 $(RELEASE)/photographs/.trained: $(RELEASE)/level.safetensors
-$(RELEASE)/compact/.trained: $(RELEASE)/photographs.safetensors
-$(RELEASE)/large/.trained: $(RELEASE)/large-photographs.safetensors
+$(RELEASE)/default/.trained: $(RELEASE)/photographs.safetensors
+$(RELEASE)/compact/.trained: $(RELEASE)/default.safetensors
+$(RELEASE)/large-default/.trained: $(RELEASE)/large-photographs.safetensors
+$(RELEASE)/large/.trained: $(RELEASE)/large-default.safetensors
 $(RELEASE)/photographs/.trained: CONFIG := release-photographs
-$(RELEASE)/compact/.trained: CONFIG := release-default
-$(RELEASE)/large/.trained: CONFIG := release-large-default
+$(RELEASE)/default/.trained: CONFIG := release-default
+$(RELEASE)/compact/.trained: CONFIG := release-blends
+$(RELEASE)/large-default/.trained: CONFIG := release-large-default
+$(RELEASE)/large/.trained: CONFIG := release-large-blends
+$(foreach run,photographs default large-default,$(RELEASE)/$(run)/.trained): DATA := wide
+$(foreach run,compact large,$(RELEASE)/$(run)/.trained): DATA := blends
 
-$(foreach run,photographs compact large,$(RELEASE)/$(run)/.trained): $(RELEASE)/third/.trained \
-		$(RELEASE)/wide/index.json $(RELEASE)/natural/index.json
-	$(call train,$(@D),wide,--config $(CONFIG) --init $(filter %.safetensors,$^) \
+$(foreach run,photographs default compact large-default large,$(RELEASE)/$(run)/.trained): \
+		$(RELEASE)/third/.trained $(RELEASE)/natural/index.json \
+		$(RELEASE)/wide/index.json $(RELEASE)/blends/index.json
+	$(call train,$(@D),$(DATA),--config $(CONFIG) --init $(filter %.safetensors,$^) \
 		--simplifier $(RELEASE)/third/best.safetensors --photographs $(RELEASE)/natural)
 	touch $@
 

@@ -8,7 +8,7 @@ The inputs are a dataset's, or, with `--textures`, those that `benchmarks.blend_
 folder of clean pictures and a folder of textures. Every network and operator smooths the same
 inputs. The row "rtv, best for each picture" is an oracle: of a grid of settings it takes, for each
 input, the one with the highest PSNR, which needs the label. Differences are paired with the first
-network, with twice their standard error.
+network, with twice their standard error; the JSON has them with each other network, too.
 """
 
 from __future__ import annotations
@@ -74,6 +74,7 @@ def main() -> None:
         name = Path(path).stem + (f" level={level}" if level else "")
         rows[name] = _scores(samples, smoother.smooth)
         _print(name, rows)
+    networks = list(rows)
     rows["input"] = _scores(samples, lambda image: image)
     _print("input", rows)
     for name, (operator, parameters) in FIXED.items():
@@ -95,7 +96,8 @@ def main() -> None:
             "machine": describe(torch.device("cpu")),
             "inputs": len(samples),
             "grid": {"lam": LAM, "sigma": SIGMA},
-            "smoothers": {name: _summary(scores, rows) for name, scores in rows.items()},
+            "smoothers": _summaries(rows, networks[0]),
+            "first": {name: _summaries(rows, name) for name in networks[1:]},
         }
         arguments.out.write_text(json.dumps(report, indent=1) + "\n")
 
@@ -113,9 +115,13 @@ def _scores(
     return np.array([(psnr(result, label), ssim(result, label)) for result, label in results])
 
 
-def _summary(scores: NDArray[np.float64], rows: dict[str, NDArray[np.float64]]) -> dict[str, float]:
-    """Return means, and how the first network compares: positive where it is better."""
-    first = next(iter(rows.values()))
+def _summaries(rows: dict[str, NDArray[np.float64]], first: str) -> dict[str, dict[str, float]]:
+    """Return the summary of every row, compared with the network `first`."""
+    return {name: _summary(scores, rows[first]) for name, scores in rows.items()}
+
+
+def _summary(scores: NDArray[np.float64], first: NDArray[np.float64]) -> dict[str, float]:
+    """Return means, and how a network compares: positive where it is better."""
     ahead = first - scores
     error = 2 * ahead.std(axis=0, ddof=1) / np.sqrt(len(ahead))
     return {
@@ -131,7 +137,7 @@ def _summary(scores: NDArray[np.float64], rows: dict[str, NDArray[np.float64]]) 
 
 def _print(name: str, rows: dict[str, NDArray[np.float64]]) -> None:
     """Print one row of the table."""
-    row = _summary(rows[name], rows)
+    row = _summary(rows[name], next(iter(rows.values())))
     print(f"{name:32s} " + "  ".join(f"{k} {v:.4f}" for k, v in row.items()), flush=True)
 
 
