@@ -91,7 +91,13 @@ def test_a_tree_mixes_families_and_names_its_files(
 ) -> None:
     families = {"drawn": 0.0, "ragged": 1.0, "posterised": 1.0, "collage": 2.0}
     ids = write_scene_tree(
-        tmp_path, {"train": 6, "val": 2}, size=SIZE, seed=1, families=families, **folders
+        tmp_path,
+        {"train": 6, "val": 2},
+        size=SIZE,
+        seed=1,
+        families=families,
+        photographs=folders["photographs"],
+        drawings=folders["drawings"],
     )
     assert len({read_rgb(tmp_path / f"JPEGImages/{i}.png").tobytes() for i in ids}) == 8
     assert "From the folder of drawings:" in (tmp_path / "SOURCES.txt").read_text()
