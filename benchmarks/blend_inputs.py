@@ -1,4 +1,4 @@
-"""Blend photographed textures into clean pictures: inputs of one strength, with exact labels.
+"""Blend photographed textures into clean pictures: inputs of about one strength, exact labels.
 
 The inputs of `benchmarks.blends` for a folder of pictures. A dataset (`vocsmooth build`) has
 textures of all strengths, as training needs; here each texture has about the same deviation, so
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vocsmooth.arrays import to_float
+from vocsmooth.errors import InputError
 from vocsmooth.folders import list_tree
 from vocsmooth.images.reading import read_picture
 from vocsmooth.maps.texture_settings import Textures
@@ -26,7 +27,7 @@ _LONGEST = 480
 """Pixels of a picture's longer side, at most."""
 
 _DEVIATION = (14.0, 16.0)
-"""Grey levels; without clipping the input has 24.0 to 25.2 dB."""
+"""Grey levels; without clipping an input with a grey texture has 24.0 to 25.2 dB."""
 
 _SETTINGS = Textures(count=1, strength=(1, 1), contrast=32, flatten=32, scale=(0.1, 0.25))
 """Fine textures without their changes of light, which no smoother can tell from the picture's."""
@@ -34,15 +35,25 @@ _SETTINGS = Textures(count=1, strength=(1, 1), contrast=32, flatten=32, scale=(0
 _COLOR = 0.3
 """Largest deviation of a channel's strength, in half of the inputs; the others' texture is grey."""
 
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+
 
 def blend_folder(pictures: Path, textures: Path, seed: int) -> list[tuple[Image, Image]]:
     """Return an input and its label, (H, W, 3) in [0, 1], for each picture in a folder and below.
 
     The label is the picture, shrunk to at most 480 pixels; input = clip(label + texture).
+
+    Raises
+    ------
+    InputError
+        There are no pictures or no textures, or one of them cannot be read.
     """
     source = open_textures(textures)
+    paths = [path for path in list_tree(pictures) if path.suffix.lower() in _SUFFIXES]
+    if not paths:
+        raise InputError(f"{pictures} holds no pictures ({', '.join(_SUFFIXES)}).")
     samples = []
-    for path in list_tree(pictures):
+    for path in paths:
         label = _shrink(_on_grey(path))
         name = path.relative_to(pictures).as_posix()
         field, _ = next(draw_fields(source, _SETTINGS, label.shape[:2], seed=seed, image_id=name))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks.blend_inputs import blend_folder
+from vocsmooth.errors import InputError
 
 
 @pytest.fixture
@@ -23,7 +24,9 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
         cv2.imwrite(str(pictures / f"{name}.png"), flat)
     large = np.full((300, 960, 4), (120, 130, 140, 255), np.uint8)
     large[:, :480] = 0
-    cv2.imwrite(str(pictures / "d.png"), large)
+    (pictures / "large").mkdir()
+    cv2.imwrite(str(pictures / "large/d.png"), large)
+    (pictures / "SOURCES.txt").write_text("drawn for tests")
     for name in "xy":
         cv2.imwrite(str(textures / f"{name}.png"), rng.integers(0, 256, (256, 256), np.uint8))
     return pictures, textures
@@ -57,3 +60,9 @@ def test_half_of_the_textures_are_grey(folders: tuple[Path, Path]) -> None:
             texture = np.rint(255 * (blended - label))
             greys.append(np.abs(texture - texture[..., :1]).max() == 0)
     assert 6 <= sum(greys) <= 18
+
+
+def test_a_folder_without_pictures_is_an_error(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="empty holds no pictures"):
+        blend_folder(tmp_path / "empty", folders[1], seed=0)

@@ -50,6 +50,16 @@ def test_generate_draws_scenes_that_build_with_exact_labels(
     assert vocsmooth("verify", out).exit_code == 0
 
 
+def test_generate_draws_in_processes_and_shows_its_progress(
+    vocsmooth: Command, tmp_path: Path
+) -> None:
+    words = ("--train", 70, "--val", 0, "--size", "40x32", "--family", "ragged", "--jobs", 2)
+    result = vocsmooth("generate", tmp_path, *words)
+    assert result.exit_code == 0, result.output
+    assert "scenes: 70 of 70" in result.stderr
+    assert len(list((tmp_path / "JPEGImages").iterdir())) == 70
+
+
 def test_a_built_dataset_is_intact_until_a_bit_flips(
     vocsmooth: Command, built: Path, tmp_path: Path
 ) -> None:

@@ -6,6 +6,7 @@ import ctypes
 import functools
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,8 @@ def _emulated() -> ctypes.CDLL | None:
     compiler = shutil.which("gcc")
     if kernels.library is None or not capable.get("avx512_bf16") or compiler is None:
         return None
+    if sys.platform != "linux":  # elsewhere the kernels are left out
+        return None
     folder = Path(vocsmooth.__file__).parent
     sources = [str(folder / "operators/csrc" / name) for name in _SOURCES]
     with tempfile.TemporaryDirectory() as made:
@@ -64,10 +67,12 @@ def _emulated() -> ctypes.CDLL | None:
         command = [compiler, "-O2", "-w", "-shared", "-fPIC", "-pthread", f"-I{folder / 'csrc'}"]
         tiles = Path(__file__).with_name("tiles.h")
         command += ["-include", str(tiles), *sources, "-o", str(path)]
-        subprocess.run(command, check=True, timeout=120)
+        if subprocess.run(command, check=False, timeout=300).returncode:
+            return None
         library = ctypes.CDLL(str(path))
     for name in _FUNCTIONS:
         result, arguments = interface.INTERFACE.functions[name]
         getattr(library, name).restype = result
         getattr(library, name).argtypes = arguments
-    return library
+    # Compilers that do not know the unit leave the kernels out.
+    return library if library.convolution_allow() == 0 else None

@@ -190,15 +190,17 @@ def _draw_all(
     jobs = min(jobs or available_cores(), max(1, len(tasks) // _WORTH))
     draw = functools.partial(_draw, plan)
     drawn = ((t, draw(t)) for t in tasks) if jobs == 1 else run_tasks(draw, tasks, jobs)
-    for done, (task, scene) in enumerate(drawn, 1):
-        if isinstance(scene, WorkerDied):
-            raise VocsmoothError(
-                f"{task.id}: the process that draws it is killed every time. If memory is short, "
-                "draw in fewer processes (--jobs, jobs= in Python); what is there is completed."
-            )
-        yield scene
-        if progress:
-            progress(done, len(tasks))
+    with closing(drawn):
+        for done, (task, scene) in enumerate(drawn, 1):
+            if isinstance(scene, WorkerDied):
+                raise VocsmoothError(
+                    f"{task.id}: the process that draws it is killed every time. If memory is "
+                    "short, draw in fewer processes (--jobs, jobs= in Python); what is there is "
+                    "completed."
+                )
+            yield scene
+            if progress:
+                progress(done, len(tasks))
 
 
 def _draw(plan: _Plan, task: _Task) -> Encoded:

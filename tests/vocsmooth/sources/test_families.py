@@ -13,6 +13,7 @@ from vocsmooth.classes import VOID
 from vocsmooth.errors import InputError, UnknownNameError
 from vocsmooth.images.reading import read_rgb
 from vocsmooth.seeds import generator
+from vocsmooth.sources import scenes
 from vocsmooth.sources.families import FAMILIES, Material, draw_family, split_material
 from vocsmooth.sources.posterise import WAYS
 from vocsmooth.sources.scenes import write_scene_tree
@@ -101,6 +102,33 @@ def test_a_tree_mixes_families_and_names_its_files(
     )
     assert len({read_rgb(tmp_path / f"JPEGImages/{i}.png").tobytes() for i in ids}) == 8
     assert "From the folder of drawings:" in (tmp_path / "SOURCES.txt").read_text()
+
+
+def bytes_in(root: Path) -> dict[str, bytes]:
+    files = [path for path in root.rglob("*") if path.is_file()]
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
+
+
+def test_the_files_do_not_depend_on_the_processes(
+    tmp_path: Path, folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scenes, "_WORTH", 1)
+    seen: list[tuple[int, int]] = []
+    for jobs in (1, 2):
+        write_scene_tree(
+            tmp_path / f"{jobs}",
+            {"train": 8, "val": 3},
+            size=SIZE,
+            families={"drawn": 1.0, "ragged": 1.0, "posterised": 1.0, "collage": 1.0},
+            photographs=folders["photographs"],
+            drawings=folders["drawings"],
+            jobs=jobs,
+            progress=lambda done, total: seen.append((done, total)),
+        )
+    assert seen == [(done, 11) for done in range(1, 12)] * 2
+    one, two = bytes_in(tmp_path / "1"), bytes_in(tmp_path / "2")
+    assert one == two
+    assert len(one) == 11 * 2 + 4
 
 
 def test_families_without_their_files_and_unknown_ones_are_refused(tmp_path: Path) -> None:

@@ -52,26 +52,6 @@ def killed(plan: object, task: scenes._Task) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def bytes_in(root: Path) -> dict[str, bytes]:
-    files = [path for path in root.rglob("*") if path.is_file()]
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
-
-
-def test_the_files_do_not_depend_on_the_processes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    counts = {"train": 5}
-    monkeypatch.setattr(scenes, "_WORTH", 1)
-    seen: list[tuple[int, int]] = []
-    for jobs in (1, 2):
-        report = lambda done, total: seen.append((done, total))  # noqa: E731
-        write_scene_tree(tmp_path / f"{jobs}", counts, size=SIZE, jobs=jobs, progress=report)
-    assert seen == [(done, 5) for done in range(1, 6)] * 2
-    one, two = bytes_in(tmp_path / "1"), bytes_in(tmp_path / "2")
-    assert one == two
-    assert len(one) == 5 * 2 + 4
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGKILL")
 def test_a_process_that_is_killed_every_time_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
