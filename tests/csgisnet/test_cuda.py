@@ -10,7 +10,6 @@ import dataclasses
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +19,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from processes import free_port
 from torch import Tensor
 
 import csgisnet
@@ -257,12 +257,9 @@ def test_two_devices_learn_what_one_learns(
         pytest.skip("needs two CUDA devices")
     config = without_terms(config, ("contrast", "semantic"))
     train(data_dir, tmp_path / "one", config, device=str(device))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
     text = json.dumps(settings.to_dict(config))
     command = [sys.executable, "-c", RANK, str(data_dir), str(tmp_path / "two"), text, device.type]
-    group = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    group = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     ranks = [
         subprocess.Popen(command, env={**os.environ, **group, "RANK": n, "LOCAL_RANK": n})
         for n in ("0", "1")

@@ -1,13 +1,27 @@
-"""What tests see and do of the processes of a cluster on this machine."""
+"""What tests see and do of processes that work together on this machine."""
 
 from __future__ import annotations
 
 import os
+import random
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+
+def free_port() -> int:
+    """Return a port that nobody uses, and that the system gives nobody who asks for any.
+
+    The processes take seconds to start, and tests beside these ask for ports all the time.
+    """
+    for port in random.SystemRandom().sample(range(20_000, 32_000), 100):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise OSError("no free port")
 
 
 def processes_under(process: int) -> list[int]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from processes import free_port
 
 from csgisnet.checkpoints.best import BEST_FILE
 from csgisnet.checkpoints.networks import load_network
@@ -88,7 +88,12 @@ def run_processes(
         )
         for rank in range(count)
     ]
-    texts = [child.communicate(timeout=120) for child in children]
+    try:
+        texts = [child.communicate(timeout=120) for child in children]
+    finally:
+        for child in children:  # those that wait for one that failed
+            child.kill()
+            child.communicate()
     logs = [log for _, log in texts]
     assert [child.returncode for child in children] == [0] * count, logs
     return [json.loads(text) for text, _ in texts], logs
@@ -97,12 +102,6 @@ def run_processes(
 def records(run: Path, kind: str, name: str) -> list[float]:
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     return [line[name] for line in lines if line["kind"] == kind]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 # Where bfloat16 is emulated, oneDNN takes other kernels for batches of other sizes.
