@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import TypeVar
@@ -23,6 +24,13 @@ from csgisnet.errors import ConfigError, TrainingError
 Net = TypeVar("Net", bound=nn.Module)
 
 _TIMEOUT = timedelta(minutes=10)
+
+_LAST_TENSORS = 0.3
+"""Seconds that gloo's threads have for freeing the tensors of the last exchange.
+
+They need Python's lock for it. The end of a group holds that lock and waits for the threads, so that
+one that came late would make both wait for ever.
+"""
 
 _START = (
     "To train in several processes, start them with torchrun, which sets all of these; to train in "
@@ -113,6 +121,7 @@ def join_processes(device: torch.device, report: Callable[[str], None]) -> Itera
             "says why. What was saved before is intact."
         ) from error
     finally:
+        time.sleep(_LAST_TENSORS)
         distributed.destroy_process_group()
 
 
