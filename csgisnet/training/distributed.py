@@ -28,8 +28,8 @@ _TIMEOUT = timedelta(minutes=10)
 _LAST_TENSORS = 0.3
 """Seconds that gloo's threads have for freeing the tensors of the last exchange.
 
-They need Python's lock for it. The end of a group holds that lock and waits for the threads, so that
-one that came late would make both wait for ever.
+They need Python's lock for it. The end of a group holds that lock and waits for the threads, so
+that one that came late would make both wait for ever.
 """
 
 _START = (
